@@ -1,0 +1,68 @@
+"""tdctl finds the wrong labels in an image data set by watching a network train on it.
+
+The library below the command line, for use inside other training loops::
+
+    from tdctl import Labels, Recorder, read_run
+
+Names are loaded when first used, so that ``import tdctl`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tdctl.config import Config, load_config
+    from tdctl.detector import load_detector, suspicion
+    from tdctl.dynamics import TrainingDynamics, read_run
+    from tdctl.errors import TdctlError
+    from tdctl.labels import Labels, corrupt
+    from tdctl.metrics import detection_metrics
+    from tdctl.ranking import Ranking
+    from tdctl.recorder import Recorder
+    from tdctl.runner import denoise, detect, generate_td, train_detector
+
+_HOME = {
+    "Config": "config",
+    "load_config": "config",
+    "load_detector": "detector",
+    "suspicion": "detector",
+    "TrainingDynamics": "dynamics",
+    "read_run": "dynamics",
+    "TdctlError": "errors",
+    "Labels": "labels",
+    "corrupt": "labels",
+    "detection_metrics": "metrics",
+    "Ranking": "ranking",
+    "Recorder": "recorder",
+    "denoise": "runner",
+    "detect": "runner",
+    "generate_td": "runner",
+    "train_detector": "runner",
+}
+
+__all__ = [
+    "Config",
+    "Labels",
+    "Ranking",
+    "Recorder",
+    "TdctlError",
+    "TrainingDynamics",
+    "corrupt",
+    "denoise",
+    "detect",
+    "detection_metrics",
+    "generate_td",
+    "load_config",
+    "load_detector",
+    "read_run",
+    "suspicion",
+    "train_detector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tdctl' has no attribute '{name}'")
+    return getattr(import_module(f"tdctl.{_HOME[name]}"), name)

@@ -1,0 +1,277 @@
+"""The subcommands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tdctl.cli.options import DATA, NET, NOISE, Settings, guarded, section, with_settings
+from tdctl.cli.progress import shown_progress
+from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
+from tdctl.errors import ConfigError, RunError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tdctl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find the wrong labels in an image data set by watching a network train on it.\n\n"
+    "Three steps: generate-td records how a network learns each sample, train-detector learns "
+    "what the curve of a wrong label looks like (detect ranks by it), denoise drops the worst "
+    "and retrains.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
+DetectorFile = Annotated[
+    Path, typer.Option("--detector", help="Detector file (.pth.tar or .safetensors).")
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the resolved settings as YAML and stop.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show_version:
+        from importlib.metadata import version
+
+        typer.echo(f"tdctl {version('tdctl')}")
+        raise typer.Exit
+
+
+@app.command("generate-td")
+@guarded
+@with_settings(*DATA, *NOISE, *NET, *section("train"))
+def generate_td(
+    settings: Settings,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run folder to write (default: the paper's name under --root)."),
+    ] = None,
+    root: Annotated[Path, typer.Option("--root", help="Where default folders go.")] = Path(
+        "replication"
+    ),
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Step 1: train a classifier and record every sample's softmax at every epoch.
+
+    Example: tdctl generate-td --dataset folder --data-dir photos --image-size 64 --out runs/a
+    """
+    config = settings.resolve()
+    if print_config:
+        typer.echo(config.to_yaml(), nl=False)
+        return
+    from tdctl import runner
+
+    folder = out if out is not None else runner.default_folder(config, root)
+    if dry_run:
+        _say(_plan_of(config, folder, resume, overwrite))
+        return
+    with shown_progress(quiet) as report:
+        result = runner.generate_td(config, folder, resume, overwrite, report)
+    for note in result.notes:
+        _say(f"note: {note}")
+    if as_json:
+        _print_json({"folder": str(result.folder), **result.manifest})
+    else:
+        show_generate(result)
+
+
+@app.command("train-detector")
+@guarded
+@with_settings(*section("detector"))
+def train_detector(
+    settings: Settings,
+    td: Annotated[
+        list[Path],
+        typer.Option("--td", help="Run folder with known flips; repeatable, the last is held out."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Detector to write: NAME.pth.tar and NAME.safetensors.")
+    ],
+    init_from: Annotated[
+        Path | None, typer.Option("--init-from", help="Detector file to fine-tune.")
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Step 2: train the LSTM on runs whose flipped labels are known.
+
+    Example: tdctl train-detector --td runs/a --out detectors/a.pth.tar
+    """
+    config = settings.resolve()
+    if print_config:
+        typer.echo(config.to_yaml(), nl=False)
+        return
+    from tdctl import runner
+
+    if dry_run:
+        from tdctl.dynamics import read_run
+
+        for folder in td:
+            dynamics, labels, _ = read_run(folder)
+            flips = int(labels.flipped.sum())
+            _say(f"{folder}: {len(labels)} curves of {dynamics.epochs} epochs, {flips} flipped")
+        return
+    with shown_progress(quiet) as report:
+        result = runner.train_detector(config, td, out, init_from, overwrite, report)
+    if as_json:
+        _print_json(
+            {
+                "files": [str(path) for path in result.files],
+                "trained_on": result.card.trained_on,
+                "held_out": result.card.held_out,
+                "settings": result.card.settings,
+            }
+        )
+    else:
+        show_train_detector(result)
+
+
+@app.command("detect")
+@guarded
+def detect(
+    td: Run,
+    detector: DetectorFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the samples of a run by suspicion, without retraining.
+
+    Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
+    """
+    from tdctl import runner
+
+    result = runner.detect(td, detector, out, overwrite, device)
+    if as_json:
+        _print_json(
+            {
+                "run": str(td),
+                "detector": str(detector),
+                "out": None if out is None else str(out),
+                "samples": len(result.labels),
+                "in_sample": result.in_sample,
+                "metrics": result.metrics.to_dict(),
+                "worst": json.loads(result.table.head(top).to_json(orient="records")),
+            }
+        )
+    else:
+        show_detect(result, td, out, top)
+
+
+@app.command("denoise")
+@guarded
+@with_settings(*DATA, *NET, *section("retrain"))
+def denoise(
+    settings: Settings,
+    td: Run,
+    detector: DetectorFile,
+    remove_ratio: Annotated[
+        list[float],
+        typer.Option("--remove-ratio", help="Share to drop, in [0, 1); repeatable."),
+    ],
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also train on all labels, on random removals, and on the truly clean subset.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the retrainings go (default: beside the run)."),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Step 3: drop the worst-ranked share, retrain a fresh network on the rest, compare.
+
+    Data set and labels come from the run; --epochs, --lr and so on are those of the retraining.
+
+    Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
+    """
+    from tdctl import runner
+
+    base = runner.settings_of_run(td)
+    if base is None and not settings.names_data():
+        raise ConfigError(
+            f"{td}: holds no config.yaml of tdctl; name the data it was made from with --dataset "
+            "and --data-dir"
+        )
+    config = settings.resolve(base)
+    if print_config:
+        typer.echo(config.to_yaml(), nl=False)
+        return
+    with shown_progress(quiet) as report:
+        result = runner.denoise(
+            config, td, detector, remove_ratio, baselines, out, resume, overwrite, dry_run, report
+        )
+    for note in result.notes:
+        _say(f"note: {note}")
+    if as_json:
+        _print_json(runner.denoise_report(result))
+    else:
+        show_denoise(result, dry_run)
+
+
+def _plan_of(config: Any, folder: Path, resume: bool, overwrite: bool) -> str:
+    from tdctl.run import RunFolder
+    from tdctl.runner import prepare
+    from tdctl.training import pick_device, use_bfloat16
+
+    device = pick_device(config.device)
+    status = RunFolder(folder, "generate-td").open(config, resume, overwrite)
+    if status == "complete":
+        raise RunError(f"{folder}: the run is complete already; nothing is left to do")
+    prepared = prepare(config)
+    facts, epochs = prepared.facts(), config.train.epochs
+    size = len(prepared.train) * epochs * (2 * prepared.dataset.num_classes + 4)
+    precision = "bfloat16" if use_bfloat16(config.train.amp, device) else "float32"
+    return (
+        f"would train {config.net.label} for {epochs} epochs on {len(prepared.train)} images "
+        f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {device} in "
+        f"{precision}, and write about {size / 1e6:,.1f} MB to {folder} ({status})"
+    )
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def main() -> None:
+    """The entry point of the ``tdctl`` command."""
+    app(prog_name="tdctl")

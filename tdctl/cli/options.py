@@ -1,0 +1,177 @@
+"""Command-line flags made from the settings' own descriptions, and the error boundary."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tdctl.config import Config, load_config, parse_set
+from tdctl.errors import TdctlError
+
+__all__ = ["DATA", "NET", "NOISE", "Settings", "guarded", "section", "with_settings"]
+
+Result = TypeVar("Result")
+
+DATA = tuple(
+    f"data.{name}"
+    for name in (
+        "dataset", "data_dir", "image_size", "labels", "label_column", "true_column", "limit",
+        "num_valid", "test_share", "download",
+    )
+)  # fmt: skip
+NOISE = ("noise.noise_type", "noise.noise_ratio", "noise.noise_seed")
+NET = ("net.net_type", "net.depth")
+COMMON = ("seed", "device")
+
+
+def section(name: str) -> tuple[str, ...]:
+    """All dotted keys of one section of the settings."""
+    model = Config.model_fields[name].annotation
+    if model is None:
+        raise KeyError(name)
+    return tuple(f"{name}.{key}" for key in typing.cast(type[BaseModel], model).model_fields)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for, before it is resolved: a file, ``--set`` and flags."""
+
+    path: Path | None
+    overrides: dict[str, Any]
+
+    def resolve(self, base: dict[str, Any] | None = None) -> Config:
+        """The settings, above ``base`` where that is given.
+
+        Raises:
+            ConfigError: a key is unknown or a value out of its range.
+        """
+        return load_config(self.path, self.overrides, base)
+
+    def names_data(self) -> bool:
+        """Whether the data set was named by flag, ``--set`` or file."""
+        return "data.dataset" in self.overrides or (
+            self.path is not None and "dataset:" in self.path.read_text(encoding="utf-8")
+        )
+
+
+def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Turns the user's errors into one line on stderr and exit code 1, Ctrl-C into 130."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except TdctlError as error:
+            typer.echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("tdctl: interrupted; go on with --resume", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command one flag for each dotted setting, ``--config``, ``--set``, ``--print-config``.
+
+    The command gets them as its ``settings`` argument. Flags win over ``--set``, which wins
+    over the file.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = typing.get_type_hints(command, include_extras=True)
+        own = inspect.signature(command).parameters
+        flags = {key.rpartition(".")[2]: key for key in (*keys, *COMMON)}
+        shared = _shared_parameters()
+        parameters = [
+            own[name].replace(annotation=hints[name]) for name in own if name != "settings"
+        ]
+        parameters += [_parameter(name, key) for name, key in flags.items()]
+        parameters += shared
+
+        @wraps(command)
+        def run(**kwargs: Any) -> None:
+            given = {key: kwargs.pop(name) for name, key in flags.items()}
+            config, assignments = kwargs.pop("config"), kwargs.pop("set_")
+            overrides = parse_set(assignments or [])
+            for key, value in given.items():
+                if value is not None:
+                    overrides[key] = _split(value) if key.endswith("lr_drops") else value
+            command(settings=Settings(config, overrides), **kwargs)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        del run.__wrapped__
+        return run
+
+    return decorate
+
+
+def _split(value: str) -> list[str]:
+    return [part for part in value.replace(",", " ").split() if part]
+
+
+def _shared_parameters() -> list[inspect.Parameter]:
+    file = typer.Option("--config", help="YAML file with settings; flags and --set win over it.")
+    one = typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.epochs=30.")
+    return [
+        _keyword("config", Annotated[Path | None, file], None),
+        _keyword("set_", Annotated[list[str] | None, one], None),
+    ]
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _parameter(name: str, key: str) -> inspect.Parameter:
+    field = _field(key)
+    kind = _plain_type(field.annotation)
+    flag = f"--{name.replace('_', '-')}"
+    declaration = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
+    help_text = (field.description or "") + _default_text(field)
+    option = typer.Option(declaration, help=help_text, show_default=False)
+    return _keyword(name, Annotated[kind | None, option], None)
+
+
+def _field(key: str) -> FieldInfo:
+    model: type[BaseModel] = Config
+    *sections, leaf = key.split(".")
+    for part in sections:
+        model = typing.cast(type[BaseModel], model.model_fields[part].annotation)
+    return model.model_fields[leaf]
+
+
+def _plain_type(annotation: Any) -> type:
+    """The type that the shell's word is turned into; ranges and choices are the settings' task."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        kinds = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return _plain_type(kinds[0])
+    if typing.get_origin(annotation) is Annotated:
+        return _plain_type(typing.get_args(annotation)[0])
+    return annotation if annotation in {int, float, bool, Path} else str
+
+
+def _default_text(field: FieldInfo) -> str:
+    if field.default is None or field.default is PydanticUndefined or field.default is False:
+        return ""
+    default = field.default
+    if isinstance(default, Iterable) and not isinstance(default, str):
+        default = ",".join(str(part) for part in default)
+    return f" (default: {default})"

@@ -1,0 +1,148 @@
+"""Results as tables on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tdctl.metrics import Cut
+    from tdctl.runner import DenoiseResult, DetectResult, GenerateResult, TrainDetectorResult
+
+__all__ = ["show_denoise", "show_detect", "show_generate", "show_train_detector"]
+
+SEEN = {
+    True: "in-sample: the detector was trained on this run",
+    False: "not in-sample: the detector was not trained on this run",
+    None: "unknown whether the detector was trained on this run: its file does not say",
+}
+
+
+def show_generate(result: GenerateResult) -> None:
+    """Prints what was recorded and how the classifier did."""
+    manifest = result.manifest
+    data, noise = manifest["dataset"], manifest["noise"]
+    console = _console()
+    console.print(f"run        {result.folder}")
+    console.print(
+        f"data       {data['name']}: {data['train']} train, {data['valid']} held out, "
+        f"{data['test']} test, {len(data['class_names'])} classes"
+    )
+    console.print(
+        f"noise      {noise['type']} {noise['ratio']:g} asked, {manifest['flipped']} labels flipped "
+        f"({manifest['realised_rate']:.2%})"
+        if noise["ratio"]
+        else f"noise      none added; {manifest['flipped']} given labels known to be wrong"
+    )
+    console.print(
+        f"test error {_percent(manifest['test_error_last'])} at the last epoch, "
+        f"{_percent(manifest['test_error_best'])} at the best by held-out images"
+    )
+    console.print(
+        f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
+        f"on {manifest['device']}"
+    )
+
+
+def show_train_detector(result: TrainDetectorResult) -> None:
+    """Prints the detector's files and its figures on held-out rows."""
+    held = result.card.held_out
+    console = _console()
+    console.print(f"detector   {result.files[0]}")
+    console.print(f"           {result.files[1]}, {result.files[2].name}")
+    for run in result.card.trained_on:
+        console.print(
+            f"trained on {run['run']}: {run['samples']} curves of {run['epochs']} epochs, "
+            f"{run['flipped']} flipped"
+        )
+    console.print(
+        f"held out   {held['samples']} curves by {held['by']}: AUC {held['auc']:.4f}, "
+        f"AP {held['ap']:.4f} ({held['note']})"
+    )
+
+
+def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> None:
+    """Prints the metrics and the worst samples."""
+    console = _console()
+    metrics = result.metrics
+    console.print(f"run        {run}: {len(result.labels)} samples")
+    console.print(f"judged     {SEEN[result.in_sample]}")
+    if metrics.auc is None:
+        console.print("metrics    none: no label of this run is known to be wrong")
+    else:
+        console.print(f"AUC        {metrics.auc:.4f}")
+        console.print(f"AP (mAP)   {metrics.ap:.4f}")
+        console.print(f"at 0.5     {_cut(metrics.at_half)}")
+        console.print(
+            f"at rate    {_cut(metrics.at_realised_rate)} (the realised {metrics.realised_rate:.2%})"
+        )
+    if out is not None:
+        console.print(f"ranking    {out}")
+    if top:
+        table = Table(box=box.SIMPLE_HEAD, title=f"the {min(top, len(result.table))} worst")
+        head = result.table.head(top)
+        for column in head.columns:
+            table.add_column(str(column))
+        for row in head.itertuples(index=False):
+            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+        console.print(table)
+
+
+def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
+    """Prints one row for each retraining."""
+    console = _console()
+    title = "would train" if dry_run else "test error after retraining"
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column("trained on")
+    headers = ("removed", "kept", "wrong labels left", "last epoch", "best by held-out", "seconds")
+    for header in headers:
+        table.add_column(header, justify="right")
+    names = {
+        "all": "all given labels",
+        "clean": "truly clean labels",
+        "pruned": "without the worst {:g}",
+        "random": "without a random {:g}",
+    }
+    for row in result.rows:
+        table.add_row(
+            names[row.kind].format(row.remove_ratio or 0.0),
+            str(row.removed),
+            str(row.kept),
+            "-" if row.flipped_left is None else str(row.flipped_left),
+            _percent(row.test_error_last),
+            _percent(row.test_error_best),
+            "-" if row.seconds is None else f"{row.seconds:.0f}",
+        )
+    metrics = result.detection.metrics
+    console.print(f"judged     {SEEN[result.detection.in_sample]}")
+    if metrics.auc is not None:
+        console.print(f"AUC        {metrics.auc:.4f}")
+        console.print(f"AP (mAP)   {metrics.ap:.4f}")
+    console.print(table)
+    if result.file is not None:
+        console.print(f"table      {result.file}")
+
+
+def _console() -> Console:
+    # Paths must not be broken at a pipe's made-up width of 80.
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160
+    return console
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _cut(cut: Cut | None) -> str:
+    if cut is None:
+        return "-"
+    return (
+        f"precision {_percent(cut.precision)}, recall {_percent(cut.recall)}, F1 {_percent(cut.f1)}, "
+        f"{cut.flagged} flagged"
+    )

@@ -1,0 +1,112 @@
+"""Augmentation of whole batches of uint8 images, with a draw per sample.
+
+Shapes: B batch, C channels, H and W the image, P padding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from tdctl.config import TrainConfig
+from tdctl.data.dataset import DataSet
+
+__all__ = ["Augment", "Normalise"]
+
+# From this side on, photographs are cropped by area as torchvision's ImageNet recipe does.
+RESIZED_CROP_FROM = 96
+
+
+class Normalise:
+    """Turns uint8 [B, C, H, W] into float32 with mean 0 and deviation 1 by channel."""
+
+    def __init__(self, dataset: DataSet, device: torch.device) -> None:
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(dataset.mean, device=device).view(shape) * 255
+        std = torch.tensor(dataset.std, device=device).view(shape) * 255
+        self._scale, self._shift = 1 / std, -mean / std
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, C, H, W], channels last in memory."""
+        values = pixels.to(torch.float32, memory_format=torch.channels_last)
+        return torch.addcmul(self._shift, values, self._scale)
+
+
+class Augment:
+    """Random crops and flips, uint8 in and out, as the settings and the data set have them.
+
+    Images below 96 pixels are padded with black by ``crop_padding`` and cropped back to their
+    size; larger ones are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized.
+
+    Source: ``RandomCrop(padding)``, ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of
+        torchvision; equal in distribution, except that the area crop tries 10 boxes and takes
+        the first that fits, else the whole image.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: DataSet) -> None:
+        side = min(dataset.train.pixels.shape[-2:])
+        self._resized = config.augment and side >= RESIZED_CROP_FROM
+        padding = side // 8 if config.crop_padding is None else config.crop_padding
+        self._padding = padding if config.augment and not self._resized else 0
+        mirrors = dataset.mirrors if config.flip is None else config.flip
+        self._flip = config.augment and mirrors
+
+    def __call__(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Uint8 [B, C, H, W] like its input; the generator lies on the pixels' device."""
+        flips = None
+        if self._flip:
+            draw = torch.rand(len(pixels), generator=generator, device=pixels.device)
+            flips = draw < 0.5
+        if self._resized:
+            return self._area_crop(pixels, flips, generator)
+        return self._shifted_crop(pixels, flips, generator)
+
+    def _shifted_crop(
+        self, pixels: torch.Tensor, flips: torch.Tensor | None, generator: torch.Generator
+    ) -> torch.Tensor:
+        if not self._padding and flips is None:
+            return pixels
+        (b, _, h, w), device = pixels.shape, pixels.device
+        rows_BH = torch.arange(h, device=device).expand(b, h)
+        cols_BW = torch.arange(w, device=device).expand(b, w)
+        if flips is not None:
+            cols_BW = torch.where(flips[:, None], w - 1 - cols_BW, cols_BW)
+        if self._padding:
+            p = self._padding
+            pixels = functional.pad(pixels, (p, p, p, p))
+            shift = torch.randint(2 * p + 1, (2, b, 1), generator=generator, device=device)
+            rows_BH, cols_BW = rows_BH + shift[0], cols_BW + shift[1]
+        batch = torch.arange(b, device=device)[:, None, None]
+        # Indexing around the channels puts them last: one gather crops, flips and lays out.
+        cropped_BHWC = pixels[batch, :, rows_BH[:, :, None], cols_BW[:, None, :]]
+        return cropped_BHWC.permute(0, 3, 1, 2)
+
+    def _area_crop(
+        self, pixels: torch.Tensor, flips: torch.Tensor | None, generator: torch.Generator
+    ) -> torch.Tensor:
+        (b, _, h, w), device = pixels.shape, pixels.device
+        u = torch.rand(4, b, 10, generator=generator, device=device)
+        area = (0.08 + 0.92 * u[0]) * (h * w)
+        aspect = torch.exp((2 * u[1] - 1) * torch.log(torch.tensor(4 / 3, device=device)))
+        box_w, box_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+        fits = (box_w <= w) & (box_h <= h) & (box_w > 0) & (box_h > 0)
+        first = fits.to(torch.int8).argmax(dim=1, keepdim=True)
+        any_fits = fits.any(dim=1)
+
+        def pick(values: torch.Tensor, otherwise: float) -> torch.Tensor:
+            return torch.where(any_fits, values.gather(1, first)[:, 0], otherwise)
+
+        box_w, box_h = pick(box_w, float(w)), pick(box_h, float(h))
+        left = torch.floor(pick(u[2], 0.0) * (w - box_w + 1))
+        top = torch.floor(pick(u[3], 0.0) * (h - box_h + 1))
+        theta = torch.zeros(b, 2, 3, device=device)
+        theta[:, 0, 0], theta[:, 1, 1] = box_w / w, box_h / h
+        theta[:, 0, 2] = (2 * left + box_w) / w - 1
+        theta[:, 1, 2] = (2 * top + box_h) / h - 1
+        if flips is not None:
+            theta[:, 0, 0] = torch.where(flips, -theta[:, 0, 0], theta[:, 0, 0])
+        grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+        warped = functional.grid_sample(
+            pixels.float(), grid, padding_mode="border", align_corners=False
+        )
+        return warped.round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,173 @@
+"""Image folders: one sub-folder a class, and label tables that override them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tdctl.config import DataConfig
+from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics
+from tdctl.data.table import read_label_table
+from tdctl.errors import DataError
+from tdctl.labels import Labels, stratified_holdout
+
+__all__ = ["open_folder"]
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+LAYOUT = "expected DIR/train/<class>/<image> with DIR/test or DIR/val, or DIR/<class>/<image>"
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Files of one split, class by class in sorted order, as torchvision's ImageFolder has them."""
+
+    files: list[Path]
+    targets: NDArray[np.int64]
+    ignored: list[Path]
+
+
+def open_folder(config: DataConfig) -> DataSet:
+    """An image folder as RGB, resized as the settings say.
+
+    ``index`` is the position in torchvision's ImageFolder order of the training split: classes
+    sorted by name, files sorted within. ``limit`` takes the first N *by file name* whatever
+    their class (a class-sorted prefix would be a single class) and keeps their index. Without
+    ``test/`` or ``val/`` a share of each class is held out as test set, the same for all seeds.
+
+    Raises:
+        DataError: a folder is missing or empty, an image does not decode, sizes differ and no
+            ``image_size`` is given, or the label table does not fit.
+    """
+    root = config.data_dir or Path()
+    if not root.is_dir():
+        raise DataError(f"folder {root}: no such folder; {LAYOUT}")
+    has_split = (root / "train").is_dir()
+    top = root / "train" if has_split else root
+    class_names = _class_names(top)
+    listing = _list_split(top, class_names)
+    test_top = next((root / n for n in ("test", "val") if has_split and (root / n).is_dir()), None)
+    names = [file.relative_to(root).as_posix() for file in listing.files]
+    labels = Labels(np.arange(len(names)), listing.targets, listing.targets)
+    if config.labels is not None:
+        labels = read_label_table(config, names, class_names)
+
+    rows = np.arange(len(names), dtype=np.int64)
+    if test_top is not None:
+        tested = _list_split(test_top, class_names)
+        test_files, test_targets = tested.files, tested.targets
+        test_rows = np.arange(len(test_files), dtype=np.int64)
+    else:
+        held = stratified_holdout(listing.targets, round(config.test_share * len(rows)), seed=0)
+        rows, test_rows = rows[~held], rows[held]
+        test_files = [listing.files[row] for row in test_rows]
+        # What is right where the table says so; the folder's word otherwise.
+        test_targets = labels.true[test_rows]
+    if config.limit is not None:
+        rows = np.sort(sorted(rows, key=lambda row: (listing.files[row].name, row))[: config.limit])
+
+    files = [listing.files[row] for row in rows] + test_files
+    pixels = _decode(files, config.image_size)
+    train = Images(pixels[: len(rows)], rows, labels.assigned[rows])
+    test = Images(pixels[len(rows) :], test_rows, test_targets) if test_files else None
+    mean, std = channel_statistics(train.pixels)
+    notes = list(by_class(train.targets, class_names))
+    if listing.ignored:
+        notes.append(
+            f"{len(listing.ignored)} files are no images by their name and were left out, "
+            f"first {listing.ignored[0]}"
+        )
+    if test_top is None and len(test_rows):
+        notes.append(
+            f"no test/ or val/: {len(test_rows)} images are held out as test set with the labels "
+            "they have, and are not ranked; --test-share 0 ranks all"
+        )
+    return DataSet(
+        name="folder",
+        class_names=class_names,
+        train=train,
+        labels=labels.take(rows),
+        test=test,
+        file_names=[names[row] for row in rows],
+        mean=mean,
+        std=std,
+        mirrors=True,
+        notes=tuple(notes),
+    )
+
+
+def _class_names(top: Path) -> list[str]:
+    folders = sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not folders:
+        raise DataError(f"folder {top}: no class folders in it; {LAYOUT}")
+    return folders
+
+
+def _list_split(top: Path, class_names: list[str]) -> _Listing:
+    unknown = sorted(set(_class_names(top)) - set(class_names))
+    if unknown:
+        raise DataError(
+            f"folder {top / unknown[0]}: the training images have no class of this name; "
+            "expected the same class folders in both splits"
+        )
+    files: list[Path] = []
+    targets: list[int] = []
+    ignored: list[Path] = []
+    for label, name in enumerate(class_names):
+        here = []
+        for place, folders, entries in os.walk(top / name):
+            folders.sort()
+            paths = [Path(place, entry) for entry in sorted(entries) if not entry.startswith(".")]
+            here += [path for path in paths if path.suffix.lower() in SUFFIXES]
+            ignored += [path for path in paths if path.suffix.lower() not in SUFFIXES]
+        if not here and (top / name).is_dir():
+            raise DataError(
+                f"folder {top / name}: the class has no image; remove the folder or fill it "
+                f"(read are {' '.join(sorted(SUFFIXES))})"
+            )
+        files += here
+        targets += [label] * len(here)
+    return _Listing(files, np.asarray(targets, dtype=np.int64), ignored)
+
+
+def _decode(files: Sequence[Path], size: int | None) -> torch.Tensor:
+    """Uint8 [n, 3, H, W] of all files, by as many threads as there are processors."""
+    first = _read_rgb(files[0], size)
+    pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
+
+    def read(row: int) -> None:
+        image = _read_rgb(files[row], size)
+        if image.shape != first.shape:
+            (h, w, _), (first_h, first_w, _) = image.shape, first.shape
+            raise DataError(
+                f"{files[row]} has {w}x{h} pixels and {files[0]} has {first_w}x{first_h}; "
+                "give --image-size to bring all to one size"
+            )
+        pixels[row] = image
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(read, range(len(files))):
+            pass
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: does not decode as an image ({error}); mend or remove it") from None
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read as an image ({error}); mend or remove it"
+        ) from None
+    if size is not None and image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)

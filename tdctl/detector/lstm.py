@@ -1,0 +1,33 @@
+"""The paper's detector network."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+__all__ = ["LstmDetector"]
+
+
+class LstmDetector(nn.Module):
+    """A 2-layer LSTM over the given label's probability; the last hidden state gives 2 logits.
+
+    Source: Jia et al. (AAAI 2023), section 3 and published code: hidden size 64, orthogonal
+        weights, biases 0.01; parameter names ``lstm.*`` and ``classifier.*`` as there.
+    """
+
+    def __init__(self, channels: int = 1, hidden: int = 64, layers: int = 2) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, hidden, layers, batch_first=True)
+        self.classifier = nn.Linear(hidden, 2)
+        for name, parameter in self.lstm.named_parameters():
+            if name.startswith("weight"):
+                nn.init.orthogonal_(parameter)
+            else:
+                nn.init.constant_(parameter, 0.01)
+
+    def forward(self, curves: torch.Tensor) -> torch.Tensor:
+        """Logits float [B, 2] (correct, mislabeled) of curves float [B, epochs, channels]."""
+        hidden, _ = self.lstm(curves)
+        return cast(torch.Tensor, self.classifier(hidden[:, -1]))

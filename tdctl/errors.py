@@ -1,0 +1,54 @@
+"""What can go wrong by the user's hand, or by the machine's.
+
+::
+
+    TdctlError              one line for stderr; the command ends with exit code 1
+    ├── ConfigError         a setting is unknown, of the wrong type, or out of its range
+    ├── DataError           a data set, an image or a label table is missing or malformed
+    ├── RunError            a run folder is missing, occupied, or belongs to other settings
+    ├── DynamicsError       training dynamics or their metadata do not fit together
+    ├── DetectorError       a detector cannot be read, or its output says nothing
+    └── TrainingError       a training diverged
+
+Every message says what is wrong, where, what was expected and what to do next, in one line.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DetectorError",
+    "DynamicsError",
+    "RunError",
+    "TdctlError",
+    "TrainingError",
+]
+
+
+class TdctlError(Exception):
+    """The root of all errors that tdctl raises on purpose."""
+
+
+class ConfigError(TdctlError):
+    """A setting is unknown, of the wrong type, or out of its range."""
+
+
+class DataError(TdctlError):
+    """A data set, an image or a label table is missing or malformed."""
+
+
+class RunError(TdctlError):
+    """A run folder is missing, occupied, or belongs to other settings."""
+
+
+class DynamicsError(TdctlError):
+    """Training dynamics or their metadata are malformed or do not fit together."""
+
+
+class DetectorError(TdctlError):
+    """A detector file cannot be read, or the detector's output carries no information."""
+
+
+class TrainingError(TdctlError):
+    """A training diverged; the message names the epoch and the batch."""

@@ -1,0 +1,87 @@
+"""Classifiers by name and depth."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tdctl.config import NetConfig
+
+__all__ = ["CifarResNet", "build_net"]
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut without parameters."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.stride, self.widened = stride, width - width_in
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = functional.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.stride != 1 or self.widened:
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = functional.pad(x, (0, 0, 0, 0, self.widened // 2, self.widened - self.widened // 2))
+        return functional.relu(out + x)
+
+
+class CifarResNet(nn.Module):
+    """A ResNet of depth 6n+2 for small images: three stages of n blocks, widths 16, 32, 64.
+
+    Args:
+        depth: 6n+2, at least 8.
+        num_classes: k, the logits' number.
+        channels: of the input image.
+
+    Source: He et al. (CVPR 2016), section 4.2, shortcut option A.
+    """
+
+    def __init__(self, depth: int, num_classes: int, channels: int = 3) -> None:
+        super().__init__()
+        blocks = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        stages, width_in = [], 16
+        for width in (16, 32, 64):
+            stride = 1 if width == 16 else 2
+            stage = [_Block(width_in, width, stride)]
+            stage += [_Block(width, width, 1) for _ in range(blocks - 1)]
+            stages.append(nn.Sequential(*stage))
+            width_in = width
+        self.stages = nn.Sequential(*stages)
+        self.fc = nn.Linear(64, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits float [B, k] of images [B, C, H, W]."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.stages(x).mean(dim=(2, 3))
+        return cast(torch.Tensor, self.fc(x))
+
+
+def build_net(config: NetConfig, num_classes: int, channels: int, seed: int) -> nn.Module:
+    """A fresh network whose weights depend on the settings and the seed alone.
+
+    ``resnet`` is ``CifarResNet``; ``resnet18``, ``resnet34`` and ``resnet50`` are torchvision's,
+    with a first convolution for ``channels`` channels.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if config.net_type == "resnet":
+            return CifarResNet(config.depth, num_classes, channels)
+        from torchvision import models
+
+        net = cast(nn.Module, getattr(models, config.net_type)(num_classes=num_classes))
+        if channels != 3:
+            net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+        return net

@@ -1,0 +1,208 @@
+"""The run folder: refused where occupied, resumed where unfinished, described by its manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tdctl.config import Config, load_config
+from tdctl.errors import ConfigError, RunError
+from tdctl.files import write_json, write_text
+
+__all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
+
+CONFIG_FILE = "config.yaml"
+MANIFEST_FILE = "manifest.json"
+CHECKPOINT_FILE = "checkpoint.pth"
+# Everything that a command may leave in a run folder: only these does --overwrite remove.
+OUR_FILES = (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    CHECKPOINT_FILE,
+    "metadata.pth",
+    "model.pth",
+    "model.pth.last",
+    "results_valid.csv",
+    "samples.csv",
+    "train_log.csv",
+    "training_dynamics.npz",
+)
+OUR_FOLDERS = ("capture",)
+
+Status = Literal["new", "unfinished", "complete"]
+
+
+class RunFolder:
+    """A folder that one command writes and that describes itself.
+
+    ``config.yaml`` holds the resolved settings, ``manifest.json`` the command, its status
+    (``running``, ``interrupted``, ``failed`` or ``complete``), seeds, versions, device and time.
+    """
+
+    def __init__(self, path: Path, command: str) -> None:
+        self.path, self._command = path, command
+        self._manifest: dict[str, Any] = {}
+        self._started = time.perf_counter()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the training keeps the state of its last whole epoch."""
+        return self.path / CHECKPOINT_FILE
+
+    def open(self, config: Config, resume: bool, overwrite: bool) -> Status:
+        """What the folder holds; changes nothing.
+
+        Raises:
+            RunError: it is occupied and neither ``resume`` nor ``overwrite`` is given, or it
+                was started with other settings than those to be resumed.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: is a file; give a folder with --out")
+        if not self.path.exists() or not any(self.path.iterdir()) or overwrite:
+            return "new"
+        if not resume:
+            raise RunError(
+                f"{self.path}: the folder is occupied; go on with --resume, replace what is "
+                "there with --overwrite, or give another --out"
+            )
+        manifest = self.path / MANIFEST_FILE
+        if not manifest.exists():
+            raise RunError(
+                f"{self.path}: holds no run that could be resumed; give another --out, or "
+                "--overwrite"
+            )
+        self._manifest = read_json(manifest)
+        differ = differences(read_config(self.path), config)
+        if differ:
+            raise RunError(
+                f"{self.path}: was started with other settings ({'; '.join(differ)}); give the "
+                "same ones to --resume, or --overwrite"
+            )
+        return "complete" if self._manifest.get("status") == "complete" else "unfinished"
+
+    def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:
+        """Makes the folder and marks it as running; a new run first clears what was there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if status == "new":
+            for name in OUR_FILES:
+                (self.path / name).unlink(missing_ok=True)
+            for name in OUR_FOLDERS:
+                shutil.rmtree(self.path / name, ignore_errors=True)
+        write_text(self.path / CONFIG_FILE, config.to_yaml())
+        self._manifest |= {
+            "command": self._command,
+            "status": "running",
+            "started": self._manifest.get("started", _now()),
+            "finished": None,
+            "versions": software_versions(),
+            "machine": {"system": platform.platform(), "processors": os.cpu_count()},
+            **facts,
+        }
+        self._write()
+
+    def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Marks the run as complete, drops its checkpoint, and returns the manifest.
+
+        ``seconds`` counts this process alone, from its start or its resumption.
+        """
+        self._manifest |= {
+            "status": "complete",
+            "finished": _now(),
+            "seconds": round(time.perf_counter() - self._started, 2),
+            **facts,
+        }
+        self._write()
+        self.checkpoint.unlink(missing_ok=True)
+        return dict(self._manifest)
+
+    def stop(self, status: Literal["interrupted", "failed"], reason: str) -> None:
+        """Marks the run as ended early; it can be resumed from its last whole epoch."""
+        self._manifest |= {"status": status, "finished": _now(), "reason": reason}
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.path / MANIFEST_FILE, self._manifest)
+
+
+def read_config(folder: Path) -> Config:
+    """The settings a run was made with.
+
+    Raises:
+        ConfigError: there are none, or they are malformed.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        raise ConfigError(f"{folder}: holds no {CONFIG_FILE}; expected a run of tdctl")
+    return load_config(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        RunError: the file is not one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a JSON object")
+    return content
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """The settings in which two configs differ, as ``key: old, now new``; the device is free."""
+    before, after = (flat(config.model_dump(mode="json")) for config in (old, new))
+    return [
+        f"{key}: {before.get(key)}, now {after.get(key)}"
+        for key in after
+        if before.get(key) != after.get(key) and key != "device"
+    ]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value
+    return result
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuses to replace files.
+
+    Raises:
+        RunError: one of them exists and ``overwrite`` is off.
+    """
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise RunError(f"{path}: exists already; give another --out, or --overwrite")
+
+
+def software_versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    names = ("tdctl", "torch", "torchvision", "scikit-learn")
+    return {
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        **{name: version(name) for name in names},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,28 @@
+"""The steps that all subcommands share: record, train the detector, rank, prune and retrain.
+
+They never print: progress goes through a callback, results come back as values.
+"""
+
+from __future__ import annotations
+
+from tdctl.runner.denoise import DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.detect import DetectResult, detect
+from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td
+from tdctl.runner.prepare import Prepared, prepare
+from tdctl.runner.train_detector import TrainDetectorResult, train_detector
+
+__all__ = [
+    "DenoiseResult",
+    "DetectResult",
+    "GenerateResult",
+    "Prepared",
+    "TrainDetectorResult",
+    "default_folder",
+    "denoise",
+    "denoise_report",
+    "detect",
+    "generate_td",
+    "prepare",
+    "settings_of_run",
+    "train_detector",
+]

@@ -1,0 +1,286 @@
+"""Step 3: drop the worst-ranked share, retrain on the rest, and compare."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tdctl.config import Config
+from tdctl.data import DataSet, Images, open_dataset
+from tdctl.detector import detector_files, load_detector
+from tdctl.errors import ConfigError, DataError, RunError
+from tdctl.files import atomic_path, write_json
+from tdctl.labels import Labels, corrupt
+from tdctl.ranking import num_removed
+from tdctl.run import CONFIG_FILE, RunFolder, read_config, read_json, software_versions
+from tdctl.runner.detect import DetectResult, rank_run
+from tdctl.runner.generate_td import train_classifier
+from tdctl.training import Report, pick_device, use_bfloat16
+
+__all__ = ["DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
+
+RESULT_FILE = "denoise.json"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One row of the result: what was dropped, and the errors of the network trained on the rest.
+
+    Attributes:
+        kind: ``pruned``, or a baseline: ``all`` (nothing dropped), ``random`` (as many dropped
+            at random), ``clean`` (exactly the flipped dropped).
+        remove_ratio: as asked for; None for ``all`` and ``clean``.
+        removed, kept: samples.
+        flipped_left: flipped labels among the kept; None where the truth is unknown.
+        test_error_last: of the last epoch, in [0, 1]; None without a test set.
+        test_error_best: of the epoch that was best on held-out images; None without any.
+        folder: where model, log and results are.
+    """
+
+    kind: str
+    remove_ratio: float | None
+    removed: int
+    kept: int
+    flipped_left: int | None
+    folder: str
+    test_error_last: float | None = None
+    test_error_best: float | None = None
+    best_epoch: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class DenoiseResult:
+    """All rows, the ranking they come from, and the file that holds them (None in a dry run)."""
+
+    rows: list[Retraining]
+    detection: DetectResult
+    file: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def settings_of_run(folder: Path) -> dict[str, Any] | None:
+    """The nested settings of a run as a base for denoising; None for other code's runs.
+
+    The seed of the noise is written out, so that another ``seed`` retrains otherwise but
+    leaves the labels what they were.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        return None
+    config = read_config(folder)
+    settings = config.model_dump(mode="json")
+    settings["noise"]["noise_seed"] = config.noise_seed
+    return settings
+
+
+def denoise(
+    config: Config,
+    run: Path,
+    detector_file: Path,
+    remove_ratios: list[float],
+    baselines: bool = False,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    report: Report | None = None,
+) -> DenoiseResult:
+    """Ranks a run, and for each ratio retrains a fresh network without the worst share.
+
+    Images and labels of the user are read only. Finished retrainings are taken over with
+    ``resume``.
+
+    Args:
+        config: settings; ``config.data`` must be the data set that the run was made with.
+        out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the run.
+        baselines: also train on all given labels, on random removals of the same sizes, and,
+            where the truth is known, on the truly clean subset.
+
+    Raises:
+        ConfigError: a remove ratio is outside [0, 1) or drops everything.
+        DataError: the data set is not the one that the run was made with.
+        RunError: a folder is occupied, or was made from other samples.
+        DynamicsError, DetectorError, TrainingError: as in the other steps.
+    """
+    if not remove_ratios:
+        raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
+    device = pick_device(config.device)
+    detection = rank_run(run, load_detector(detector_file, device), str(detector_file))
+    base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
+    plan = _plan(detection, detector_file, sorted(set(remove_ratios)), baselines, base, config.seed)
+    result_file = _detector_folder(base, detector_file) / RESULT_FILE
+    folders = {row.folder: RunFolder(Path(row.folder), "denoise") for row, _ in plan}
+    for row, keep in plan:
+        _open(folders[row.folder], config, detection.labels, keep, resume, overwrite)
+    if dry_run:
+        return DenoiseResult([row for row, _ in plan], detection, None)
+    dataset = open_dataset(config.data)
+    images = _images_of(dataset, detection.labels)
+    valid = _valid_of(dataset, detection.valid_indices, config)
+    rows = []
+    for row, keep in plan:
+        folder = folders[row.folder]
+        status = _open(folder, config, detection.labels, keep, resume, overwrite)
+        if status == "complete":
+            manifest = read_json(folder.path / "manifest.json")
+        else:
+            facts = {
+                "kind": row.kind,
+                "remove_ratio": row.remove_ratio,
+                "kept": row.kept,
+                "kept_fingerprint": _kept_fingerprint(detection.labels, keep),
+                "seed": config.seed,
+                "device": str(device),
+                "bfloat16": use_bfloat16(config.retrain.amp, device),
+            }
+            again = status == "unfinished" and folder.checkpoint.exists()
+            folder.start(config, facts, "unfinished" if again else "new")
+            stage = row.kind if row.remove_ratio is None else f"{row.kind} {row.remove_ratio:g}"
+            outcome = train_classifier(
+                config, config.retrain, folder, dataset, images.take(keep), valid, config.seed,
+                device, None, report, stage,
+            )  # fmt: skip
+            manifest = folder.finish(outcome)
+        fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
+        rows.append(replace(row, **{name: manifest[name] for name in fields}))
+        _write_result(result_file, rows, detection, run, detector_file, config)
+    return DenoiseResult(rows, detection, result_file, dataset.notes)
+
+
+def _plan(
+    detection: DetectResult,
+    detector_file: Path,
+    ratios: list[float],
+    baselines: bool,
+    base: Path,
+    seed: int,
+) -> list[tuple[Retraining, NDArray[np.bool_]]]:
+    flipped = detection.labels.flipped
+    truth, n = bool(flipped.any()), len(flipped)
+    plan: list[tuple[Retraining, NDArray[np.bool_]]] = []
+
+    def add(kind: str, ratio: float | None, keep: NDArray[np.bool_], folder: Path) -> None:
+        left = int((flipped & keep).sum()) if truth else None
+        kept = int(keep.sum())
+        plan.append((Retraining(kind, ratio, n - kept, kept, left, str(folder)), keep))
+
+    if baselines:
+        add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
+    for ratio in ratios:
+        keep = detection.ranking.kept(ratio)
+        add("pruned", ratio, keep, _detector_folder(base, detector_file) / f"percremove{ratio:g}")
+        if baselines:
+            drawn = np.ones(n, dtype=np.bool_)
+            order = np.random.default_rng([seed, 2]).permutation(n)
+            drawn[order[: num_removed(n, ratio)]] = False
+            add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio:g}")
+    if baselines and truth:
+        add("clean", None, ~flipped, base / "baseline_clean")
+    return plan
+
+
+def _detector_folder(base: Path, detector_file: Path) -> Path:
+    name = detector_files(detector_file)[0].name.removesuffix(".pth.tar")
+    return base / f"detector_{name}"
+
+
+def _open(
+    folder: RunFolder,
+    config: Config,
+    labels: Labels,
+    keep: NDArray[np.bool_],
+    resume: bool,
+    overwrite: bool,
+) -> Any:
+    status = folder.open(config, resume, overwrite)
+    if status != "new":
+        was = read_json(folder.path / "manifest.json").get("kept_fingerprint")
+        if was != _kept_fingerprint(labels, keep):
+            raise RunError(
+                f"{folder.path}: was trained on other samples (another run or detector); give "
+                "another --out, or --overwrite"
+            )
+    return status
+
+
+def _kept_fingerprint(labels: Labels, keep: NDArray[np.bool_]) -> str:
+    content = np.stack([labels.index[keep], labels.assigned[keep]]).astype("<i8")
+    return hashlib.sha256(content.tobytes()).hexdigest()
+
+
+def _images_of(dataset: DataSet, labels: Labels) -> Images:
+    """The run's training images with its given labels, after a check that they belong to it."""
+    rows = dataset.train.rows_of(labels.index)
+    differ = np.flatnonzero(dataset.labels.true[rows] != labels.true)
+    if len(differ):
+        index = labels.index[differ[0]]
+        raise DataError(
+            f"{dataset.name}: {len(differ)} labels differ from those of the run, first at index "
+            f"{index}; give the data set that the run was made with"
+        )
+    return dataset.train.take(rows, labels.assigned)
+
+
+def _valid_of(dataset: DataSet, index: NDArray[np.int64], config: Config) -> Images | None:
+    """The images that the run held out, with labels as wrong as the user's would be."""
+    if not len(index):
+        return None
+    rows = dataset.train.rows_of(index)
+    given = corrupt(
+        dataset.labels.assigned[rows],
+        index,
+        dataset.num_classes,
+        config.noise.noise_type,
+        config.noise.noise_ratio,
+        config.noise_seed,
+    )
+    return dataset.train.take(rows, given)
+
+
+def _write_result(
+    path: Path,
+    rows: list[Retraining],
+    detection: DetectResult,
+    run: Path,
+    detector_file: Path,
+    config: Config,
+) -> None:
+    same = {
+        "run": str(run),
+        "detector": str(detector_file),
+        "detection": detection.metrics.to_dict(),
+        "seed": config.seed,
+        "retrain": config.retrain.model_dump(mode="json"),
+    }
+    table = {(row.kind, row.remove_ratio): asdict(row) for row in rows}
+    # A sweep calls once a ratio: rows of the same run, detector and settings stay in the table.
+    if path.exists():
+        old = read_json(path)
+        if all(old.get(key) == value for key, value in same.items()):
+            table = {(row["kind"], row["remove_ratio"]): row for row in old["rows"]} | table
+    ordered = [table[key] for key in sorted(table, key=lambda key: (key[1] or 0.0, key[0]))]
+    content = {
+        **same,
+        "detector_in_sample": detection.in_sample,
+        "versions": software_versions(),
+        "rows": ordered,
+    }
+    write_json(path, content)
+    with atomic_path(path.with_suffix(".csv")) as part:
+        pd.DataFrame(ordered).to_csv(part, index=False)
+
+
+def denoise_report(result: DenoiseResult) -> dict[str, Any]:
+    """The result as JSON-ready values: detection metrics and one row for each retraining."""
+    return {
+        "detector_in_sample": result.detection.in_sample,
+        "detection": result.detection.metrics.to_dict(),
+        "file": None if result.file is None else str(result.file),
+        "rows": [asdict(row) for row in result.rows],
+    }

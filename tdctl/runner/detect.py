@@ -1,0 +1,127 @@
+"""Rank the samples of a run by suspicion, without retraining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tdctl.detector import Detector, load_detector, suspicion
+from tdctl.detector.scoring import check_informative
+from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.files import atomic_path
+from tdctl.labels import Labels
+from tdctl.metrics import DetectionMetrics, detection_metrics
+from tdctl.ranking import Ranking
+from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
+from tdctl.training import pick_device
+
+__all__ = ["DetectResult", "detect", "rank_run"]
+
+
+@dataclass(frozen=True)
+class DetectResult:
+    """A ranking of a run and how good it is where the truth is known.
+
+    Attributes:
+        table: worst first; ``index, file_name, given_label, suggested_label, suspicion, rank``,
+            and ``true_label, label_flipped`` where labels are known to be flipped.
+        ranking: the same by row of ``labels``.
+        labels: given and true labels.
+        metrics: None in each place where the truth is unknown.
+        in_sample: whether the detector was trained on this run; None where it does not say.
+    """
+
+    table: pd.DataFrame
+    ranking: Ranking
+    labels: Labels
+    valid_indices: np.ndarray[Any, np.dtype[np.int64]]
+    metrics: DetectionMetrics
+    in_sample: bool | None
+
+
+def detect(
+    run: Path,
+    detector_file: Path,
+    out: Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+) -> DetectResult:
+    """Ranks a run with a detector, and writes the table where ``out`` is given.
+
+    Raises:
+        DynamicsError: the run is missing or malformed.
+        DetectorError: the detector cannot be read or gives a constant.
+        RunError: ``out`` is there already.
+    """
+    if out is not None:
+        refuse_existing([out], overwrite)
+    result = rank_run(run, load_detector(detector_file, pick_device(device)), str(detector_file))
+    if out is not None:
+        with atomic_path(out) as part:
+            result.table.to_csv(part, index=False)
+    return result
+
+
+def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
+    """Ranks a run with a detector that is loaded already."""
+    dynamics, labels, valid = read_run(run)
+    scores = suspicion(detector.net, dynamics.given_curve())
+    check_informative(scores, f"{detector_name} on {run}")
+    ranking = Ranking(dynamics.index, scores)
+    worst_first = ranking.worst_first()
+    return DetectResult(
+        table=_table(run, dynamics, labels, ranking, worst_first),
+        ranking=ranking,
+        labels=labels,
+        valid_indices=valid,
+        metrics=detection_metrics(scores, labels.flipped, worst_first),
+        in_sample=detector.has_seen(dynamics.fingerprint()),
+    )
+
+
+def _table(
+    run: Path,
+    dynamics: TrainingDynamics,
+    labels: Labels,
+    ranking: Ranking,
+    worst_first: np.ndarray[Any, np.dtype[np.int64]],
+) -> pd.DataFrame:
+    names = _class_names(run, int(dynamics.labels.max()) + 1)
+    files = _file_names(run)
+    table = pd.DataFrame(
+        {
+            "index": dynamics.index,
+            "file_name": [files.get(int(index), "") for index in dynamics.index],
+            "given_label": names[labels.assigned],
+            "suggested_label": names[dynamics.suggested()],
+            "suspicion": ranking.suspicion,
+        }
+    )
+    if labels.flipped.any():
+        table["true_label"] = names[labels.true]
+        table["label_flipped"] = labels.flipped
+    table = table.iloc[worst_first].reset_index(drop=True)
+    table.insert(5, "rank", np.arange(1, len(table) + 1))
+    return table
+
+
+def _class_names(run: Path, at_least: int) -> np.ndarray[Any, np.dtype[np.object_]]:
+    """Class names of our runs; the numbers themselves for other code's."""
+    manifest = run / MANIFEST_FILE
+    if manifest.exists():
+        names = read_json(manifest).get("dataset", {}).get("class_names", [])
+        if len(names) >= at_least:
+            return np.asarray(names, dtype=object)
+    return np.asarray([str(label) for label in range(at_least)], dtype=object)
+
+
+def _file_names(run: Path) -> dict[int, str]:
+    path = run / "samples.csv"
+    if not path.exists():
+        return {}
+    table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+    return dict(zip(table["index"].tolist(), table["file_name"].tolist(), strict=True))

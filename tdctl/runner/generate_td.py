@@ -1,0 +1,196 @@
+"""Step 1: train a classifier and record every sample's softmax at every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from tdctl.config import Config, TrainConfig
+from tdctl.data import DataSet, Images
+from tdctl.data.augment import Augment, Normalise
+from tdctl.dynamics import METADATA_FILE, TD_FILE, write_metadata
+from tdctl.errors import TdctlError
+from tdctl.files import atomic_path
+from tdctl.nets import build_net
+from tdctl.recorder import Recorder
+from tdctl.run import RunFolder, read_json
+from tdctl.runner.prepare import Prepared, prepare
+from tdctl.training import Evaluation, FitResult, Report, evaluate, fit, pick_device, use_bfloat16
+
+__all__ = ["GenerateResult", "default_folder", "generate_td", "train_classifier"]
+
+LOG_COLUMNS = (
+    "epoch", "train_error", "train_loss", "valid_error", "valid_top5_error", "valid_loss"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """Where a run was written, its manifest, and notes for the user."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    resumed: bool = False
+
+
+def default_folder(config: Config, root: Path) -> Path:
+    """The paper's folder name for a run, under ``root``."""
+    noise, data = config.noise, config.data
+    name = f"{data.dataset}_{config.net.label}"
+    name += f"_percmislabeled{noise.noise_ratio}_{noise.noise_type}"
+    return root / name / f"computation4td_seed{config.seed}"
+
+
+def generate_td(
+    config: Config,
+    out: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> GenerateResult:
+    """Writes a run folder: dynamics, metadata, logs, models, settings and manifest.
+
+    Raises:
+        RunError: the folder is occupied, or the run to resume had other settings.
+        DataError: the data set is missing or malformed.
+        ConfigError: a setting does not fit the data or the machine.
+        TrainingError: the training diverged; the folder can be resumed up to that epoch.
+    """
+    device = pick_device(config.device)
+    run = RunFolder(out, "generate-td")
+    status = run.open(config, resume, overwrite)
+    if status == "complete":
+        return GenerateResult(out, read_json(out / "manifest.json"), ("already complete",), True)
+    prepared = prepare(config)
+    facts = {
+        **prepared.facts(),
+        "noise": {
+            "type": config.noise.noise_type,
+            "ratio": config.noise.noise_ratio,
+            "seed": config.noise_seed,
+        },
+        "seed": config.seed,
+        "net": config.net.label,
+        "capture": config.train.capture,
+        "device": str(device),
+        "bfloat16": use_bfloat16(config.train.amp, device),
+        "threads": torch.get_num_threads(),
+        "watched": _watched(prepared)[1],
+    }
+    resumed = status == "unfinished" and run.checkpoint.exists()
+    run.start(config, facts, "unfinished" if resumed else "new")
+    make = Recorder.resume if resumed else Recorder.create
+    recorder = make(
+        out, prepared.labels, prepared.dataset.num_classes, config.train.epochs, device
+    )
+    outcome = train_classifier(
+        config, config.train, run, prepared.dataset, prepared.train, prepared.valid,
+        config.seed, device, recorder, report, "generate-td",
+    )  # fmt: skip
+    recorder.finish(out / TD_FILE)
+    write_metadata(out / METADATA_FILE, prepared.labels, prepared.valid_indices)
+    _write_samples(out / "samples.csv", prepared.dataset)
+    return GenerateResult(out, run.finish(outcome), prepared.dataset.notes, resumed)
+
+
+def train_classifier(
+    config: Config,
+    training: TrainConfig,
+    run: RunFolder,
+    dataset: DataSet,
+    images: Images,
+    valid: Images | None,
+    seed: int,
+    device: torch.device,
+    recorder: Recorder | None,
+    report: Report | None,
+    stage: str,
+) -> dict[str, Any]:
+    """Trains a fresh network and writes log, models and validation results into the run.
+
+    Returns the errors for the manifest: ``test_error_last`` of the last epoch, and
+    ``test_error_best`` of the epoch that was best on held-out images (None without any: a
+    number chosen on the test set itself is never reported).
+
+    Raises:
+        TrainingError: the training diverged; the run is marked as failed.
+    """
+    bfloat16 = use_bfloat16(training.amp, device)
+    net = build_net(config.net, dataset.num_classes, images.pixels.shape[1], seed)
+    normalise = Normalise(dataset, device)
+    watched = valid if valid is not None else dataset.test
+    try:
+        result = fit(
+            net, images, training, Augment(training, dataset), normalise, seed, device, bfloat16,
+            watched, valid is not None, recorder, run.checkpoint, report, stage,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        run.stop("interrupted", "stopped by the user")
+        raise
+    except TdctlError as error:
+        run.stop("failed", str(error))
+        raise
+
+    def judged(images: Images | None) -> Evaluation | None:
+        if images is None:
+            return None
+        return evaluate(net, images, normalise, device, bfloat16)
+
+    last = judged(dataset.test)
+    _save_models(run.path, net, result)
+    _write_csv(run.path / "train_log.csv", pd.DataFrame(result.log, columns=list(LOG_COLUMNS)))
+    net.load_state_dict(result.best)
+    best = judged(dataset.test) if valid is not None else None
+    if watched is not None:
+        outcome = evaluate(net, watched, normalise, device, bfloat16)
+        _write_csv(run.path / "results_valid.csv", _results(outcome))
+    return {
+        "epochs": training.epochs,
+        "test_error_last": None if last is None else last.error,
+        "test_error_best": None if best is None else best.error,
+        "best_epoch": result.best_epoch if valid is not None else None,
+        "train_error_last": result.log[-1]["train_error"],
+    }
+
+
+def _watched(prepared: Prepared) -> tuple[Images | None, str]:
+    if prepared.valid is not None:
+        return prepared.valid, "held-out images with given labels"
+    if prepared.dataset.test is not None:
+        return prepared.dataset.test, "test set (nothing is selected on it)"
+    return None, "nothing"
+
+
+def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:
+    last = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+    for name, state in (("model.pth", result.best), ("model.pth.last", last)):
+        with atomic_path(folder / name) as part:
+            torch.save(state, part)
+
+
+def _results(outcome: Evaluation) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Loss": outcome.loss,
+            "Prediction": outcome.prediction,
+            "Confidence": outcome.confidence,
+            "Label": outcome.targets,
+        }
+    ).rename_axis("index").reset_index()
+
+
+def _write_samples(path: Path, dataset: DataSet) -> None:
+    if dataset.file_names is not None:
+        names = {"index": dataset.train.index, "file_name": dataset.file_names}
+        _write_csv(path, pd.DataFrame(names))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as part:
+        table.to_csv(part, index=False)

@@ -1,0 +1,81 @@
+"""Data set, corruption and split: what generate-td and denoise start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.config import Config
+from tdctl.data import DataSet, Images, open_dataset
+from tdctl.labels import Labels, corrupt, stratified_holdout
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set with given labels, split into what is trained on and what is held out.
+
+    Attributes:
+        dataset: as it was read.
+        labels: given and true labels of ``train``, row by row.
+        train: training images whose targets are the given labels.
+        valid: held-out images with given labels, or None.
+    """
+
+    dataset: DataSet
+    labels: Labels
+    train: Images
+    valid: Images | None
+
+    @property
+    def valid_indices(self) -> NDArray[np.int64]:
+        """Int64 [m], indices of the held-out images."""
+        return np.zeros(0, dtype=np.int64) if self.valid is None else self.valid.index
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of the data; ``realised`` is over all training labels."""
+        flipped = int(self.labels.flipped.sum())
+        return {
+            "dataset": {
+                "name": self.dataset.name,
+                "class_names": self.dataset.class_names,
+                "train": len(self.train),
+                "valid": 0 if self.valid is None else len(self.valid),
+                "test": 0 if self.dataset.test is None else len(self.dataset.test),
+                "image": list(self.train.pixels.shape[1:]),
+            },
+            "flipped": flipped,
+            "realised_rate": flipped / len(self.labels),
+        }
+
+
+def prepare(config: Config) -> Prepared:
+    """Reads the data set, corrupts its labels and holds out the validation images.
+
+    The corruption covers the held-out images too: a user's labels would be as wrong there.
+
+    Raises:
+        DataError: the data set is missing or malformed.
+        ConfigError: more images are to be held out than there are.
+    """
+    dataset = open_dataset(config.data)
+    clean = dataset.labels
+    assigned = clean.assigned
+    if config.noise.noise_ratio > 0:
+        assigned = corrupt(
+            clean.assigned,
+            clean.index,
+            dataset.num_classes,
+            config.noise.noise_type,
+            config.noise.noise_ratio,
+            config.noise_seed,
+        )
+    labels = Labels(clean.index, assigned, clean.true)
+    held = stratified_holdout(assigned, config.data.num_valid, config.seed)
+    kept = labels.take(~held)
+    valid = dataset.train.take(held, assigned[held]) if held.any() else None
+    return Prepared(dataset, kept, dataset.train.take(~held, kept.assigned), valid)

@@ -1,0 +1,99 @@
+"""Step 2: train the LSTM on runs whose flipped labels are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from tdctl.config import Config
+from tdctl.detector import (
+    Card,
+    Curves,
+    Detector,
+    detector_files,
+    load_detector,
+    save_detector,
+    train_lstm,
+)
+from tdctl.dynamics import read_run
+from tdctl.errors import ConfigError
+from tdctl.run import refuse_existing
+from tdctl.training import Report, pick_device
+
+__all__ = ["TrainDetectorResult", "train_detector"]
+
+
+@dataclass(frozen=True)
+class TrainDetectorResult:
+    """The files that were written and the card in them."""
+
+    files: tuple[Path, Path, Path]
+    card: Card
+
+
+def train_detector(
+    config: Config,
+    runs: list[Path],
+    out: Path,
+    init_from: Path | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> TrainDetectorResult:
+    """Trains a detector on run folders, ours or the published code's, and writes its files.
+
+    Raises:
+        DynamicsError: a run is missing or malformed.
+        DetectorError: the runs lack correct or flipped labels, or the training collapsed.
+        RunError: a file is there already.
+    """
+    if not runs:
+        raise ConfigError("train-detector: no run is given; name at least one with --td")
+    device = pick_device(config.device)
+    files = detector_files(out)
+    refuse_existing(files, overwrite)
+    start = load_detector(init_from) if init_from is not None else None
+    curves, trained_on = [], []
+    for folder in runs:
+        dynamics, labels, _ = read_run(folder)
+        curves.append(Curves(dynamics.given_curve(), labels.flipped))
+        trained_on.append(
+            {
+                "run": "/".join(folder.resolve().parts[-2:]),
+                "samples": len(dynamics),
+                "flipped": int(labels.flipped.sum()),
+                "epochs": dynamics.epochs,
+                "fingerprint": dynamics.fingerprint(),
+            }
+        )
+    trained = train_lstm(
+        curves, config.detector, config.seed, device, start.net if start else None, report
+    )
+    if start is not None and start.card is not None:
+        trained_on = start.card.trained_on + trained_on
+    recipe = trained.recipe
+    card = Card(
+        trained_on=trained_on,
+        held_out={
+            "by": "run" if len(runs) > 1 else "row",
+            "samples": trained.held_out,
+            "auc": trained.auc,
+            "ap": trained.ap,
+            "accuracy": trained.accuracy,
+            "note": "the epoch was chosen by AP on these rows",
+        },
+        settings={
+            "net": "lstm",
+            "channels": "given",
+            "preset": config.detector.preset,
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "lr": recipe.lr,
+            "restarts": recipe.restarts,
+            "seed": config.seed,
+            "init_from": init_from.name if init_from is not None else None,
+        },
+        version=version("tdctl"),
+    )
+    detector = Detector(trained.net, card, trained.epoch, trained.accuracy, trained.optimizer)
+    return TrainDetectorResult(save_detector(out, detector), card)

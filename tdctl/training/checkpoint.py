@@ -1,0 +1,74 @@
+"""The state of a training after a whole epoch, from which it goes on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tdctl.errors import RunError
+from tdctl.files import atomic_path
+
+__all__ = ["Checkpoint"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights, optimiser and log after ``epoch`` whole epochs.
+
+    No random state is kept: every stream is derived from the seed and the epoch.
+    """
+
+    epoch: int
+    net: dict[str, Any]
+    optimizer: dict[str, Any]
+    log: list[dict[str, float | int | None]]
+    best_epoch: int
+    best: dict[str, torch.Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        log: list[dict[str, float | int | None]],
+        best_epoch: int,
+        best: dict[str, torch.Tensor],
+    ) -> Checkpoint:
+        """The present state of a training."""
+        return cls(epoch, net.state_dict(), optimizer.state_dict(), log, best_epoch, best)
+
+    def write(self, path: Path) -> None:
+        """Replaces the checkpoint file, whole or not at all."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content["log"] = json.dumps(self.log)
+        with atomic_path(path) as part:
+            torch.save(content, part)
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint | None:
+        """The checkpoint in the file, or None where there is no file.
+
+        Raises:
+            RunError: the file is not a checkpoint of tdctl.
+        """
+        if not path.exists():
+            return None
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            return cls(**{**content, "log": json.loads(content["log"])})
+        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, ValueError):
+            raise RunError(
+                f"{path}: not a checkpoint of tdctl; start again with --overwrite"
+            ) from None
+
+    def restore(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Puts the state back into a network and its optimiser, made as before."""
+        net.load_state_dict(self.net)
+        optimizer.load_state_dict(self.optimizer)

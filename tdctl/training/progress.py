@@ -1,0 +1,63 @@
+"""What a training tells its caller while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Clock", "Progress", "Report"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is. Errors and losses are None until they are known.
+
+    Attributes:
+        stage: what is being trained, such as ``generate-td``.
+        epoch, epochs: finished epochs of all.
+        step, steps: finished steps of the current epoch of all.
+        loss, train_error: over the current epoch so far, error in [0, 1].
+        valid_error: of the last finished epoch.
+        images_per_second: training images, over this run so far.
+        seconds_left: at the speed so far.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None = None
+    train_error: float | None = None
+    valid_error: float | None = None
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+class Clock:
+    """Speed and time left of a run of many equal steps."""
+
+    def __init__(self, steps_left: int, interval: float = 0.5) -> None:
+        self._start = self._last = time.perf_counter()
+        self._steps_left, self._interval = steps_left, interval
+        self._steps = self._images = 0
+
+    def step(self, images: int) -> bool:
+        """Counts a step; True where it is time to report again."""
+        self._steps += 1
+        self._images += images
+        now = time.perf_counter()
+        due = now - self._last >= self._interval
+        if due:
+            self._last = now
+        return due
+
+    def speed(self) -> tuple[float, float]:
+        """Images a second so far, and the seconds that the remaining steps take at that speed."""
+        elapsed = max(time.perf_counter() - self._start, 1e-9)
+        left = (self._steps_left - self._steps) * elapsed / max(self._steps, 1)
+        return self._images / elapsed, max(left, 0.0)
