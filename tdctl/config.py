@@ -194,7 +194,7 @@ class DetectorConfig(_Section):
     )
     epochs: Positive | None = Field(
         None, description="Passes over the curves (default: paper 10; stable 10, and no fewer "
-        "than 1,000 steps)."
+        "than 600 steps)."
     )
     batch_size: Positive = Field(64, description="Curves per step.")
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(

@@ -142,7 +142,7 @@ class Recorder:
         Raises:
             DynamicsError: an index is unknown, or a sample was not recorded exactly once.
         """
-        seen = self._times_seen.cpu().numpy()
+        seen = self._times_seen.cpu().numpy().copy()
         self._times_seen.zero_()
         if seen[-1]:
             raise DynamicsError(

@@ -93,6 +93,7 @@ class RunFolder:
 
     def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:
         """Makes the folder and marks it as running; a new run first clears what was there."""
+        self._started = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
         if status == "new":
             for name in OUR_FILES:

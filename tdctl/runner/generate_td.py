@@ -147,8 +147,8 @@ def train_classifier(
     _write_csv(run.path / "train_log.csv", pd.DataFrame(result.log, columns=list(LOG_COLUMNS)))
     net.load_state_dict(result.best)
     best = judged(dataset.test) if valid is not None else None
-    if watched is not None:
-        outcome = evaluate(net, watched, normalise, device, bfloat16)
+    outcome = judged(valid) if valid is not None else last
+    if outcome is not None:
         _write_csv(run.path / "results_valid.csv", _results(outcome))
     return {
         "epochs": training.epochs,
