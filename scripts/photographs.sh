@@ -26,7 +26,7 @@ for seed in 0 1; do
   for labels_of in uniform:0.2 aggregate:0.09; do
     run=$work/${labels_of%:*}_seed$seed
     "$tdctl" denoise --td "$run" --detector "$detector" --remove-ratio "${labels_of#*:}" \
-      --baselines --resume --quiet --out "${run}_retrained"
+      --config configs/folder32.yaml --baselines --resume --quiet --out "${run}_retrained"
     "$tdctl" detect --td "$run" --detector "$detector" --top 0 --json \
       >"$results/photographs_${labels_of%:*}_seed${seed}_detect.json"
     cp "${run}_retrained/detector_detector$((1 - seed))/denoise.json" \

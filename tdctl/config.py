@@ -193,16 +193,18 @@ class DetectorConfig(_Section):
         "hyper-parameters (AdamW at 0.1, no clipping, one start, 10 epochs).",
     )
     epochs: Positive | None = Field(
-        None, description="Passes over the curves (default: paper 10; stable 10, and no fewer "
-        "than 600 steps)."
+        None,
+        description="Passes over the curves (default: paper 10; stable 10, and no fewer "
+        "than 600 steps).",
     )
     batch_size: Positive = Field(64, description="Curves per step.")
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None, description="AdamW's learning rate (default: stable 0.003, paper 0.1)."
     )
     restarts: Positive | None = Field(
-        None, description="Independent starts of which the best by held-out AP is kept "
-        "(default: stable 3, paper 1)."
+        None,
+        description="Independent starts of which the best by held-out AP is kept "
+        "(default: stable 3, paper 1).",
     )
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.1, description="Share of the rows held out where a single run is given."
@@ -216,12 +218,12 @@ class Config(_Section):
         0, description="Seed of the training, and of noise and splits unless they have their own."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    data: DataConfig = DataConfig()  # type: ignore[call-arg]
-    noise: NoiseConfig = NoiseConfig()  # type: ignore[call-arg]
-    net: NetConfig = NetConfig()  # type: ignore[call-arg]
-    train: TrainConfig = TrainConfig()  # type: ignore[call-arg]
-    retrain: RetrainConfig = RetrainConfig()  # type: ignore[call-arg]
-    detector: DetectorConfig = DetectorConfig()  # type: ignore[call-arg]
+    data: DataConfig = DataConfig()
+    noise: NoiseConfig = NoiseConfig()
+    net: NetConfig = NetConfig()
+    train: TrainConfig = TrainConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    detector: DetectorConfig = DetectorConfig()
 
     @model_validator(mode="after")
     def _noise_needs_one_truth(self) -> Config:
@@ -265,20 +267,21 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
+    """The settings from defaults, then the YAML file, then ``base``, then dotted overrides.
 
     Args:
         path: a YAML file with some of the keys, or None.
         overrides: dotted keys such as ``train.epochs`` to values; later wins.
-        base: nested settings below the file's, such as those of a finished run.
+        base: nested settings that the file does not change, such as what a finished run was
+            made from.
 
     Raises:
         ConfigError: the file cannot be read, or a key is unknown or its value out of range.
     """
     tree: dict[str, Any] = {}
-    _merge(tree, base or {})
     if path is not None:
         _merge(tree, _read_yaml(path))
+    _merge(tree, base or {})
     for key, value in (overrides or {}).items():
         node = tree
         *sections, leaf = key.split(".")
@@ -323,7 +326,9 @@ def _first_problem(error: ValidationError, path: Path | None) -> str:
     origin = f" (config {path})" if path is not None else ""
     if problem["type"] == "extra_forbidden":
         return f"unknown setting '{where}'{origin}; see --print-config for all of them"
-    shown = "" if isinstance(problem["input"], dict) or "Value error" in problem["msg"] else (
-        f", got {problem['input']!r}"
+    shown = (
+        ""
+        if isinstance(problem["input"], dict) or "Value error" in problem["msg"]
+        else (f", got {problem['input']!r}")
     )
     return f"{where}: {message}{shown}{origin}" if where else f"{message}{shown}{origin}"

@@ -1,14 +1,12 @@
-"""Training dynamics and their metadata: the arrays and the two files that hold them.
+"""Training dynamics: the array and its file, and run folders that hold it with its metadata.
 
-Shape suffixes: n samples, E epochs, k classes (or the k kept columns). Numpy only; torch is
-imported where ``metadata.pth``, which is torch's own format, is read or written.
+Shape suffixes: n samples, E epochs, k classes (or the k kept columns). Numpy only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,28 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.errors import DynamicsError
-from tdctl.files import atomic_path
+from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
+from tdctl.metadata import METADATA_FILE, read_metadata
 
 __all__ = [
-    "METADATA_FILE",
     "TD_FILE",
     "TrainingDynamics",
-    "read_metadata",
     "read_run",
-    "write_metadata",
     "write_td",
 ]
 
 TD_FILE = "training_dynamics.npz"
-METADATA_FILE = "metadata.pth"
-METADATA_KEYS = (
-    "train_indices",
-    "valid_indices",
-    "true_targets",
-    "assigned_targets",
-    "label_flipped",
-)
 # Softmax columns that were rounded to float16 one by one still sum to 1 within this.
 SUM_TOLERANCE = 0.05
 
@@ -87,7 +75,8 @@ class TrainingDynamics:
             return self.labels[:, 0].astype(np.int64)
         means = self.td[:, :, :2].mean(axis=1, dtype=np.float64)
         column = (means[:, 1] > means[:, 0]).astype(np.int64)
-        return self.labels[np.arange(len(self)), column].astype(np.int64)
+        best: NDArray[np.int64] = self.labels[np.arange(len(self)), column].astype(np.int64)
+        return best
 
     def fingerprint(self) -> str:
         """Hex digest of indices, given labels and given curves, whatever the order of rows."""
@@ -164,59 +153,6 @@ def _write_member(
             file.write(slab.data if slab.size else b"")
 
 
-def write_metadata(path: Path, labels: Labels, valid_indices: NDArray[np.int64]) -> None:
-    """Writes ``metadata.pth``, rows in the order of ``labels``; whole or not at all.
-
-    Source: keys, types and order as the published code of Jia et al. (AAAI 2023) writes them.
-    """
-    import torch
-
-    arrays = (labels.index, valid_indices, labels.true, labels.assigned, labels.flipped)
-    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-    with atomic_path(path) as part:
-        torch.save(OrderedDict(zip(METADATA_KEYS, tensors, strict=True)), part)
-
-
-def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
-    """The labels of the training samples, and the indices of the held-out ones.
-
-    Raises:
-        DynamicsError: the file is missing, is no metadata, holds other objects than tensors,
-            or its arrays do not fit together.
-    """
-    import pickle
-
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DynamicsError(
-            f"{path}: no such file; expected a folder that tdctl generate-td wrote"
-        ) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise DynamicsError(
-            f"{path}: not a metadata file of tensors ({_first_line(error)}); nothing was executed"
-        ) from None
-    if not isinstance(content, dict) or not set(METADATA_KEYS) <= set(content):
-        raise DynamicsError(f"{path}: expected the keys {', '.join(METADATA_KEYS)}")
-    arrays: dict[str, NDArray[Any]] = {}
-    for key in METADATA_KEYS:
-        if not isinstance(content[key], torch.Tensor) or content[key].ndim != 1:
-            raise DynamicsError(f"{path}: {key} is not a one-dimensional tensor")
-        arrays[key] = content[key].numpy()
-    train = [arrays[key] for key in ("train_indices", "assigned_targets", "true_targets")]
-    if len({len(array) for array in train} | {len(arrays["label_flipped"])}) != 1:
-        lengths = ", ".join(f"{key} {len(arrays[key])}" for key in METADATA_KEYS)
-        raise DynamicsError(f"{path}: rows differ ({lengths}); expected one per training sample")
-    labels = Labels(*(array.astype(np.int64) for array in train))
-    if not np.array_equal(labels.flipped, arrays["label_flipped"].astype(np.bool_)):
-        raise DynamicsError(
-            f"{path}: label_flipped does not say where assigned_targets differ from true_targets"
-        )
-    return labels, arrays["valid_indices"].astype(np.int64)
-
-
 def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
     """Dynamics, labels and held-out indices of a run folder, ours or the published code's.
 
@@ -259,7 +195,7 @@ def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
         ) from None
     except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise DynamicsError(
-            f"{path}: truncated or not an npz file ({_first_line(error)}); record the run again"
+            f"{path}: truncated or not an npz file ({first_line(error)}); record the run again"
         ) from None
     td, columns = arrays["td"], arrays["labels"]
     _check_shapes(path, td, columns, labels)
@@ -277,9 +213,7 @@ def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
     return TrainingDynamics(td.astype(np.float16, copy=False), columns, labels.index, margin)
 
 
-def _check_shapes(
-    path: Path, td: NDArray[Any], columns: NDArray[Any], labels: Labels
-) -> None:
+def _check_shapes(path: Path, td: NDArray[Any], columns: NDArray[Any], labels: Labels) -> None:
     if td.ndim != 3 or columns.ndim != 2 or td.dtype.kind != "f" or columns.dtype.kind not in "iu":
         raise DynamicsError(
             f"{path}: td is {td.dtype} {td.shape} and labels {columns.dtype} {columns.shape}; "
@@ -309,9 +243,7 @@ def _epochs_first(td: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(td.transpose(0, 2, 1)) if swapped else td
 
 
-def _check_values(
-    path: Path, td: NDArray[Any], columns: NDArray[Any], labels: Labels
-) -> None:
+def _check_values(path: Path, td: NDArray[Any], columns: NDArray[Any], labels: Labels) -> None:
     bad = ~np.isfinite(td)
     if bad.any():
         row, epoch, _ = (int(i) for i in np.argwhere(bad)[0])
@@ -330,8 +262,3 @@ def _check_values(
     ordered = np.sort(columns, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any() or ordered[:, 0].min() < 0:
         raise DynamicsError(f"{path}: a row of labels names a class twice or a negative one")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:120] if text else type(error).__name__

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "write_json", "write_text"]
+__all__ = ["atomic_path", "first_line", "write_json", "write_text"]
 
 
 @contextmanager
@@ -51,3 +51,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, short enough for one line of ours."""
+    text = str(error).strip()
+    return text.splitlines()[0][:120] if text else type(error).__name__

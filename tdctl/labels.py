@@ -47,7 +47,8 @@ class Labels:
     @property
     def flipped(self) -> Bools:
         """Bool [n]: given != true. All False also where the truth is unknown."""
-        return self.assigned != self.true
+        flipped: Bools = self.assigned != self.true
+        return flipped
 
     def take(self, rows: NDArray[np.int64] | Bools) -> Labels:
         """The labels of some rows, chosen by position or mask, in that order."""
@@ -114,8 +115,7 @@ def stratified_holdout(labels: Ints, count: int, seed: int) -> Bools:
     total = len(labels)
     if not 0 <= count < total:
         raise ConfigError(
-            f"num_valid: {count} of {total} images would be held out; "
-            "expected fewer than there are"
+            f"num_valid: {count} of {total} images would be held out; expected fewer than there are"
         )
     held = np.zeros(total, dtype=np.bool_)
     if count == 0:

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tdctl.dynamics import write_td
 from tdctl.errors import DynamicsError, RunError
@@ -167,7 +166,9 @@ class Recorder:
         shutil.rmtree(self._folder)
 
 
-def _memmap(path: Path, dtype: Any, shape: tuple[int, ...], mode: str) -> NDArray[Any]:
+def _memmap(
+    path: Path, dtype: Any, shape: tuple[int, ...], mode: str
+) -> np.memmap[Any, np.dtype[Any]]:
     if mode == "w+":
         path.parent.mkdir(parents=True, exist_ok=True)
         return np.lib.format.open_memmap(path, "w+", dtype, shape)

@@ -86,7 +86,9 @@ def generate_td(
         _say(_plan_of(config, folder, resume, overwrite))
         return
     with shown_progress(quiet) as report:
-        result = runner.generate_td(config, folder, resume, overwrite, report)
+        result = runner.generate_td(
+            config, folder, resume=resume, overwrite=overwrite, report=report
+        )
     for note in result.notes:
         _say(f"note: {note}")
     if as_json:
@@ -135,7 +137,9 @@ def train_detector(
             _say(f"{folder}: {len(labels)} curves of {dynamics.epochs} epochs, {flips} flipped")
         return
     with shown_progress(quiet) as report:
-        result = runner.train_detector(config, td, out, init_from, overwrite, report)
+        result = runner.train_detector(
+            config, td, out, init_from=init_from, overwrite=overwrite, report=report
+        )
     if as_json:
         _print_json(
             {
@@ -168,7 +172,7 @@ def detect(
     """
     from tdctl import runner
 
-    result = runner.detect(td, detector, out, overwrite, device)
+    result = runner.detect(td, detector, out=out, overwrite=overwrite, device=device)
     if as_json:
         _print_json(
             {
@@ -234,7 +238,16 @@ def denoise(
         return
     with shown_progress(quiet) as report:
         result = runner.denoise(
-            config, td, detector, remove_ratio, baselines, out, resume, overwrite, dry_run, report
+            config,
+            td,
+            detector,
+            remove_ratio,
+            baselines=baselines,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            report=report,
         )
     for note in result.notes:
         _say(f"note: {note}")

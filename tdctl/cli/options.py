@@ -87,7 +87,7 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command one flag for each dotted setting, ``--config``, ``--set``, ``--print-config``.
+    """Gives a command one flag for each dotted setting, and ``--config`` and ``--set``.
 
     The command gets them as its ``settings`` argument. Flags win over ``--set``, which wins
     over the file.

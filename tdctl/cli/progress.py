@@ -81,10 +81,15 @@ def _bar() -> Iterator[Report]:
         tasks: dict[str, rich_progress.TaskID] = {}
 
         def report(progress: Progress) -> None:
-            fields = {"epoch": f"{progress.epoch}/{progress.epochs}", "detail": describe(progress)}
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task(progress.stage, total=progress.epochs, **fields)
-            within = progress.step / max(progress.steps, 1) if progress.step < progress.steps else 0
-            bar.update(tasks[progress.stage], completed=progress.epoch + within, **fields)
+            stage, epochs = progress.stage, f"{progress.epoch}/{progress.epochs}"
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=progress.epochs, epoch=epochs, detail="")
+            within = progress.step / progress.steps if progress.step < progress.steps else 0
+            bar.update(
+                tasks[stage],
+                completed=progress.epoch + within,
+                epoch=epochs,
+                detail=describe(progress),
+            )
 
         yield report

@@ -33,8 +33,8 @@ def show_generate(result: GenerateResult) -> None:
         f"{data['test']} test, {len(data['class_names'])} classes"
     )
     console.print(
-        f"noise      {noise['type']} {noise['ratio']:g} asked, {manifest['flipped']} labels flipped "
-        f"({manifest['realised_rate']:.2%})"
+        f"noise      {noise['type']} {noise['ratio']:g} asked, "
+        f"{manifest['flipped']} labels flipped ({manifest['realised_rate']:.2%})"
         if noise["ratio"]
         else f"noise      none added; {manifest['flipped']} given labels known to be wrong"
     )
@@ -78,7 +78,7 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
         console.print(f"at 0.5     {_cut(metrics.at_half)}")
         console.print(
-            f"at rate    {_cut(metrics.at_realised_rate)} (the realised {metrics.realised_rate:.2%})"
+            f"at rate    {_cut(metrics.at_realised_rate)}, the realised {metrics.realised_rate:.2%}"
         )
     if out is not None:
         console.print(f"ranking    {out}")
@@ -143,6 +143,6 @@ def _cut(cut: Cut | None) -> str:
     if cut is None:
         return "-"
     return (
-        f"precision {_percent(cut.precision)}, recall {_percent(cut.recall)}, F1 {_percent(cut.f1)}, "
-        f"{cut.flagged} flagged"
+        f"precision {_percent(cut.precision)}, recall {_percent(cut.recall)}, "
+        f"F1 {_percent(cut.f1)}, {cut.flagged} flagged"
     )

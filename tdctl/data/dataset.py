@@ -117,8 +117,8 @@ def channel_statistics(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
     for channel in range(pixels.shape[1]):
         plane = pixels[:, channel].reshape(-1)
         counts = np.zeros(256, dtype=np.float64)
-        for part in plane.split(1 << 26):
-            counts += np.bincount(part.numpy(), minlength=256)
+        for start in range(0, len(plane), 1 << 26):
+            counts += np.bincount(plane[start : start + (1 << 26)].numpy(), minlength=256)
         share = counts / counts.sum()
         mean = float(share @ value)
         variance = float(share @ (value - mean) ** 2)

@@ -163,7 +163,9 @@ def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file).convert("RGB")
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: does not decode as an image ({error}); mend or remove it") from None
+        raise DataError(
+            f"{path}: does not decode as an image ({error}); mend or remove it"
+        ) from None
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read as an image ({error}); mend or remove it"

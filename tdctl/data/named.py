@@ -130,6 +130,6 @@ def _resized(images: Images, size: int) -> Images:
 
     parts = [
         v2.functional.resize(part, [size, size], antialias=True)
-        for part in images.pixels.split(4096)
+        for part in torch.split(images.pixels, 4096)
     ]
     return Images(torch.cat(parts), images.index, images.targets)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["read_label_table"]
 
 
-def read_label_table(
-    config: DataConfig, file_names: list[str], class_names: list[str]
-) -> Labels:
+def read_label_table(config: DataConfig, file_names: list[str], class_names: list[str]) -> Labels:
     """Labels in the order of ``file_names`` from the table ``config.labels``.
 
     The table is a CSV with a column ``file_name`` (relative to the data folder, with ``/``),
@@ -94,4 +92,4 @@ def _classes(
             f"{path}: line {line}, column '{column}', names the class '{name}'; expected one of "
             f"{', '.join(class_names[:12])}{', ...' if len(class_names) > 12 else ''}"
         )
-    return labels.to_numpy(dtype=np.int64)
+    return np.asarray(labels, dtype=np.int64)

@@ -82,7 +82,9 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, Path, Path]:
 
     tar, tensors, card_file = detector_files(path)
     card = asdict(detector.card) if detector.card is not None else None
-    state = {key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()}
+    state = {
+        key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
+    }
     content = {
         "epoch": detector.epoch,
         "state_dict": state,

@@ -125,7 +125,9 @@ def train_lstm(
     train, held = split_runs(runs, config.held_out, seed)
     recipe = Recipe.of(config, sum(len(run.flipped) for run in train))
     if init_from is not None:
-        recipe = Recipe(recipe.epochs, recipe.batch_size, config.lr or recipe.lr / 3, 1, recipe.clip)
+        recipe = Recipe(
+            recipe.epochs, recipe.batch_size, config.lr or recipe.lr / 3, 1, recipe.clip
+        )
     steps = sum(math.ceil(len(run.flipped) / recipe.batch_size) for run in train)
     clock = Clock(steps * recipe.epochs * recipe.restarts)
     best: Trained | None = None
@@ -143,9 +145,7 @@ def train_lstm(
     return best
 
 
-def split_runs(
-    runs: list[Curves], share: float, seed: int
-) -> tuple[list[Curves], Curves]:
+def split_runs(runs: list[Curves], share: float, seed: int) -> tuple[list[Curves], Curves]:
     """Curves to train on and curves held out: the last run, or a share of a single run's rows.
 
     Raises:
@@ -188,7 +188,7 @@ def _one_start(
         batches = [
             (run, rows)
             for run, goal in enumerate(goals)
-            for rows in torch.randperm(len(goal)).split(recipe.batch_size)
+            for rows in torch.split(torch.randperm(len(goal)), recipe.batch_size)
         ]
         for turn in torch.randperm(len(batches)).tolist():
             run, rows = batches[turn]
@@ -208,9 +208,15 @@ def _one_start(
             speed, left = clock.speed()
             report(
                 Progress(
-                    "train-detector", done, recipe.epochs * recipe.restarts, len(batches),
-                    len(batches), loss=float(loss.detach()), valid_error=1 - found.accuracy,
-                    images_per_second=speed, seconds_left=left,
+                    "train-detector",
+                    done,
+                    recipe.epochs * recipe.restarts,
+                    len(batches),
+                    len(batches),
+                    loss=float(loss.detach()),
+                    valid_error=1 - found.accuracy,
+                    images_per_second=speed,
+                    seconds_left=left,
                 )
             )
     if best is None:

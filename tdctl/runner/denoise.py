@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from tdctl.config import Config
@@ -18,7 +19,15 @@ from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels, corrupt
 from tdctl.ranking import num_removed
-from tdctl.run import CONFIG_FILE, RunFolder, read_config, read_json, software_versions
+from tdctl.run import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    RunFolder,
+    Status,
+    read_config,
+    read_json,
+    software_versions,
+)
 from tdctl.runner.detect import DetectResult, rank_run
 from tdctl.runner.generate_td import train_classifier
 from tdctl.training import Report, pick_device, use_bfloat16
@@ -66,15 +75,16 @@ class DenoiseResult:
 
 
 def settings_of_run(folder: Path) -> dict[str, Any] | None:
-    """The nested settings of a run as a base for denoising; None for other code's runs.
+    """What a run was made from, as nested settings: data, noise, network and seed.
 
-    The seed of the noise is written out, so that another ``seed`` retrains otherwise but
-    leaves the labels what they were.
+    A config file given to ``denoise`` does not change these, only flags do. The seed of the
+    noise is written out, so that another ``seed`` retrains otherwise but leaves the labels
+    what they were. None for other code's runs.
     """
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
-    settings = config.model_dump(mode="json")
+    settings = config.model_dump(mode="json", include={"seed", "data", "noise", "net"})
     settings["noise"]["noise_seed"] = config.noise_seed
     return settings
 
@@ -84,6 +94,7 @@ def denoise(
     run: Path,
     detector_file: Path,
     remove_ratios: list[float],
+    *,
     baselines: bool = False,
     out: Path | None = None,
     resume: bool = False,
@@ -113,44 +124,87 @@ def denoise(
     device = pick_device(config.device)
     detection = rank_run(run, load_detector(detector_file, device), str(detector_file))
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
-    plan = _plan(detection, detector_file, sorted(set(remove_ratios)), baselines, base, config.seed)
-    result_file = _detector_folder(base, detector_file) / RESULT_FILE
-    folders = {row.folder: RunFolder(Path(row.folder), "denoise") for row, _ in plan}
-    for row, keep in plan:
-        _open(folders[row.folder], config, detection.labels, keep, resume, overwrite)
+    ratios = sorted(set(remove_ratios))
+    jobs = _plan(detection, detector_file, ratios, baselines, base, config.seed)
+    for job in jobs:
+        job.open(config, detection.labels, resume, overwrite)
     if dry_run:
-        return DenoiseResult([row for row, _ in plan], detection, None)
+        return DenoiseResult([job.row for job in jobs], detection, None)
     dataset = open_dataset(config.data)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
+    file = _detector_folder(base, detector_file) / RESULT_FILE
     rows = []
-    for row, keep in plan:
-        folder = folders[row.folder]
-        status = _open(folder, config, detection.labels, keep, resume, overwrite)
-        if status == "complete":
-            manifest = read_json(folder.path / "manifest.json")
+    for job in jobs:
+        if job.status == "complete":
+            manifest = read_json(job.folder.path / MANIFEST_FILE)
         else:
-            facts = {
-                "kind": row.kind,
-                "remove_ratio": row.remove_ratio,
-                "kept": row.kept,
-                "kept_fingerprint": _kept_fingerprint(detection.labels, keep),
-                "seed": config.seed,
-                "device": str(device),
-                "bfloat16": use_bfloat16(config.retrain.amp, device),
-            }
-            again = status == "unfinished" and folder.checkpoint.exists()
-            folder.start(config, facts, "unfinished" if again else "new")
-            stage = row.kind if row.remove_ratio is None else f"{row.kind} {row.remove_ratio:g}"
+            job.start(config, detection.labels, device)
             outcome = train_classifier(
-                config, config.retrain, folder, dataset, images.take(keep), valid, config.seed,
-                device, None, report, stage,
-            )  # fmt: skip
-            manifest = folder.finish(outcome)
+                job.folder,
+                config,
+                config.retrain,
+                dataset,
+                images.take(job.keep),
+                valid=valid,
+                device=device,
+                report=report,
+                stage=job.stage,
+            )
+            manifest = job.folder.finish(outcome)
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
-        rows.append(replace(row, **{name: manifest[name] for name in fields}))
-        _write_result(result_file, rows, detection, run, detector_file, config)
-    return DenoiseResult(rows, detection, result_file, dataset.notes)
+        rows.append(replace(job.row, **{name: manifest[name] for name in fields}))
+        _write_result(file, rows, detection, run, detector_file, config)
+    return DenoiseResult(rows, detection, file, dataset.notes)
+
+
+class _Job:
+    """One retraining: its row of the result, the samples it keeps, and its run folder."""
+
+    def __init__(self, row: Retraining, keep: NDArray[np.bool_]) -> None:
+        self.row, self.keep = row, keep
+        self.folder = RunFolder(Path(row.folder), "denoise")
+        self.status: Status = "new"
+
+    @property
+    def stage(self) -> str:
+        """What the progress calls it."""
+        ratio = self.row.remove_ratio
+        return self.row.kind if ratio is None else f"{self.row.kind} {ratio:g}"
+
+    def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> None:
+        """Finds out what the folder holds; changes nothing.
+
+        Raises:
+            RunError: it is occupied, or what is to be resumed was trained on other samples.
+        """
+        self.status = self.folder.open(config, resume, overwrite)
+        if self.status == "new":
+            return
+        was = read_json(self.folder.path / MANIFEST_FILE).get("kept_fingerprint")
+        if was != self._kept_fingerprint(labels):
+            raise RunError(
+                f"{self.folder.path}: was trained on other samples (another run or detector); "
+                "give another --out, or --overwrite"
+            )
+
+    def start(self, config: Config, labels: Labels, device: torch.device) -> None:
+        """Marks the folder as running."""
+        facts = {
+            "kind": self.row.kind,
+            "remove_ratio": self.row.remove_ratio,
+            "kept": self.row.kept,
+            "kept_fingerprint": self._kept_fingerprint(labels),
+            "seed": config.seed,
+            "device": str(device),
+            "bfloat16": use_bfloat16(config.retrain.amp, device),
+        }
+        again = self.status == "unfinished" and self.folder.checkpoint.exists()
+        self.folder.start(config, facts, "unfinished" if again else "new")
+
+    def _kept_fingerprint(self, labels: Labels) -> str:
+        content = np.stack([labels.index[self.keep], labels.assigned[self.keep]]).astype("<i8")
+        return hashlib.sha256(content.tobytes()).hexdigest()
 
 
 def _plan(
@@ -160,15 +214,15 @@ def _plan(
     baselines: bool,
     base: Path,
     seed: int,
-) -> list[tuple[Retraining, NDArray[np.bool_]]]:
+) -> list[_Job]:
     flipped = detection.labels.flipped
     truth, n = bool(flipped.any()), len(flipped)
-    plan: list[tuple[Retraining, NDArray[np.bool_]]] = []
+    jobs: list[_Job] = []
 
     def add(kind: str, ratio: float | None, keep: NDArray[np.bool_], folder: Path) -> None:
         left = int((flipped & keep).sum()) if truth else None
         kept = int(keep.sum())
-        plan.append((Retraining(kind, ratio, n - kept, kept, left, str(folder)), keep))
+        jobs.append(_Job(Retraining(kind, ratio, n - kept, kept, left, str(folder)), keep))
 
     if baselines:
         add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
@@ -182,36 +236,12 @@ def _plan(
             add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio:g}")
     if baselines and truth:
         add("clean", None, ~flipped, base / "baseline_clean")
-    return plan
+    return jobs
 
 
 def _detector_folder(base: Path, detector_file: Path) -> Path:
     name = detector_files(detector_file)[0].name.removesuffix(".pth.tar")
     return base / f"detector_{name}"
-
-
-def _open(
-    folder: RunFolder,
-    config: Config,
-    labels: Labels,
-    keep: NDArray[np.bool_],
-    resume: bool,
-    overwrite: bool,
-) -> Any:
-    status = folder.open(config, resume, overwrite)
-    if status != "new":
-        was = read_json(folder.path / "manifest.json").get("kept_fingerprint")
-        if was != _kept_fingerprint(labels, keep):
-            raise RunError(
-                f"{folder.path}: was trained on other samples (another run or detector); give "
-                "another --out, or --overwrite"
-            )
-    return status
-
-
-def _kept_fingerprint(labels: Labels, keep: NDArray[np.bool_]) -> str:
-    content = np.stack([labels.index[keep], labels.assigned[keep]]).astype("<i8")
-    return hashlib.sha256(content.tobytes()).hexdigest()
 
 
 def _images_of(dataset: DataSet, labels: Labels) -> Images:

@@ -46,6 +46,7 @@ class DetectResult:
 def detect(
     run: Path,
     detector_file: Path,
+    *,
     out: Path | None = None,
     overwrite: bool = False,
     device: str = "auto",

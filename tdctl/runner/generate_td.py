@@ -12,15 +12,24 @@ from torch import nn
 
 from tdctl.config import Config, TrainConfig
 from tdctl.data import DataSet, Images
-from tdctl.data.augment import Augment, Normalise
-from tdctl.dynamics import METADATA_FILE, TD_FILE, write_metadata
+from tdctl.dynamics import TD_FILE
 from tdctl.errors import TdctlError
 from tdctl.files import atomic_path
+from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.nets import build_net
 from tdctl.recorder import Recorder
 from tdctl.run import RunFolder, read_json
 from tdctl.runner.prepare import Prepared, prepare
-from tdctl.training import Evaluation, FitResult, Report, evaluate, fit, pick_device, use_bfloat16
+from tdctl.training import (
+    Evaluation,
+    FitResult,
+    Pipeline,
+    Report,
+    evaluate,
+    fit,
+    pick_device,
+    use_bfloat16,
+)
 
 __all__ = ["GenerateResult", "default_folder", "generate_td", "train_classifier"]
 
@@ -50,6 +59,7 @@ def default_folder(config: Config, root: Path) -> Path:
 def generate_td(
     config: Config,
     out: Path,
+    *,
     resume: bool = False,
     overwrite: bool = False,
     report: Report | None = None,
@@ -86,13 +96,19 @@ def generate_td(
     resumed = status == "unfinished" and run.checkpoint.exists()
     run.start(config, facts, "unfinished" if resumed else "new")
     make = Recorder.resume if resumed else Recorder.create
-    recorder = make(
-        out, prepared.labels, prepared.dataset.num_classes, config.train.epochs, device
-    )
+    recorder = make(out, prepared.labels, prepared.dataset.num_classes, config.train.epochs, device)
     outcome = train_classifier(
-        config, config.train, run, prepared.dataset, prepared.train, prepared.valid,
-        config.seed, device, recorder, report, "generate-td",
-    )  # fmt: skip
+        run,
+        config,
+        config.train,
+        prepared.dataset,
+        prepared.train,
+        valid=prepared.valid,
+        device=device,
+        recorder=recorder,
+        report=report,
+        stage="generate-td",
+    )
     recorder.finish(out / TD_FILE)
     write_metadata(out / METADATA_FILE, prepared.labels, prepared.valid_indices)
     _write_samples(out / "samples.csv", prepared.dataset)
@@ -100,16 +116,16 @@ def generate_td(
 
 
 def train_classifier(
+    run: RunFolder,
     config: Config,
     training: TrainConfig,
-    run: RunFolder,
     dataset: DataSet,
     images: Images,
+    *,
     valid: Images | None,
-    seed: int,
     device: torch.device,
-    recorder: Recorder | None,
-    report: Report | None,
+    recorder: Recorder | None = None,
+    report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
     """Trains a fresh network and writes log, models and validation results into the run.
@@ -121,15 +137,22 @@ def train_classifier(
     Raises:
         TrainingError: the training diverged; the run is marked as failed.
     """
-    bfloat16 = use_bfloat16(training.amp, device)
-    net = build_net(config.net, dataset.num_classes, images.pixels.shape[1], seed)
-    normalise = Normalise(dataset, device)
-    watched = valid if valid is not None else dataset.test
+    pipeline = Pipeline.of(training, dataset, device)
+    net = build_net(config.net, dataset.num_classes, images.pixels.shape[1], config.seed)
     try:
         result = fit(
-            net, images, training, Augment(training, dataset), normalise, seed, device, bfloat16,
-            watched, valid is not None, recorder, run.checkpoint, report, stage,
-        )  # fmt: skip
+            net,
+            images,
+            training,
+            pipeline,
+            config.seed,
+            watched=valid if valid is not None else dataset.test,
+            select=valid is not None,
+            recorder=recorder,
+            checkpoint=run.checkpoint,
+            report=report,
+            stage=stage,
+        )
     except KeyboardInterrupt:
         run.stop("interrupted", "stopped by the user")
         raise
@@ -138,9 +161,7 @@ def train_classifier(
         raise
 
     def judged(images: Images | None) -> Evaluation | None:
-        if images is None:
-            return None
-        return evaluate(net, images, normalise, device, bfloat16)
+        return None if images is None else evaluate(net, images, pipeline)
 
     last = judged(dataset.test)
     _save_models(run.path, net, result)
@@ -175,14 +196,18 @@ def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:
 
 
 def _results(outcome: Evaluation) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "Loss": outcome.loss,
-            "Prediction": outcome.prediction,
-            "Confidence": outcome.confidence,
-            "Label": outcome.targets,
-        }
-    ).rename_axis("index").reset_index()
+    return (
+        pd.DataFrame(
+            {
+                "Loss": outcome.loss,
+                "Prediction": outcome.prediction,
+                "Confidence": outcome.confidence,
+                "Label": outcome.targets,
+            }
+        )
+        .rename_axis("index")
+        .reset_index()
+    )
 
 
 def _write_samples(path: Path, dataset: DataSet) -> None:

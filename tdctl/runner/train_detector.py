@@ -36,6 +36,7 @@ def train_detector(
     config: Config,
     runs: list[Path],
     out: Path,
+    *,
     init_from: Path | None = None,
     overwrite: bool = False,
     report: Report | None = None,

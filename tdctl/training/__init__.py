@@ -5,11 +5,13 @@ from __future__ import annotations
 from tdctl.training.device import pick_device, use_bfloat16
 from tdctl.training.evaluate import Evaluation, evaluate
 from tdctl.training.loop import FitResult, fit
+from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
 
 __all__ = [
     "Evaluation",
     "FitResult",
+    "Pipeline",
     "Progress",
     "Report",
     "evaluate",

@@ -34,7 +34,7 @@ def use_bfloat16(amp: bool | None, device: torch.device) -> bool:
     if amp is not None:
         return amp
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch has no public question for this; without the instructions bfloat16 is slower.
     ask = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(ask())

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from tdctl.data.augment import Normalise
 from tdctl.data.dataset import Images
+from tdctl.training.pipeline import Pipeline
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -52,29 +52,20 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    net: nn.Module,
-    images: Images,
-    normalise: Normalise,
-    device: torch.device,
-    bfloat16: bool,
-    batch_size: int = 512,
+    net: nn.Module, images: Images, pipeline: Pipeline, batch_size: int = 512
 ) -> Evaluation:
     """The network's answers on all images, without augmentation; leaves it in eval mode."""
     net.eval()
-    columns: list[list[torch.Tensor]] = []
-    targets = torch.from_numpy(images.targets)
-    for pixels, target in zip(
-        images.pixels.split(batch_size), targets.split(batch_size), strict=True
-    ):
-        batch, goal = pixels.to(device), target.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            logits = net(normalise(batch))
-        logits = logits.float()
+    columns: list[tuple[torch.Tensor, ...]] = []
+    for start in range(0, len(images), batch_size):
+        stop = start + batch_size
+        logits = pipeline.logits(net, images.pixels[start:stop])
+        goal = torch.from_numpy(images.targets[start:stop]).to(logits.device)
         confidence, prediction = logits.softmax(dim=1).max(dim=1)
         among = logits.topk(min(5, logits.shape[1]), dim=1).indices == goal[:, None]
         loss = functional.cross_entropy(logits, goal, reduction="none")
-        columns.append([loss, prediction, confidence, among.any(dim=1)])
-    loss, prediction, confidence, top5 = (
+        columns.append((loss, prediction, confidence, among.any(dim=1)))
+    loss_n, prediction_n, confidence_n, top5_n = (
         torch.cat(parts).cpu().numpy() for parts in zip(*columns, strict=True)
     )
-    return Evaluation(loss, prediction, confidence, images.targets, top5)
+    return Evaluation(loss_n, prediction_n, confidence_n, images.targets, top5_n)

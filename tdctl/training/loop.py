@@ -12,12 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from tdctl.config import TrainConfig
-from tdctl.data.augment import Augment, Normalise
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
+from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Clock, Progress, Report
 
 __all__ = ["FitResult", "LogRow", "fit"]
@@ -44,11 +44,9 @@ def fit(
     net: nn.Module,
     images: Images,
     config: TrainConfig,
-    augment: Augment,
-    normalise: Normalise,
+    pipeline: Pipeline,
     seed: int,
-    device: torch.device,
-    bfloat16: bool,
+    *,
     watched: Images | None = None,
     select: bool = False,
     recorder: Recorder | None = None,
@@ -76,7 +74,7 @@ def fit(
     """
     if len(images) < 2:
         raise ConfigError(f"training: {len(images)} images are left; expected at least 2")
-    loop = _Loop(net, images, config, augment, normalise, seed, device, bfloat16)
+    loop = _Loop(net, images, config, pipeline, seed)
     saved = Checkpoint.read(checkpoint) if checkpoint is not None else None
     result, start = FitResult(), 0
     if saved is not None:
@@ -91,7 +89,7 @@ def fit(
             recorder.commit(epoch)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
-            outcome = evaluate(net, watched, normalise, device, bfloat16)
+            outcome = evaluate(net, watched, pipeline)
             row["valid_error"] = outcome.error
             row["valid_top5_error"] = outcome.top5_error
             row["valid_loss"] = outcome.mean_loss
@@ -99,18 +97,20 @@ def fit(
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(net)
         if checkpoint is not None:
-            Checkpoint.of(net, loop.optimizer, epoch + 1, result.log, result.best_epoch,
-                          result.best).write(checkpoint)
+            Checkpoint.of(
+                net, loop.optimizer, epoch + 1, result.log, result.best_epoch, result.best
+            ).write(checkpoint)
         loop.tell.epoch_done(epoch + 1, row)
     return result
 
 
 def _is_better(result: FitResult, row: LogRow, select: bool) -> bool:
-    error = row["valid_error"]
-    if not select or error is None:
+    """Lower error than in all epochs before; among equal errors, lower loss."""
+    error, loss = row["valid_error"], row["valid_loss"]
+    if not select or error is None or loss is None:
         return False
-    earlier = [r["valid_error"] for r in result.log[:-1]]
-    return all(e is None or error < e for e in earlier)
+    earlier = ((r["valid_error"], r["valid_loss"]) for r in result.log[:-1])
+    return all(e is None or lo is None or (error, loss) < (e, lo) for e, lo in earlier)
 
 
 def _state_of(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -130,17 +130,13 @@ class _Loop:
         net: nn.Module,
         images: Images,
         config: TrainConfig,
-        augment: Augment,
-        normalise: Normalise,
+        pipeline: Pipeline,
         seed: int,
-        device: torch.device,
-        bfloat16: bool,
     ) -> None:
+        self._net, self._config, self._pipeline, self._seed = net, config, pipeline, seed
+        self._device = device = pipeline.device
         # The stubs know only the overloads of `to` without a memory format for modules.
         net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._net, self._config, self._seed = net, config, seed
-        self._augment, self._normalise = augment, normalise
-        self._device, self._bfloat16 = device, bfloat16
         self._pixels = images.pixels.to(device)
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
@@ -195,10 +191,7 @@ class _Loop:
     def _step(
         self, rows: torch.Tensor, stream: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = self._normalise(self._augment(self._pixels[rows], stream))
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            logits = self._net(inputs)
-        logits = logits.float()
+        logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
         loss = functional.cross_entropy(
             logits, self._targets[rows], label_smoothing=self._config.label_smoothing
         )
@@ -216,10 +209,9 @@ class _Loop:
         """
         self._net.eval()
         stream = _stream(self._seed, epoch, 2, self._device)
-        for rows in torch.arange(len(self._targets), device=self._device).split(512):
-            inputs = self._normalise(self._augment(self._pixels[rows], stream))
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-                logits = self._net(inputs)
+        for start in range(0, len(self._targets), 512):
+            rows = slice(start, start + 512)
+            logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
             recorder.record(self._index[rows], logits)
 
 
@@ -281,7 +273,15 @@ class _Teller:
         speed, left = self._clock.speed()
         self._report(
             Progress(
-                self._stage, epoch, self._epochs, step, self._steps, loss, error,
-                self._valid_error, speed, left,
+                self._stage,
+                epoch,
+                self._epochs,
+                step,
+                self._steps,
+                loss,
+                error,
+                self._valid_error,
+                speed,
+                left,
             )
         )

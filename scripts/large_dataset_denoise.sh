@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Step 3 for large sets whose labels are wrong by nature, in the form of the published code;
+# further arguments go to tdctl. TESTRUN=1 prints the command without running it. NET_TYPE and
+# DEPTH name another network than the published resnet 50.
+#
+# usage: large_dataset_denoise.sh <datadir> <dataset> <seed> <result_save_path> <detector_file> \
+#            <remove_ratio> [tdctl options]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/paper_form.sh"
+need 6 "$@"
+datadir=$1 dataset=$2 seed=$3 root=$4 detector=$5 remove_ratio=$6
+shift 6
+folder=$(run_folder "$root" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-50}" 0 uniform)
+td=$folder/computation4td_seed$seed
+tdctl denoise --td "$td" $(denoise_flags "$td" "$datadir" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-50}") \
+  --detector "$detector" --remove-ratio "$remove_ratio" --lr-drops 0.33,0.67 \
+  --out "$folder/prune4retrain_seed$seed" "$@"

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Retrains for several remove ratios, each skipped where it is done, and prints one table; the
+# table also lies as denoise.csv and denoise.json in the detector's folder.
+#
+# usage: sweep.sh <run folder> <detector_file> <remove_ratio> [<remove_ratio> ...] [-- tdctl options]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/paper_form.sh"
+need 3 "$@"
+td=$1 detector=$2
+shift 2
+ratios=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  ratios+=("$1")
+  shift
+done
+[ $# -eq 0 ] || shift
+all=()
+for ratio in "${ratios[@]}"; do
+  tdctl denoise --td "$td" --detector "$detector" --remove-ratio "$ratio" --resume --json "$@" >/dev/null
+  all+=(--remove-ratio "$ratio")
+done
+tdctl denoise --td "$td" --detector "$detector" "${all[@]}" --resume "$@"

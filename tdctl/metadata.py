@@ -1,0 +1,81 @@
+"""``metadata.pth``: which samples were trained on, with which labels.
+
+Numpy only; torch, whose own format the file is, is imported where it is read or written.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.errors import DynamicsError
+from tdctl.files import atomic_path, first_line
+from tdctl.labels import Labels
+
+__all__ = ["METADATA_FILE", "read_metadata", "write_metadata"]
+
+METADATA_FILE = "metadata.pth"
+METADATA_KEYS = (
+    "train_indices",
+    "valid_indices",
+    "true_targets",
+    "assigned_targets",
+    "label_flipped",
+)
+
+
+def write_metadata(path: Path, labels: Labels, valid_indices: NDArray[np.int64]) -> None:
+    """Writes ``metadata.pth``, rows in the order of ``labels``; whole or not at all.
+
+    Source: keys, types and order as the published code of Jia et al. (AAAI 2023) writes them.
+    """
+    import torch
+
+    arrays = (labels.index, valid_indices, labels.true, labels.assigned, labels.flipped)
+    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    with atomic_path(path) as part:
+        torch.save(OrderedDict(zip(METADATA_KEYS, tensors, strict=True)), part)
+
+
+def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
+    """The labels of the training samples, and the indices of the held-out ones.
+
+    Raises:
+        DynamicsError: the file is missing, is no metadata, holds other objects than tensors,
+            or its arrays do not fit together.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DynamicsError(
+            f"{path}: no such file; expected a folder that tdctl generate-td wrote"
+        ) from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise DynamicsError(
+            f"{path}: not a metadata file of tensors ({first_line(error)}); nothing was executed"
+        ) from None
+    if not isinstance(content, dict) or not set(METADATA_KEYS) <= set(content):
+        raise DynamicsError(f"{path}: expected the keys {', '.join(METADATA_KEYS)}")
+    arrays: dict[str, NDArray[Any]] = {}
+    for key in METADATA_KEYS:
+        if not isinstance(content[key], torch.Tensor) or content[key].ndim != 1:
+            raise DynamicsError(f"{path}: {key} is not a one-dimensional tensor")
+        arrays[key] = content[key].numpy()
+    train = [arrays[key] for key in ("train_indices", "assigned_targets", "true_targets")]
+    if len({len(array) for array in train} | {len(arrays["label_flipped"])}) != 1:
+        lengths = ", ".join(f"{key} {len(arrays[key])}" for key in METADATA_KEYS)
+        raise DynamicsError(f"{path}: rows differ ({lengths}); expected one per training sample")
+    labels = Labels(*(array.astype(np.int64) for array in train))
+    if not np.array_equal(labels.flipped, arrays["label_flipped"].astype(np.bool_)):
+        raise DynamicsError(
+            f"{path}: label_flipped does not say where assigned_targets differ from true_targets"
+        )
+    return labels, arrays["valid_indices"].astype(np.int64)
