@@ -266,22 +266,25 @@ def load_config(
     path: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
+    pinned: Iterable[str] = (),
 ) -> Config:
-    """The settings from defaults, then the YAML file, then ``base``, then dotted overrides.
+    """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
 
     Args:
         path: a YAML file with some of the keys, or None.
         overrides: dotted keys such as ``train.epochs`` to values; later wins.
-        base: nested settings that the file does not change, such as what a finished run was
-            made from.
+        base: nested settings below the file's, such as those of a finished run.
+        pinned: sections of ``base`` that the file does not change, such as ``data``.
 
     Raises:
         ConfigError: the file cannot be read, or a key is unknown or its value out of range.
     """
     tree: dict[str, Any] = {}
+    base = base or {}
+    _merge(tree, base)
     if path is not None:
         _merge(tree, _read_yaml(path))
-    _merge(tree, base or {})
+    _merge(tree, {key: base[key] for key in pinned if key in base})
     for key, value in (overrides or {}).items():
         node = tree
         *sections, leaf = key.split(".")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,21 +180,17 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
 
 def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = {"td", "labels"} - set(archive.files)
-            if missing:
-                raise DynamicsError(f"{path}: no array '{min(missing)}'; found {archive.files}")
-            # `label_flip` of InterpretDL's files may hold pickled objects and is never read.
-            arrays = {
-                name: archive[name]
-                for name in ("td", "labels", "index", "margin")
-                if name in archive.files
-            }
+        # Opened here, so that the file is closed where numpy finds no archive in it.
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("not a zip archive")
+            file.seek(0)
+            arrays = _arrays(path, np.load(file, allow_pickle=False))
     except FileNotFoundError:
         raise DynamicsError(
             f"{path}: no such file; expected a folder that tdctl generate-td wrote"
         ) from None
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise DynamicsError(
             f"{path}: truncated or not an npz file ({first_line(error)}); record the run again"
         ) from None
@@ -211,6 +208,15 @@ def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
     if margin is not None and margin.shape != td.shape[:2]:
         raise DynamicsError(f"{path}: margin has shape {margin.shape}, expected {td.shape[:2]}")
     return TrainingDynamics(td.astype(np.float16, copy=False), columns, labels.index, margin)
+
+
+def _arrays(path: Path, archive: Any) -> dict[str, NDArray[Any]]:
+    missing = {"td", "labels"} - set(archive.files)
+    if missing:
+        raise DynamicsError(f"{path}: no array '{min(missing)}'; found {archive.files}")
+    # `label_flip` of InterpretDL's files may hold pickled objects and is never read.
+    names = ("td", "labels", "index", "margin")
+    return {name: archive[name] for name in names if name in archive.files}
 
 
 def _check_shapes(path: Path, td: NDArray[Any], columns: NDArray[Any], labels: Labels) -> None:

@@ -1,16 +1,33 @@
-"""Files that appear whole or not at all. Standard library only."""
+"""Files that appear whole or not at all, and files of tensors that execute nothing.
+
+Standard library only; torch is imported where tensors are read.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
+import struct
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "first_line", "write_json", "write_text"]
+__all__ = ["atomic_path", "first_line", "load_tensors", "write_json", "write_text"]
+
+# A damaged stream can ask torch's unpickler for anything on the wrong kind of thing.
+READ_ERRORS = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    struct.error,
+    AttributeError,
+    TypeError,
+)
 
 
 @contextmanager
@@ -51,6 +68,28 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
+    """What ``torch.save`` wrote, if it is made of tensors and plain values alone.
+
+    Args:
+        path: the file.
+        allowed: harmless globals to accept besides, as torch's ``safe_globals`` takes them.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it holds anything else, or is damaged; nothing of it was executed.
+    """
+    import torch
+
+    try:
+        # torch warns of pickles that other programs wrote before it refuses them.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except READ_ERRORS as error:
+        raise ValueError(first_line(error)) from None
 
 
 def first_line(error: BaseException) -> str:

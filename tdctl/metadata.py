@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.errors import DynamicsError
-from tdctl.files import atomic_path, first_line
+from tdctl.files import atomic_path, load_tensors
 from tdctl.labels import Labels
 
 __all__ = ["METADATA_FILE", "read_metadata", "write_metadata"]
@@ -48,19 +48,17 @@ def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
         DynamicsError: the file is missing, is no metadata, holds other objects than tensors,
             or its arrays do not fit together.
     """
-    import pickle
-
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except FileNotFoundError:
         raise DynamicsError(
             f"{path}: no such file; expected a folder that tdctl generate-td wrote"
         ) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise DynamicsError(
-            f"{path}: not a metadata file of tensors ({first_line(error)}); nothing was executed"
+            f"{path}: not a metadata file of tensors ({error}); nothing was executed"
         ) from None
     if not isinstance(content, dict) or not set(METADATA_KEYS) <= set(content):
         raise DynamicsError(f"{path}: expected the keys {', '.join(METADATA_KEYS)}")

@@ -232,7 +232,7 @@ def denoise(
             f"{td}: holds no config.yaml of tdctl; name the data it was made from with --dataset "
             "and --data-dir"
         )
-    config = settings.resolve(base)
+    config = settings.resolve(base, runner.PINNED)
     if print_config:
         typer.echo(config.to_yaml(), nl=False)
         return

@@ -50,13 +50,13 @@ class Settings:
     path: Path | None
     overrides: dict[str, Any]
 
-    def resolve(self, base: dict[str, Any] | None = None) -> Config:
-        """The settings, above ``base`` where that is given.
+    def resolve(self, base: dict[str, Any] | None = None, pinned: Iterable[str] = ()) -> Config:
+        """The settings, above ``base`` where that is given; see ``load_config``.
 
         Raises:
             ConfigError: a key is unknown or a value out of its range.
         """
-        return load_config(self.path, self.overrides, base)
+        return load_config(self.path, self.overrides, base, pinned)
 
     def names_data(self) -> bool:
         """Whether the data set was named by flag, ``--set`` or file."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import struct
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 from tdctl.detector.lstm import LstmDetector
 from tdctl.detector.scoring import check_informative, probe_curves, suspicion
 from tdctl.errors import DetectorError
-from tdctl.files import atomic_path, write_json
+from tdctl.files import atomic_path, load_tensors, write_json
 
 __all__ = ["Card", "Detector", "detector_files", "load_detector", "save_detector"]
 
@@ -143,17 +141,16 @@ def _read_tar(path: Path) -> dict[str, Any]:
     allowed: list[Any] = [np.dtype, np.dtypes.Float64DType, scalar]
     allowed += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     try:
-        with torch.serialization.safe_globals(allowed):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path, allowed)
     except FileNotFoundError:
         raise DetectorError(
             f"{path}: no such detector; make one with tdctl train-detector --out {path}"
         ) from None
     except IsADirectoryError:
         raise DetectorError(f"{path}: is a folder; expected a detector file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, struct.error):
+    except ValueError as error:
         raise DetectorError(
-            f"{path}: not a detector of tensors and numbers; refused, nothing was executed"
+            f"{path}: not a detector of tensors and numbers ({error}); nothing was executed"
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise DetectorError(f"{path}: no state_dict in it; expected a detector checkpoint")

@@ -32,9 +32,11 @@ from tdctl.runner.detect import DetectResult, rank_run
 from tdctl.runner.generate_td import train_classifier
 from tdctl.training import Report, pick_device, use_bfloat16
 
-__all__ = ["DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
+__all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
 RESULT_FILE = "denoise.json"
+# What a run was made from: a config file given to denoise does not change it, only flags do.
+PINNED = ("seed", "data", "noise", "net")
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,15 @@ class DenoiseResult:
 
 
 def settings_of_run(folder: Path) -> dict[str, Any] | None:
-    """What a run was made from, as nested settings: data, noise, network and seed.
+    """The nested settings of a run as a base for denoising; None for other code's runs.
 
-    A config file given to ``denoise`` does not change these, only flags do. The seed of the
-    noise is written out, so that another ``seed`` retrains otherwise but leaves the labels
-    what they were. None for other code's runs.
+    The seed of the noise is written out, so that another ``seed`` retrains otherwise but
+    leaves the labels what they were.
     """
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
-    settings = config.model_dump(mode="json", include={"seed", "data", "noise", "net"})
+    settings = config.model_dump(mode="json")
     settings["noise"]["noise_seed"] = config.noise_seed
     return settings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from tdctl.errors import RunError
-from tdctl.files import atomic_path
+from tdctl.files import atomic_path, load_tensors
 
 __all__ = ["Checkpoint"]
 
@@ -61,9 +60,9 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_tensors(path)
             return cls(**{**content, "log": json.loads(content["log"])})
-        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError):
             raise RunError(
                 f"{path}: not a checkpoint of tdctl; start again with --overwrite"
             ) from None

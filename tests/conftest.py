@@ -1,0 +1,144 @@
+"""Small real inputs: run folders as either code writes them, image folders, a trained detector."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tdctl.config import load_config
+from tdctl.detector import Card, Detector, LstmDetector, save_detector
+from tdctl.dynamics import write_td
+from tdctl.labels import Labels, corrupt
+from tdctl.metadata import write_metadata
+
+
+def softmax_history(
+    labels: Labels, classes: int, epochs: int, seed: int = 0
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Probabilities [E, n, k] and margins [E, n] of a network that learns the true labels first."""
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0.2, 1, epochs)[:, None, None]
+    logits = rng.normal(0, 0.5, (epochs, len(labels), classes))
+    rows = np.arange(len(labels))
+    logits[:, rows, labels.true] += 5 * time[:, :, 0]
+    logits[:, rows, labels.assigned] += 2 * (time[:, :, 0] > 0.8)
+    own = logits[:, rows, labels.assigned]
+    others = logits.copy()
+    others[:, rows, labels.assigned] = -np.inf
+    probs = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    return probs.astype(np.float16), (own - others.max(axis=2)).astype(np.float32)
+
+
+def planted_labels(n: int, classes: int, ratio: float = 0.25, seed: int = 0) -> Labels:
+    rng = np.random.default_rng(seed)
+    index = np.sort(rng.choice(3 * n, n, replace=False)).astype(np.int64)
+    true = rng.integers(0, classes, n)
+    return Labels(index, corrupt(true, index, classes, "uniform", ratio, seed), true)
+
+
+def make_run(folder: Path, n: int = 120, classes: int = 5, epochs: int = 12, seed: int = 0) -> Path:
+    """A run folder of ours with planted flips, without training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = planted_labels(n, classes, seed=seed)
+    probs, margins = softmax_history(labels, classes, epochs, seed)
+    write_td(folder / "training_dynamics.npz", probs, margins, labels)
+    write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
+    return folder
+
+
+def make_published_run(
+    folder: Path,
+    labels: Labels,
+    epochs: int = 12,
+    classes: int = 5,
+    class_axis_last: bool = True,
+    seed: int = 0,
+) -> Path:
+    """A run folder as the published code leaves it: two files, rows in shuffled order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probs, _ = softmax_history(labels, classes, epochs, seed)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    probs, labels = probs[:, order].transpose(1, 0, 2), labels.take(order)
+    columns = np.zeros((len(labels), classes), dtype=np.int16)
+    td = np.zeros_like(probs)
+    for row, given in enumerate(labels.assigned):
+        by_mean = [c for c in np.argsort(-probs[row].mean(axis=0)) if c != given]
+        columns[row] = [given, *by_mean]
+        td[row] = probs[row][:, columns[row]]
+    if not class_axis_last:
+        td = td.transpose(0, 2, 1)
+    np.savez_compressed(folder / "training_dynamics.npz", labels=columns, td=td)
+    metadata = OrderedDict(
+        train_indices=torch.from_numpy(labels.index),
+        valid_indices=torch.zeros(0, dtype=torch.int64),
+        true_targets=torch.from_numpy(labels.true),
+        assigned_targets=torch.from_numpy(labels.assigned),
+        label_flipped=torch.from_numpy(labels.flipped),
+    )
+    torch.save(metadata, folder / "metadata.pth")
+    return folder
+
+
+def make_image_folder(
+    root: Path, per_class: int = 6, test: bool = True, size: tuple[int, int] = (12, 12)
+) -> Path:
+    """Two classes that a network can tell apart: dark and light, as PNG and JPEG."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "test") if test else (".",):
+        for label, name in enumerate(("dark", "light")):
+            folder = root / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(per_class):
+                pixels = rng.integers(0, 100, (*size, 3)) + 140 * label
+                suffix = "png" if number % 2 else "jpg"
+                Image.fromarray(pixels.astype(np.uint8)).save(
+                    folder / f"{number:03}_{name}.{suffix}"
+                )
+    return root
+
+
+def hand_made_detector() -> LstmDetector:
+    """An LSTM that answers by the last hidden state: low curves are suspicious."""
+    torch.manual_seed(0)
+    net = LstmDetector()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for layer in range(2):
+            # Input and candidate gates of unit 0 follow the input; the cell forgets slowly.
+            getattr(net.lstm, f"bias_ih_l{layer}")[0] = 2.0
+            getattr(net.lstm, f"bias_ih_l{layer}")[64] = 1.0
+            getattr(net.lstm, f"weight_ih_l{layer}")[128, 0] = 2.0
+            getattr(net.lstm, f"bias_ih_l{layer}")[192] = 2.0
+        net.classifier.weight[0, 0] = 8.0
+        net.classifier.bias[1] = 4.0
+    return net
+
+
+@pytest.fixture
+def detector_file(tmp_path: Path) -> Path:
+    card = Card(trained_on=[], held_out={}, settings={}, version="0")
+    return save_detector(tmp_path / "hand.pth.tar", Detector(hand_made_detector(), card))[0]
+
+
+TINY = {
+    "net.depth": 8,
+    "train.epochs": 2,
+    "train.amp": False,
+    "retrain.epochs": 2,
+    "retrain.batch_size": 128,
+    "retrain.amp": False,
+    "data.limit": 150,
+    "noise.noise_ratio": 0.2,
+}
+
+
+def tiny_config(**overrides: Any) -> Any:
+    """Digits, 150 images, ResNet-8, two epochs; keys with __ for dots."""
+    return load_config(None, TINY | {k.replace("__", "."): v for k, v in overrides.items()})

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tdctl.config import Config, load_config, parse_set
+from tdctl.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+def test_settings_survive_their_yaml(tmp_path: Path) -> None:
+    config = load_config(None, {"data.dataset": "mnist", "data.data_dir": "x", "train.lr": 0.3})
+    file = tmp_path / "c.yaml"
+    file.write_text(config.to_yaml())
+    assert load_config(file) == config
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("train: {epochs: 7, lr: 0.5}\nseed: 4\n")
+    config = load_config(file, {"train.epochs": 9})
+    assert (config.train.epochs, config.train.lr, config.seed) == (9, 0.5, 4)
+
+
+def test_a_file_does_not_change_what_is_pinned(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("data: {dataset: mnist, data_dir: x}\nretrain: {epochs: 7}\n")
+    base = Config().model_dump(mode="json")
+    config = load_config(file, {}, base, pinned=("data",))
+    assert (config.data.dataset, config.retrain.epochs) == ("digits", 7)
+
+
+def test_the_papers_alias_of_flip() -> None:
+    assert load_config(None, {"noise.noise_type": "asym"}).noise.noise_type == "flip"
+
+
+def test_noise_has_a_seed_of_its_own() -> None:
+    assert load_config(None, {"seed": 5}).noise_seed == 5
+    assert load_config(None, {"seed": 5, "noise.noise_seed": 0}).noise_seed == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("train.epoch", 3, "unknown setting 'train.epoch'"),
+        ("noise.noise_ratio", 1.0, "noise.noise_ratio"),
+        ("noise.noise_ratio", -0.1, "noise.noise_ratio"),
+        ("noise.noise_ratio", float("nan"), "noise.noise_ratio"),
+        ("net.depth", 21, "21 is not of the form 6n"),
+        ("train.epochs", 0, "train.epochs"),
+        ("train.lr", float("inf"), "train.lr"),
+        ("data.dataset", "imagenet", "data.dataset"),
+        ("data.dataset", "cifar10", "needs --data-dir"),
+        ("data.labels", "x.csv", "goes with dataset 'folder'"),
+        ("seed", -1, "seed"),
+        ("train", 3, "train"),
+    ],
+)
+def test_a_wrong_setting_is_named(key: str, value: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(None, {key: value})
+
+
+def test_depth_is_free_for_other_nets() -> None:
+    assert load_config(None, {"net.net_type": "resnet18"}).net.label == "resnet18"
+
+
+def test_noise_on_top_of_a_true_column_is_refused() -> None:
+    settings = {
+        "data.dataset": "folder",
+        "data.data_dir": "x",
+        "data.labels": "l.csv",
+        "data.true_column": "t",
+        "noise.noise_ratio": 0.1,
+    }
+    with pytest.raises(ConfigError, match="noise_ratio"):
+        load_config(None, settings)
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "just words", "train: [unclosed"])
+def test_a_file_that_is_no_settings_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load_config(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_set_reads_yaml_values() -> None:
+    assert parse_set(["train.lr_drops=[0.3, 0.6]", "train.amp=false"]) == {
+        "train.lr_drops": [0.3, 0.6],
+        "train.amp": False,
+    }
+
+
+@pytest.mark.parametrize("assignment", ["train.epochs", "=3", "a=[1"])
+def test_a_malformed_set_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_set([assignment])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_each_shipped_config_is_valid_and_says_what_it_is_for(path: Path) -> None:
+    load_config(path)
+    head = path.read_text().splitlines()
+    comments = " ".join(line for line in head if line.startswith("#"))
+    assert all(word in comments for word in ("Claim:", "Command:", "Hours:"))
+
+
+def test_configs_are_shipped() -> None:
+    assert {path.stem for path in CONFIGS} >= {"digits", "folder32", "paper_cifar10"}

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_published_run, make_run, planted_labels, softmax_history
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tdctl.dynamics import TrainingDynamics, read_run, write_td
+from tdctl.errors import DynamicsError
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Replaces arrays in a run's npz."""
+    path = folder / "training_dynamics.npz"
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
+    np.savez(path, **arrays)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 30), epochs=st.integers(1, 6), k=st.integers(2, 6), seed=st.integers(0, 99))
+def test_what_is_written_is_read_back_by_index(
+    tmp_path_factory: pytest.TempPathFactory, n: int, epochs: int, k: int, seed: int
+) -> None:
+    folder = make_run(tmp_path_factory.mktemp("run"), n, k, epochs, seed)
+    labels = planted_labels(n, k, seed=seed)
+    probs, margins = softmax_history(labels, k, epochs, seed)
+    dynamics, read_labels, valid = read_run(folder)
+    assert (dynamics.index == labels.index).all() and not len(valid)
+    assert (read_labels.assigned == labels.assigned).all()
+    assert (read_labels.flipped == labels.flipped).all()
+    assert dynamics.margin is not None and (dynamics.margin == margins.T).all()
+    rows = np.arange(n)
+    for column in range(k):
+        expected = probs[:, rows, dynamics.labels[:, column]].T
+        assert (dynamics.td[:, :, column] == expected).all()
+    means = dynamics.td.astype(np.float64).mean(axis=1)
+    assert (np.diff(means[:, 1:], axis=1) <= 0).all(), "other columns fall by mean probability"
+
+
+def test_the_files_have_the_published_layout(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", n=40, classes=5, epochs=7)
+    sizes = {"n": 40, "m": 0, "epochs": 7, "k": 5}
+    metadata = torch.load(folder / "metadata.pth", weights_only=True)
+    assert list(metadata) == list(GOLDEN["metadata.pth"])
+    for key, (dtype, shape) in GOLDEN["metadata.pth"].items():
+        assert str(metadata[key].dtype) == dtype
+        assert list(metadata[key].shape) == [sizes[s] for s in shape]
+    with np.load(folder / "training_dynamics.npz", allow_pickle=False) as archive:
+        assert archive.files == list(GOLDEN["training_dynamics.npz"])
+        for key, (dtype, shape) in GOLDEN["training_dynamics.npz"].items():
+            assert archive[key].dtype == dtype
+            assert list(archive[key].shape) == [sizes[s] for s in shape]
+        assert (archive["labels"][:, 0] == metadata["assigned_targets"].numpy()).all()
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (make_run(tmp_path / name) for name in "ab")
+    assert (first / "training_dynamics.npz").read_bytes() == (
+        second / "training_dynamics.npz"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("epochs", [12, 5], ids=["other length", "as many epochs as classes"])
+@pytest.mark.parametrize("class_axis_last", [True, False])
+def test_a_published_run_is_read_in_either_order_of_axes(
+    tmp_path: Path, epochs: int, class_axis_last: bool
+) -> None:
+    labels = planted_labels(60, 5)
+    run = make_published_run(tmp_path, labels, epochs, class_axis_last=class_axis_last)
+    dynamics, read_labels, _ = read_run(run)
+    probs, _ = softmax_history(labels, 5, epochs)
+    assert (read_labels.index == labels.index).all(), "sorted by index"
+    expected = probs[:, np.arange(60), labels.assigned].T.astype(np.float32)
+    assert (dynamics.given_curve() == expected).all()
+    assert dynamics.margin is None
+
+
+def test_many_classes_get_wider_labels(tmp_path: Path) -> None:
+    labels = planted_labels(3, 40_000)
+    probs = np.zeros((1, 3, 40_000), dtype=np.float16)
+    probs[:, :, 39_999] = 1
+    write_td(tmp_path / "t.npz", probs, np.zeros((1, 3), np.float32), labels)
+    with np.load(tmp_path / "t.npz") as archive:
+        assert archive["labels"].dtype == np.int32
+        assert (archive["labels"][:, 1] == 39_999).all()
+
+
+def test_suggestion_and_fingerprint_do_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
+    dynamics, labels, _ = read_run(make_run(tmp_path))
+    order = np.random.default_rng(0).permutation(len(dynamics))
+    shuffled = dynamics.take(order)
+    assert shuffled.fingerprint() == dynamics.fingerprint()
+    assert (shuffled.suggested() == dynamics.suggested()[order]).all()
+    agrees = dynamics.suggested()[labels.flipped] == labels.true[labels.flipped]
+    assert agrees.mean() > 0.95, "planted errors are suggested their true label"
+
+
+def test_another_curve_has_another_fingerprint(tmp_path: Path) -> None:
+    dynamics, _, _ = read_run(make_run(tmp_path))
+    td = dynamics.td.copy()
+    td[0, 0, 0] = 0.123
+    assert TrainingDynamics(td, dynamics.labels, dynamics.index).fingerprint() != (
+        dynamics.fingerprint()
+    )
+
+
+def nan_in_td(folder: Path) -> None:
+    td = read_run(folder)[0].td.copy()
+    td[3, 2, 1] = np.nan
+    rewrite(folder, td=td)
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "training_dynamics.npz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def truncated_inside(folder: Path) -> None:
+    path = folder / "training_dynamics.npz"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def corrupted_inside(folder: Path) -> None:
+    path = folder / "training_dynamics.npz"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def of_another_run(folder: Path) -> None:
+    other = make_run(folder.parent / "other", seed=5)
+    (other / "metadata.pth").replace(folder / "metadata.pth")
+
+
+def of_a_shorter_run(folder: Path) -> None:
+    other = make_run(folder.parent / "other", n=50)
+    (other / "metadata.pth").replace(folder / "metadata.pth")
+
+
+def without_td(folder: Path) -> None:
+    rewrite(folder, td=None)
+
+
+def pickled(folder: Path) -> None:
+    objects = np.array([{"a": 1}] * 120, dtype=object)
+    np.savez(folder / "training_dynamics.npz", td=objects, labels=objects)
+
+
+def outside_probabilities(folder: Path) -> None:
+    rewrite(folder, td=read_run(folder)[0].td * np.float16(3))
+
+
+def a_class_twice(folder: Path) -> None:
+    columns = read_run(folder)[0].labels.copy()
+    columns[0, 2] = columns[0, 1]
+    rewrite(folder, labels=columns)
+
+
+def not_an_archive(folder: Path) -> None:
+    (folder / "training_dynamics.npz").write_text("hello")
+
+
+def no_metadata(folder: Path) -> None:
+    (folder / "metadata.pth").unlink()
+
+
+def no_td_file(folder: Path) -> None:
+    (folder / "training_dynamics.npz").unlink()
+
+
+def disagreeing_margin(folder: Path) -> None:
+    rewrite(folder, margin=np.zeros((120, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (nan_in_td, "NaN or infinity, first at index .* epoch 2"),
+        (truncated, "truncated"),
+        (truncated_inside, "truncated"),
+        (corrupted_inside, "truncated or not an npz"),
+        (of_another_run, "different runs"),
+        (of_a_shorter_run, "different runs"),
+        (without_td, "no array 'td'"),
+        (pickled, "not an npz"),
+        (outside_probabilities, "outside"),
+        (a_class_twice, "twice"),
+        (not_an_archive, "not an npz"),
+        (no_metadata, "no such file"),
+        (no_td_file, "no such file"),
+        (disagreeing_margin, "margin"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, damage: Any, says: str) -> None:
+    folder = make_run(tmp_path / "run")
+    damage(folder)
+    with pytest.raises(DynamicsError, match=says) as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DynamicsError, match="nowhere"):
+        read_run(tmp_path / "nowhere")
+
+
+def test_interpretdls_pickled_label_flip_is_never_read(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    rewrite(folder, label_flip=np.array([{"a": 1}] * 120, dtype=object))
+    assert len(read_run(folder)[0]) == 120
+
+
+def test_td_is_stored_unpacked_so_that_it_can_be_mapped(tmp_path: Path) -> None:
+    with zipfile.ZipFile(make_run(tmp_path) / "training_dynamics.npz") as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
