@@ -17,6 +17,10 @@ from tdctl.dynamics import write_td
 from tdctl.labels import Labels, corrupt
 from tdctl.metadata import write_metadata
 
+# The networks here are so small that a second thread costs more than it brings, above all
+# beside other work on the same cores.
+torch.set_num_threads(1)
+
 
 def softmax_history(
     labels: Labels, classes: int, epochs: int, seed: int = 0

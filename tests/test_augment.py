@@ -64,9 +64,9 @@ def test_data_that_must_not_be_mirrored_is_not() -> None:
     assert (Augment(config, data)(pixels, stream()) == pixels).all()
     flipped = Augment(TrainConfig(crop_padding=0, flip=True), data)(pixels, stream())
     assert (flipped != pixels).any()
-    same_or_mirrored = (flipped == pixels).flatten(1).all(1) | (
-        flipped == pixels.flip(3)
-    ).flatten(1).all(1)
+    same_or_mirrored = (flipped == pixels).flatten(1).all(1) | (flipped == pixels.flip(3)).flatten(
+        1
+    ).all(1)
     assert same_or_mirrored.all()
 
 

@@ -38,7 +38,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:  # type: ignore[type-arg]
 
 
 @pytest.mark.parametrize("nested", [True, False], ids=["DIR/mnist/", "DIR/"])
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
+)
 def test_idx_files_in_either_layout(tmp_path: Path, nested: bool, name: str, folder: str) -> None:
     raw = (tmp_path / name if nested else tmp_path) / folder / "raw"
     for split, n in (("train", 20), ("t10k", 10)):
@@ -50,7 +52,10 @@ def test_idx_files_in_either_layout(tmp_path: Path, nested: bool, name: str, fol
     assert data.test is not None and len(data.test) == 10
 
 
-@pytest.mark.parametrize(("name", "kind", "key"), [("cifar10", tv.CIFAR10, "labels"), ("cifar100", tv.CIFAR100, "fine_labels")])
+@pytest.mark.parametrize(
+    ("name", "kind", "key"),
+    [("cifar10", tv.CIFAR10, "labels"), ("cifar100", tv.CIFAR100, "fine_labels")],
+)
 def test_cifar_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type, key: str
 ) -> None:
@@ -77,7 +82,9 @@ def test_svhn_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split in ("train", "test"):
         images = np.zeros((32, 32, 3, 4), dtype=np.uint8)
         images[:, :, 0, 1] = 9
-        savemat(tmp_path / f"{split}_32x32.mat", {"X": images, "y": np.array([[10], [1], [2], [9]])})
+        savemat(
+            tmp_path / f"{split}_32x32.mat", {"X": images, "y": np.array([[10], [1], [2], [9]])}
+        )
     monkeypatch.setattr(tv.SVHN, "_check_integrity", lambda self: True)
     data = open_dataset(DataConfig(dataset="svhn", data_dir=tmp_path))
     assert data.train.targets.tolist() == [0, 1, 2, 9]

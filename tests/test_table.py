@@ -23,14 +23,14 @@ def rows(swap: int = 0) -> list[str]:
     ]
 
 
-def opened(tmp_path: Path, lines: list[str], true_column: str | None = "right", **more: int) -> DataSet:
+def opened(
+    tmp_path: Path, lines: list[str], true_column: str | None = "right", **more: int
+) -> DataSet:
     root = make_image_folder(tmp_path / "images")
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(["file_name,label,right", *lines]) + "\n")
     return open_dataset(
-        DataConfig(
-            dataset="folder", data_dir=root, labels=table, true_column=true_column, **more
-        )
+        DataConfig(dataset="folder", data_dir=root, labels=table, true_column=true_column, **more)
     )
 
 

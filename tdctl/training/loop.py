@@ -175,7 +175,7 @@ class _Loop:
             if recorder is not None:
                 recorder.record(self._index[rows], logits)
             # Reading a loss waits for the device, so it happens only when a report is due.
-            if self.tell.step_done(stop - start):
+            if self.tell.step_done(stop - start) and stop < len(order):
                 mean = _checked_mean(losses[: step + 1], self._sizes, epoch)
                 self.tell.within(epoch, step + 1, mean, float(wrong) / images)
         mean = _checked_mean(losses, self._sizes, epoch)
