@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import tiny_config
+
+from tdctl import runner
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "scripts"
+
+
+def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TDCTL": str(cwd / "tdctl")}
+    (cwd / "tdctl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tdctl "$@"\n')
+    (cwd / "tdctl").chmod(0o755)
+    if dry:
+        environment["TESTRUN"] = "1"
+    outcome = subprocess.run(
+        [SCRIPTS / script, *map(str, arguments)],
+        cwd=cwd, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "expected"),
+    [
+        (
+            "generate_td.sh",
+            ["/data", "cifar10", 1, 0.2, "uniform", "resnet", 32, "out"],
+            "tdctl generate-td --dataset cifar10 --data-dir /data --seed 1 --noise-ratio 0.2 "
+            "--noise-type uniform --net-type resnet --depth 32 --out "
+            "out/cifar10_resnet32_percmislabeled0.2_uniform/computation4td_seed1",
+        ),
+        (
+            "generate_td.sh",
+            ["/data", "cifar100", 1, 0.4, "asym", "resnet", 34],
+            "tdctl generate-td --dataset cifar100 --data-dir /data --seed 1 --noise-ratio 0.4 "
+            "--noise-type asym --net-type resnet34 --out "
+            "replication/cifar100_resnet34_percmislabeled0.4_asym/computation4td_seed1",
+        ),
+        (
+            "train_detector.sh",
+            ["cifar10", 0.2, "runs/a"],
+            "tdctl train-detector --td runs/a --out cifar10_0.2_lstm_detector.pth.tar",
+        ),
+        (
+            "train_detector.sh",
+            ["cifar10", 0.2, "runs/a", "old.pth.tar"],
+            "tdctl train-detector --td runs/a --init-from old.pth.tar --out "
+            "cifar10_0.2_lstm_detector.pth.tar",
+        ),
+        (
+            "small_dataset_sym_denoise.sh",
+            ["/data", "cifar10", 1, 0.2, "uniform", "out", "d.pth.tar", 0.15],
+            "tdctl denoise --td out/cifar10_resnet32_percmislabeled0.2_uniform/"
+            "computation4td_seed1 --dataset cifar10 --data-dir /data --net-type resnet --depth 32 "
+            "--detector d.pth.tar --remove-ratio 0.15 --out "
+            "out/cifar10_resnet32_percmislabeled0.2_uniform/prune4retrain_seed1",
+        ),
+        (
+            "large_dataset_denoise.sh",
+            ["/data", "webvision50", 1, "out", "d.pth.tar", 0.2],
+            "tdctl denoise --td out/webvision50_resnet50/computation4td_seed1 --dataset "
+            "webvision50 --data-dir /data --net-type resnet50 --detector d.pth.tar "
+            "--remove-ratio 0.2 --lr-drops 0.33\\,0.67 --out "
+            "out/webvision50_resnet50/prune4retrain_seed1",
+        ),
+    ],
+)
+def test_the_papers_form(
+    tmp_path: Path, script: str, arguments: list[object], expected: str
+) -> None:
+    assert call(script, *arguments, cwd=tmp_path).strip() == expected
+
+
+@pytest.mark.parametrize(
+    "script", ["generate_td.sh", "train_detector.sh", "small_dataset_sym_denoise.sh", "sweep.sh"]
+)
+def test_too_few_arguments_show_the_usage(tmp_path: Path, script: str) -> None:
+    outcome = subprocess.run([SCRIPTS / script, "x"], capture_output=True, text=True)
+    assert outcome.returncode == 2 and "usage:" in outcome.stderr
+
+
+def test_a_sweep_over_remove_ratios_leaves_one_table(tmp_path: Path, detector_file: Path) -> None:
+    run = runner.generate_td(tiny_config(), tmp_path / "run" / "a").folder
+    output = call(
+        "sweep.sh", run, detector_file, 0.1, 0.2, "--", "--epochs", 1, "--quiet", "--out",
+        tmp_path / "out", cwd=tmp_path, dry=False,
+    )  # fmt: skip
+    assert "without the worst 0.1" in output and "without the worst 0.2" in output
+    table = pd.read_csv(tmp_path / "out" / "detector_hand" / "denoise.csv")
+    assert table["remove_ratio"].tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("name", ["demo", "test", "check", "../.ci/run"])
+def test_the_commands_can_be_run(name: str) -> None:
+    assert os.access(SCRIPTS / name, os.X_OK)
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme.index("scripts/demo") < readme.index("scripts/test")
