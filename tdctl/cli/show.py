@@ -36,7 +36,7 @@ def show_generate(result: GenerateResult) -> None:
         f"noise      {noise['type']} {noise['ratio']:g} asked, "
         f"{manifest['flipped']} labels flipped ({manifest['realised_rate']:.2%})"
         if noise["ratio"]
-        else f"noise      none added; {manifest['flipped']} given labels known to be wrong"
+        else f"noise      none added; {manifest['flipped'] or 'no'} labels are known to be wrong"
     )
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch, "
