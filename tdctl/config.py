@@ -26,6 +26,7 @@ __all__ = [
     "TrainConfig",
     "load_config",
     "parse_set",
+    "read_yaml",
 ]
 
 DatasetName = Literal["digits", "folder", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"]
@@ -283,7 +284,7 @@ def load_config(
     base = base or {}
     _merge(tree, base)
     if path is not None:
-        _merge(tree, _read_yaml(path))
+        _merge(tree, read_yaml(path))
     _merge(tree, {key: base[key] for key in pinned if key in base})
     for key, value in (overrides or {}).items():
         node = tree
@@ -299,7 +300,12 @@ def load_config(
         raise ConfigError(_first_problem(error, path)) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The nested settings in a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -159,9 +159,13 @@ class Recorder:
         self._probs.flush()
         self._margins.flush()
 
+    def write(self, path: Path) -> None:
+        """Writes ``training_dynamics.npz`` from the committed epochs and keeps the capture."""
+        write_td(path, self._probs, self._margins, self._labels)
+
     def finish(self, path: Path) -> None:
         """Writes ``training_dynamics.npz`` from the committed epochs and drops the capture."""
-        write_td(path, self._probs, self._margins, self._labels)
+        self.write(path)
         del self._probs, self._margins
         shutil.rmtree(self._folder)
 

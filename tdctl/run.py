@@ -39,6 +39,11 @@ OUR_FILES = (
     "training_dynamics.npz",
 )
 OUR_FOLDERS = ("capture",)
+# Sections that a command does not read: they may change between a start and its resumption.
+UNREAD = {
+    "generate-td": ("device", "retrain", "detector"),
+    "denoise": ("device", "train", "detector"),
+}
 
 Status = Literal["new", "unfinished", "complete"]
 
@@ -83,7 +88,8 @@ class RunFolder:
                 "--overwrite"
             )
         self._manifest = read_json(manifest)
-        differ = differences(read_config(self.path), config)
+        unread = UNREAD.get(self._command, ("device",))
+        differ = differences(read_config(self.path), config, unread)
         if differ:
             raise RunError(
                 f"{self.path}: was started with other settings ({'; '.join(differ)}); give the "
@@ -98,8 +104,7 @@ class RunFolder:
         if status == "new":
             for name in OUR_FILES:
                 (self.path / name).unlink(missing_ok=True)
-            for name in OUR_FOLDERS:
-                shutil.rmtree(self.path / name, ignore_errors=True)
+            self.tidy()
         write_text(self.path / CONFIG_FILE, config.to_yaml())
         self._manifest |= {
             "command": self._command,
@@ -113,7 +118,7 @@ class RunFolder:
         self._write()
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Marks the run as complete, drops its checkpoint, and returns the manifest.
+        """Marks the run as complete, drops what is no longer needed, and returns the manifest.
 
         ``seconds`` counts this process alone, from its start or its resumption.
         """
@@ -124,8 +129,14 @@ class RunFolder:
             **facts,
         }
         self._write()
-        self.checkpoint.unlink(missing_ok=True)
+        self.tidy()
         return dict(self._manifest)
+
+    def tidy(self) -> None:
+        """Drops what only an unfinished run needs: the checkpoint and the capture."""
+        self.checkpoint.unlink(missing_ok=True)
+        for name in OUR_FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def stop(self, status: Literal["interrupted", "failed"], reason: str) -> None:
         """Marks the run as ended early; it can be resumed from its last whole epoch."""
@@ -163,13 +174,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """The settings in which two configs differ, as ``key: old, now new``; the device is free."""
-    before, after = (flat(config.model_dump(mode="json")) for config in (old, new))
+def differences(old: Config, new: Config, unread: Iterable[str]) -> list[str]:
+    """The settings in which two configs differ, as ``key: old, now new``, but for some sections."""
+    free = set(unread)
+    before, after = (flat(config.model_dump(mode="json", exclude=free)) for config in (old, new))
     return [
         f"{key}: {before.get(key)}, now {after.get(key)}"
         for key in after
-        if before.get(key) != after.get(key) and key != "device"
+        if before.get(key) != after.get(key)
     ]
 
 

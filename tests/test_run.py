@@ -50,7 +50,7 @@ def test_resuming_with_other_settings_names_them(tmp_path: Path) -> None:
     folder.start(tiny_config(), {}, "new")
     with pytest.raises(RunError, match=r"train\.epochs: 2, now 5"):
         folder.open(tiny_config(train__epochs=5), resume=True, overwrite=False)
-    again = tiny_config(device="cpu")
+    again = tiny_config(device="cpu", retrain__epochs=77)
     assert folder.open(again, resume=True, overwrite=False) == "unfinished"
 
 

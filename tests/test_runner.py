@@ -371,3 +371,26 @@ def test_wrong_digits_are_found_removed_and_a_better_network_trained(tmp_path: P
     assert error["pruned"] is not None and error["all"] is not None
     assert error["random"] is not None
     assert error["pruned"] < min(error["all"], error["random"])
+
+
+def test_a_kill_between_dynamics_and_manifest_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        patch.setattr("tdctl.runner.generate.write_metadata", killed)
+        with pytest.raises(KeyboardInterrupt):
+            runner.generate_td(tiny_config(), folder)
+    assert (folder / "training_dynamics.npz").exists()
+    assert runner.generate_td(tiny_config(), folder, resume=True).manifest["status"] == "complete"
+    assert not (folder / "capture").exists() and not (folder / "checkpoint.pth").exists()
+    assert len(read_run(folder)[0]) == 150
+
+
+def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    with pytest.raises(ConfigError, match="given twice"):
+        runner.train_detector(tiny_config(), [run, run], tmp_path / "d")

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tdctl.config import Config, load_config, parse_set
+from tdctl.config import Config, load_config, parse_set, read_yaml
 from tdctl.errors import TdctlError
 
 __all__ = ["DATA", "NET", "NOISE", "Settings", "guarded", "section", "with_settings"]
@@ -60,9 +60,8 @@ class Settings:
 
     def names_data(self) -> bool:
         """Whether the data set was named by flag, ``--set`` or file."""
-        return "data.dataset" in self.overrides or (
-            self.path is not None and "dataset:" in self.path.read_text(encoding="utf-8")
-        )
+        data = {} if self.path is None else read_yaml(self.path).get("data")
+        return "data.dataset" in self.overrides or "dataset" in (data or {})
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -75,12 +74,14 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
         except TdctlError as error:
             typer.echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from None
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough; click ends quietly
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("tdctl: interrupted; go on with --resume", err=True)
+            typer.echo("tdctl: interrupted; an unfinished run goes on with --resume", err=True)
             raise typer.Exit(130) from None
 
     return run

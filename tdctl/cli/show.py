@@ -129,7 +129,8 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
 
 def _console() -> Console:
     # Paths must not be broken at a pipe's made-up width of 80.
-    console = Console(highlight=False, soft_wrap=True)
+    # File and class names are shown as they are, brackets and colons included.
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 160
     return console

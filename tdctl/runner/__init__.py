@@ -5,11 +5,11 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
-from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
-from tdctl.runner.detect import DetectResult, detect
-from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td
+from tdctl.runner.generate import GenerateResult, default_folder, generate_td
 from tdctl.runner.prepare import Prepared, prepare
-from tdctl.runner.train_detector import TrainDetectorResult, train_detector
+from tdctl.runner.rank import DetectResult, detect
+from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.train import TrainDetectorResult, train_detector
 
 __all__ = [
     "PINNED",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tdctl.config import Config
 from tdctl.detector import (
@@ -54,9 +55,15 @@ def train_detector(
     files = detector_files(out)
     refuse_existing(files, overwrite)
     start = load_detector(init_from) if init_from is not None else None
-    curves, trained_on = [], []
+    curves: list[Curves] = []
+    trained_on: list[dict[str, Any]] = []
     for folder in runs:
         dynamics, labels, _ = read_run(folder)
+        fingerprint = dynamics.fingerprint()
+        if any(run["fingerprint"] == fingerprint for run in trained_on):
+            raise ConfigError(
+                f"train-detector: {folder} is given twice; what is held out must not be trained on"
+            )
         curves.append(Curves(dynamics.given_curve(), labels.flipped))
         trained_on.append(
             {
@@ -64,7 +71,7 @@ def train_detector(
                 "samples": len(dynamics),
                 "flipped": int(labels.flipped.sum()),
                 "epochs": dynamics.epochs,
-                "fingerprint": dynamics.fingerprint(),
+                "fingerprint": fingerprint,
             }
         )
     trained = train_lstm(

@@ -76,6 +76,7 @@ def generate_td(
     run = RunFolder(out, "generate-td")
     status = run.open(config, resume, overwrite)
     if status == "complete":
+        run.tidy()
         return GenerateResult(out, read_json(out / "manifest.json"), ("already complete",), True)
     prepared = prepare(config)
     facts = {
@@ -109,7 +110,8 @@ def generate_td(
         report=report,
         stage="generate-td",
     )
-    recorder.finish(out / TD_FILE)
+    # The capture goes only after the manifest says complete: a kill in between can be resumed.
+    recorder.write(out / TD_FILE)
     write_metadata(out / METADATA_FILE, prepared.labels, prepared.valid_indices)
     _write_samples(out / "samples.csv", prepared.dataset)
     return GenerateResult(out, run.finish(outcome), prepared.dataset.notes, resumed)

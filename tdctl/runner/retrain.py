@@ -28,8 +28,8 @@ from tdctl.run import (
     read_json,
     software_versions,
 )
-from tdctl.runner.detect import DetectResult, rank_run
-from tdctl.runner.generate_td import train_classifier
+from tdctl.runner.generate import train_classifier
+from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, pick_device, use_bfloat16
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
