@@ -10,7 +10,9 @@ need 7 "$@"
 datadir=$1 dataset=$2 seed=$3 noise_ratio=$4 noise_type=$5 net_type=$6 depth=$7
 root=${8:-replication}
 shift $(($# < 8 ? $# : 8))
-folder=$(run_folder "$root" "$dataset" "$net_type" "$depth" "$noise_ratio" "$noise_type")
-tdctl generate-td --dataset "$dataset" $(data_flags "$datadir" "$dataset") --seed "$seed" \
-  --noise-ratio "$noise_ratio" --noise-type "$noise_type" $(net_flags "$net_type" "$depth") \
+name_net "$net_type" "$depth"
+name_data "$datadir" "$dataset"
+folder=$(run_folder "$root" "$dataset" "$noise_ratio" "$noise_type")
+tdctl generate-td "${data_flags[@]}" --seed "$seed" \
+  --noise-ratio "$noise_ratio" --noise-type "$noise_type" "${net_flags[@]}" \
   --out "$folder/computation4td_seed$seed" "$@"

@@ -10,8 +10,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/paper_form.sh"
 need 6 "$@"
 datadir=$1 dataset=$2 seed=$3 root=$4 detector=$5 remove_ratio=$6
 shift 6
-folder=$(run_folder "$root" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-50}" 0 uniform)
+name_net "${NET_TYPE:-resnet}" "${DEPTH:-50}"
+name_data "$datadir" "$dataset"
+folder=$(run_folder "$root" "$dataset" 0 uniform)
 td=$folder/computation4td_seed$seed
-tdctl denoise --td "$td" $(denoise_flags "$td" "$datadir" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-50}") \
-  --detector "$detector" --remove-ratio "$remove_ratio" --lr-drops 0.33,0.67 \
-  --out "$folder/prune4retrain_seed$seed" "$@"
+name_denoise "$td"
+tdctl denoise --td "$td" "${denoise_flags[@]}" --detector "$detector" \
+  --remove-ratio "$remove_ratio" --lr-drops 0.33,0.67 --out "$folder/prune4retrain_seed$seed" "$@"

@@ -18,29 +18,34 @@ need() {
   fi
 }
 
-# <root> <dataset> <net_type> <depth> <noise_ratio> <noise_type>
-run_folder() {
-  local name=$1/$2_$3$4
-  # The large sets are wrong by nature; their folders name no noise.
-  case $2 in
-    webvision50 | clothing100k | folder) [ "$5" != 0 ] || { echo "$name"; return; } ;;
-  esac
-  echo "${name}_percmislabeled$5_$6"
-}
-
-data_flags() {
-  [ "$2" = digits ] || echo "--data-dir $1"
-}
-
-# resnet 50 of the published large-set scripts is torchvision's; CIFAR depths are 6n+2.
-net_flags() {
+# The published resnet 18, 34 and 50 are torchvision's; the depths of CIFAR-style nets are 6n+2.
+# Sets `net` to the name of network and depth, and `net_flags`.
+name_net() {
   case $1$2 in
-    resnet18 | resnet34 | resnet50) echo "--net-type $1$2" ;;
-    *) echo "--net-type $1 --depth $2" ;;
+    resnet18 | resnet34 | resnet50) net=$1$2 net_flags=(--net-type "$1$2") ;;
+    resnet1818 | resnet3434 | resnet5050) net=$1 net_flags=(--net-type "$1") ;;
+    *) net=$1$2 net_flags=(--net-type "$1" --depth "$2") ;;
   esac
 }
 
-# A run of tdctl knows its data and network; one of the published code has to be told.
-denoise_flags() {
-  [ -e "$1/config.yaml" ] || echo "--dataset $3 $(data_flags "$2" "$3") $(net_flags "$4" "$5")"
+# Sets `data_flags` from <datadir> <dataset>.
+name_data() {
+  data_flags=(--dataset "$2")
+  [ "$2" = digits ] || data_flags+=(--data-dir "$1")
+}
+
+# The folder of <root> <dataset> <noise_ratio> <noise_type>. The large sets are wrong by nature,
+# and their folders name no noise.
+run_folder() {
+  case $2 in
+    webvision50 | clothing100k) echo "$1/$2_$net" ;;
+    *) echo "$1/$2_${net}_percmislabeled$3_$4" ;;
+  esac
+}
+
+# A run of tdctl knows its data and network; one of the published code has to be told. Sets
+# `denoise_flags` from <run folder>.
+name_denoise() {
+  denoise_flags=()
+  [ -e "$1/config.yaml" ] || denoise_flags=("${data_flags[@]}" "${net_flags[@]}")
 }

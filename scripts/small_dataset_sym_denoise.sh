@@ -10,7 +10,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/paper_form.sh"
 need 8 "$@"
 datadir=$1 dataset=$2 seed=$3 noise_ratio=$4 noise_type=$5 root=$6 detector=$7 remove_ratio=$8
 shift 8
-folder=$(run_folder "$root" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-32}" "$noise_ratio" "$noise_type")
+name_net "${NET_TYPE:-resnet}" "${DEPTH:-32}"
+name_data "$datadir" "$dataset"
+folder=$(run_folder "$root" "$dataset" "$noise_ratio" "$noise_type")
 td=$folder/computation4td_seed$seed
-tdctl denoise --td "$td" $(denoise_flags "$td" "$datadir" "$dataset" "${NET_TYPE:-resnet}" "${DEPTH:-32}") \
-  --detector "$detector" --remove-ratio "$remove_ratio" --out "$folder/prune4retrain_seed$seed" "$@"
+name_denoise "$td"
+tdctl denoise --td "$td" "${denoise_flags[@]}" --detector "$detector" \
+  --remove-ratio "$remove_ratio" --out "$folder/prune4retrain_seed$seed" "$@"

@@ -49,7 +49,7 @@ class DataConfig(_Section):
         "or cifar10, cifar100, mnist, fashion_mnist, svhn from --data-dir.",
     )
     data_dir: Path | None = Field(None, description="Folder that holds the data set.")
-    image_size: Annotated[int, Field(ge=4)] | None = Field(
+    image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
         None, description="Resize the shorter side to this many pixels and crop the middle square."
     )
     labels: Path | None = Field(
@@ -149,7 +149,7 @@ class TrainConfig(_Section):
         1e-4, description="Weight decay."
     )
     augment: bool = Field(True, description="Augment by random crops and flips.")
-    crop_padding: Annotated[int, Field(ge=0)] | None = Field(
+    crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
         None, description="Padding of the random crop; by default an eighth of the image's side."
     )
     flip: bool | None = Field(

@@ -163,9 +163,8 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
         DynamicsError: a file is missing or malformed, or the two belong to different runs.
     """
     if not folder.is_dir():
-        raise DynamicsError(
-            f"{folder}: no such run folder; expected one that tdctl generate-td wrote"
-        )
+        what = "is a file" if folder.exists() else "no such run folder"
+        raise DynamicsError(f"{folder}: {what}; expected a folder that tdctl generate-td wrote")
     if not (folder / TD_FILE).exists() and (folder / "manifest.json").exists():
         raise DynamicsError(
             f"{folder}: the run is not finished; continue it with tdctl generate-td --resume"
@@ -268,3 +267,8 @@ def _check_values(path: Path, td: NDArray[Any], columns: NDArray[Any], labels: L
     ordered = np.sort(columns, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any() or ordered[:, 0].min() < 0:
         raise DynamicsError(f"{path}: a row of labels names a class twice or a negative one")
+    if labels.true.max() > ordered.max() and ordered.shape[1] > ordered.max():
+        raise DynamicsError(
+            f"{path}: the true class {labels.true.max()} of {METADATA_FILE} is not among its "
+            f"{ordered.shape[1]} classes; the two files are of different runs"
+        )

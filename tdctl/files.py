@@ -5,6 +5,7 @@ Standard library only; torch is imported where tensors are read.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "first_line", "load_tensors", "write_json", "write_text"]
+__all__ = ["atomic_path", "first_line", "load_tensors", "save_tensors", "write_json", "write_text"]
 
 # A damaged stream can ask torch's unpickler for anything on the wrong kind of thing.
 READ_ERRORS = (
@@ -37,6 +38,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The content is flushed to the disk before the name changes, so that a crash leaves either
     the old file or the new one.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; expected a file name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
@@ -70,6 +73,15 @@ def _umask() -> int:
     return mask
 
 
+def save_tensors(path: Path, content: Any) -> None:
+    """Writes what ``load_tensors`` reads, whole or not at all; equal content gives equal bytes."""
+    import torch
+
+    # Given a path, torch writes the path's (here random) name into the file.
+    with atomic_path(path) as part, part.open("wb") as file:
+        torch.save(content, file)
+
+
 def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
     """What ``torch.save`` wrote, if it is made of tensors and plain values alone.
 
@@ -95,4 +107,6 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
 def first_line(error: BaseException) -> str:
     """What an error of another library says, short enough for one line of ours."""
     text = str(error).strip()
-    return text.splitlines()[0][:120] if text else type(error).__name__
+    if not text or isinstance(error, LookupError):
+        return f"{type(error).__name__} {text}".strip()
+    return text.splitlines()[0].split(". ")[0]

@@ -103,19 +103,19 @@ def corrupt(
     return np.where(flips, (true + step) % num_classes, true)
 
 
-def stratified_holdout(labels: Ints, count: int, seed: int) -> Bools:
+def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_valid") -> Bools:
     """Bool [n], True for ``count`` rows held out, each class in proportion to its size.
 
     The whole parts of the classes' shares are taken first and the rest go to the largest
     remainders, so that exactly ``count`` rows are held out.
 
     Raises:
-        ConfigError: ``count`` is negative, or would leave no row.
+        ConfigError: ``count`` is negative, or would leave no row; names the setting ``name``.
     """
     total = len(labels)
     if not 0 <= count < total:
         raise ConfigError(
-            f"num_valid: {count} of {total} images would be held out; expected fewer than there are"
+            f"{name}: {count} of {total} images would be held out; expected fewer than there are"
         )
     held = np.zeros(total, dtype=np.bool_)
     if count == 0:

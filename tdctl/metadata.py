@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.errors import DynamicsError
-from tdctl.files import atomic_path, load_tensors
+from tdctl.files import load_tensors, save_tensors
 from tdctl.labels import Labels
 
 __all__ = ["METADATA_FILE", "read_metadata", "write_metadata"]
@@ -37,8 +37,7 @@ def write_metadata(path: Path, labels: Labels, valid_indices: NDArray[np.int64])
 
     arrays = (labels.index, valid_indices, labels.true, labels.assigned, labels.flipped)
     tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-    with atomic_path(path) as part:
-        torch.save(OrderedDict(zip(METADATA_KEYS, tensors, strict=True)), part)
+    save_tensors(path, OrderedDict(zip(METADATA_KEYS, tensors, strict=True)))
 
 
 def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
@@ -64,9 +63,12 @@ def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
         raise DynamicsError(f"{path}: expected the keys {', '.join(METADATA_KEYS)}")
     arrays: dict[str, NDArray[Any]] = {}
     for key in METADATA_KEYS:
-        if not isinstance(content[key], torch.Tensor) or content[key].ndim != 1:
-            raise DynamicsError(f"{path}: {key} is not a one-dimensional tensor")
-        arrays[key] = content[key].numpy()
+        value = content[key]
+        if not isinstance(value, torch.Tensor) or value.ndim != 1 or value.dtype not in _whole():
+            raise DynamicsError(f"{path}: {key} is not a one-dimensional tensor of whole numbers")
+        arrays[key] = value.numpy()
+        if len(arrays[key]) and arrays[key].min() < 0:
+            raise DynamicsError(f"{path}: {key} holds a negative number")
     train = [arrays[key] for key in ("train_indices", "assigned_targets", "true_targets")]
     if len({len(array) for array in train} | {len(arrays["label_flipped"])}) != 1:
         lengths = ", ".join(f"{key} {len(arrays[key])}" for key in METADATA_KEYS)
@@ -77,3 +79,9 @@ def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
             f"{path}: label_flipped does not say where assigned_targets differ from true_targets"
         )
     return labels, arrays["valid_indices"].astype(np.int64)
+
+
+def _whole() -> set[Any]:
+    import torch
+
+    return {torch.bool, torch.uint8, torch.int16, torch.int32, torch.int64}

@@ -9,7 +9,7 @@ Example::
             ...
             recorder.record(index, logits)
         recorder.commit(epoch)
-    recorder.finish(folder / "training_dynamics.npz")
+    recorder.finish()  # training_dynamics.npz and metadata.pth
 
 Shape suffixes: n samples, E epochs, k classes, B batch.
 """
@@ -22,10 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from tdctl.dynamics import write_td
+from tdctl.dynamics import TD_FILE, write_td
 from tdctl.errors import DynamicsError, RunError
 from tdctl.labels import Labels
+from tdctl.metadata import METADATA_FILE, write_metadata
 
 __all__ = ["Recorder"]
 
@@ -48,7 +50,12 @@ class Recorder:
         device: torch.device | str,
         mode: str,
     ) -> None:
-        self._folder = folder / CAPTURE_FOLDER
+        if len(labels) == 0 or epochs < 1 or labels.assigned.max() >= num_classes:
+            raise DynamicsError(
+                f"recorder: {len(labels)} samples, {epochs} epochs, {num_classes} classes; "
+                "expected at least one sample and epoch, and labels below the number of classes"
+            )
+        self._folder, self._target = folder / CAPTURE_FOLDER, folder
         self._labels = labels
         n, device = len(labels), torch.device(device)
         shape_EnK, shape_En = (epochs, n, num_classes), (epochs, n)
@@ -78,16 +85,29 @@ class Recorder:
         Raises:
             RunError: the disk has no room for the recording and the file made of it.
         """
-        needed = len(labels) * epochs * (2 * num_classes + 4)
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
+        cls.check_room(folder, len(labels), num_classes, epochs)
+        recorder = cls(folder, labels, num_classes, epochs, device, "w+")
+        # What is still NaN at the end was never committed; this also takes the room on the disk.
+        for margin_n in recorder._margins:
+            margin_n[:] = np.nan
+        return recorder
+
+    @staticmethod
+    def check_room(folder: Path, n: int, num_classes: int, epochs: int) -> None:
+        """Refuses a recording for which the disk has no room.
+
+        Raises:
+            RunError: with the bytes needed and free.
+        """
+        needed = n * epochs * (2 * num_classes + 4)
+        above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(above).free
         # The finished file stands beside the capture for a moment.
         if 2 * needed > free:
             raise RunError(
                 f"{folder}: recording needs {2 * needed / 1e9:.1f} GB of disk and "
                 f"{free / 1e9:.1f} GB are free; make room or record fewer epochs"
             )
-        return cls(folder, labels, num_classes, epochs, device, "w+")
 
     @classmethod
     def resume(
@@ -139,8 +159,11 @@ class Recorder:
         """Writes the epoch that was recorded to the disk and starts the next.
 
         Raises:
-            DynamicsError: an index is unknown, or a sample was not recorded exactly once.
+            DynamicsError: an index is unknown, a sample was not recorded exactly once, or a
+                value is not finite.
         """
+        if not 0 <= epoch < len(self._margins):
+            raise DynamicsError(f"recorder: epoch {epoch} of {len(self._margins)} was committed")
         seen = self._times_seen.cpu().numpy().copy()
         self._times_seen.zero_()
         if seen[-1]:
@@ -154,18 +177,40 @@ class Recorder:
                 f"recorder, epoch {epoch}: index {self._labels.index[wrong[0]]} was recorded "
                 f"{seen[wrong[0]]} times ({len(wrong)} such samples); expected each once"
             )
+        margin_n = self._epoch_margin[:-1].cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(margin_n))
+        if len(bad):
+            raise DynamicsError(
+                f"recorder, epoch {epoch}: the logits of index {self._labels.index[bad[0]]} are "
+                f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
+            )
         self._probs[epoch] = self._epoch_probs[:-1].cpu().numpy()
-        self._margins[epoch] = self._epoch_margin[:-1].cpu().numpy()
+        self._margins[epoch] = margin_n
         self._probs.flush()
         self._margins.flush()
 
-    def write(self, path: Path) -> None:
-        """Writes ``training_dynamics.npz`` from the committed epochs and keeps the capture."""
-        write_td(path, self._probs, self._margins, self._labels)
+    def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
+        """Writes ``training_dynamics.npz`` and ``metadata.pth`` and keeps the capture.
 
-    def finish(self, path: Path) -> None:
-        """Writes ``training_dynamics.npz`` from the committed epochs and drops the capture."""
-        self.write(path)
+        Args:
+            valid_indices: int64 [m], indices that were held out; none by default.
+
+        Raises:
+            DynamicsError: an epoch was not committed.
+        """
+        missing = np.flatnonzero(np.isnan(self._margins[:, 0]))
+        if len(missing):
+            raise DynamicsError(
+                f"recorder: epoch {missing[0]} was never committed ({len(missing)} of "
+                f"{len(self._margins)}); create it with as many epochs as are trained"
+            )
+        held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
+        write_td(self._target / TD_FILE, self._probs, self._margins, self._labels)
+        write_metadata(self._target / METADATA_FILE, self._labels, held)
+
+    def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
+        """Writes the two files as ``write`` does, and drops the capture."""
+        self.write(valid_indices)
         del self._probs, self._margins
         shutil.rmtree(self._folder)
 
@@ -177,6 +222,8 @@ def _memmap(
         path.parent.mkdir(parents=True, exist_ok=True)
         return np.lib.format.open_memmap(path, "w+", dtype, shape)
     try:
+        # Opened for reading first: for writing, numpy would fill up a file that was cut off.
+        np.lib.format.open_memmap(path, "r")
         found = np.lib.format.open_memmap(path, "r+")
     except (OSError, ValueError) as error:
         raise RunError(

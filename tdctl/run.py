@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tdctl.config import Config, load_config
+from tdctl.config import Config, load_config, read_yaml
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import write_json, write_text
 
@@ -74,20 +75,29 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file; give a folder with --out")
-        if not self.path.exists() or not any(self.path.iterdir()) or overwrite:
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return "new"
+        manifest = self.path / MANIFEST_FILE
+        if overwrite:
+            if not manifest.exists():
+                raise RunError(
+                    f"{self.path}: holds files but no run of tdctl, and is left alone; give "
+                    "another --out, or empty it yourself"
+                )
             return "new"
         if not resume:
             raise RunError(
                 f"{self.path}: the folder is occupied; go on with --resume, replace what is "
                 "there with --overwrite, or give another --out"
             )
-        manifest = self.path / MANIFEST_FILE
         if not manifest.exists():
-            raise RunError(
-                f"{self.path}: holds no run that could be resumed; give another --out, or "
-                "--overwrite"
-            )
+            raise RunError(f"{self.path}: holds no run that could be resumed; give another --out")
         self._manifest = read_json(manifest)
+        command = self._manifest.get("command")
+        if command != self._command:
+            raise RunError(
+                f"{self.path}: was written by {command}, not by {self._command}; give another --out"
+            )
         unread = UNREAD.get(self._command, ("device",))
         differ = differences(read_config(self.path), config, unread)
         if differ:
@@ -97,15 +107,27 @@ class RunFolder:
             )
         return "complete" if self._manifest.get("status") == "complete" else "unfinished"
 
+    def check_same(self, name: str, value: str) -> None:
+        """Refuses to go on with a run whose manifest states another value of a fact.
+
+        Raises:
+            RunError: it does; names the fact.
+        """
+        if self._manifest.get(name) != value:
+            raise RunError(
+                f"{self.path}: was started on other data ({name} differs: images or labels have "
+                "changed since); start again with --overwrite, or give another --out"
+            )
+
     def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:
         """Makes the folder and marks it as running; a new run first clears what was there."""
         self._started = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
         if status == "new":
-            for name in OUR_FILES:
-                (self.path / name).unlink(missing_ok=True)
-            self.tidy()
+            self._manifest = {}
+            self._clear()
         write_text(self.path / CONFIG_FILE, config.to_yaml())
+        self._manifest.pop("reason", None)
         self._manifest |= {
             "command": self._command,
             "status": "running",
@@ -139,9 +161,22 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def stop(self, status: Literal["interrupted", "failed"], reason: str) -> None:
-        """Marks the run as ended early; it can be resumed from its last whole epoch."""
+        """Marks the run as ended early; it can be resumed from its last whole epoch.
+
+        Without one there is nothing to resume, and the folder is left as it was found.
+        """
+        if not self.checkpoint.exists():
+            self._clear()
+            with suppress(OSError):
+                self.path.rmdir()
+            return
         self._manifest |= {"status": status, "finished": _now(), "reason": reason}
         self._write()
+
+    def _clear(self) -> None:
+        for name in OUR_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        self.tidy()
 
     def _write(self) -> None:
         write_json(self.path / MANIFEST_FILE, self._manifest)
@@ -156,6 +191,9 @@ def read_config(folder: Path) -> Config:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise ConfigError(f"{folder}: holds no {CONFIG_FILE}; expected a run of tdctl")
+    missing = set(Config.model_fields) - set(read_yaml(path))
+    if missing:
+        raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
     return load_config(path)
 
 
@@ -197,14 +235,19 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuses to replace files.
+    """Refuses to replace files, before the work is done that would fill them.
 
     Raises:
-        RunError: one of them exists and ``overwrite`` is off.
+        RunError: one of them exists and ``overwrite`` is off, or could not be written.
     """
     for path in paths:
+        if path.is_dir():
+            raise RunError(f"{path}: is a folder; expected a file name")
         if path.exists() and not overwrite:
             raise RunError(f"{path}: exists already; give another --out, or --overwrite")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise RunError(f"{path}: cannot be written, {above} is not a folder of yours")
 
 
 def software_versions() -> dict[str, str]:

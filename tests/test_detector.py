@@ -192,6 +192,35 @@ def test_a_detector_that_says_nothing_is_refused(
         load_detector(path)
 
 
+def test_fine_tuning_from_a_file_that_does_not_say_is_unknown(tmp_path: Path) -> None:
+    card = Card([{"fingerprint": None}, {"fingerprint": "abc"}], {}, {}, "0")
+    detector = Detector(hand_made_detector(), card)
+    assert detector.has_seen("abc") is True and detector.has_seen("xyz") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": None},
+        {"best_prec": "x"},
+        {"card": "[1"},
+        {"card": 3},
+        {"card": '{"trained_on": 3, "held_out": {}, "settings": {}, "version": ""}'},
+    ],
+)
+def test_odd_entries_of_a_detector_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = save_detector(tmp_path / "d", Detector(hand_made_detector()))[0]
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(DetectorError):
+        load_detector(path)
+
+
+def test_a_folder_is_no_detector_file(tmp_path: Path) -> None:
+    for path in (tmp_path, Path()):
+        with pytest.raises(DetectorError, match="folder"):
+            save_detector(path, Detector(hand_made_detector()))
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,49 @@ def test_other_colour_modes_are_read_as_rgb(tmp_path: Path, mode: str) -> None:
     suffix = "tif" if mode == "CMYK" else "png"
     Image.new("RGB", (12, 12), (200, 10, 10)).convert(mode).save(root / f"train/dark/z.{suffix}")
     assert open_dataset(config(root)).train.pixels.shape[1:] == (3, 12, 12)
+
+
+def test_deep_greyscale_is_scaled_not_clipped(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path)
+    ramp = np.linspace(0, 65535, 144).reshape(12, 12).astype(np.uint16)
+    Image.fromarray(ramp).save(root / "train/dark/zz.png")
+    pixels = open_dataset(config(root)).train.pixels[6, 0].numpy()
+    assert (pixels == ramp >> 8).all()
+    Image.fromarray(ramp.astype(np.float32)).save(root / "train/dark/zzz.tif")
+    with pytest.raises(DataError, match=r"zzz\.tif: .*floating point"):
+        open_dataset(config(root))
+
+
+def test_a_palette_with_transparency_warns_of_nothing(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path)
+    image = Image.new("P", (12, 12))
+    image.save(root / "train/dark/zz.png", transparency=bytes([0, 128, 255]))
+    assert len(open_dataset(config(root)).train) == 13
+
+
+def test_a_name_that_is_no_utf8_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path)
+    name = os.fsdecode(os.fsencode(root) + b"/train/dark/\xff.png")
+    Image.new("RGB", (12, 12)).save(name)
+    with pytest.raises(DataError, match="not valid UTF-8"):
+        open_dataset(config(root))
+
+
+def test_linked_class_folders_are_followed_and_any_language_is_read(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path / "a")
+    (root / "train/dark").rename(tmp_path / "elsewhere")
+    (root / "train/猫 [x]").symlink_to(tmp_path / "elsewhere")
+    (root / "test/dark").rename(root / "test/猫 [x]")
+    data = open_dataset(config(root))
+    assert data.class_names == ["light", "猫 [x]"] and len(data.train) == 12
+
+
+def test_images_beyond_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tdctl.data.dataset.os.sysconf", lambda name: 64)
+    with pytest.raises(DataError, match="--image-size"):
+        open_dataset(config(make_image_folder(tmp_path)))
 
 
 def test_exif_rotation_is_applied(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import tdctl.recorder
 from tdctl.dynamics import read_run
 from tdctl.errors import DynamicsError, RunError
-from tdctl.metadata import write_metadata
 from tdctl.recorder import Recorder
 
 
@@ -32,9 +31,9 @@ def test_rows_follow_the_index_whatever_the_order_of_batches(
         for rows in torch.randperm(n, generator=generator).split(batch):
             recorder.record(torch.from_numpy(labels.index)[rows], logits[epoch, rows])
         recorder.commit(epoch)
-    recorder.finish(folder / "training_dynamics.npz")
-    write_metadata(folder / "metadata.pth", labels, np.zeros(0, np.int64))
-    dynamics, _, _ = read_run(folder)
+    recorder.finish()
+    dynamics, read_labels, _ = read_run(folder)
+    assert (read_labels.assigned == labels.assigned).all()
     own = logits.softmax(dim=2)[:, np.arange(n), labels.assigned].T.numpy()
     assert np.allclose(dynamics.given_curve(), own, atol=1e-3)
     rest = logits.clone()
@@ -51,7 +50,7 @@ def test_margins_tell_apart_what_float16_rounds_to_one(tmp_path: Path) -> None:
     recorder = Recorder.create(tmp_path, labels, 2, epochs=1)
     recorder.record(torch.from_numpy(labels.index), torch.tensor([[20.0, 0.0], [30.0, 0.0]]))
     recorder.commit(0)
-    recorder.finish(tmp_path / "training_dynamics.npz")
+    recorder.finish()
     with np.load(tmp_path / "training_dynamics.npz") as archive:
         assert (archive["td"][:, 0, 0] == 1).all()
         assert archive["margin"][:, 0].tolist() == [20.0, 30.0]
@@ -102,8 +101,8 @@ def test_a_committed_epoch_survives_the_process(tmp_path: Path) -> None:
     again = Recorder.resume(tmp_path, labels, 3, epochs=3)
     again.record(index, torch.eye(3).repeat(2, 1))
     again.commit(2)
-    again.finish(tmp_path / "t.npz")
-    with np.load(tmp_path / "t.npz") as archive:
+    again.finish()
+    with np.load(tmp_path / "training_dynamics.npz") as archive:
         assert np.allclose(archive["td"][:, :2].astype(np.float32), 1 / 3, atol=1e-3)
         assert archive["td"][:, 2].max() > 0.5
 
@@ -121,3 +120,44 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_epoch(
     monkeypatch.setattr(tdctl.recorder.shutil, "disk_usage", usage)
     with pytest.raises(RunError, match="GB of disk"):
         recorder_of(tmp_path, n=60)
+
+
+def test_an_epoch_that_was_never_committed_is_not_made_up(tmp_path: Path) -> None:
+    recorder, index = recorder_of(tmp_path)
+    for epoch in (0, 2):
+        recorder.record(index, torch.zeros(6, 3))
+        recorder.commit(epoch)
+    with pytest.raises(DynamicsError, match="epoch 1 was never committed"):
+        recorder.finish()
+    assert not (tmp_path / "training_dynamics.npz").exists()
+
+
+@pytest.mark.parametrize("epoch", [-1, 3])
+def test_an_epoch_outside_the_run_is_refused(tmp_path: Path, epoch: int) -> None:
+    recorder, index = recorder_of(tmp_path)
+    recorder.record(index, torch.zeros(6, 3))
+    with pytest.raises(DynamicsError, match="of 3"):
+        recorder.commit(epoch)
+
+
+def test_logits_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    recorder, index = recorder_of(tmp_path)
+    logits = torch.zeros(6, 3)
+    logits[4] = torch.nan
+    recorder.record(index, logits)
+    with pytest.raises(DynamicsError, match=f"index {index[4]} are not finite"):
+        recorder.commit(0)
+
+
+def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DynamicsError, match="2 classes"):
+        Recorder.create(tmp_path, planted_labels(20, 5), 2, epochs=1)
+
+
+@pytest.mark.parametrize("name", ["probs.npy", "margin.npy"])
+def test_a_capture_that_was_cut_off_is_not_filled_up(tmp_path: Path, name: str) -> None:
+    recorder_of(tmp_path)
+    path = tmp_path / "capture" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RunError, match="cannot be continued"):
+        Recorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=3)

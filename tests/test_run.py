@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from conftest import tiny_config
 
-from tdctl.errors import RunError
+from tdctl.errors import ConfigError, RunError
 from tdctl.files import atomic_path, write_json
-from tdctl.run import RunFolder, read_json, refuse_existing
+from tdctl.run import RunFolder, read_config, read_json, refuse_existing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -36,13 +36,35 @@ def test_an_occupied_folder_names_both_ways_out(tmp_path: Path) -> None:
 
 
 def test_overwriting_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "generate-td")
+    folder.start(tiny_config(), {}, "new")
     (tmp_path / "theirs.txt").write_text("x")
     (tmp_path / "model.pth").write_text("old")
-    folder = RunFolder(tmp_path, "generate-td")
     status = folder.open(tiny_config(), resume=False, overwrite=True)
     folder.start(tiny_config(), {}, status)
     assert (tmp_path / "theirs.txt").read_text() == "x"
     assert not (tmp_path / "model.pth").exists()
+
+
+def test_a_folder_that_is_no_run_is_never_cleared(tmp_path: Path) -> None:
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "config.yaml").write_text("mine")
+    with pytest.raises(RunError, match="left alone"):
+        RunFolder(tmp_path, "generate-td").open(tiny_config(), resume=False, overwrite=True)
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_a_run_of_another_command_is_not_resumed(tmp_path: Path) -> None:
+    RunFolder(tmp_path, "denoise").start(tiny_config(), {}, "new")
+    with pytest.raises(RunError, match="written by denoise"):
+        RunFolder(tmp_path, "generate-td").open(tiny_config(), resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("content", ["", "seed: 0\n"])
+def test_settings_that_were_cut_off_are_not_taken_as_defaults(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ConfigError, match="cut off"):
+        read_config(tmp_path)
 
 
 def test_resuming_with_other_settings_names_them(tmp_path: Path) -> None:
@@ -65,17 +87,24 @@ def test_the_manifest_tells_how_it_ended(tmp_path: Path) -> None:
     folder.start(tiny_config(), {"seed": 3}, "new")
     manifest = tmp_path / "r" / "manifest.json"
     assert read_json(manifest)["status"] == "running"
+    folder.checkpoint.write_text("an epoch")
     folder.stop("failed", "why")
     assert read_json(manifest)["reason"] == "why"
+    folder.start(tiny_config(), {"seed": 3}, "unfinished")
     folder.finish({"test_error_last": 0.5})
     content = read_json(manifest)
+    assert "reason" not in content
     assert content["status"] == "complete" and content["seed"] == 3
     assert {"python", "torch", "torchvision", "tdctl"} <= set(content["versions"])
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is a folder"):
+        refuse_existing([tmp_path], overwrite=True)
     file = tmp_path / "f"
     file.write_text("x")
+    with pytest.raises(RunError, match="cannot be written"):
+        refuse_existing([file / "below" / "x.csv"], overwrite=True)
     with pytest.raises(RunError, match="is a file"):
         RunFolder(file, "generate-td").open(tiny_config(), resume=False, overwrite=True)
     with pytest.raises(RunError, match="--overwrite"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_the_papers_form(
     tmp_path: Path, script: str, arguments: list[object], expected: str
 ) -> None:
     assert call(script, *arguments, cwd=tmp_path).strip() == expected
+
+
+def test_a_folder_with_a_space_stays_one_word(tmp_path: Path) -> None:
+    printed = call(
+        "generate_td.sh", "/my photos", "folder", 1, 0, "asym", "resnet18", 18, cwd=tmp_path
+    )
+    words = shlex.split(printed)
+    assert words[words.index("--data-dir") + 1] == "/my photos"
+    assert "folder_resnet18_percmislabeled0_asym" in printed
+
+
+def test_a_dry_sweep_prints_every_command(tmp_path: Path) -> None:
+    printed = call("sweep.sh", "run", "d.pth.tar", 0.1, 0.2, cwd=tmp_path)
+    assert len(printed.strip().splitlines()) == 3
 
 
 @pytest.mark.parametrize(

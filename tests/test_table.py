@@ -75,6 +75,15 @@ def test_a_missing_column_lists_those_there_are(tmp_path: Path) -> None:
         opened(tmp_path, rows(), true_column="truth")
 
 
+@pytest.mark.parametrize("suffix", ["zip", "gz", "xz", "zst", "tar"])
+def test_a_table_is_text_whatever_its_name(tmp_path: Path, suffix: str) -> None:
+    root = make_image_folder(tmp_path / "images")
+    table = tmp_path / f"labels.csv.{suffix}"
+    table.write_text("\n".join(["file_name,label,right", *rows()]))
+    data = open_dataset(DataConfig(dataset="folder", data_dir=root, labels=table))
+    assert len(data.train) == 12
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00broken"])
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
     root = make_image_folder(tmp_path / "images")

@@ -16,7 +16,7 @@ from tdctl.nets import build_net
 from tdctl.recorder import Recorder
 from tdctl.training import Pipeline, Progress, evaluate, fit, pick_device, use_bfloat16
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.loop import _batch_bounds
+from tdctl.training.loop import _batch_bounds, _drop_epoch
 
 CPU = torch.device("cpu")
 
@@ -39,8 +39,8 @@ class Setup:
         recorder = Recorder.create(folder, labels, 10, self.config.epochs)
         net = self.net()
         self.fit(net, seed, recorder=recorder)
-        recorder.finish(folder / "t.npz")
-        with np.load(folder / "t.npz") as archive:
+        recorder.finish()
+        with np.load(folder / "training_dynamics.npz") as archive:
             return archive["td"], net
 
 
@@ -179,6 +179,25 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path, content: bytes | None) 
         path.write_bytes(content)
     with pytest.raises(RunError, match="--overwrite"):
         Checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "first"),
+    [(0.5, 200, 100), (0.75, 10, 7), (0.29, 200, 58), (0.33, 3, 1), (0.5, 1, 1)],
+)
+def test_the_rate_drops_after_the_share_but_never_at_once(
+    share: float, epochs: int, first: int
+) -> None:
+    assert _drop_epoch(share, epochs) == first
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    setup = Setup()
+    path = tmp_path / "checkpoint.pth"
+    setup.fit(setup.net(), checkpoint=path)
+    other = build_net(NetConfig(depth=14), 10, 1, 0)
+    with pytest.raises(RunError, match="not of this network"):
+        setup.fit(other, checkpoint=path)
 
 
 @pytest.mark.parametrize("name", ["gpu", "tpu", "cuda:99", "cpu:x"])

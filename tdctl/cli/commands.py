@@ -129,12 +129,8 @@ def train_detector(
     from tdctl import runner
 
     if dry_run:
-        from tdctl.dynamics import read_run
-
-        for folder in td:
-            dynamics, labels, _ = read_run(folder)
-            flips = int(labels.flipped.sum())
-            _say(f"{folder}: {len(labels)} curves of {dynamics.epochs} epochs, {flips} flipped")
+        for line in runner.plan_detector(config, td, out, overwrite=overwrite):
+            _say(line)
         return
     with shown_progress(quiet) as report:
         result = runner.train_detector(

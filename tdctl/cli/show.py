@@ -55,9 +55,11 @@ def show_train_detector(result: TrainDetectorResult) -> None:
     console.print(f"detector   {result.files[0]}")
     console.print(f"           {result.files[1]}, {result.files[2].name}")
     for run in result.card.trained_on:
+        known = run["fingerprint"] is not None
         console.print(
-            f"trained on {run['run']}: {run['samples']} curves of {run['epochs']} epochs, "
-            f"{run['flipped']} flipped"
+            f"trained on {run['run']}"
+            + (f": {run['samples']} curves of {run['epochs']} epochs, " if known else "")
+            + (f"{run['flipped']} flipped" if known else "")
         )
     console.print(
         f"held out   {held['samples']} curves by {held['by']}: AUC {held['auc']:.4f}, "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
-__all__ = ["DataSet", "Images", "by_class", "channel_statistics"]
+__all__ = ["DataSet", "Images", "by_class", "channel_statistics", "check_memory"]
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,41 @@ class DataSet:
         """k."""
         return len(self.class_names)
 
+    def fingerprint(self) -> str:
+        """Hex digest of classes, training images, their names, indices and labels."""
+        digest = hashlib.sha256(json.dumps([self.class_names, self.file_names]).encode())
+        labels = (self.labels.index, self.labels.assigned, self.labels.true)
+        digest.update(np.stack(labels).astype("<i8").tobytes())
+        digest.update(str(tuple(self.train.pixels.shape)).encode())
+        digest.update(self.train.pixels.contiguous().numpy().data)
+        return digest.hexdigest()
 
-def by_class(targets: NDArray[np.int64], class_names: list[str]) -> tuple[str, ...]:
+
+def by_class(
+    targets: NDArray[np.int64], class_names: list[str], limit: int | None
+) -> tuple[str, ...]:
     """A note where the images leave classes without a sample; empty where they do not."""
     present = len(np.unique(targets))
     if present == len(class_names):
         return ()
-    return (
-        f"the {len(targets)} training images taken hold {present} of {len(class_names)} classes; "
-        "a larger --limit reaches more",
-    )
+    more = "; a larger --limit reaches more" if limit is not None else ""
+    held = f"{present} of {len(class_names)} classes"
+    return (f"the given labels of the {len(targets)} training images hold {held}{more}",)
+
+
+def check_memory(count: int, shape: tuple[int, ...]) -> None:
+    """Refuses images that do not fit into four fifths of this machine's memory.
+
+    Raises:
+        DataError: with what is needed and what there is.
+    """
+    needed = count * int(np.prod(shape))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > 0.8 * memory:
+        raise DataError(
+            f"{count} images of {'x'.join(map(str, shape))} need {needed / 1e9:.1f} GB and this "
+            f"machine has {memory / 1e9:.1f}; give a smaller --image-size, or --limit"
+        )
 
 
 def channel_statistics(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

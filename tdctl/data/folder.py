@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics
+from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics, check_memory
 from tdctl.data.table import read_label_table
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
@@ -37,8 +37,9 @@ class _Listing:
 def open_folder(config: DataConfig) -> DataSet:
     """An image folder as RGB, resized as the settings say.
 
-    ``index`` is the position in torchvision's ImageFolder order of the training split: classes
-    sorted by name, files sorted within. ``limit`` takes the first N *by file name* whatever
+    ``index`` is the position in the training split, classes sorted by name, files by path
+    within: the order of torchvision's ImageFolder where no folder is nested or hidden.
+    ``limit`` takes the first N *by file name* whatever
     their class (a class-sorted prefix would be a single class) and keeps their index. Without
     ``test/`` or ``val/`` a share of each class is held out as test set, the same for all seeds.
 
@@ -65,7 +66,9 @@ def open_folder(config: DataConfig) -> DataSet:
         test_files, test_targets = tested.files, tested.targets
         test_rows = np.arange(len(test_files), dtype=np.int64)
     else:
-        held = stratified_holdout(listing.targets, round(config.test_share * len(rows)), seed=0)
+        held = stratified_holdout(
+            listing.targets, round(config.test_share * len(rows)), 0, "test_share"
+        )
         rows, test_rows = rows[~held], rows[held]
         test_files = [listing.files[row] for row in test_rows]
         # What is right where the table says so; the folder's word otherwise.
@@ -78,7 +81,7 @@ def open_folder(config: DataConfig) -> DataSet:
     train = Images(pixels[: len(rows)], rows, labels.assigned[rows])
     test = Images(pixels[len(rows) :], test_rows, test_targets) if test_files else None
     mean, std = channel_statistics(train.pixels)
-    notes = list(by_class(train.targets, class_names))
+    notes = list(by_class(train.targets, class_names, config.limit))
     if listing.ignored:
         notes.append(
             f"{len(listing.ignored)} files are no images by their name and were left out, "
@@ -107,7 +110,19 @@ def _class_names(top: Path) -> list[str]:
     folders = sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise DataError(f"folder {top}: no class folders in it; {LAYOUT}")
+    _check_names([top / name for name in folders])
     return folders
+
+
+def _check_names(paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            str(path).encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{str(path)!r}: the name is not valid UTF-8 and could not be written to the "
+                "results; rename it"
+            ) from None
 
 
 def _list_split(top: Path, class_names: list[str]) -> _Listing:
@@ -122,8 +137,7 @@ def _list_split(top: Path, class_names: list[str]) -> _Listing:
     ignored: list[Path] = []
     for label, name in enumerate(class_names):
         here = []
-        for place, folders, entries in os.walk(top / name):
-            folders.sort()
+        for place, _, entries in sorted(os.walk(top / name, followlinks=True)):
             paths = [Path(place, entry) for entry in sorted(entries) if not entry.startswith(".")]
             here += [path for path in paths if path.suffix.lower() in SUFFIXES]
             ignored += [path for path in paths if path.suffix.lower() not in SUFFIXES]
@@ -132,6 +146,7 @@ def _list_split(top: Path, class_names: list[str]) -> _Listing:
                 f"folder {top / name}: the class has no image; remove the folder or fill it "
                 f"(read are {' '.join(sorted(SUFFIXES))})"
             )
+        _check_names(here)
         files += here
         targets += [label] * len(here)
     return _Listing(files, np.asarray(targets, dtype=np.int64), ignored)
@@ -140,6 +155,7 @@ def _list_split(top: Path, class_names: list[str]) -> _Listing:
 def _decode(files: Sequence[Path], size: int | None) -> torch.Tensor:
     """Uint8 [n, 3, H, W] of all files, by as many threads as there are processors."""
     first = _read_rgb(files[0], size)
+    check_memory(len(files), first.shape)
     pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
 
     def read(row: int) -> None:
@@ -161,7 +177,7 @@ def _decode(files: Sequence[Path], size: int | None) -> torch.Tensor:
 def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
+            image = _as_rgb(ImageOps.exif_transpose(file))
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{path}: does not decode as an image ({error}); mend or remove it"
@@ -173,3 +189,18 @@ def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Eight bits a channel: Pillow alone would clip deeper greyscale at 255 instead of scaling."""
+    if image.mode == "F":
+        raise ValueError("32-bit floating point pixels have no known range")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("more than 16 bits a pixel")
+        deep = image.mode.startswith("I;16") or values.max() > 255
+        image = Image.fromarray((values >> 8 if deep else values).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")

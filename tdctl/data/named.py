@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics
+from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics, check_memory
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
@@ -121,13 +121,14 @@ def _dataset(
         mean=mean,
         std=std,
         mirrors=mirrors,
-        notes=by_class(train.targets, class_names),
+        notes=by_class(train.targets, class_names, config.limit),
     )
 
 
 def _resized(images: Images, size: int) -> Images:
     from torchvision.transforms import v2
 
+    check_memory(len(images), (images.pixels.shape[1], size, size))
     parts = [
         v2.functional.resize(part, [size, size], antialias=True)
         for part in torch.split(images.pixels, 4096)

@@ -73,7 +73,14 @@ def _read(path: Path) -> pd.DataFrame:
 
     try:
         # No value is read as missing: "NA" and "null" are fine names for a class.
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            compression=None,
+            index_col=False,
+        )
     except FileNotFoundError:
         raise DataError(f"{path}: no such label table; give an existing CSV file") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

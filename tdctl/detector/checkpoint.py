@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from tdctl.detector.lstm import LstmDetector
 from tdctl.detector.scoring import check_informative, probe_curves, suspicion
 from tdctl.errors import DetectorError
-from tdctl.files import atomic_path, load_tensors, write_json
+from tdctl.files import atomic_path, load_tensors, save_tensors, write_json
 
 __all__ = ["Card", "Detector", "detector_files", "load_detector", "save_detector"]
 
@@ -59,12 +60,29 @@ class Detector:
         """Whether the run was trained on; None where the file does not say."""
         if self.card is None:
             return None
-        return any(run.get("fingerprint") == fingerprint for run in self.card.trained_on)
+        seen = {run.get("fingerprint") for run in self.card.trained_on}
+        if fingerprint in seen:
+            return True
+        # Fine-tuned from a file that does not say: it may have seen anything.
+        return None if None in seen else False
+
+    def fingerprint(self) -> str:
+        """Hex digest of the weights."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.net.state_dict().items()):
+            digest.update(key.encode() + value.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def detector_files(path: Path) -> tuple[Path, Path, Path]:
-    """The three files of a detector: ``NAME.pth.tar``, ``NAME.safetensors``, ``NAME.json``."""
+    """The three files of a detector: ``NAME.pth.tar``, ``NAME.safetensors``, ``NAME.json``.
+
+    Raises:
+        DetectorError: the path is a folder.
+    """
     name = path.name
+    if not name or path.is_dir():
+        raise DetectorError(f"{path}: is a folder; expected a file name such as {path}/a.pth.tar")
     for suffix in (TAR, TENSORS, ".json"):
         name = name.removesuffix(suffix)
     return tuple(path.with_name(name + s) for s in (TAR, TENSORS, ".json"))  # type: ignore[return-value]
@@ -93,8 +111,7 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, Path, Path]:
     with atomic_path(tensors) as part:
         save_file(state, part)
     write_json(card_file, card)
-    with atomic_path(tar) as part:
-        torch.save(content, part)
+    save_tensors(tar, content)
     return tar, tensors, card_file
 
 
@@ -126,13 +143,12 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
         )
     check_informative(suspicion(net, probe_curves()), str(path))
     net.to(device)
-    return Detector(
-        net,
-        _card(path, content.get("card")),
-        int(content.get("epoch", 0)),
-        float(content.get("best_prec", 0.0)),
-        content.get("optimizer") or {},
-    )
+    try:
+        epoch, best_prec = int(content.get("epoch", 0)), float(content.get("best_prec", 0.0))
+    except (TypeError, ValueError, RuntimeError):
+        raise DetectorError(f"{path}: its epoch or best_prec is not a number") from None
+    card = _card(path, content.get("card"))
+    return Detector(net, card, epoch, best_prec, content.get("optimizer") or {})
 
 
 def _read_tar(path: Path) -> dict[str, Any]:
@@ -170,7 +186,10 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise DetectorError(f"{path}: not a safetensors file ({error})") from None
     card_file = detector_files(path)[2]
-    card = card_file.read_text(encoding="utf-8") if card_file.exists() else None
+    try:
+        card = card_file.read_text(encoding="utf-8") if card_file.exists() else None
+    except UnicodeDecodeError:
+        raise DetectorError(f"{card_file}: is not the JSON that tdctl writes") from None
     return {"state_dict": state, "card": card}
 
 
@@ -178,6 +197,9 @@ def _card(path: Path, text: Any) -> Card | None:
     if text is None or text == "null":
         return None
     try:
-        return Card(**json.loads(text))
+        card = Card(**json.loads(text))
+        if not all(isinstance(run, dict) for run in card.trained_on):
+            raise TypeError
+        return card
     except (TypeError, ValueError):
         raise DetectorError(f"{path}: its card is not the JSON that tdctl writes") from None

@@ -9,7 +9,7 @@ from tdctl.runner.generate import GenerateResult, default_folder, generate_td
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, detect
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
-from tdctl.runner.train import TrainDetectorResult, train_detector
+from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
     "PINNED",
@@ -23,6 +23,7 @@ __all__ = [
     "denoise_report",
     "detect",
     "generate_td",
+    "plan_detector",
     "prepare",
     "settings_of_run",
     "train_detector",

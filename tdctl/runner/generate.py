@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tdctl.config import Config, TrainConfig
 from tdctl.data import DataSet, Images
-from tdctl.dynamics import TD_FILE
-from tdctl.errors import TdctlError
-from tdctl.files import atomic_path
-from tdctl.metadata import METADATA_FILE, write_metadata
+from tdctl.errors import ConfigError, TdctlError
+from tdctl.files import atomic_path, save_tensors
 from tdctl.nets import build_net
 from tdctl.recorder import Recorder
 from tdctl.run import RunFolder, read_json
-from tdctl.runner.prepare import Prepared, prepare
+from tdctl.runner.prepare import Prepared, prepare, with_whole_paths
 from tdctl.training import (
     Evaluation,
     FitResult,
@@ -52,7 +52,7 @@ def default_folder(config: Config, root: Path) -> Path:
     """The paper's folder name for a run, under ``root``."""
     noise, data = config.noise, config.data
     name = f"{data.dataset}_{config.net.label}"
-    name += f"_percmislabeled{noise.noise_ratio}_{noise.noise_type}"
+    name += f"_percmislabeled{noise.noise_ratio:g}_{noise.noise_type}"
     return root / name / f"computation4td_seed{config.seed}"
 
 
@@ -72,13 +72,15 @@ def generate_td(
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: the training diverged; the folder can be resumed up to that epoch.
     """
-    device = pick_device(config.device)
+    device, config = pick_device(config.device), with_whole_paths(config)
     run = RunFolder(out, "generate-td")
     status = run.open(config, resume, overwrite)
     if status == "complete":
         run.tidy()
         return GenerateResult(out, read_json(out / "manifest.json"), ("already complete",), True)
     prepared = prepare(config)
+    if len(prepared.train) < 2:
+        raise ConfigError(f"training: {len(prepared.train)} images are left; expected at least 2")
     facts = {
         **prepared.facts(),
         "noise": {
@@ -95,9 +97,15 @@ def generate_td(
         "watched": _watched(prepared)[1],
     }
     resumed = status == "unfinished" and run.checkpoint.exists()
+    if resumed:
+        run.check_same("data_fingerprint", facts["data_fingerprint"])
+    # Before the folder is cleared and marked: what does not fit on the disk leaves no trace.
+    classes = prepared.dataset.num_classes
+    if not resumed:
+        Recorder.check_room(out, len(prepared.labels), classes, config.train.epochs)
     run.start(config, facts, "unfinished" if resumed else "new")
     make = Recorder.resume if resumed else Recorder.create
-    recorder = make(out, prepared.labels, prepared.dataset.num_classes, config.train.epochs, device)
+    recorder = make(out, prepared.labels, classes, config.train.epochs, device)
     outcome = train_classifier(
         run,
         config,
@@ -111,8 +119,7 @@ def generate_td(
         stage="generate-td",
     )
     # The capture goes only after the manifest says complete: a kill in between can be resumed.
-    recorder.write(out / TD_FILE)
-    write_metadata(out / METADATA_FILE, prepared.labels, prepared.valid_indices)
+    recorder.write(prepared.valid_indices)
     _write_samples(out / "samples.csv", prepared.dataset)
     return GenerateResult(out, run.finish(outcome), prepared.dataset.notes, resumed)
 
@@ -170,9 +177,9 @@ def train_classifier(
     _write_csv(run.path / "train_log.csv", pd.DataFrame(result.log, columns=list(LOG_COLUMNS)))
     net.load_state_dict(result.best)
     best = judged(dataset.test) if valid is not None else None
-    outcome = judged(valid) if valid is not None else last
-    if outcome is not None:
-        _write_csv(run.path / "results_valid.csv", _results(outcome))
+    watched, outcome = (valid, judged(valid)) if valid is not None else (dataset.test, last)
+    if watched is not None and outcome is not None:
+        _write_csv(run.path / "results_valid.csv", _results(outcome, watched.index))
     return {
         "epochs": training.epochs,
         "test_error_last": None if last is None else last.error,
@@ -193,22 +200,18 @@ def _watched(prepared: Prepared) -> tuple[Images | None, str]:
 def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:
     last = {key: value.detach().cpu() for key, value in net.state_dict().items()}
     for name, state in (("model.pth", result.best), ("model.pth.last", last)):
-        with atomic_path(folder / name) as part:
-            torch.save(state, part)
+        save_tensors(folder / name, state)
 
 
-def _results(outcome: Evaluation) -> pd.DataFrame:
-    return (
-        pd.DataFrame(
-            {
-                "Loss": outcome.loss,
-                "Prediction": outcome.prediction,
-                "Confidence": outcome.confidence,
-                "Label": outcome.targets,
-            }
-        )
-        .rename_axis("index")
-        .reset_index()
+def _results(outcome: Evaluation, index: NDArray[np.int64]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "index": index,
+            "Loss": outcome.loss,
+            "Prediction": outcome.prediction,
+            "Confidence": outcome.confidence,
+            "Label": outcome.targets,
+        }
     )
 
 

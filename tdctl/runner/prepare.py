@@ -12,7 +12,7 @@ from tdctl.config import Config
 from tdctl.data import DataSet, Images, open_dataset
 from tdctl.labels import Labels, corrupt, stratified_holdout
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "with_whole_paths"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,21 @@ class Prepared:
                 "test": 0 if self.dataset.test is None else len(self.dataset.test),
                 "image": list(self.train.pixels.shape[1:]),
             },
+            "data_fingerprint": self.dataset.fingerprint(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
+
+
+def with_whole_paths(config: Config) -> Config:
+    """The settings with absolute paths, so that a run finds its data from any folder."""
+    data = config.data
+    paths = {
+        name: path.absolute()
+        for name in ("data_dir", "labels")
+        if (path := getattr(data, name)) is not None
+    }
+    return config.model_copy(update={"data": data.model_copy(update=paths)})
 
 
 def prepare(config: Config) -> Prepared:

@@ -12,7 +12,8 @@ import pandas as pd
 from tdctl.detector import Detector, load_detector, suspicion
 from tdctl.detector.scoring import check_informative
 from tdctl.dynamics import TrainingDynamics, read_run
-from tdctl.files import atomic_path
+from tdctl.errors import DynamicsError, RunError
+from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
 from tdctl.metrics import DetectionMetrics, detection_metrics
 from tdctl.ranking import Ranking
@@ -33,6 +34,7 @@ class DetectResult:
         labels: given and true labels.
         metrics: None in each place where the truth is unknown.
         in_sample: whether the detector was trained on this run; None where it does not say.
+        fingerprints: of the run's dynamics and of the detector's weights.
     """
 
     table: pd.DataFrame
@@ -41,6 +43,7 @@ class DetectResult:
     valid_indices: np.ndarray[Any, np.dtype[np.int64]]
     metrics: DetectionMetrics
     in_sample: bool | None
+    fingerprints: dict[str, str]
 
 
 def detect(
@@ -70,7 +73,10 @@ def detect(
 def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
     """Ranks a run with a detector that is loaded already."""
     dynamics, labels, valid = read_run(run)
-    scores = suspicion(detector.net, dynamics.given_curve())
+    curves = dynamics.given_curve()
+    if len(curves) > 1 and float(np.ptp(curves, axis=0).max()) == 0.0:
+        raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
+    scores = suspicion(detector.net, curves)
     check_informative(scores, f"{detector_name} on {run}")
     ranking = Ranking(dynamics.index, scores)
     worst_first = ranking.worst_first()
@@ -80,7 +86,8 @@ def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
         labels=labels,
         valid_indices=valid,
         metrics=detection_metrics(scores, labels.flipped, worst_first),
-        in_sample=detector.has_seen(dynamics.fingerprint()),
+        in_sample=detector.has_seen(fingerprint := dynamics.fingerprint()),
+        fingerprints={"run": fingerprint, "detector": detector.fingerprint()},
     )
 
 
@@ -91,7 +98,7 @@ def _table(
     ranking: Ranking,
     worst_first: np.ndarray[Any, np.dtype[np.int64]],
 ) -> pd.DataFrame:
-    names = _class_names(run, int(dynamics.labels.max()) + 1)
+    names = _class_names(run, 1 + int(max(dynamics.labels.max(), labels.true.max())))
     files = _file_names(run)
     table = pd.DataFrame(
         {
@@ -114,9 +121,11 @@ def _class_names(run: Path, at_least: int) -> np.ndarray[Any, np.dtype[np.object
     """Class names of our runs; the numbers themselves for other code's."""
     manifest = run / MANIFEST_FILE
     if manifest.exists():
-        names = read_json(manifest).get("dataset", {}).get("class_names", [])
-        if len(names) >= at_least:
-            return np.asarray(names, dtype=object)
+        data = read_json(manifest).get("dataset")
+        names = data.get("class_names") if isinstance(data, dict) else None
+        if not isinstance(names, list) or len(names) < at_least:
+            raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
+        return np.asarray(names, dtype=object)
     return np.asarray([str(label) for label in range(at_least)], dtype=object)
 
 
@@ -124,5 +133,8 @@ def _file_names(run: Path) -> dict[int, str]:
     path = run / "samples.csv"
     if not path.exists():
         return {}
-    table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
-    return dict(zip(table["index"].tolist(), table["file_name"].tolist(), strict=True))
+    try:
+        table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+        return dict(zip(table["index"].tolist(), table["file_name"].tolist(), strict=True))
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path}: not the table that tdctl wrote ({first_line(error)})") from None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import DataSet, Images, open_dataset
 from tdctl.detector import detector_files, load_detector
-from tdctl.errors import ConfigError, DataError, RunError
+from tdctl.errors import ConfigError, DataError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels, corrupt
 from tdctl.ranking import num_removed
@@ -29,6 +29,7 @@ from tdctl.run import (
     software_versions,
 )
 from tdctl.runner.generate import train_classifier
+from tdctl.runner.prepare import with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, pick_device, use_bfloat16
 
@@ -122,18 +123,22 @@ def denoise(
     """
     if not remove_ratios:
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
-    device = pick_device(config.device)
+    device, config = pick_device(config.device), with_whole_paths(config)
     detection = rank_run(run, load_detector(detector_file, device), str(detector_file))
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     ratios = sorted(set(remove_ratios))
     jobs = _plan(detection, detector_file, ratios, baselines, base, config.seed)
     for job in jobs:
         job.open(config, detection.labels, resume, overwrite)
-    if dry_run:
-        return DenoiseResult([job.row for job in jobs], detection, None)
     dataset = open_dataset(config.data)
+    _check_data(run, dataset)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
+    notes = dataset.notes
+    if valid is not None and not (run / CONFIG_FILE).exists():
+        notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
+    if dry_run:
+        return DenoiseResult([job.row for job in jobs], detection, None, notes)
     file = _detector_folder(base, detector_file) / RESULT_FILE
     rows = []
     for job in jobs:
@@ -154,9 +159,10 @@ def denoise(
             )
             manifest = job.folder.finish(outcome)
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
-        rows.append(replace(job.row, **{name: manifest[name] for name in fields}))
+        found: dict[str, Any] = {name: manifest.get(name) for name in fields}
+        rows.append(replace(job.row, **found))
         _write_result(file, rows, detection, run, detector_file, config)
-    return DenoiseResult(rows, detection, file, dataset.notes)
+    return DenoiseResult(rows, detection, file, notes)
 
 
 class _Job:
@@ -182,12 +188,7 @@ class _Job:
         self.status = self.folder.open(config, resume, overwrite)
         if self.status == "new":
             return
-        was = read_json(self.folder.path / MANIFEST_FILE).get("kept_fingerprint")
-        if was != self._kept_fingerprint(labels):
-            raise RunError(
-                f"{self.folder.path}: was trained on other samples (another run or detector); "
-                "give another --out, or --overwrite"
-            )
+        self.folder.check_same("kept_fingerprint", self._kept_fingerprint(labels))
 
     def start(self, config: Config, labels: Labels, device: torch.device) -> None:
         """Marks the folder as running."""
@@ -229,12 +230,12 @@ def _plan(
         add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
     for ratio in ratios:
         keep = detection.ranking.kept(ratio)
-        add("pruned", ratio, keep, _detector_folder(base, detector_file) / f"percremove{ratio:g}")
+        add("pruned", ratio, keep, _detector_folder(base, detector_file) / f"percremove{ratio}")
         if baselines:
             drawn = np.ones(n, dtype=np.bool_)
             order = np.random.default_rng([seed, 2]).permutation(n)
             drawn[order[: num_removed(n, ratio)]] = False
-            add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio:g}")
+            add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio}")
     if baselines and truth:
         add("clean", None, ~flipped, base / "baseline_clean")
     return jobs
@@ -243,6 +244,17 @@ def _plan(
 def _detector_folder(base: Path, detector_file: Path) -> Path:
     name = detector_files(detector_file)[0].name.removesuffix(".pth.tar")
     return base / f"detector_{name}"
+
+
+def _check_data(run: Path, dataset: DataSet) -> None:
+    """Refuses data that has changed since the run, where the run says what it was made from."""
+    manifest = run / MANIFEST_FILE
+    was = read_json(manifest).get("data_fingerprint") if manifest.exists() else None
+    if was is not None and was != dataset.fingerprint():
+        raise DataError(
+            f"{dataset.name}: images, file names or labels differ from those that {run} was made "
+            "with; give that data with --data-dir, or record it anew"
+        )
 
 
 def _images_of(dataset: DataSet, labels: Labels) -> Images:
@@ -285,8 +297,11 @@ def _write_result(
     same = {
         "run": str(run),
         "detector": str(detector_file),
+        "fingerprints": detection.fingerprints,
         "detection": detection.metrics.to_dict(),
         "seed": config.seed,
+        "net": config.net.label,
+        "noise": config.noise.model_dump(mode="json"),
         "retrain": config.retrain.model_dump(mode="json"),
     }
     table = {(row.kind, row.remove_ratio): asdict(row) for row in rows}
@@ -294,7 +309,7 @@ def _write_result(
     if path.exists():
         old = read_json(path)
         if all(old.get(key) == value for key, value in same.items()):
-            table = {(row["kind"], row["remove_ratio"]): row for row in old["rows"]} | table
+            table = {(row["kind"], row["remove_ratio"]): row for row in old.get("rows", [])} | table
     ordered = [table[key] for key in sorted(table, key=lambda key: (key[1] or 0.0, key[0]))]
     content = {
         **same,

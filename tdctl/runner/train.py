@@ -17,12 +17,13 @@ from tdctl.detector import (
     save_detector,
     train_lstm,
 )
+from tdctl.detector.training import split_runs
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError
 from tdctl.run import refuse_existing
 from tdctl.training import Report, pick_device
 
-__all__ = ["TrainDetectorResult", "train_detector"]
+__all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
 
 
 @dataclass(frozen=True)
@@ -49,36 +50,17 @@ def train_detector(
         DetectorError: the runs lack correct or flipped labels, or the training collapsed.
         RunError: a file is there already.
     """
-    if not runs:
-        raise ConfigError("train-detector: no run is given; name at least one with --td")
     device = pick_device(config.device)
     files = detector_files(out)
     refuse_existing(files, overwrite)
     start = load_detector(init_from) if init_from is not None else None
-    curves: list[Curves] = []
-    trained_on: list[dict[str, Any]] = []
-    for folder in runs:
-        dynamics, labels, _ = read_run(folder)
-        fingerprint = dynamics.fingerprint()
-        if any(run["fingerprint"] == fingerprint for run in trained_on):
-            raise ConfigError(
-                f"train-detector: {folder} is given twice; what is held out must not be trained on"
-            )
-        curves.append(Curves(dynamics.given_curve(), labels.flipped))
-        trained_on.append(
-            {
-                "run": "/".join(folder.resolve().parts[-2:]),
-                "samples": len(dynamics),
-                "flipped": int(labels.flipped.sum()),
-                "epochs": dynamics.epochs,
-                "fingerprint": fingerprint,
-            }
-        )
+    curves, trained_on = _gather(runs)
     trained = train_lstm(
         curves, config.detector, config.seed, device, start.net if start else None, report
     )
-    if start is not None and start.card is not None:
-        trained_on = start.card.trained_on + trained_on
+    if start is not None and init_from is not None:
+        unknown = [{"run": f"unknown, {init_from.name} does not say", "fingerprint": None}]
+        trained_on = (start.card.trained_on if start.card else unknown) + trained_on
     recipe = trained.recipe
     card = Card(
         trained_on=trained_on,
@@ -105,3 +87,43 @@ def train_detector(
     )
     detector = Detector(trained.net, card, trained.epoch, trained.accuracy, trained.optimizer)
     return TrainDetectorResult(save_detector(out, detector), card)
+
+
+def plan_detector(
+    config: Config, runs: list[Path], out: Path, *, overwrite: bool = False
+) -> list[str]:
+    """What ``train_detector`` would train on, a line each; raises what it would raise."""
+    files = detector_files(out)
+    refuse_existing(files, overwrite)
+    curves, trained_on = _gather(runs)
+    split_runs(curves, config.detector.held_out, config.seed)
+    lines = [
+        f"{run['run']}: {run['samples']} curves of {run['epochs']} epochs, {run['flipped']} flipped"
+        for run in trained_on
+    ]
+    return [*lines, f"would write {files[0]}, {files[1].name} and {files[2].name}"]
+
+
+def _gather(runs: list[Path]) -> tuple[list[Curves], list[dict[str, Any]]]:
+    if not runs:
+        raise ConfigError("train-detector: no run is given; name at least one with --td")
+    curves: list[Curves] = []
+    described: list[dict[str, Any]] = []
+    for folder in runs:
+        dynamics, labels, _ = read_run(folder)
+        fingerprint = dynamics.fingerprint()
+        if any(run["fingerprint"] == fingerprint for run in described):
+            raise ConfigError(
+                f"train-detector: {folder} is given twice; what is held out must not be trained on"
+            )
+        curves.append(Curves(dynamics.given_curve(), labels.flipped))
+        described.append(
+            {
+                "run": "/".join(folder.resolve().parts[-2:]),
+                "samples": len(dynamics),
+                "flipped": int(labels.flipped.sum()),
+                "epochs": dynamics.epochs,
+                "fingerprint": fingerprint,
+            }
+        )
+    return curves, described

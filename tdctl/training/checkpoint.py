@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tdctl.errors import RunError
-from tdctl.files import atomic_path, load_tensors
+from tdctl.files import first_line, load_tensors, save_tensors
 
 __all__ = ["Checkpoint"]
 
@@ -47,8 +47,7 @@ class Checkpoint:
         """Replaces the checkpoint file, whole or not at all."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content["log"] = json.dumps(self.log)
-        with atomic_path(path) as part:
-            torch.save(content, part)
+        save_tensors(path, content)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
@@ -61,13 +60,26 @@ class Checkpoint:
             return None
         try:
             content = load_tensors(path)
-            return cls(**{**content, "log": json.loads(content["log"])})
+            found = cls(**{**content, "log": json.loads(content["log"])})
+            if len(found.log) != found.epoch:
+                raise ValueError("the log has another length")
+            return found
         except (TypeError, KeyError, ValueError):
             raise RunError(
                 f"{path}: not a checkpoint of tdctl; start again with --overwrite"
             ) from None
 
     def restore(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Puts the state back into a network and its optimiser, made as before."""
-        net.load_state_dict(self.net)
-        optimizer.load_state_dict(self.optimizer)
+        """Puts the state back into a network and its optimiser, made as before.
+
+        Raises:
+            RunError: the state is of another network or optimiser.
+        """
+        try:
+            net.load_state_dict(self.net)
+            optimizer.load_state_dict(self.optimizer)
+        except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
+            raise RunError(
+                f"checkpoint: not of this network ({first_line(error)}); start again with "
+                "--overwrite"
+            ) from None

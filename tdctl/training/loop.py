@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tdctl.training.progress import Clock, Progress, Report
 __all__ = ["FitResult", "LogRow", "fit"]
 
 LogRow = dict[str, float | int | None]
+REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
 
 
 @dataclass
@@ -93,6 +95,11 @@ def fit(
             row["valid_error"] = outcome.error
             row["valid_top5_error"] = outcome.top5_error
             row["valid_loss"] = outcome.mean_loss
+            if not math.isfinite(outcome.mean_loss):
+                raise TrainingError(
+                    f"epoch {epoch}, batch {loop.steps - 1}: after it the loss on the watched "
+                    f"images is not finite; {REMEDY}"
+                )
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(net)
@@ -155,7 +162,9 @@ class _Loop:
 
     def train_epoch(self, epoch: int, recorder: Recorder | None) -> LogRow:
         """One pass over the images; every sample is seen exactly once."""
-        drops = sum(epoch >= int(share * self._config.epochs) for share in self._config.lr_drops)
+        drops = sum(
+            epoch >= _drop_epoch(share, self._config.epochs) for share in self._config.lr_drops
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self._config.lr * 0.1**drops
         self._net.train()
@@ -215,6 +224,11 @@ class _Loop:
             recorder.record(self._index[rows], logits)
 
 
+def _drop_epoch(share: float, epochs: int) -> int:
+    """The first epoch at the lower rate: never the very first; 0.29 of 200 is 58, not 57."""
+    return max(1, int(share * epochs + 1e-9))
+
+
 def _batch_bounds(total: int, batch_size: int) -> list[tuple[int, int]]:
     """Start and stop of each batch; a last batch of one image joins the one before it.
 
@@ -230,10 +244,7 @@ def _checked_mean(losses: torch.Tensor, sizes: torch.Tensor, epoch: int) -> floa
     losses = losses.cpu().double()
     bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
-        raise TrainingError(
-            f"epoch {epoch}, batch {int(bad[0])}: the loss is not finite; "
-            "lower the learning rate (--lr) or compute in float32 (--no-amp)"
-        )
+        raise TrainingError(f"epoch {epoch}, batch {int(bad[0])}: the loss is not finite; {REMEDY}")
     sizes = sizes[: len(losses)]
     return float((losses * sizes).sum() / sizes.sum())
 
