@@ -1,0 +1,135 @@
+"""The retrainings of a denoising: which samples each keeps, and its run folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.config import Config
+from tdctl.detector import detector_files
+from tdctl.labels import Labels
+from tdctl.ranking import num_removed
+from tdctl.run import RunFolder, Status
+from tdctl.runner.rank import DetectResult
+from tdctl.training import use_bfloat16
+
+__all__ = ["Job", "Retraining", "detector_folder", "plan_jobs"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One row of the result: what was dropped, and the errors of the network trained on the rest.
+
+    Attributes:
+        kind: ``pruned``, or a baseline: ``all`` (nothing dropped), ``random`` (as many dropped
+            at random), ``clean`` (exactly the flipped dropped).
+        remove_ratio: as asked for; None for ``all`` and ``clean``.
+        removed, kept: samples.
+        flipped_left: flipped labels among the kept; None where the truth is unknown.
+        test_error_last: of the last epoch, in [0, 1]; None without a test set.
+        test_error_best: of the epoch that was best on held-out images; None without any.
+        folder: where model, log and results are.
+    """
+
+    kind: str
+    remove_ratio: float | None
+    removed: int
+    kept: int
+    flipped_left: int | None
+    folder: str
+    test_error_last: float | None = None
+    test_error_best: float | None = None
+    best_epoch: int | None = None
+    seconds: float | None = None
+
+
+class Job:
+    """One retraining: its row of the result, the samples it keeps, and its run folder."""
+
+    def __init__(self, row: Retraining, keep: NDArray[np.bool_]) -> None:
+        self.row, self.keep = row, keep
+        self.folder = RunFolder(Path(row.folder), "denoise")
+        self.status: Status = "new"
+
+    @property
+    def stage(self) -> str:
+        """What the progress calls it."""
+        ratio = self.row.remove_ratio
+        return self.row.kind if ratio is None else f"{self.row.kind} {ratio:g}"
+
+    def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> None:
+        """Finds out what the folder holds; changes nothing.
+
+        Raises:
+            RunError: it is occupied, or what is to be resumed was trained on other samples.
+        """
+        self.status = self.folder.open(config, resume, overwrite)
+        if self.status == "new":
+            return
+        self.folder.check_same("kept_fingerprint", self._kept_fingerprint(labels))
+
+    def start(self, config: Config, labels: Labels, device: torch.device) -> None:
+        """Marks the folder as running."""
+        facts = {
+            "kind": self.row.kind,
+            "remove_ratio": self.row.remove_ratio,
+            "kept": self.row.kept,
+            "kept_fingerprint": self._kept_fingerprint(labels),
+            "seed": config.seed,
+            "device": str(device),
+            "bfloat16": use_bfloat16(config.retrain.amp, device),
+        }
+        again = self.status == "unfinished" and self.folder.checkpoint.exists()
+        self.folder.start(config, facts, "unfinished" if again else "new")
+
+    def _kept_fingerprint(self, labels: Labels) -> str:
+        content = np.stack([labels.index[self.keep], labels.assigned[self.keep]]).astype("<i8")
+        return hashlib.sha256(content.tobytes()).hexdigest()
+
+
+def plan_jobs(
+    detection: DetectResult,
+    detector_file: Path,
+    ratios: list[float],
+    baselines: bool,
+    base: Path,
+    seed: int,
+) -> list[Job]:
+    """One retraining a ratio, and the baselines where they are asked for.
+
+    Raises:
+        ConfigError: a ratio is outside [0, 1) or drops everything.
+    """
+    flipped = detection.labels.flipped
+    truth, n = bool(flipped.any()), len(flipped)
+    jobs: list[Job] = []
+
+    def add(kind: str, ratio: float | None, keep: NDArray[np.bool_], folder: Path) -> None:
+        left = int((flipped & keep).sum()) if truth else None
+        kept = int(keep.sum())
+        jobs.append(Job(Retraining(kind, ratio, n - kept, kept, left, str(folder)), keep))
+
+    if baselines:
+        add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
+    for ratio in ratios:
+        keep = detection.ranking.kept(ratio)
+        add("pruned", ratio, keep, detector_folder(base, detector_file) / f"percremove{ratio}")
+        if baselines:
+            drawn = np.ones(n, dtype=np.bool_)
+            order = np.random.default_rng([seed, 2]).permutation(n)
+            drawn[order[: num_removed(n, ratio)]] = False
+            add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio}")
+    if baselines and truth:
+        add("clean", None, ~flipped, base / "baseline_clean")
+    return jobs
+
+
+def detector_folder(base: Path, detector_file: Path) -> Path:
+    """Where the paper puts what was pruned by one detector, under ``base``."""
+    name = detector_files(detector_file)[0].name.removesuffix(".pth.tar")
+    return base / f"detector_{name}"
