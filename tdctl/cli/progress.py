@@ -30,22 +30,25 @@ def shown_progress(quiet: bool = False) -> Iterator[Report]:
         yield _Lines()
 
 
-def describe(progress: Progress) -> str:
-    """Loss, errors, speed and time left of one report, as far as they are known."""
+def describe(progress: Progress, brief: bool = False) -> str:
+    """Loss, errors, speed and time left of one report, as far as they are known.
+
+    ``brief`` fits beside a bar into 80 columns.
+    """
     parts = []
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.3f}")
     if progress.train_error is not None:
-        parts.append(f"train error {progress.train_error:.1%}")
+        parts.append(f"{'err' if brief else 'train error'} {progress.train_error:.1%}")
     if progress.valid_error is not None:
-        parts.append(f"valid error {progress.valid_error:.1%}")
+        parts.append(f"{'valid' if brief else 'valid error'} {progress.valid_error:.1%}")
     if progress.images_per_second is not None:
         parts.append(f"{progress.images_per_second:,.0f}/s")
     if progress.seconds_left is not None:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
         hours, minutes = divmod(minutes, 60)
-        parts.append(f"{hours}:{minutes:02}:{seconds:02} left")
-    return ", ".join(parts)
+        parts.append(f"{hours}:{minutes:02}:{seconds:02}{'' if brief else ' left'}")
+    return (" " if brief else ", ").join(parts)
 
 
 class _Lines:
@@ -72,9 +75,8 @@ def _bar() -> Iterator[Report]:
     from rich.console import Console
 
     columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.TextColumn("epoch {task.fields[epoch]}"),
+        rich_progress.TextColumn("{task.description} {task.fields[epoch]}"),
+        rich_progress.BarColumn(bar_width=8),
         rich_progress.TextColumn("{task.fields[detail]}"),
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
@@ -89,7 +91,7 @@ def _bar() -> Iterator[Report]:
                 tasks[stage],
                 completed=progress.epoch + within,
                 epoch=epochs,
-                detail=describe(progress),
+                detail=describe(progress, brief=True),
             )
 
         yield report

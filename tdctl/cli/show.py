@@ -38,9 +38,10 @@ def show_generate(result: GenerateResult) -> None:
         if noise["ratio"]
         else f"noise      none added; {manifest['flipped'] or 'no'} labels are known to be wrong"
     )
+    best = manifest["test_error_best"]
     console.print(
-        f"test error {_percent(manifest['test_error_last'])} at the last epoch, "
-        f"{_percent(manifest['test_error_best'])} at the best by held-out images"
+        f"test error {_percent(manifest['test_error_last'])} at the last epoch"
+        + ("" if best is None else f", {_percent(best)} at the best by held-out images")
     )
     console.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
