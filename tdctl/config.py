@@ -190,8 +190,8 @@ class DetectorConfig(_Section):
 
     preset: Literal["stable", "paper"] = Field(
         "stable",
-        description="stable: a rate that trains, clipping, restarts; paper: the published "
-        "hyper-parameters (AdamW at 0.1, no clipping, one start, 10 epochs).",
+        description="stable: a rate that trains, clipping, averaged weights, restarts; paper: "
+        "the published hyper-parameters (AdamW at 0.1, no clipping, one start, 10 epochs).",
     )
     epochs: Positive | None = Field(
         None,

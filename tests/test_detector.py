@@ -96,7 +96,7 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path) -> None:
 
 def test_the_papers_preset_keeps_the_published_numbers() -> None:
     recipe = Recipe.of(DetectorConfig(preset="paper"), 45_000)
-    assert recipe == Recipe(epochs=10, batch_size=64, lr=0.1, restarts=1, clip=False)
+    assert recipe == Recipe(epochs=10, batch_size=64, lr=0.1, restarts=1, clip=False, average=False)
 
 
 def test_files_have_the_published_layout_and_round_trip(tmp_path: Path) -> None:

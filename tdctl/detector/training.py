@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from tdctl.config import DetectorConfig
 from tdctl.detector.lstm import LstmDetector
@@ -23,6 +24,10 @@ __all__ = ["Curves", "Recipe", "Trained", "train_lstm"]
 
 MIN_STEPS = 600
 MAX_NORM = 1.0
+# The averaged weights forget those of about a hundred steps ago. On the digits, ten trainings
+# each, this raised the mean AP on another run from 0.987 to 0.995 and the worst from 0.933 to
+# 0.982: single late steps made some detectors call hard but right samples wrong.
+AVERAGE_DECAY = 0.99
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Recipe:
     lr: float
     restarts: int
     clip: bool
+    average: bool
 
     @classmethod
     def of(cls, config: DetectorConfig, samples: int) -> Recipe:
@@ -68,6 +74,7 @@ class Recipe:
             lr=config.lr or (0.1 if paper else 3e-3),
             restarts=config.restarts or (1 if paper else 3),
             clip=not paper,
+            average=not paper,
         )
 
 
@@ -76,7 +83,7 @@ class Trained:
     """A trained detector network and its figures on the held-out rows.
 
     Attributes:
-        net: the weights of the best epoch of the best start.
+        net: the (averaged) weights of the best epoch of the best start.
         epoch: that epoch, from 1.
         optimizer: AdamW's state at that epoch.
         auc, ap, accuracy: on the held-out rows, on which the epoch was also chosen.
@@ -125,9 +132,7 @@ def train_lstm(
     train, held = split_runs(runs, config.held_out, seed)
     recipe = Recipe.of(config, sum(len(run.flipped) for run in train))
     if init_from is not None:
-        recipe = Recipe(
-            recipe.epochs, recipe.batch_size, config.lr or recipe.lr / 3, 1, recipe.clip
-        )
+        recipe = replace(recipe, lr=config.lr or recipe.lr / 3, restarts=1)
     steps = sum(math.ceil(len(run.flipped) / recipe.batch_size) for run in train)
     clock = Clock(steps * recipe.epochs * recipe.restarts)
     best: Trained | None = None
@@ -183,6 +188,7 @@ def _one_start(
     values = [torch.from_numpy(run.values).to(device)[:, :, None] for run in train]
     goals = [torch.from_numpy(run.flipped.astype(np.int64)).to(device) for run in train]
     best: Trained | None = None
+    average = AveragedModel(net, multi_avg_fn=_forgetful) if recipe.average else None
     for epoch in range(recipe.epochs):
         net.train()
         batches = [
@@ -199,8 +205,11 @@ def _one_start(
             if recipe.clip:
                 torch.nn.utils.clip_grad_norm_(net.parameters(), MAX_NORM)
             optimizer.step()
+            if average is not None:
+                average.update_parameters(net)
             clock.step(len(rows))
-        found = _judged(net, held, epoch + 1, optimizer, recipe)
+        judged = net if average is None else cast(LstmDetector, average.module)
+        found = _judged(judged, held, epoch + 1, optimizer, recipe)
         if found.beats(best):
             best = found
         if report is not None:
@@ -222,6 +231,14 @@ def _one_start(
     if best is None:
         raise DetectorError("train-detector: no epoch was trained")
     return best
+
+
+def _forgetful(averaged: PARAM_LIST, current: PARAM_LIST, count: torch.Tensor | int) -> None:
+    """A moving average that starts as a plain one."""
+    step = int(count)
+    decay = min(AVERAGE_DECAY, step / (step + 10))
+    for kept, new in zip(averaged, current, strict=True):
+        kept.lerp_(new, 1 - decay)
 
 
 def _judged(

@@ -80,6 +80,7 @@ def train_detector(
             "batch_size": recipe.batch_size,
             "lr": recipe.lr,
             "restarts": recipe.restarts,
+            "average": recipe.average,
             "seed": config.seed,
             "init_from": init_from.name if init_from is not None else None,
         },
