@@ -83,6 +83,7 @@ class Job:
             "seed": config.seed,
             "device": str(device),
             "bfloat16": use_bfloat16(config.retrain.amp, device),
+            "threads": torch.get_num_threads(),
         }
         again = self.status == "unfinished" and self.folder.checkpoint.exists()
         self.folder.start(config, facts, "unfinished" if again else "new")
