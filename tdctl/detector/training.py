@@ -87,7 +87,7 @@ class Trained:
         epoch: that epoch, from 1.
         optimizer: AdamW's state at that epoch.
         auc, ap, accuracy: on the held-out rows, on which the epoch was also chosen.
-        loss: cross-entropy there, in nats.
+        ap_trained: AP on the rows that were trained on, in-sample.
         held_out: how many rows that were.
         recipe: what was used.
     """
@@ -98,15 +98,18 @@ class Trained:
     auc: float
     ap: float
     accuracy: float
-    loss: float
+    ap_trained: float
     held_out: int
     recipe: Recipe
 
     def beats(self, other: Trained | None) -> bool:
-        """Higher AP; among equal ones, lower loss: an easy set reaches an AP of 1 long before
-        the outputs can be read as probabilities.
+        """Higher AP on the held-out rows; among equal ones, on the rows that were trained on.
+
+        Few held-out rows often rank perfectly from the first epochs on. The loss there is no
+        guide then: it favours the surest detectors, not those that do well on other runs.
         """
-        return other is None or (round(self.ap, 4), -self.loss) > (round(other.ap, 4), -other.loss)
+        key = round(self.ap, 4), self.ap_trained
+        return other is None or key > (round(other.ap, 4), other.ap_trained)
 
 
 def train_lstm(
@@ -209,7 +212,7 @@ def _one_start(
                 average.update_parameters(net)
             clock.step(len(rows))
         judged = net if average is None else cast(LstmDetector, average.module)
-        found = _judged(judged, held, epoch + 1, optimizer, recipe)
+        found = _judged(judged, train, held, epoch + 1, optimizer, recipe)
         if found.beats(best):
             best = found
         if report is not None:
@@ -241,14 +244,22 @@ def _forgetful(averaged: PARAM_LIST, current: PARAM_LIST, count: torch.Tensor | 
         kept.lerp_(new, 1 - decay)
 
 
+def _mean_ap(net: LstmDetector, runs: list[Curves]) -> float:
+    from sklearn.metrics import average_precision_score
+
+    scores = [average_precision_score(r.flipped, suspicion(net, r.values)) for r in runs]
+    return float(np.mean(scores))
+
+
 def _judged(
     net: LstmDetector,
+    train: list[Curves],
     held: Curves,
     epoch: int,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
 ) -> Trained:
-    from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+    from sklearn.metrics import average_precision_score, roc_auc_score
 
     scores = suspicion(net, held.values)
     if not np.isfinite(scores).all():
@@ -262,7 +273,7 @@ def _judged(
         auc=float(roc_auc_score(held.flipped, scores)),
         ap=float(average_precision_score(held.flipped, scores)),
         accuracy=float(((scores >= 0.5) == held.flipped).mean()),
-        loss=float(log_loss(held.flipped, scores)),
+        ap_trained=_mean_ap(net, train),
         held_out=len(held.flipped),
         recipe=recipe,
     )
