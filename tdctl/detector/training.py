@@ -25,8 +25,8 @@ __all__ = ["Curves", "Recipe", "Trained", "train_lstm"]
 MIN_STEPS = 600
 MAX_NORM = 1.0
 # The averaged weights forget those of about a hundred steps ago. In a trial on the digits, ten
-# trainings each, this raised the mean AP on another run from 0.987 to 0.995 and the worst from 0.933 to
-# 0.982: single late steps made some detectors call hard but right samples wrong.
+# trainings each, this raised the mean AP on another run from 0.987 to 0.995 and the worst from
+# 0.933 to 0.982: single late steps made some detectors call hard but right samples wrong.
 AVERAGE_DECAY = 0.99
 
 
