@@ -146,3 +146,13 @@ TINY = {
 def tiny_config(**overrides: Any) -> Any:
     """Digits, 150 images, ResNet-8, two epochs; keys with __ for dots."""
     return load_config(None, TINY | {k.replace("__", "."): v for k, v in overrides.items()})
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small run of generate-td on digits, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    from tdctl import runner
+
+    runner.generate_td(tiny_config(data__num_valid=30), folder)
+    return folder
