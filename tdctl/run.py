@@ -26,10 +26,9 @@ __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_
 CONFIG_FILE = "config.yaml"
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.pth"
-# Everything that a command may leave in a run folder: only these does --overwrite remove.
+# What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
 OUR_FILES = (
     CONFIG_FILE,
-    MANIFEST_FILE,
     CHECKPOINT_FILE,
     "metadata.pth",
     "model.pth",
@@ -125,8 +124,6 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         if status == "new":
             self._manifest = {}
-            self._clear()
-        write_text(self.path / CONFIG_FILE, config.to_yaml())
         self._manifest.pop("reason", None)
         self._manifest |= {
             "command": self._command,
@@ -137,7 +134,12 @@ class RunFolder:
             "machine": {"system": platform.platform(), "processors": os.cpu_count()},
             **facts,
         }
+        # The manifest comes first and goes last: a folder left by a kill in between is known as
+        # ours, so that --overwrite still takes it.
         self._write()
+        if status == "new":
+            self._clear()
+        write_text(self.path / CONFIG_FILE, config.to_yaml())
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the run as complete, drops what is no longer needed, and returns the manifest.
@@ -167,6 +169,7 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             self._clear()
+            (self.path / MANIFEST_FILE).unlink(missing_ok=True)
             with suppress(OSError):
                 self.path.rmdir()
             return

@@ -46,6 +46,21 @@ def test_overwriting_leaves_what_is_not_ours(tmp_path: Path) -> None:
     assert not (tmp_path / "model.pth").exists()
 
 
+def test_a_start_that_is_killed_halfway_can_be_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "r"
+    with monkeypatch.context() as patch:
+        patch.setattr("tdctl.run.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder(folder, "generate-td").start(tiny_config(), {}, "new")
+    run = RunFolder(folder, "generate-td")
+    assert run.open(tiny_config(), resume=False, overwrite=True) == "new"
+
+
 def test_a_folder_that_is_no_run_is_never_cleared(tmp_path: Path) -> None:
     (tmp_path / "capture").mkdir()
     (tmp_path / "config.yaml").write_text("mine")

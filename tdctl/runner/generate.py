@@ -144,7 +144,8 @@ def train_classifier(
     number chosen on the test set itself is never reported).
 
     Raises:
-        TrainingError: the training diverged; the run is marked as failed.
+        TrainingError: the training diverged; the run is marked as failed, or left as it was
+            found where no whole epoch was trained.
     """
     pipeline = Pipeline.of(training, dataset, device)
     net = build_net(config.net, dataset.num_classes, images.pixels.shape[1], config.seed)
