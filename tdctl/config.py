@@ -162,7 +162,16 @@ class TrainConfig(_Section):
     )
     amp: bool | None = Field(
         None,
-        description="Compute in bfloat16; by default where the hardware does so.",
+        description="Compute in lower precision; by default where the hardware does so.",
+    )
+    amp_dtype: Literal["bfloat16", "float16"] = Field(
+        "bfloat16",
+        description="The lower precision; float16 scales the loss and is meant for older GPUs.",
+    )
+    compile: bool | None = Field(
+        None,
+        description="Compile the network; by default where the run is long enough to win back "
+        "the time that takes.",
     )
     eval_every: Positive = Field(
         1, description="Evaluate after every Nth epoch, and after the last."

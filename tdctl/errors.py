@@ -27,7 +27,13 @@ __all__ = [
 
 
 class TdctlError(Exception):
-    """The root of all errors that tdctl raises on purpose."""
+    """The root of all errors that tdctl raises on purpose.
+
+    Attributes:
+        told_elsewhere: another process of the same run reports it already.
+    """
+
+    told_elsewhere = False
 
 
 class ConfigError(TdctlError):

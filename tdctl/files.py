@@ -6,6 +6,7 @@ Standard library only; torch is imported where tensors are read.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -77,9 +78,12 @@ def save_tensors(path: Path, content: Any) -> None:
     """Writes what ``load_tensors`` reads, whole or not at all; equal content gives equal bytes."""
     import torch
 
-    # Given a path, torch writes the path's (here random) name into the file.
-    with atomic_path(path) as part, part.open("wb") as file:
-        torch.save(content, file)
+    # Given a path, torch writes the path's (here random) name into the file; given a file on a
+    # full disk, it raises other errors than the system's.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_path(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:

@@ -20,8 +20,17 @@ def of_size(side: int, n: int = 4, mirrors: bool = True) -> DataSet:
     return dataclasses.replace(digits, train=train, mean=mean, std=std, mirrors=mirrors)
 
 
-def stream(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def augmented(augment: Augment, pixels: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    return augment(pixels, augment.draw(len(pixels), torch.Generator().manual_seed(seed)))
+
+
+def test_a_part_of_a_batch_is_augmented_as_in_the_whole() -> None:
+    for side in (16, 96):
+        data = of_size(side, n=6)
+        augment = Augment(TrainConfig(), data)
+        draw = augment.draw(6, torch.Generator().manual_seed(0))
+        whole = augment(data.train.pixels, draw)
+        assert (augment(data.train.pixels[2:5], draw[2:5]) == whole[2:5]).all()
 
 
 def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
@@ -29,7 +38,7 @@ def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
     data = of_size(8)
     image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     image[0, 0, 3, 2] = 255
-    ours = Augment(TrainConfig(crop_padding=1), data)(image.repeat(9000, 1, 1, 1), stream())
+    ours = augmented(Augment(TrainConfig(crop_padding=1), data), image.repeat(9000, 1, 1, 1))
     torch.manual_seed(0)
     theirs = v2.Compose([v2.RandomCrop(8, padding=1), v2.RandomHorizontalFlip()])
     other = torch.stack([theirs(image[0]) for _ in range(9000)])
@@ -45,7 +54,7 @@ def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
 def test_samples_of_a_batch_are_drawn_apart() -> None:
     data = of_size(16)
     batch = data.train.pixels[:1].repeat(64, 1, 1, 1)
-    out = Augment(TrainConfig(), data)(batch, stream())
+    out = augmented(Augment(TrainConfig(), data), batch)
     assert len({tuple(image.flatten().tolist()) for image in out}) > 20
 
 
@@ -53,16 +62,16 @@ def test_the_stream_decides() -> None:
     data = of_size(16)
     augment = Augment(TrainConfig(), data)
     pixels = data.train.pixels
-    assert (augment(pixels, stream(1)) == augment(pixels, stream(1))).all()
-    assert (augment(pixels, stream(1)) != augment(pixels, stream(2))).any()
+    assert (augmented(augment, pixels, 1) == augmented(augment, pixels, 1)).all()
+    assert (augmented(augment, pixels, 1) != augmented(augment, pixels, 2)).any()
 
 
 def test_data_that_must_not_be_mirrored_is_not() -> None:
     data = of_size(8, mirrors=False)
     pixels = data.train.pixels.repeat(50, 1, 1, 1)
     config = TrainConfig(crop_padding=0)
-    assert (Augment(config, data)(pixels, stream()) == pixels).all()
-    flipped = Augment(TrainConfig(crop_padding=0, flip=True), data)(pixels, stream())
+    assert (augmented(Augment(config, data), pixels) == pixels).all()
+    flipped = augmented(Augment(TrainConfig(crop_padding=0, flip=True), data), pixels)
     assert (flipped != pixels).any()
     same_or_mirrored = (flipped == pixels).flatten(1).all(1) | (flipped == pixels.flip(3)).flatten(
         1
@@ -72,14 +81,14 @@ def test_data_that_must_not_be_mirrored_is_not() -> None:
 
 def test_no_augmentation_is_the_identity() -> None:
     data = of_size(8)
-    out = Augment(TrainConfig(augment=False), data)(data.train.pixels, stream())
+    out = augmented(Augment(TrainConfig(augment=False), data), data.train.pixels)
     assert (out == data.train.pixels).all()
 
 
 def test_photographs_are_cropped_by_area() -> None:
     data = of_size(96)
     ramp = torch.arange(96, dtype=torch.uint8).expand(400, 3, 96, 96).contiguous()
-    out = Augment(TrainConfig(flip=False), data)(ramp, stream()).float()
+    out = augmented(Augment(TrainConfig(flip=False), data), ramp).float()
     assert out.shape == ramp.shape
     width = out[:, 0, 48, -1] - out[:, 0, 48, 0]
     assert (width >= 0).all() and width.max() <= 95

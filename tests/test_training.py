@@ -14,9 +14,17 @@ from tdctl.errors import ConfigError, RunError, TrainingError
 from tdctl.labels import Labels
 from tdctl.nets import build_net
 from tdctl.recorder import Recorder
-from tdctl.training import Pipeline, Progress, evaluate, fit, pick_device, use_bfloat16
+from tdctl.training import (
+    Pipeline,
+    Progress,
+    compile_pays,
+    evaluate,
+    fit,
+    pick_device,
+    pick_precision,
+)
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.loop import _batch_bounds, _drop_epoch
+from tdctl.training.trainer import _batch_bounds, _drop_epoch
 
 CPU = torch.device("cpu")
 
@@ -142,7 +150,7 @@ def test_progress_tells_loss_errors_speed_and_time_left() -> None:
     ("n", "size", "sizes"), [(7, 3, [3, 4]), (6, 3, [3, 3]), (8, 3, [3, 3, 2]), (2, 128, [2])]
 )
 def test_no_batch_holds_a_single_image(n: int, size: int, sizes: list[int]) -> None:
-    assert [stop - start for start, stop in _batch_bounds(n, size)] == sizes
+    assert [stop - start for start, stop in _batch_bounds(n, size, 2)] == sizes
 
 
 def test_one_image_is_no_training_set() -> None:
@@ -208,8 +216,33 @@ def test_an_unknown_device_is_refused(name: str) -> None:
 
 def test_precision_is_as_asked() -> None:
     assert pick_device("cpu") == CPU
-    assert use_bfloat16(True, CPU) and not use_bfloat16(False, CPU)
-    assert use_bfloat16(None, CPU) in {True, False}
+    asked = {
+        (True, "bfloat16"): "bfloat16",
+        (True, "float16"): "float16",
+        (False, "bfloat16"): "float32",
+    }
+    for (amp, dtype), precision in asked.items():
+        assert pick_precision(TrainConfig(amp=amp, amp_dtype=dtype), CPU) == precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_cpu_gets_bfloat16_only_where_it_computes_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    assert pick_precision(TrainConfig(), CPU) == ("bfloat16" if native else "float32")
+    assert pick_precision(TrainConfig(amp_dtype="float16"), CPU) == "float32"
+
+
+def test_compiling_is_chosen_by_the_length_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/c++")
+    flops = 1e8
+    assert not compile_pays(TrainConfig(epochs=2), flops, 5000, CPU)[0]
+    assert compile_pays(TrainConfig(epochs=300), flops, 50000, CPU)[0]
+    assert compile_pays(TrainConfig(epochs=2, compile=True), flops, 50, CPU) == (True, "as asked")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    chosen, why = compile_pays(TrainConfig(epochs=300), flops, 50000, CPU)
+    assert not chosen and "no C++ compiler" in why
 
 
 @pytest.mark.gpu

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tdctl.cli.options import DATA, NET, NOISE, Settings, guarded, section, with_settings
+from tdctl.cli.boundary import (
+    guarded,
+    joined,
+    print_json,
+    say,
+    stop_on_sigterm,
+    untouched_by_torchrun,
+)
+from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
-from tdctl.errors import ConfigError, RunError
+from tdctl.errors import ConfigError
 
 __all__ = ["app", "main"]
 
@@ -83,16 +91,19 @@ def generate_td(
 
     folder = out if out is not None else runner.default_folder(config, root)
     if dry_run:
-        _say(_plan_of(config, folder, resume, overwrite))
+        for line in runner.plan_generate(config, folder, resume=resume, overwrite=overwrite):
+            say(line)
         return
-    with shown_progress(quiet) as report:
+    with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.generate_td(
-            config, folder, resume=resume, overwrite=overwrite, report=report
+            config, folder, resume=resume, overwrite=overwrite, report=report, world=world
         )
     for note in result.notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
+    if not world.is_first:
+        return
     if as_json:
-        _print_json({"folder": str(result.folder), **result.manifest})
+        print_json({"folder": str(result.folder), **result.manifest})
     else:
         show_generate(result)
 
@@ -128,16 +139,17 @@ def train_detector(
         return
     from tdctl import runner
 
+    untouched_by_torchrun("train-detector")
     if dry_run:
         for line in runner.plan_detector(config, td, out, overwrite=overwrite):
-            _say(line)
+            say(line)
         return
     with shown_progress(quiet) as report:
         result = runner.train_detector(
             config, td, out, init_from=init_from, overwrite=overwrite, report=report
         )
     if as_json:
-        _print_json(
+        print_json(
             {
                 "files": [str(path) for path in result.files],
                 "trained_on": result.card.trained_on,
@@ -168,9 +180,12 @@ def detect(
     """
     from tdctl import runner
 
-    result = runner.detect(td, detector, out=out, overwrite=overwrite, device=device)
+    with joined(device) as world:
+        result = runner.detect(td, detector, out=out, overwrite=overwrite, world=world)
+    if not world.is_first:
+        return
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run": str(td),
                 "detector": str(detector),
@@ -232,7 +247,7 @@ def denoise(
     if print_config:
         typer.echo(config.to_yaml(), nl=False)
         return
-    with shown_progress(quiet) as report:
+    with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
             config,
             td,
@@ -244,43 +259,19 @@ def denoise(
             overwrite=overwrite,
             dry_run=dry_run,
             report=report,
+            world=world,
         )
     for note in result.notes:
-        _say(f"note: {note}")
+        say(f"note: {note}")
+    if not world.is_first:
+        return
     if as_json:
-        _print_json(runner.denoise_report(result))
+        print_json(runner.denoise_report(result))
     else:
         show_denoise(result, dry_run)
 
 
-def _plan_of(config: Any, folder: Path, resume: bool, overwrite: bool) -> str:
-    from tdctl.run import RunFolder
-    from tdctl.runner import prepare
-    from tdctl.training import pick_device, use_bfloat16
-
-    device = pick_device(config.device)
-    status = RunFolder(folder, "generate-td").open(config, resume, overwrite)
-    if status == "complete":
-        raise RunError(f"{folder}: the run is complete already; nothing is left to do")
-    prepared = prepare(config)
-    facts, epochs = prepared.facts(), config.train.epochs
-    size = len(prepared.train) * epochs * (2 * prepared.dataset.num_classes + 4)
-    precision = "bfloat16" if use_bfloat16(config.train.amp, device) else "float32"
-    return (
-        f"would train {config.net.label} for {epochs} epochs on {len(prepared.train)} images "
-        f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {device} in "
-        f"{precision}, and write about {size / 1e6:,.1f} MB to {folder} ({status})"
-    )
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)
-
-
-def _print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
-
-
 def main() -> None:
     """The entry point of the ``tdctl`` command."""
+    stop_on_sigterm()
     app(prog_name="tdctl")

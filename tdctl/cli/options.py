@@ -1,4 +1,4 @@
-"""Command-line flags made from the settings' own descriptions, and the error boundary."""
+"""Command-line flags made from the settings' own descriptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -17,11 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tdctl.config import Config, load_config, parse_set, read_yaml
-from tdctl.errors import TdctlError
 
-__all__ = ["DATA", "NET", "NOISE", "Settings", "guarded", "section", "with_settings"]
-
-Result = TypeVar("Result")
+__all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
 
 DATA = tuple(
     f"data.{name}"
@@ -62,29 +59,6 @@ class Settings:
         """Whether the data set was named by flag, ``--set`` or file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")
         return "data.dataset" in self.overrides or "dataset" in (data or {})
-
-
-def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Turns the user's errors into one line on stderr and exit code 1, Ctrl-C into 130."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Result:
-        try:
-            return command(*args, **kwargs)
-        except TdctlError as error:
-            typer.echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
-            raise  # whoever read our output has seen enough; click ends quietly
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("tdctl: interrupted; an unfinished run goes on with --resume", err=True)
-            raise typer.Exit(130) from None
-
-    return run
 
 
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -5,13 +5,16 @@ Shapes: B batch, C channels, H and W the image, P padding.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
 from tdctl.config import TrainConfig
 from tdctl.data.dataset import DataSet
 
-__all__ = ["Augment", "Normalise"]
+__all__ = ["Augment", "Draw", "Normalise"]
 
 # From this side on, photographs are cropped by area as torchvision's ImageNet recipe does.
 RESIZED_CROP_FROM = 96
@@ -30,6 +33,26 @@ class Normalise:
         """Float32 [B, C, H, W], channels last in memory."""
         values = pixels.to(torch.float32, memory_format=torch.channels_last)
         return torch.addcmul(self._shift, values, self._scale)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of a batch: one row for each sample.
+
+    Attributes:
+        flips: bool [B], or None where nothing is mirrored.
+        shift: int64 [B, 2] in [0, 2P], down and right, or None.
+        boxes: float32 [B, 4, 10], uniform in [0, 1): area, aspect, left and top of ten tries,
+            or None.
+    """
+
+    flips: torch.Tensor | None
+    shift: torch.Tensor | None
+    boxes: torch.Tensor | None
+
+    def __getitem__(self, part: slice) -> Draw:
+        drawn = (self.flips, self.shift, self.boxes)
+        return Draw(*(None if rows is None else rows[part] for rows in drawn))
 
 
 class Augment:
@@ -51,62 +74,68 @@ class Augment:
         mirrors = dataset.mirrors if config.flip is None else config.flip
         self._flip = config.augment and mirrors
 
-    def __call__(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Uint8 [B, C, H, W] like its input; the generator lies on the pixels' device."""
-        flips = None
+    def draw(self, count: int, generator: torch.Generator) -> Draw:
+        """The random numbers for ``count`` samples, on the generator's device."""
+        device, flips, shift, boxes = generator.device, None, None, None
         if self._flip:
-            draw = torch.rand(len(pixels), generator=generator, device=pixels.device)
-            flips = draw < 0.5
+            flips = torch.rand(count, generator=generator, device=device) < 0.5
         if self._resized:
-            return self._area_crop(pixels, flips, generator)
-        return self._shifted_crop(pixels, flips, generator)
+            boxes = torch.rand(count, 4, 10, generator=generator, device=device)
+        elif self._padding:
+            reach = 2 * self._padding + 1
+            shift = torch.randint(reach, (count, 2), generator=generator, device=device)
+        return Draw(flips, shift, boxes)
+
+    def __call__(self, pixels: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """Uint8 [B, C, H, W] like its input, one row of the draw for each image."""
+        if draw.boxes is not None:
+            return _area_crop(pixels, draw.flips, draw.boxes)
+        return self._shifted_crop(pixels, draw.flips, draw.shift)
 
     def _shifted_crop(
-        self, pixels: torch.Tensor, flips: torch.Tensor | None, generator: torch.Generator
+        self, pixels: torch.Tensor, flips: torch.Tensor | None, shift: torch.Tensor | None
     ) -> torch.Tensor:
-        if not self._padding and flips is None:
+        if shift is None and flips is None:
             return pixels
         (b, _, h, w), device = pixels.shape, pixels.device
         rows_BH = torch.arange(h, device=device).expand(b, h)
         cols_BW = torch.arange(w, device=device).expand(b, w)
         if flips is not None:
             cols_BW = torch.where(flips[:, None], w - 1 - cols_BW, cols_BW)
-        if self._padding:
-            p = self._padding
-            pixels = functional.pad(pixels, (p, p, p, p))
-            shift = torch.randint(2 * p + 1, (2, b, 1), generator=generator, device=device)
-            rows_BH, cols_BW = rows_BH + shift[0], cols_BW + shift[1]
+        if shift is not None:
+            pixels = functional.pad(pixels, (self._padding,) * 4)
+            rows_BH, cols_BW = rows_BH + shift[:, :1], cols_BW + shift[:, 1:]
         batch = torch.arange(b, device=device)[:, None, None]
         # Indexing around the channels puts them last: one gather crops, flips and lays out.
         cropped_BHWC = pixels[batch, :, rows_BH[:, :, None], cols_BW[:, None, :]]
         return cropped_BHWC.permute(0, 3, 1, 2)
 
-    def _area_crop(
-        self, pixels: torch.Tensor, flips: torch.Tensor | None, generator: torch.Generator
-    ) -> torch.Tensor:
-        (b, _, h, w), device = pixels.shape, pixels.device
-        u = torch.rand(4, b, 10, generator=generator, device=device)
-        area = (0.08 + 0.92 * u[0]) * (h * w)
-        aspect = torch.exp((2 * u[1] - 1) * torch.log(torch.tensor(4 / 3, device=device)))
-        box_w, box_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
-        fits = (box_w <= w) & (box_h <= h) & (box_w > 0) & (box_h > 0)
-        first = fits.to(torch.int8).argmax(dim=1, keepdim=True)
-        any_fits = fits.any(dim=1)
 
-        def pick(values: torch.Tensor, otherwise: float) -> torch.Tensor:
-            return torch.where(any_fits, values.gather(1, first)[:, 0], otherwise)
+def _area_crop(
+    pixels: torch.Tensor, flips: torch.Tensor | None, boxes: torch.Tensor
+) -> torch.Tensor:
+    (b, _, h, w), device, u = pixels.shape, pixels.device, boxes.unbind(dim=1)
+    area = (0.08 + 0.92 * u[0]) * (h * w)
+    aspect = torch.exp((2 * u[1] - 1) * math.log(4 / 3))
+    box_w, box_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    fits = (box_w <= w) & (box_h <= h) & (box_w > 0) & (box_h > 0)
+    first = fits.to(torch.int8).argmax(dim=1, keepdim=True)
+    any_fits = fits.any(dim=1)
 
-        box_w, box_h = pick(box_w, float(w)), pick(box_h, float(h))
-        left = torch.floor(pick(u[2], 0.0) * (w - box_w + 1))
-        top = torch.floor(pick(u[3], 0.0) * (h - box_h + 1))
-        theta = torch.zeros(b, 2, 3, device=device)
-        theta[:, 0, 0], theta[:, 1, 1] = box_w / w, box_h / h
-        theta[:, 0, 2] = (2 * left + box_w) / w - 1
-        theta[:, 1, 2] = (2 * top + box_h) / h - 1
-        if flips is not None:
-            theta[:, 0, 0] = torch.where(flips, -theta[:, 0, 0], theta[:, 0, 0])
-        grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-        warped = functional.grid_sample(
-            pixels.float(), grid, padding_mode="border", align_corners=False
-        )
-        return warped.round().clamp(0, 255).to(torch.uint8)
+    def pick(values: torch.Tensor, otherwise: float) -> torch.Tensor:
+        return torch.where(any_fits, values.gather(1, first)[:, 0], otherwise)
+
+    box_w, box_h = pick(box_w, float(w)), pick(box_h, float(h))
+    left = torch.floor(pick(u[2], 0.0) * (w - box_w + 1))
+    top = torch.floor(pick(u[3], 0.0) * (h - box_h + 1))
+    theta = torch.zeros(b, 2, 3, device=device)
+    theta[:, 0, 0], theta[:, 1, 1] = box_w / w, box_h / h
+    theta[:, 0, 2] = (2 * left + box_w) / w - 1
+    theta[:, 1, 2] = (2 * top + box_h) / h - 1
+    if flips is not None:
+        theta[:, 0, 0] = torch.where(flips, -theta[:, 0, 0], theta[:, 0, 0])
+    grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+    warped = functional.grid_sample(
+        pixels.float(), grid, padding_mode="border", align_corners=False
+    )
+    return warped.round().clamp(0, 255).to(torch.uint8)

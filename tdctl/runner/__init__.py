@@ -5,7 +5,7 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
-from tdctl.runner.generate import GenerateResult, default_folder, generate_td
+from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, detect
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
@@ -24,6 +24,7 @@ __all__ = [
     "detect",
     "generate_td",
     "plan_detector",
+    "plan_generate",
     "prepare",
     "settings_of_run",
     "train_detector",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tdctl.config import Config
@@ -16,7 +16,6 @@ from tdctl.labels import Labels
 from tdctl.ranking import num_removed
 from tdctl.run import RunFolder, Status
 from tdctl.runner.rank import DetectResult
-from tdctl.training import use_bfloat16
 
 __all__ = ["Job", "Retraining", "detector_folder", "plan_jobs"]
 
@@ -62,18 +61,18 @@ class Job:
         ratio = self.row.remove_ratio
         return self.row.kind if ratio is None else f"{self.row.kind} {ratio:g}"
 
-    def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> None:
+    def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> Status:
         """Finds out what the folder holds; changes nothing.
 
         Raises:
             RunError: it is occupied, or what is to be resumed was trained on other samples.
         """
         self.status = self.folder.open(config, resume, overwrite)
-        if self.status == "new":
-            return
-        self.folder.check_same("kept_fingerprint", self._kept_fingerprint(labels))
+        if self.status != "new":
+            self.folder.check_same("kept_fingerprint", self._kept_fingerprint(labels))
+        return self.status
 
-    def start(self, config: Config, labels: Labels, device: torch.device) -> None:
+    def start(self, config: Config, labels: Labels, computation: dict[str, Any]) -> None:
         """Marks the folder as running."""
         facts = {
             "kind": self.row.kind,
@@ -81,9 +80,7 @@ class Job:
             "kept": self.row.kept,
             "kept_fingerprint": self._kept_fingerprint(labels),
             "seed": config.seed,
-            "device": str(device),
-            "bfloat16": use_bfloat16(config.retrain.amp, device),
-            "threads": torch.get_num_threads(),
+            **computation,
         }
         again = self.status == "unfinished" and self.folder.checkpoint.exists()
         self.folder.start(config, facts, "unfinished" if again else "new")

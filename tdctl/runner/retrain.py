@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from tdctl.run import (
     read_json,
     software_versions,
 )
-from tdctl.runner.generate import train_classifier
-from tdctl.runner.jobs import Retraining, detector_folder, plan_jobs
+from tdctl.runner.classifier import plan_training, train_classifier
+from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
 from tdctl.runner.prepare import with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
-from tdctl.training import Report, pick_device
+from tdctl.training import Report, World, pick_device
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
@@ -72,6 +73,7 @@ def denoise(
     overwrite: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
+    world: World | None = None,
 ) -> DenoiseResult:
     """Ranks a run, and for each ratio retrains a fresh network without the worst share.
 
@@ -92,14 +94,15 @@ def denoise(
     """
     if not remove_ratios:
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
-    device, config = pick_device(config.device), with_whole_paths(config)
-    detection = rank_run(run, load_detector(detector_file, device), str(detector_file))
+    world = World(device=pick_device(config.device)) if world is None else world
+    config = with_whole_paths(config)
+    detection = rank_run(run, load_detector(detector_file, world.device), str(detector_file), world)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     ratios = sorted(set(remove_ratios))
     jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
     for job in jobs:
-        job.open(config, detection.labels, resume, overwrite)
-    dataset = open_dataset(config.data)
+        job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
+    dataset = world.together(lambda: open_dataset(config.data))
     _check_data(run, dataset)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
@@ -111,27 +114,43 @@ def denoise(
     file = detector_folder(base, detector_file) / RESULT_FILE
     rows = []
     for job in jobs:
-        if job.status == "complete":
-            manifest = read_json(job.folder.path / MANIFEST_FILE)
-        else:
-            job.start(config, detection.labels, device)
-            outcome = train_classifier(
-                job.folder,
-                config,
-                config.retrain,
-                dataset,
-                images.take(job.keep),
-                valid=valid,
-                device=device,
-                report=report,
-                stage=job.stage,
-            )
-            manifest = job.folder.finish(outcome)
+        kept = images.take(job.keep)
+        manifest = _retrain(job, config, dataset, kept, valid, detection.labels, world, report)
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
         found: dict[str, Any] = {name: manifest.get(name) for name in fields}
         rows.append(replace(job.row, **found))
-        _write_result(file, rows, detection, run, detector_file, config)
+        world.first(partial(_write_result, file, rows, detection, run, detector_file, config))
     return DenoiseResult(rows, detection, file, notes)
+
+
+def _retrain(
+    job: Job,
+    config: Config,
+    dataset: DataSet,
+    images: Images,
+    valid: Images | None,
+    labels: Labels,
+    world: World,
+    report: Report | None,
+) -> dict[str, Any]:
+    """Trains on what a job keeps, or takes over what is finished; gives its manifest."""
+    if job.status == "complete":
+        return world.told(lambda: read_json(job.folder.path / MANIFEST_FILE))
+    plan = plan_training(config, config.retrain, dataset, images, world)
+    world.first(lambda: job.start(config, labels, plan.facts(world)))
+    outcome = train_classifier(
+        job.folder,
+        config,
+        config.retrain,
+        dataset,
+        images,
+        valid=valid,
+        plan=plan,
+        world=world,
+        report=report,
+        stage=job.stage,
+    )
+    return world.told(lambda: job.folder.finish(outcome))
 
 
 def _check_data(run: Path, dataset: DataSet) -> None:

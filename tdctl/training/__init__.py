@@ -1,12 +1,13 @@
-"""The one training loop, its evaluation and its checkpoints."""
+"""The one training loop, its evaluation, its checkpoints and its processes."""
 
 from __future__ import annotations
 
-from tdctl.training.device import pick_device, use_bfloat16
+from tdctl.training.device import compile_pays, keep_freed_memory, pick_device, pick_precision
 from tdctl.training.evaluate import Evaluation, evaluate
 from tdctl.training.loop import FitResult, fit
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
+from tdctl.training.world import World, losses_told
 
 __all__ = [
     "Evaluation",
@@ -14,8 +15,12 @@ __all__ = [
     "Pipeline",
     "Progress",
     "Report",
+    "World",
+    "compile_pays",
     "evaluate",
     "fit",
+    "keep_freed_memory",
+    "losses_told",
     "pick_device",
-    "use_bfloat16",
+    "pick_precision",
 ]

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from tdctl.errors import RunError
 from tdctl.files import first_line, load_tensors, save_tensors
+from tdctl.training.progress import LogRow
+from tdctl.training.trainer import Trainer
 
 __all__ = ["Checkpoint"]
+
+State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, optimiser and log after ``epoch`` whole epochs.
+    """Weights, optimiser, loss scale and log after ``epoch`` whole epochs.
 
     No random state is kept: every stream is derived from the seed and the epoch.
     """
@@ -26,22 +29,19 @@ class Checkpoint:
     epoch: int
     net: dict[str, Any]
     optimizer: dict[str, Any]
-    log: list[dict[str, float | int | None]]
+    scaler: dict[str, Any]
+    log: list[LogRow]
     best_epoch: int
-    best: dict[str, torch.Tensor]
+    best: State
 
     @classmethod
     def of(
-        cls,
-        net: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        epoch: int,
-        log: list[dict[str, float | int | None]],
-        best_epoch: int,
-        best: dict[str, torch.Tensor],
+        cls, trainer: Trainer, epoch: int, log: list[LogRow], best_epoch: int, best: State
     ) -> Checkpoint:
         """The present state of a training."""
-        return cls(epoch, net.state_dict(), optimizer.state_dict(), log, best_epoch, best)
+        net, optimizer, scaler = trainer.net, trainer.optimizer, trainer.scaler
+        states = net.state_dict(), optimizer.state_dict(), scaler.state_dict()
+        return cls(epoch, *states, log, best_epoch, best)
 
     def write(self, path: Path) -> None:
         """Replaces the checkpoint file, whole or not at all."""
@@ -69,15 +69,16 @@ class Checkpoint:
                 f"{path}: not a checkpoint of tdctl; start again with --overwrite"
             ) from None
 
-    def restore(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Puts the state back into a network and its optimiser, made as before.
+    def restore(self, trainer: Trainer) -> None:
+        """Puts the state back into a training that was made as before.
 
         Raises:
             RunError: the state is of another network or optimiser.
         """
         try:
-            net.load_state_dict(self.net)
-            optimizer.load_state_dict(self.optimizer)
+            trainer.net.load_state_dict(self.net)
+            trainer.optimizer.load_state_dict(self.optimizer)
+            trainer.scaler.load_state_dict(self.scaler)
         except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
             raise RunError(
                 f"checkpoint: not of this network ({first_line(error)}); start again with "

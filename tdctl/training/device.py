@@ -1,12 +1,31 @@
-"""Which device computes, and in which precision."""
+"""Which device computes, in which precision, compiled or not."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import shutil
+import sys
+from typing import Literal
+
 import torch
 
+from tdctl.config import TrainConfig
 from tdctl.errors import ConfigError
 
-__all__ = ["pick_device", "use_bfloat16"]
+__all__ = ["Precision", "compile_pays", "keep_freed_memory", "pick_device", "pick_precision"]
+
+Precision = Literal["float32", "bfloat16", "float16"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# What compiling costs in seconds, and the share of the eager time that it then saves. On a CPU
+# measured (replication/README.md); on CUDA not yet: chosen cautiously.
+COMPILE_SECONDS = 40.0
+COMPILE_SAVES = {"cpu": 0.05, "cuda": 0.3}
+# Sustained floating point operations a second (of the forward pass, counted three times for a
+# step) that the length of a run is judged by. Rough on purpose: the choice must depend on the
+# settings and the kind of device alone, or two runs of one seed could differ.
+SPEED = {("cpu", False): 4e10, ("cpu", True): 1e11, ("cuda", False): 1e13, ("cuda", True): 4e13}
 
 
 def pick_device(name: str) -> torch.device:
@@ -29,12 +48,55 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def use_bfloat16(amp: bool | None, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: as asked, else where the hardware does it natively."""
-    if amp is not None:
-        return amp
+def pick_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """The precision of the network: as asked, else the lower one where the hardware has it.
+
+    Float16 is chosen on CUDA alone, bfloat16 on a CPU only where that computes it natively.
+    """
+    if config.amp is not None:
+        return config.amp_dtype if config.amp else "float32"
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return config.amp_dtype if native or config.amp_dtype == "float16" else "float32"
     # torch has no public question for this; without the instructions bfloat16 is slower.
     ask = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(ask())
+    return "bfloat16" if config.amp_dtype == "bfloat16" and ask() else "float32"
+
+
+def compile_pays(
+    config: TrainConfig, flops: float, images: int, device: torch.device
+) -> tuple[bool, str]:
+    """Whether to compile the network, and why: as asked, else where it saves more than it costs.
+
+    Args:
+        flops: floating point operations of one image's forward pass.
+        images: training images.
+
+    The choice follows from settings, data and kind of device alone, so that a run repeats.
+    """
+    if config.compile is not None:
+        return config.compile, "as asked"
+    reduced = pick_precision(config, device) != "float32"
+    eager = 3 * flops * images * config.epochs / SPEED[device.type, reduced]
+    saved = eager * COMPILE_SAVES[device.type]
+    text = f"about {eager:,.0f} s of training, compiling would save {saved:,.0f} s"
+    if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        return False, f"{text}, but there is no C++ compiler"
+    return saved > 3 * COMPILE_SECONDS, f"{text} and cost some {COMPILE_SECONDS:.0f} s"
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep freed memory for the next step instead of giving it back.
+
+    A network's tensors of some MB come and go with each step; the C library returns such blocks
+    to the system, and taking them again costs a page fault for every 4 kB. Concerns the whole
+    process, so it is for whoever owns it; without glibc, or where the user has set the C
+    library's own variables, nothing happens.
+    """
+    if not sys.platform.startswith("linux") or any(key.startswith("MALLOC_") for key in os.environ):
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        map_threshold, trim_threshold, never = -3, -1, -1  # of malloc.h and mallopt(3)
+        set_option(map_threshold, 1 << 30)
+        set_option(trim_threshold, never)

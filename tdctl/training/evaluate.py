@@ -11,7 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from tdctl.data.dataset import Images
+from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
+from tdctl.training.world import World
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -52,20 +54,38 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    net: nn.Module, images: Images, pipeline: Pipeline, batch_size: int = 512
+    net: nn.Module,
+    images: Images,
+    pipeline: Pipeline,
+    batch_size: int = 512,
+    world: World | None = None,
 ) -> Evaluation:
-    """The network's answers on all images, without augmentation; leaves it in eval mode."""
+    """The network's answers on all images, without augmentation; leaves it in eval mode.
+
+    With several processes each answers for its part, and all get the whole.
+    """
     net.eval()
-    columns: list[tuple[torch.Tensor, ...]] = []
-    for start in range(0, len(images), batch_size):
-        stop = start + batch_size
-        logits = pipeline.logits(net, images.pixels[start:stop])
-        goal = torch.from_numpy(images.targets[start:stop]).to(logits.device)
-        confidence, prediction = logits.softmax(dim=1).max(dim=1)
-        among = logits.topk(min(5, logits.shape[1]), dim=1).indices == goal[:, None]
-        loss = functional.cross_entropy(logits, goal, reduction="none")
-        columns.append((loss, prediction, confidence, among.any(dim=1)))
-    loss_n, prediction_n, confidence_n, top5_n = (
-        torch.cat(parts).cpu().numpy() for parts in zip(*columns, strict=True)
-    )
-    return Evaluation(loss_n, prediction_n, confidence_n, images.targets, top5_n)
+    world = World(device=pipeline.device) if world is None else world
+    part = world.part(0, len(images))
+    rows = torch.split(torch.arange(part.start, part.stop), batch_size)
+    targets = torch.from_numpy(images.targets)
+    columns: list[dict[str, torch.Tensor]] = []
+    for batch, pixels in zip(rows, Feed(images, pipeline.device).batches(rows), strict=True):
+        logits = pipeline.logits(net, pixels)
+        columns.append(_answers(logits, targets[batch].to(logits.device)))
+    own = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
+    every = world.gather_to_all(own)
+    whole = {name: torch.cat([found[name] for found in every]).cpu().numpy() for name in own}
+    return Evaluation(**whole, targets=images.targets)
+
+
+def _answers(logits: torch.Tensor, goal: torch.Tensor) -> dict[str, torch.Tensor]:
+    confidence, prediction = logits.softmax(dim=1).max(dim=1)
+    among = logits.topk(min(5, logits.shape[1]), dim=1).indices == goal[:, None]
+    loss = functional.cross_entropy(logits, goal, reduction="none")
+    return {
+        "loss": loss,
+        "prediction": prediction,
+        "confidence": confidence,
+        "top5": among.any(dim=1),
+    }

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from tdctl.config import TrainConfig
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
-from tdctl.recorder import Recorder
+from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.pipeline import Pipeline
-from tdctl.training.progress import Clock, Progress, Report
+from tdctl.training.progress import LogRow, Report, Teller
+from tdctl.training.trainer import REMEDY, Trainer
+from tdctl.training.world import World
 
 __all__ = ["FitResult", "LogRow", "fit"]
-
-LogRow = dict[str, float | int | None]
-REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
 
 
 @dataclass
@@ -49,10 +46,12 @@ def fit(
     pipeline: Pipeline,
     seed: int,
     *,
+    world: World | None = None,
     watched: Images | None = None,
     select: bool = False,
-    recorder: Recorder | None = None,
+    recorder: Recorder | EpochRows | None = None,
     checkpoint: Path | None = None,
+    compiled: bool = False,
     report: Report | None = None,
     stage: str = "train",
 ) -> FitResult:
@@ -64,51 +63,89 @@ def fit(
     Args:
         net: a network giving logits [B, k].
         images: the training images; ``targets`` are the given labels.
+        world: the processes that train it together, each on its part of every batch.
         watched: images evaluated after each epoch into the log's ``valid_*`` columns.
         select: whether the best epoch may be chosen on ``watched``: never on a test set.
-        recorder: records the softmax of each sample in each epoch.
-        checkpoint: a file rewritten after each epoch, from which the training goes on where
-            the file is there.
+        recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
+            processes but the first.
+        checkpoint: a file rewritten after each epoch (by the first process), from which the
+            training goes on where the file is there.
+        compiled: compile the network for the training steps.
 
     Raises:
         TrainingError: the loss is not finite; names the epoch and the batch.
-        ConfigError: there is not one whole batch of two images.
+        ConfigError: there is not one whole batch of two images for each process.
     """
-    if len(images) < 2:
-        raise ConfigError(f"training: {len(images)} images are left; expected at least 2")
-    loop = _Loop(net, images, config, pipeline, seed)
-    saved = Checkpoint.read(checkpoint) if checkpoint is not None else None
+    world = World(device=pipeline.device) if world is None else world
+    _check_sizes(len(images), config.batch_size, world.size)
+    trainer = Trainer(net, images, config, pipeline, seed, world, compiled)
     result, start = FitResult(), 0
+    saved = None
+    if checkpoint is not None:
+        saved = world.told(lambda: Checkpoint.read(checkpoint))
     if saved is not None:
-        saved.restore(net, loop.optimizer)
+        saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
-    loop.tell = _Teller(report, stage, config.epochs, loop.steps, start, result.log)
+    valid_errors = [row["valid_error"] for row in result.log]
+    tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
-        row = loop.train_epoch(epoch, recorder if config.capture == "in-loop" else None)
+        row = trainer.train_epoch(epoch, recorder if config.capture == "in-loop" else None, tell)
         if recorder is not None:
             if config.capture == "eval-pass":
-                loop.capture_pass(epoch, recorder)
-            recorder.commit(epoch)
+                trainer.capture_pass(epoch, recorder)
+            _commit(recorder, epoch, world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
-            outcome = evaluate(net, watched, pipeline)
-            row["valid_error"] = outcome.error
-            row["valid_top5_error"] = outcome.top5_error
-            row["valid_loss"] = outcome.mean_loss
-            if not math.isfinite(outcome.mean_loss):
-                raise TrainingError(
-                    f"epoch {epoch}, batch {loop.steps - 1}: after it the loss on the watched "
-                    f"images is not finite; {REMEDY}"
-                )
+            _watch(row, trainer, watched)
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(net)
         if checkpoint is not None:
-            Checkpoint.of(
-                net, loop.optimizer, epoch + 1, result.log, result.best_epoch, result.best
-            ).write(checkpoint)
-        loop.tell.epoch_done(epoch + 1, row)
+            state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
+            world.first(partial(state.write, checkpoint))
+        tell.epoch_done(epoch + 1, row)
     return result
+
+
+def _check_sizes(images: int, batch_size: int, processes: int) -> None:
+    least = 2 * processes
+    if images < least:
+        raise ConfigError(f"training: {images} images are left; expected at least {least}")
+    if batch_size < least:
+        raise ConfigError(
+            f"batch_size: {batch_size} images for {processes} processes; expected at least "
+            f"{least}, two for each"
+        )
+
+
+def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
+    """Brings the rows of all processes to the first, which writes them."""
+    if world.size > 1:
+        rows = recorder.rows if isinstance(recorder, Recorder) else recorder
+        parts = world.gather(rows.packed())
+        if parts is not None:
+            rows.absorb(parts[1:])
+        else:
+            rows.reset()
+
+    def write() -> None:
+        if isinstance(recorder, Recorder):
+            recorder.commit(epoch)
+
+    world.first(write)
+
+
+def _watch(row: LogRow, trainer: Trainer, watched: Images) -> None:
+    """Evaluates into the log's row."""
+    outcome = evaluate(trainer.net, watched, trainer.pipeline, world=trainer.world)
+    row["valid_error"] = outcome.error
+    row["valid_top5_error"] = outcome.top5_error
+    row["valid_loss"] = outcome.mean_loss
+    if not math.isfinite(outcome.mean_loss):
+        raise TrainingError(
+            f"epoch {row['epoch']}, batch {trainer.steps - 1}: after it the loss on the watched "
+            f"images is not finite; {REMEDY}"
+        )
 
 
 def _is_better(result: FitResult, row: LogRow, select: bool) -> bool:
@@ -122,177 +159,3 @@ def _is_better(result: FitResult, row: LogRow, select: bool) -> bool:
 
 def _state_of(net: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().cpu().clone() for key, value in net.state_dict().items()}
-
-
-def _stream(seed: int, epoch: int, purpose: int, device: torch.device) -> torch.Generator:
-    state = np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
-
-
-class _Loop:
-    """Network, optimiser and data of one training."""
-
-    def __init__(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: TrainConfig,
-        pipeline: Pipeline,
-        seed: int,
-    ) -> None:
-        self._net, self._config, self._pipeline, self._seed = net, config, pipeline, seed
-        self._device = device = pipeline.device
-        # The stubs know only the overloads of `to` without a memory format for modules.
-        net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pixels = images.pixels.to(device)
-        self._targets = torch.from_numpy(images.targets).to(device)
-        self._index = torch.from_numpy(images.index).to(device)
-        self.optimizer = torch.optim.SGD(
-            net.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        self._bounds = _batch_bounds(len(images), config.batch_size)
-        self._sizes = torch.tensor([stop - start for start, stop in self._bounds])
-        self.steps = len(self._bounds)
-        self.tell: _Teller
-
-    def train_epoch(self, epoch: int, recorder: Recorder | None) -> LogRow:
-        """One pass over the images; every sample is seen exactly once."""
-        drops = sum(
-            epoch >= _drop_epoch(share, self._config.epochs) for share in self._config.lr_drops
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._config.lr * 0.1**drops
-        self._net.train()
-        order = torch.randperm(
-            len(self._targets), generator=_stream(self._seed, epoch, 0, torch.device("cpu"))
-        ).to(self._device)
-        stream = _stream(self._seed, epoch, 1, self._device)
-        losses = torch.full((self.steps,), torch.nan, device=self._device)
-        wrong = torch.zeros((), device=self._device)
-        images = 0
-        for step, (start, stop) in enumerate(self._bounds):
-            rows = order[start:stop]
-            logits, loss = self._step(rows, stream)
-            losses[step] = loss
-            wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
-            images = stop
-            if recorder is not None:
-                recorder.record(self._index[rows], logits)
-            # Reading a loss waits for the device, so it happens only when a report is due.
-            if self.tell.step_done(stop - start) and stop < len(order):
-                mean = _checked_mean(losses[: step + 1], self._sizes, epoch)
-                self.tell.within(epoch, step + 1, mean, float(wrong) / images)
-        mean = _checked_mean(losses, self._sizes, epoch)
-        return {
-            "epoch": epoch,
-            "train_error": float(wrong) / images,
-            "train_loss": mean,
-            "valid_error": None,
-            "valid_top5_error": None,
-            "valid_loss": None,
-        }
-
-    def _step(
-        self, rows: torch.Tensor, stream: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
-        loss = functional.cross_entropy(
-            logits, self._targets[rows], label_smoothing=self._config.label_smoothing
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        return logits.detach(), loss.detach()
-
-    @torch.no_grad()
-    def capture_pass(self, epoch: int, recorder: Recorder) -> None:
-        """Records each sample in eval mode, augmented once more.
-
-        Source: Jia et al. (AAAI 2023), published code: an extra pass over the augmented
-            training set after each epoch.
-        """
-        self._net.eval()
-        stream = _stream(self._seed, epoch, 2, self._device)
-        for start in range(0, len(self._targets), 512):
-            rows = slice(start, start + 512)
-            logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
-            recorder.record(self._index[rows], logits)
-
-
-def _drop_epoch(share: float, epochs: int) -> int:
-    """The first epoch at the lower rate: never the very first; 0.29 of 200 is 58, not 57."""
-    return max(1, int(share * epochs + 1e-9))
-
-
-def _batch_bounds(total: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch of one image joins the one before it.
-
-    One image alone has no batch statistics where a network's last maps are single pixels.
-    """
-    starts = list(range(0, total, batch_size))
-    if len(starts) > 1 and total - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], total], strict=True))
-
-
-def _checked_mean(losses: torch.Tensor, sizes: torch.Tensor, epoch: int) -> float:
-    losses = losses.cpu().double()
-    bad = (~torch.isfinite(losses)).nonzero()
-    if len(bad):
-        raise TrainingError(f"epoch {epoch}, batch {int(bad[0])}: the loss is not finite; {REMEDY}")
-    sizes = sizes[: len(losses)]
-    return float((losses * sizes).sum() / sizes.sum())
-
-
-class _Teller:
-    """Turns steps and epochs into reports."""
-
-    def __init__(
-        self,
-        report: Report | None,
-        stage: str,
-        epochs: int,
-        steps: int,
-        start: int,
-        log: list[LogRow],
-    ) -> None:
-        self._report, self._stage, self._epochs, self._steps = report, stage, epochs, steps
-        self._clock = Clock((epochs - start) * steps)
-        self._valid_error: Any = next(
-            (row["valid_error"] for row in reversed(log) if row["valid_error"] is not None), None
-        )
-
-    def step_done(self, images: int) -> bool:
-        return self._clock.step(images) and self._report is not None
-
-    def within(self, epoch: int, step: int, loss: float, error: float) -> None:
-        self._send(epoch, step, loss, error)
-
-    def epoch_done(self, done: int, row: LogRow) -> None:
-        if row["valid_error"] is not None:
-            self._valid_error = row["valid_error"]
-        self._send(done, self._steps, row["train_loss"], row["train_error"])
-
-    def _send(self, epoch: int, step: int, loss: float | None, error: float | None) -> None:
-        if self._report is None:
-            return
-        speed, left = self._clock.speed()
-        self._report(
-            Progress(
-                self._stage,
-                epoch,
-                self._epochs,
-                step,
-                self._steps,
-                loss,
-                error,
-                self._valid_error,
-                speed,
-                left,
-            )
-        )

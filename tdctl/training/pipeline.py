@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from tdctl.config import TrainConfig
-from tdctl.data.augment import Augment, Normalise
+from tdctl.data.augment import Augment, Draw, Normalise
 from tdctl.data.dataset import DataSet
-from tdctl.training.device import use_bfloat16
+from tdctl.training.device import DTYPES, Precision, pick_precision
 
 __all__ = ["Pipeline"]
 
@@ -22,7 +22,7 @@ class Pipeline:
     augment: Augment
     normalise: Normalise
     device: torch.device
-    bfloat16: bool
+    precision: Precision
 
     @classmethod
     def of(cls, config: TrainConfig, dataset: DataSet, device: torch.device) -> Pipeline:
@@ -31,16 +31,17 @@ class Pipeline:
             Augment(config, dataset),
             Normalise(dataset, device),
             device,
-            use_bfloat16(config.amp, device),
+            pick_precision(config, device),
         )
 
     def logits(
-        self, net: nn.Module, pixels: torch.Tensor, stream: torch.Generator | None = None
+        self, net: nn.Module, pixels: torch.Tensor, draw: Draw | None = None
     ) -> torch.Tensor:
-        """Logits float32 [B, k] of pixels uint8 [B, C, H, W]; augmented where a stream is given."""
-        pixels = pixels.to(self.device)
-        if stream is not None:
-            pixels = self.augment(pixels, stream)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        """Logits float32 [B, k] of pixels uint8 [B, C, H, W]; augmented where draws are given."""
+        pixels = pixels.to(self.device, non_blocking=True)
+        if draw is not None:
+            pixels = self.augment(pixels, draw)
+        enabled = self.precision != "float32"
+        with torch.autocast(self.device.type, DTYPES[self.precision], enabled=enabled):
             outputs: torch.Tensor = net(self.normalise(pixels))
         return outputs.float()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clock", "Progress", "Report"]
+__all__ = ["Clock", "LogRow", "Progress", "Report", "Teller"]
+
+# A row of train_log.csv.
+LogRow = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,42 @@ class Clock:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         left = (self._steps_left - self._steps) * elapsed / max(self._steps, 1)
         return self._images / elapsed, max(left, 0.0)
+
+
+class Teller:
+    """Turns the steps and epochs of a training into reports."""
+
+    def __init__(
+        self,
+        report: Report | None,
+        stage: str,
+        epochs: int,
+        steps: int,
+        start: int,
+        valid_errors: Sequence[float | None],
+    ) -> None:
+        self._report, self._stage, self._epochs, self._steps = report, stage, epochs, steps
+        self._clock = Clock((epochs - start) * steps)
+        known = [error for error in valid_errors if error is not None]
+        self._valid_error = known[-1] if known else None
+
+    def step_done(self, images: int) -> bool:
+        """Counts a step; True where a report is due."""
+        return self._clock.step(images) and self._report is not None
+
+    def within(self, epoch: int, step: int, loss: float, error: float) -> None:
+        """Reports from within an epoch, with its means so far."""
+        self._send(epoch, step, loss, error)
+
+    def epoch_done(self, done: int, row: LogRow) -> None:
+        """Reports a finished epoch."""
+        if row["valid_error"] is not None:
+            self._valid_error = row["valid_error"]
+        self._send(done, self._steps, row["train_loss"], row["train_error"])
+
+    def _send(self, epoch: int, step: int, loss: float | None, error: float | None) -> None:
+        if self._report is None:
+            return
+        speed, left = self._clock.speed()
+        at = (epoch, self._epochs, step, self._steps)
+        self._report(Progress(self._stage, *at, loss, error, self._valid_error, speed, left))

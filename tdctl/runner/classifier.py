@@ -1,0 +1,206 @@
+"""The training of one classifier inside a run folder, for recording as for retraining."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tdctl.config import Config, TrainConfig
+from tdctl.data import DataSet, Images
+from tdctl.errors import RunError, TdctlError
+from tdctl.files import atomic_path, save_tensors
+from tdctl.nets import build_net, count_flops
+from tdctl.recorder import EpochRows, Recorder
+from tdctl.run import RunFolder
+from tdctl.training import (
+    Evaluation,
+    FitResult,
+    Pipeline,
+    Report,
+    World,
+    compile_pays,
+    evaluate,
+    fit,
+    losses_told,
+    pick_precision,
+)
+
+__all__ = ["Plan", "plan_training", "stopped", "train_classifier", "write_csv"]
+
+LOG_COLUMNS = (
+    "epoch", "train_error", "train_loss", "valid_error", "valid_top5_error", "valid_loss"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a classifier will be trained on this machine: what follows from settings and data.
+
+    Attributes:
+        precision: of the network's computations.
+        compiled: whether the network is compiled.
+        why_compiled: in words.
+    """
+
+    precision: str
+    compiled: bool
+    why_compiled: str
+
+    def facts(self, world: World) -> dict[str, Any]:
+        """What the manifest says of the computation."""
+        return {
+            "device": str(world.device),
+            "precision": self.precision,
+            "compiled": self.compiled,
+            "threads": torch.get_num_threads(),
+            "processes": world.size,
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return (f"{'compiled' if self.compiled else 'not compiled'}: {self.why_compiled}",)
+
+
+def plan_training(
+    config: Config, training: TrainConfig, dataset: DataSet, images: Images, world: World
+) -> Plan:
+    """The precision of a training, and whether compiling its network pays."""
+    flops = count_flops(config.net, dataset.num_classes, images.shape)
+    compiled, why = compile_pays(training, flops, len(images), world.device)
+    return Plan(pick_precision(training, world.device), compiled, why)
+
+
+def train_classifier(
+    run: RunFolder,
+    config: Config,
+    training: TrainConfig,
+    dataset: DataSet,
+    images: Images,
+    *,
+    valid: Images | None,
+    plan: Plan,
+    world: World,
+    recorder: Recorder | EpochRows | None = None,
+    report: Report | None = None,
+    stage: str,
+) -> dict[str, Any]:
+    """Trains a fresh network and writes log, models and validation results into the run.
+
+    Returns the errors for the manifest: ``test_error_last`` of the last epoch, and
+    ``test_error_best`` of the epoch that was best on held-out images (None without any: a
+    number chosen on the test set itself is never reported).
+
+    Raises:
+        TrainingError: the training diverged; the run is marked as failed, or left as it was
+            found where no whole epoch was trained.
+        RunError: the disk is full, or another process of the run has ended.
+    """
+    pipeline = Pipeline.of(training, dataset, world.device)
+    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
+
+    def judged(images: Images | None) -> Evaluation | None:
+        return None if images is None else evaluate(net, images, pipeline, world=world)
+
+    with stopped(run, world):
+        result = fit(
+            net,
+            images,
+            training,
+            pipeline,
+            config.seed,
+            world=world,
+            watched=valid if valid is not None else dataset.test,
+            select=valid is not None,
+            recorder=recorder,
+            checkpoint=run.checkpoint,
+            compiled=plan.compiled,
+            report=report if world.is_first else None,
+            stage=stage,
+        )
+        last = judged(dataset.test)
+        world.first(lambda: _save_models(run.path, net, result))
+        result.best = world.shared(result.best)
+        net.load_state_dict(result.best)
+        best = judged(dataset.test) if valid is not None else None
+        watched, outcome = (valid, judged(valid)) if valid is not None else (dataset.test, last)
+        world.first(lambda: _write_tables(run.path, result, watched, outcome))
+    return {
+        "epochs": training.epochs,
+        "test_error_last": None if last is None else last.error,
+        "test_error_best": None if best is None else best.error,
+        "best_epoch": result.best_epoch if valid is not None else None,
+        "train_error_last": result.log[-1]["train_error"],
+    }
+
+
+@contextmanager
+def stopped(run: RunFolder, world: World) -> Iterator[None]:
+    """Marks the run as ended early where the block does not end well.
+
+    Raises:
+        RunError: the disk is full, or another process of the run has ended.
+    """
+
+    def stop(interrupted: bool, reason: str) -> None:
+        # A full disk may not take the manifest either; "running" can be resumed as well.
+        with suppress(OSError):
+            if world.is_first:
+                run.stop("interrupted" if interrupted else "failed", reason)
+
+    try:
+        with losses_told():
+            yield
+    except KeyboardInterrupt:
+        stop(True, "stopped by the user")
+        raise
+    except TdctlError as error:
+        stop(False, str(error))
+        raise
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        what = f"{error.filename or run.path}: {what}"
+        stop(False, what)
+        then = "go on with --resume" if run.checkpoint.exists() else "start again"
+        raise RunError(f"{what}; mend that and {then}") from None
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table without its row numbers, whole or not at all."""
+    with atomic_path(path) as part:
+        table.to_csv(part, index=False)
+
+
+def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:
+    last = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+    for name, state in (("model.pth", result.best), ("model.pth.last", last)):
+        save_tensors(folder / name, state)
+
+
+def _write_tables(
+    folder: Path, result: FitResult, watched: Images | None, outcome: Evaluation | None
+) -> None:
+    write_csv(folder / "train_log.csv", pd.DataFrame(result.log, columns=list(LOG_COLUMNS)))
+    if watched is not None and outcome is not None:
+        write_csv(folder / "results_valid.csv", _results(outcome, watched.index))
+
+
+def _results(outcome: Evaluation, index: NDArray[Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "index": index,
+            "Loss": outcome.loss,
+            "Prediction": outcome.prediction,
+            "Confidence": outcome.confidence,
+            "Label": outcome.targets,
+        }
+    )

@@ -1,0 +1,191 @@
+"""The steps of one training: order, augmentation, loss, capture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tdctl.config import TrainConfig
+from tdctl.data.augment import Draw
+from tdctl.data.dataset import Images
+from tdctl.errors import TrainingError
+from tdctl.recorder import EpochRows, Recorder
+from tdctl.training.feed import Feed
+from tdctl.training.pipeline import Pipeline
+from tdctl.training.progress import LogRow, Teller
+from tdctl.training.world import World
+
+__all__ = ["REMEDY", "Trainer"]
+
+REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
+CAPTURE_BATCH = 512
+
+
+class Trainer:
+    """Network, optimiser and data of one training.
+
+    Attributes:
+        steps: batches of an epoch.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        images: Images,
+        config: TrainConfig,
+        pipeline: Pipeline,
+        seed: int,
+        world: World,
+        compiled: bool,
+    ) -> None:
+        self.net, self.pipeline, self.world = net, pipeline, world
+        self._config, self._seed = config, seed
+        self._device = device = pipeline.device
+        # The stubs know only the overloads of `to` without a memory format for modules.
+        net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parallel = world.wrap(net)
+        self._compiled = _compiled(self._parallel, world) if compiled else None
+        self._feed = Feed(images, device)
+        self._targets = torch.from_numpy(images.targets).to(device)
+        self._index = torch.from_numpy(images.index).to(device)
+        self.optimizer = torch.optim.SGD(
+            net.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        half = pipeline.precision == "float16"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self._bounds = _batch_bounds(len(images), config.batch_size, 2 * world.size)
+        self._sizes = torch.tensor([stop - start for start, stop in self._bounds])
+        self.steps = len(self._bounds)
+
+    def train_epoch(
+        self, epoch: int, recorder: Recorder | EpochRows | None, tell: Teller
+    ) -> LogRow:
+        """One pass over the images; every sample is seen exactly once, in one process."""
+        config, total = self._config, int(self._sizes.sum())
+        drops = sum(epoch >= _drop_epoch(share, config.epochs) for share in config.lr_drops)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * 0.1**drops
+        self.net.train()
+        order = torch.randperm(total, generator=self._stream(epoch, 0, torch.device("cpu")))
+        # Of each batch, this process's part of the mean loss; the sum over all is the mean.
+        losses = torch.zeros(self.steps, device=self._device)
+        wrong = torch.zeros((), device=self._device)
+        stream = self._stream(epoch, 1, self._device)
+        for step, (rows, pixels, draw) in enumerate(self._batches(order, self._bounds, stream)):
+            size = int(self._sizes[step])
+            targets = self._targets[rows]
+            logits, losses[step] = self._step(pixels, draw, targets, size)
+            wrong += (logits.argmax(dim=1) != targets).sum()
+            if recorder is not None:
+                recorder.record(self._index[rows], logits)
+            # Reading a loss waits for the device, so it happens only when a report is due.
+            if tell.step_done(size) and step + 1 < self.steps:
+                share = self.world.size
+                mean = _checked_mean(losses[: step + 1] * share, self._sizes, epoch)
+                seen = int(self._sizes[: step + 1].sum())
+                tell.within(epoch, step + 1, mean, float(wrong) * share / seen)
+        self.world.average_buffers(self.net)
+        mean = _checked_mean(self.world.sum(losses), self._sizes, epoch)
+        return {
+            "epoch": epoch,
+            "train_error": float(self.world.sum(wrong)) / total,
+            "train_loss": mean,
+            "valid_error": None,
+            "valid_top5_error": None,
+            "valid_loss": None,
+        }
+
+    @torch.no_grad()
+    def capture_pass(self, epoch: int, recorder: Recorder | EpochRows) -> None:
+        """Records each sample in eval mode, augmented once more.
+
+        Source: Jia et al. (AAAI 2023), published code: an extra pass over the augmented
+            training set after each epoch.
+        """
+        self.net.eval()
+        stream, total = self._stream(epoch, 2, self._device), int(self._sizes.sum())
+        bounds = _batch_bounds(total, CAPTURE_BATCH, 1)
+        for rows, pixels, draw in self._batches(torch.arange(total), bounds, stream):
+            recorder.record(self._index[rows], self.pipeline.logits(self.net, pixels, draw))
+
+    def _batches(
+        self, order: torch.Tensor, bounds: list[tuple[int, int]], stream: torch.Generator
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Draw]]:
+        """Rows, pixels and draws of this process's part of each batch.
+
+        The draws are made for the whole batch, so that an image is augmented alike however
+        many processes there are.
+        """
+        slices = [self.world.part(*bound) for bound in bounds]
+        parts = [order[part] for part in slices]
+        on_device = order.to(self._device)
+        for bound, part, pixels in zip(bounds, slices, self._feed.batches(parts), strict=True):
+            draw = self.pipeline.augment.draw(bound[1] - bound[0], stream)
+            own = slice(part.start - bound[0], part.stop - bound[0])
+            yield on_device[part], pixels, draw[own]
+
+    def _step(
+        self, pixels: torch.Tensor, draw: Draw, targets: torch.Tensor, size: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # A compiled network is one for a batch size: another size would be compiled anew.
+        whole = self._compiled is not None and size == self._config.batch_size
+        net = self._compiled if self._compiled is not None and whole else self._parallel
+        logits = self.pipeline.logits(net, pixels, draw)
+        summed = functional.cross_entropy(
+            logits, targets, label_smoothing=self._config.label_smoothing, reduction="sum"
+        )
+        loss = summed / size
+        self.optimizer.zero_grad(set_to_none=True)
+        # Gradients are averaged over the processes; the loss is a sum over their parts.
+        torch.autograd.backward(self.scaler.scale(loss * self.world.size))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return logits.detach(), loss.detach()
+
+    def _stream(self, epoch: int, purpose: int, device: torch.device) -> torch.Generator:
+        state = np.random.SeedSequence([self._seed, epoch, purpose]).generate_state(1, np.uint64)
+        return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def _compiled(net: nn.Module, world: World) -> nn.Module:
+    # Recorded as one CUDA graph, a step of a small network is not held up by its launches;
+    # with gradients crossing between processes torch cannot record it.
+    graphs = world.device.type == "cuda" and world.size == 1
+    mode = "reduce-overhead" if graphs else None
+    return cast(nn.Module, torch.compile(net, dynamic=False, mode=mode))
+
+
+def _drop_epoch(share: float, epochs: int) -> int:
+    """The first epoch at the lower rate: never the very first; 0.29 of 200 is 58, not 57."""
+    return max(1, int(share * epochs + 1e-9))
+
+
+def _batch_bounds(total: int, batch_size: int, least: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch; a last batch below ``least`` joins the one before it.
+
+    One image alone has no batch statistics where a network's last maps are single pixels, so
+    each process needs two.
+    """
+    starts = list(range(0, total, batch_size))
+    if len(starts) > 1 and total - starts[-1] < least:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], total], strict=True))
+
+
+def _checked_mean(losses: torch.Tensor, sizes: torch.Tensor, epoch: int) -> float:
+    losses = losses.cpu().double()
+    bad = (~torch.isfinite(losses)).nonzero()
+    if len(bad):
+        raise TrainingError(f"epoch {epoch}, batch {int(bad[0])}: the loss is not finite; {REMEDY}")
+    sizes = sizes[: len(losses)]
+    return float((losses * sizes).sum() / sizes.sum())

@@ -1,0 +1,243 @@
+"""The processes that train one network together: one, or those that torchrun started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import nn
+
+from tdctl.errors import ConfigError, DataError, RunError, TdctlError
+from tdctl.training.device import pick_device
+
+__all__ = ["World", "losses_told"]
+
+Value = TypeVar("Value")
+LOST = "another process of the run has ended; see its message, then go on with --resume"
+
+
+class World:
+    """The processes of a run and what they tell each other; alone, every call is a plain one.
+
+    Attributes:
+        rank: this process's number, from 0.
+        size: how many processes there are.
+        device: what this process computes on.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
+        self.rank, self.size, self.device = rank, size, torch.device(device)
+
+    @classmethod
+    @contextmanager
+    def joined(cls, device: str) -> Iterator[World]:
+        """The world that torchrun's variables describe; without them, this process alone.
+
+        Args:
+            device: as the settings name it; ``auto`` and ``cuda`` give each process of a
+                machine a GPU of its own.
+
+        Raises:
+            ConfigError: the device is unknown or not there.
+            RunError: a process was lost on the way.
+        """
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            yield cls(device=pick_device(device))
+            return
+        from torch import distributed
+
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        picked = pick_device(device)
+        if picked.type == "cuda":
+            if picked.index is not None:
+                raise ConfigError(
+                    f"device: '{device}' would put all {size} processes on one GPU; use cuda"
+                )
+            picked = pick_device(f"cuda:{local}")
+            torch.cuda.set_device(picked)
+        with losses_told():
+            # What the processes tell each other of files and errors travels by gloo.
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo"
+            )
+            yield cls(distributed.get_rank(), size, picked)
+            distributed.destroy_process_group()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def first(self, act: Callable[[], Value]) -> Value | None:
+        """Lets the first process alone act; an error of it is raised in all.
+
+        Returns what ``act`` gave in the first process, None in the others.
+        """
+        if self.size == 1:
+            return act()
+        value, error = _attempt(act) if self.is_first else (None, None)
+        self._raise_shared([self.shared(error)])
+        return value
+
+    def told(self, act: Callable[[], Value]) -> Value:
+        """Lets the first process alone act, and gives what came of it in all."""
+        return cast(Value, self.shared(self.first(act)))
+
+    def together(self, act: Callable[[], Value]) -> Value:
+        """Lets each process act; an error of any is raised in all."""
+        if self.size == 1:
+            return act()
+        value, error = _attempt(act)
+        self._raise_shared(self._objects(error))
+        return cast(Value, value)
+
+    def shared(self, value: Value) -> Value:
+        """The first process's value, in all."""
+        if self.size == 1:
+            return value
+        from torch import distributed
+
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        return box[0]
+
+    def check_same(self, what: str, value: str) -> None:
+        """Refuses processes that work on different things.
+
+        Raises:
+            DataError: a process has another value than the first.
+        """
+        if self.size == 1:
+            return
+        values = self._objects(value)
+        if len(set(values)) > 1:
+            other = next(rank for rank, found in enumerate(values) if found != values[0])
+            error = DataError(
+                f"{what}: process {other} reads other data than process 0; give every machine "
+                "the same files"
+            )
+            self._raise_shared([error])
+
+    def part(self, start: int, stop: int) -> slice:
+        """This process's share of the rows from start to stop: they differ by one at most."""
+        total = stop - start
+        return slice(
+            start + total * self.rank // self.size, start + total * (self.rank + 1) // self.size
+        )
+
+    def gather(self, tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]] | None:
+        """The tensors of all processes by rank, in the first; None in the others.
+
+        They may differ in length; names and types are the same everywhere.
+        """
+        return self._gathered(tensors, to_all=False)
+
+    def gather_to_all(self, tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        """The tensors of all processes by rank, in all."""
+        return self._gathered(tensors, to_all=True) or []
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes, in all; changes the tensor in place."""
+        if self.size > 1:
+            from torch import distributed
+
+            distributed.all_reduce(tensor)
+        return tensor
+
+    @torch.no_grad()
+    def average_buffers(self, net: nn.Module) -> None:
+        """Gives all processes the mean of their running statistics."""
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                self.sum(buffer).div_(self.size)
+
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """The network whose gradients are averaged over the processes; alone, itself."""
+        if self.size == 1:
+            return net
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(net, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def _objects(self, value: Value) -> list[Value]:
+        from torch import distributed
+
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def _raise_shared(self, errors: Sequence[TdctlError | None]) -> None:
+        for error in errors:
+            if error is not None:
+                error.told_elsewhere = not self.is_first
+                raise error
+
+    def _gathered(
+        self, tensors: dict[str, torch.Tensor], to_all: bool
+    ) -> list[dict[str, torch.Tensor]] | None:
+        if self.size == 1:
+            return [tensors]
+        from torch import distributed
+
+        # As bytes: gloo knows no 16-bit integers, and one message is cheaper than many.
+        flat = torch.cat([t.contiguous().reshape(-1).view(torch.uint8) for t in tensors.values()])
+        shapes = self._objects({name: tuple(t.shape) for name, t in tensors.items()})
+        sizes = [
+            sum(tensors[name].element_size() * _count(shape) for name, shape in by_name.items())
+            for by_name in shapes
+        ]
+        padded = flat.new_zeros(max(sizes))
+        padded[: len(flat)] = flat
+        parts = [torch.empty_like(padded) for _ in sizes] if to_all or self.is_first else None
+        if to_all and parts is not None:
+            distributed.all_gather(parts, padded)
+        else:
+            distributed.gather(padded, parts, dst=0)
+        if parts is None:
+            return None
+        return [
+            _unpacked(part, by_name, tensors) for part, by_name in zip(parts, shapes, strict=True)
+        ]
+
+
+def _attempt(act: Callable[[], Value]) -> tuple[Value | None, TdctlError | None]:
+    try:
+        return act(), None
+    except TdctlError as error:
+        return None, error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return None, RunError(f"{where}{error.strerror or error}")
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def _unpacked(
+    flat: torch.Tensor, shapes: dict[str, tuple[int, ...]], like: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    found, start = {}, 0
+    for name, shape in shapes.items():
+        size = like[name].element_size() * _count(shape)
+        # A copy starts at an address that suits the type; a slice of bytes may not.
+        part = flat[start : start + size].clone()
+        found[name] = part.view(like[name].dtype).reshape(shape)
+        start += size
+    return found
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Turns what torch raises when a process is gone into one line for the user."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = type(error).__name__.startswith("Dist")  # torch.distributed's own errors
+        if lost or any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+            raise RunError(LOST) from None
+        raise

@@ -1,0 +1,157 @@
+"""One training in one, two and three processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from processes import in_world
+from torch import nn
+
+from tdctl import runner
+from tdctl.config import DataConfig, TrainConfig
+from tdctl.data import open_dataset
+from tdctl.dynamics import read_run
+from tdctl.errors import ConfigError
+from tdctl.labels import Labels
+from tdctl.recorder import EpochRows, Recorder
+from tdctl.training import Pipeline, Progress, World, evaluate, fit
+
+# A prime: neither two nor three processes divide it, nor the batch.
+N = 151
+
+
+class Plain(nn.Module):
+    """Without batch statistics, so that processes differ in the order of sums alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layers(x)
+
+
+def trained(folder: Path, world: World, report: Any = None, **train: Any) -> Any:
+    data = open_dataset(DataConfig(limit=N))
+    settings = {"epochs": 3, "batch_size": 64, "amp": False, "lr": 0.05} | train
+    config = TrainConfig(**settings)
+    labels = Labels(data.train.index, data.train.targets, data.train.targets)
+    checkpoint = folder / "checkpoint.pth"
+    make = Recorder.resume if checkpoint.exists() else Recorder.create
+    recorder = (
+        make(folder, labels, 10, config.epochs) if world.is_first else EpochRows(labels, 10, "cpu")
+    )
+    net = Plain()
+    result = fit(
+        net,
+        data.train,
+        config,
+        Pipeline.of(config, data, torch.device("cpu")),
+        0,
+        world=world,
+        watched=data.test,
+        recorder=recorder,
+        checkpoint=checkpoint,
+        report=report,
+    )
+    if isinstance(recorder, Recorder):
+        recorder.write()
+    return result.log, [p.detach().numpy() for p in net.parameters()]
+
+
+def in_worlds(size: int, folder: Path, **train: Any) -> Any:
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            return trained(folder, world, **train)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return in_world(size, run) if size > 1 else [run()]
+
+
+@pytest.mark.parametrize("capture", ["in-loop", "eval-pass"])
+def test_any_number_of_processes_trains_and_records_the_same(tmp_path: Path, capture: str) -> None:
+    found = {}
+    for size in (1, 2, 3):
+        folder = tmp_path / str(size)
+        results = in_worlds(size, folder, capture=capture)
+        log, weights = results[0]
+        assert all(other[0] == log for other in results[1:])
+        dynamics, labels, _ = read_run(folder)
+        assert np.array_equal(dynamics.index, labels.index) and len(dynamics) == N
+        assert dynamics.margin is not None
+        found[size] = weights, np.array(dynamics.margin), [row["valid_loss"] for row in log]
+        assert [row["train_error"] for row in log] == pytest.approx(
+            [row["train_error"] for row in in_worlds(1, tmp_path / "x", capture=capture)[0][0]],
+            abs=1.5 / N,
+        )
+    for size in (2, 3):
+        for ours, alone in zip(found[size][0], found[1][0], strict=True):
+            assert np.allclose(ours, alone, atol=1e-5)
+        assert np.allclose(found[size][1], found[1][1], atol=1e-3)
+        assert found[size][2] == pytest.approx(found[1][2], rel=1e-4)
+
+
+def test_two_processes_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def run() -> Any:
+        def report(progress: Progress) -> None:
+            if progress.epoch == 2:
+                raise Stop
+
+        with World.joined("cpu") as world:
+            return trained(tmp_path / "b", world, report if world.is_first else None)
+
+    whole = in_worlds(2, tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    in_world(2, run)
+    assert (tmp_path / "b" / "checkpoint.pth").exists()
+    again = in_worlds(2, tmp_path / "b")
+    for (log, weights), (same_log, same_weights) in zip(whole, again, strict=True):
+        assert log == same_log
+        assert all((a == b).all() for a, b in zip(weights, same_weights, strict=True))
+    name = "training_dynamics.npz"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_whole_run_in_three_processes(tmp_path: Path) -> None:
+    config = tiny_config(data__limit=N, data__num_valid=20)
+
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            return runner.generate_td(config, tmp_path / "run", world=world)
+
+    results = in_world(3, run)
+    assert [result.manifest for result in results] == [results[0].manifest] * 3
+    assert results[0].manifest["processes"] == 3
+    dynamics, labels, valid = read_run(tmp_path / "run")
+    assert len(dynamics) == len(labels) == N - 20 and len(valid) == 20
+    assert labels.flipped.sum() > 0
+
+
+def test_evaluation_is_whole_even_with_fewer_images_than_processes() -> None:
+    data = open_dataset(DataConfig(limit=N))
+    config = TrainConfig(amp=False)
+    few = data.train.take(np.arange(2))
+    alone = evaluate(Plain(), few, Pipeline.of(config, data, torch.device("cpu")))
+
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            pipeline = Pipeline.of(config, data, torch.device("cpu"))
+            return evaluate(Plain(), few, pipeline, world=world)
+
+    for outcome in in_world(3, run):
+        assert np.allclose(outcome.loss, alone.loss)
+        assert np.array_equal(outcome.prediction, alone.prediction)
+
+
+def test_a_batch_too_small_for_the_processes_is_refused(tmp_path: Path) -> None:
+    errors = in_worlds(2, tmp_path, batch_size=3)
+    assert all(isinstance(e, ConfigError) and "expected at least 4" in str(e) for e in errors)
