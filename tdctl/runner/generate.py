@@ -99,6 +99,11 @@ def generate_td(
     resumed = status == "unfinished" and run.checkpoint.exists()
     if resumed:
         run.check_same("data_fingerprint", facts["data_fingerprint"])
+        # Streamed images have no digest: what the run's start knew of them stays in the manifest.
+        if facts["pixel_digest"] is None:
+            del facts["pixel_digest"]
+        else:
+            run.check_same("pixel_digest", facts["pixel_digest"], where_known=True)
     # Before the folder is cleared and marked: what does not fit on the disk leaves no trace.
     classes = prepared.dataset.num_classes
     if not resumed:
@@ -148,7 +153,7 @@ def train_classifier(
             found where no whole epoch was trained.
     """
     pipeline = Pipeline.of(training, dataset, device)
-    net = build_net(config.net, dataset.num_classes, images.pixels.shape[1], config.seed)
+    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
     try:
         result = fit(
             net,

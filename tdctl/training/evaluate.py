@@ -57,10 +57,11 @@ def evaluate(
     """The network's answers on all images, without augmentation; leaves it in eval mode."""
     net.eval()
     columns: list[tuple[torch.Tensor, ...]] = []
-    for start in range(0, len(images), batch_size):
-        stop = start + batch_size
-        logits = pipeline.logits(net, images.pixels[start:stop])
-        goal = torch.from_numpy(images.targets[start:stop]).to(logits.device)
+    starts = range(0, len(images), batch_size)
+    parts = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
+    for part, pixels in zip(parts, images.batches(parts), strict=True):
+        logits = pipeline.logits(net, pixels)
+        goal = torch.from_numpy(images.targets[part]).to(logits.device)
         confidence, prediction = logits.softmax(dim=1).max(dim=1)
         among = logits.topk(min(5, logits.shape[1]), dim=1).indices == goal[:, None]
         loss = functional.cross_entropy(logits, goal, reduction="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,9 @@ class _Loop:
         self._device = device = pipeline.device
         # The stubs know only the overloads of `to` without a memory format for modules.
         net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pixels = images.pixels.to(device)
+        self._images = images
+        pixels = images.tensor() if images.resident else None
+        self._pixels = None if pixels is None else pixels.to(device)
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
         self.optimizer = torch.optim.SGD(
@@ -175,9 +178,11 @@ class _Loop:
         losses = torch.full((self.steps,), torch.nan, device=self._device)
         wrong = torch.zeros((), device=self._device)
         images = 0
-        for step, (start, stop) in enumerate(self._bounds):
-            rows = order[start:stop]
-            logits, loss = self._step(rows, stream)
+        batches = self._batches([order[start:stop] for start, stop in self._bounds])
+        for step, ((start, stop), (rows, pixels)) in enumerate(
+            zip(self._bounds, batches, strict=True)
+        ):
+            logits, loss = self._step(rows, pixels, stream)
             losses[step] = loss
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             images = stop
@@ -197,10 +202,17 @@ class _Loop:
             "valid_loss": None,
         }
 
+    def _batches(self, parts: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows and pixels of each part: from the device where all are there, else as they come."""
+        if self._pixels is not None:
+            return ((rows, self._pixels[rows]) for rows in parts)
+        read = self._images.batches([rows.cpu().numpy() for rows in parts])
+        return zip(parts, read, strict=True)
+
     def _step(
-        self, rows: torch.Tensor, stream: torch.Generator
+        self, rows: torch.Tensor, pixels: torch.Tensor, stream: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
+        logits = self._pipeline.logits(self._net, pixels, stream)
         loss = functional.cross_entropy(
             logits, self._targets[rows], label_smoothing=self._config.label_smoothing
         )
@@ -218,9 +230,9 @@ class _Loop:
         """
         self._net.eval()
         stream = _stream(self._seed, epoch, 2, self._device)
-        for start in range(0, len(self._targets), 512):
-            rows = slice(start, start + 512)
-            logits = self._pipeline.logits(self._net, self._pixels[rows], stream)
+        everything = torch.arange(len(self._targets), device=self._device)
+        for rows, pixels in self._batches(list(torch.split(everything, 512))):
+            logits = self._pipeline.logits(self._net, pixels, stream)
             recorder.record(self._index[rows], logits)
 
 
