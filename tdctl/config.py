@@ -69,6 +69,17 @@ class DataConfig(_Section):
         0.2, description="Share held out as test set where a folder has no test/ or val/."
     )
     download: bool = Field(False, description="Let torchvision download a missing data set.")
+    images: Literal["auto", "memory", "cache", "stream"] = Field(
+        "auto",
+        description="How decoded images of a folder are held: in memory, in a cache on the disk, "
+        "or not (stream: decoded anew in every pass); auto takes the first that has room.",
+    )
+    cache_dir: Path | None = Field(
+        None, description="Folder of the cache (default: tdctl in the user's cache folder)."
+    )
+    workers: Positive | None = Field(
+        None, description="Processes that decode streamed images (default: one a processor)."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
@@ -76,6 +87,11 @@ class DataConfig(_Section):
             raise ValueError("labels: a label table goes with dataset 'folder' only")
         if self.true_column is not None and self.labels is None:
             raise ValueError("true_column: names a column of --labels, which is not given")
+        if self.images in {"cache", "stream"} and self.dataset != "folder":
+            raise ValueError(
+                f"images: '{self.images}' goes with dataset 'folder' only; "
+                "the others are held in memory"
+            )
         if self.dataset != "digits" and self.data_dir is None:
             raise ValueError(f"data_dir: dataset '{self.dataset}' needs --data-dir DIR")
         return self

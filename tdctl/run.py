@@ -39,6 +39,8 @@ OUR_FILES = (
     "training_dynamics.npz",
 )
 OUR_FOLDERS = ("capture",)
+# How images are held changes no result: a run may go on where there is less memory.
+HELD = ("data.images", "data.cache_dir", "data.workers")
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
     "generate-td": ("device", "retrain", "detector"),
@@ -106,13 +108,16 @@ class RunFolder:
             )
         return "complete" if self._manifest.get("status") == "complete" else "unfinished"
 
-    def check_same(self, name: str, value: str) -> None:
+    def check_same(self, name: str, value: str, where_known: bool = False) -> None:
         """Refuses to go on with a run whose manifest states another value of a fact.
+
+        ``where_known`` lets a manifest pass that states none.
 
         Raises:
             RunError: it does; names the fact.
         """
-        if self._manifest.get(name) != value:
+        was = self._manifest.get(name)
+        if was != value and not (where_known and was is None):
             raise RunError(
                 f"{self.path}: was started on other data ({name} differs: images or labels have "
                 "changed since); start again with --overwrite, or give another --out"
@@ -216,13 +221,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def differences(old: Config, new: Config, unread: Iterable[str]) -> list[str]:
-    """The settings in which two configs differ, as ``key: old, now new``, but for some sections."""
+    """The settings in which two configs differ, as ``key: old, now new``.
+
+    Some sections do not count, nor does how images are held.
+    """
     free = set(unread)
     before, after = (flat(config.model_dump(mode="json", exclude=free)) for config in (old, new))
     return [
         f"{key}: {before.get(key)}, now {after.get(key)}"
         for key in after
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and key not in HELD
     ]
 
 

@@ -15,7 +15,7 @@ from tdctl.data.dataset import Images, channel_statistics
 def of_size(side: int, n: int = 4, mirrors: bool = True) -> DataSet:
     digits = open_dataset(DataConfig(limit=n))
     pixels = torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8)
-    train = Images(pixels, digits.train.index, digits.train.targets)
+    train = Images.held(pixels, digits.train.index, digits.train.targets)
     mean, std = channel_statistics(pixels)
     return dataclasses.replace(digits, train=train, mean=mean, std=std, mirrors=mirrors)
 
@@ -29,8 +29,8 @@ def test_a_part_of_a_batch_is_augmented_as_in_the_whole() -> None:
         data = of_size(side, n=6)
         augment = Augment(TrainConfig(), data)
         draw = augment.draw(6, torch.Generator().manual_seed(0))
-        whole = augment(data.train.pixels, draw)
-        assert (augment(data.train.pixels[2:5], draw[2:5]) == whole[2:5]).all()
+        whole = augment(data.train.tensor(), draw)
+        assert (augment(data.train.tensor()[2:5], draw[2:5]) == whole[2:5]).all()
 
 
 def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
@@ -53,7 +53,7 @@ def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
 
 def test_samples_of_a_batch_are_drawn_apart() -> None:
     data = of_size(16)
-    batch = data.train.pixels[:1].repeat(64, 1, 1, 1)
+    batch = data.train.tensor()[:1].repeat(64, 1, 1, 1)
     out = augmented(Augment(TrainConfig(), data), batch)
     assert len({tuple(image.flatten().tolist()) for image in out}) > 20
 
@@ -61,14 +61,14 @@ def test_samples_of_a_batch_are_drawn_apart() -> None:
 def test_the_stream_decides() -> None:
     data = of_size(16)
     augment = Augment(TrainConfig(), data)
-    pixels = data.train.pixels
+    pixels = data.train.tensor()
     assert (augmented(augment, pixels, 1) == augmented(augment, pixels, 1)).all()
     assert (augmented(augment, pixels, 1) != augmented(augment, pixels, 2)).any()
 
 
 def test_data_that_must_not_be_mirrored_is_not() -> None:
     data = of_size(8, mirrors=False)
-    pixels = data.train.pixels.repeat(50, 1, 1, 1)
+    pixels = data.train.tensor().repeat(50, 1, 1, 1)
     config = TrainConfig(crop_padding=0)
     assert (augmented(Augment(config, data), pixels) == pixels).all()
     flipped = augmented(Augment(TrainConfig(crop_padding=0, flip=True), data), pixels)
@@ -81,8 +81,8 @@ def test_data_that_must_not_be_mirrored_is_not() -> None:
 
 def test_no_augmentation_is_the_identity() -> None:
     data = of_size(8)
-    out = augmented(Augment(TrainConfig(augment=False), data), data.train.pixels)
-    assert (out == data.train.pixels).all()
+    out = augmented(Augment(TrainConfig(augment=False), data), data.train.tensor())
+    assert (out == data.train.tensor()).all()
 
 
 def test_photographs_are_cropped_by_area() -> None:
@@ -103,7 +103,7 @@ def test_photographs_are_cropped_by_area() -> None:
 
 def test_normalised_pixels_have_mean_0_and_deviation_1() -> None:
     data = of_size(16)
-    values = Normalise(data, torch.device("cpu"))(data.train.pixels)
+    values = Normalise(data, torch.device("cpu"))(data.train.tensor())
     assert values.dtype == torch.float32
     assert values.mean(dim=(0, 2, 3)).abs().max() < 1e-4
     assert (values.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-4

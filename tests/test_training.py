@@ -85,7 +85,7 @@ def test_without_augmentation_an_eval_pass_is_the_network_itself(tmp_path: Path)
     setup = Setup(capture="eval-pass", augment=False)
     td, net = setup.recorded(tmp_path)
     with torch.no_grad():
-        probs = setup.pipeline.logits(net.eval(), setup.images.pixels).softmax(dim=1)
+        probs = setup.pipeline.logits(net.eval(), setup.images.tensor()).softmax(dim=1)
     own = probs[np.arange(len(setup.images)), setup.images.targets].numpy()
     assert np.allclose(td[:, -1, 0].astype(np.float32), own, atol=2e-3)
 

@@ -24,7 +24,7 @@ DATA = tuple(
     f"data.{name}"
     for name in (
         "dataset", "data_dir", "image_size", "labels", "label_column", "true_column", "limit",
-        "num_valid", "test_share", "download",
+        "num_valid", "test_share", "download", "images", "cache_dir", "workers",
     )
 )  # fmt: skip
 NOISE = ("noise.noise_type", "noise.noise_ratio", "noise.noise_seed")

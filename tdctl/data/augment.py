@@ -67,7 +67,7 @@ class Augment:
     """
 
     def __init__(self, config: TrainConfig, dataset: DataSet) -> None:
-        side = min(dataset.train.pixels.shape[-2:])
+        side = min(dataset.train.shape[1:])
         self._resized = config.augment and side >= RESIZED_CROP_FROM
         padding = side // 8 if config.crop_padding is None else config.crop_padding
         self._padding = padding if config.augment and not self._resized else 0

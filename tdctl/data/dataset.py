@@ -4,45 +4,89 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdctl.data.store import MemoryStore, Store, Tally
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
-__all__ = ["DataSet", "Images", "by_class", "channel_statistics", "check_memory"]
+__all__ = ["DataSet", "Images", "by_class", "channel_statistics"]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images of one size, with the labels training or testing sees.
+    """Images of one size, with the labels training or testing sees.
 
     Attributes:
-        pixels: uint8 [n, C, H, W].
+        store: the pixels, of possibly more images than these.
+        rows: int64 [n], each image's position in the store.
         index: int64 [n], each image's position in the source data set.
         targets: int64 [n] in [0, k).
     """
 
-    pixels: torch.Tensor
+    store: Store
+    rows: NDArray[np.int64]
     index: NDArray[np.int64]
     targets: NDArray[np.int64]
 
+    @classmethod
+    def held(
+        cls, pixels: torch.Tensor, index: NDArray[np.int64], targets: NDArray[np.int64]
+    ) -> Images:
+        """Images in memory, from their pixels uint8 [n, C, H, W]."""
+        return cls(MemoryStore(pixels), np.arange(len(pixels), dtype=np.int64), index, targets)
+
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        return self.store.shape[1:]
+
+    @property
+    def resident(self) -> bool:
+        """Whether the pixels are in memory."""
+        return self.store.kind == "memory"
 
     def take(
         self, rows: NDArray[np.int64] | NDArray[np.bool_], targets: NDArray[np.int64] | None = None
     ) -> Images:
         """The images of some rows, chosen by position or mask, with other targets if given.
 
-        ``targets`` has one value for each row taken.
+        ``targets`` has one value for each row taken. No pixel is copied.
         """
-        pixels = self.pixels[torch.from_numpy(rows)]
-        return Images(pixels, self.index[rows], self.targets[rows] if targets is None else targets)
+        given = self.targets[rows] if targets is None else targets
+        return Images(self.store, self.rows[rows], self.index[rows], given)
+
+    def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """Uint8 [B, C, H, W] on the host for each part, in the order asked for.
+
+        Args:
+            parts: positions among these images, int64 [B] each.
+
+        Raises:
+            DataError: an image that is streamed does not decode.
+        """
+        return self.store.batches([self.rows[part] for part in parts])
+
+    def tensor(self) -> torch.Tensor | None:
+        """Uint8 [n, C, H, W] of all these images; None where they are streamed.
+
+        A view of what is held where they follow each other in the store: of the tensor in
+        memory, or of the mapped file of the cache. Else a copy in memory.
+        """
+        pixels = self.store.tensor()
+        if pixels is None:
+            return None
+        if len(self.rows) and (np.diff(self.rows) == 1).all():
+            return pixels[self.rows[0] : self.rows[-1] + 1]
+        return pixels[torch.from_numpy(self.rows)]
 
     def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that hold the given indices, in their order.
@@ -64,7 +108,7 @@ class Images:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory.
+    """A data set, its pixels held in one of three ways.
 
     Attributes:
         name: such as ``digits``.
@@ -73,7 +117,9 @@ class DataSet:
         labels: given and true labels of ``train``, row by row.
         test: images whose labels are trusted, or None.
         file_names: n names in the rows of ``train``, relative to the data folder, or None.
-        mean, std: C values in [0, 1] and above 0, of the training pixels over 255.
+        file_sizes: n numbers of bytes in the rows of ``train``, or None.
+        mean, std: C values in [0, 1] and above 0, of the training pixels over 255 (of a sample of
+            them where a note says so).
         mirrors: whether a mirrored image still shows its class.
         notes: what the user should know about how the data was read, one line each.
     """
@@ -84,6 +130,7 @@ class DataSet:
     labels: Labels
     test: Images | None
     file_names: list[str] | None
+    file_sizes: list[int] | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mirrors: bool
@@ -95,13 +142,19 @@ class DataSet:
         return len(self.class_names)
 
     def fingerprint(self) -> str:
-        """Hex digest of classes, training images, their names, indices and labels."""
-        digest = hashlib.sha256(json.dumps([self.class_names, self.file_names]).encode())
+        """Hex digest of classes, file names and sizes, shape, indices and labels.
+
+        The same whichever way the images are held, and without a look at any pixel.
+        """
+        facts = [self.class_names, self.file_names, self.file_sizes, len(self.train)]
+        digest = hashlib.sha256(json.dumps([*facts, *self.train.shape]).encode())
         labels = (self.labels.index, self.labels.assigned, self.labels.true)
         digest.update(np.stack(labels).astype("<i8").tobytes())
-        digest.update(str(tuple(self.train.pixels.shape)).encode())
-        digest.update(self.train.pixels.contiguous().numpy().data)
         return digest.hexdigest()
+
+    def pixel_digest(self) -> str | None:
+        """Hex digest of the training pixels; None where they are streamed."""
+        return self.train.store.digest(self.train.rows)
 
 
 def by_class(
@@ -116,40 +169,8 @@ def by_class(
     return (f"the given labels of the {len(targets)} training images hold {held}{more}",)
 
 
-def check_memory(count: int, shape: tuple[int, ...]) -> None:
-    """Refuses images that do not fit into four fifths of this machine's memory.
-
-    Raises:
-        DataError: with what is needed and what there is.
-    """
-    needed = count * int(np.prod(shape))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > 0.8 * memory:
-        raise DataError(
-            f"{count} images of {'x'.join(map(str, shape))} need {needed / 1e9:.1f} GB and this "
-            f"machine has {memory / 1e9:.1f}; give a smaller --image-size, or --limit"
-        )
-
-
 def channel_statistics(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in units of 255.
-
-    Counted over the 256 values, so that the result does not depend on any order of summing.
-    A constant channel gets a standard deviation of 1.
-
-    Args:
-        pixels: uint8 [n, C, H, W].
-    """
-    value = np.arange(256) / 255.0
-    means, stds = [], []
-    for channel in range(pixels.shape[1]):
-        plane = pixels[:, channel].reshape(-1)
-        counts = np.zeros(256, dtype=np.float64)
-        for start in range(0, len(plane), 1 << 26):
-            counts += np.bincount(plane[start : start + (1 << 26)].numpy(), minlength=256)
-        share = counts / counts.sum()
-        mean = float(share @ value)
-        variance = float(share @ (value - mean) ** 2)
-        means.append(mean)
-        stds.append(variance**0.5 or 1.0)
-    return tuple(means), tuple(stds)
+    """Mean and standard deviation of each channel of uint8 [n, C, H, W]; see ``Tally``."""
+    tally = Tally(pixels.shape[1])
+    tally.counted(pixels.numpy())
+    return tally.statistics()

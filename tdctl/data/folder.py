@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics, check_memory
+from tdctl.data.dataset import DataSet, Images, by_class
+from tdctl.data.decode import file_stats
+from tdctl.data.hold import hold
 from tdctl.data.table import read_label_table
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
@@ -45,7 +44,8 @@ def open_folder(config: DataConfig) -> DataSet:
 
     Raises:
         DataError: a folder is missing or empty, an image does not decode, sizes differ and no
-            ``image_size`` is given, or the label table does not fit.
+            ``image_size`` is given, the label table does not fit, or there is no room for
+            the images as the settings would have them held.
     """
     root = config.data_dir or Path()
     if not root.is_dir():
@@ -66,22 +66,22 @@ def open_folder(config: DataConfig) -> DataSet:
         test_files, test_targets = tested.files, tested.targets
         test_rows = np.arange(len(test_files), dtype=np.int64)
     else:
-        held = stratified_holdout(
+        apart = stratified_holdout(
             listing.targets, round(config.test_share * len(rows)), 0, "test_share"
         )
-        rows, test_rows = rows[~held], rows[held]
+        rows, test_rows = rows[~apart], rows[apart]
         test_files = [listing.files[row] for row in test_rows]
         # What is right where the table says so; the folder's word otherwise.
         test_targets = labels.true[test_rows]
     if config.limit is not None:
         rows = np.sort(sorted(rows, key=lambda row: (listing.files[row].name, row))[: config.limit])
 
-    files = [listing.files[row] for row in rows] + test_files
-    pixels = _decode(files, config.image_size)
-    train = Images(pixels[: len(rows)], rows, labels.assigned[rows])
-    test = Images(pixels[len(rows) :], test_rows, test_targets) if test_files else None
-    mean, std = channel_statistics(train.pixels)
-    notes = list(by_class(train.targets, class_names, config.limit))
+    files, n = [listing.files[row] for row in rows] + test_files, len(rows)
+    stats = file_stats(files)
+    held = hold(config, files, [file.relative_to(root).as_posix() for file in files], stats, n)
+    train = Images(held.store, np.arange(n), rows, labels.assigned[rows])
+    test = Images(held.store, np.arange(n, len(files)), test_rows, test_targets)
+    notes = [*held.notes, *by_class(train.targets, class_names, config.limit)]
     if listing.ignored:
         notes.append(
             f"{len(listing.ignored)} files are no images by their name and were left out, "
@@ -97,10 +97,11 @@ def open_folder(config: DataConfig) -> DataSet:
         class_names=class_names,
         train=train,
         labels=labels.take(rows),
-        test=test,
+        test=test if test_files else None,
         file_names=[names[row] for row in rows],
-        mean=mean,
-        std=std,
+        file_sizes=stats[:n, 0].tolist(),
+        mean=held.mean,
+        std=held.std,
         mirrors=True,
         notes=tuple(notes),
     )
@@ -150,57 +151,3 @@ def _list_split(top: Path, class_names: list[str]) -> _Listing:
         files += here
         targets += [label] * len(here)
     return _Listing(files, np.asarray(targets, dtype=np.int64), ignored)
-
-
-def _decode(files: Sequence[Path], size: int | None) -> torch.Tensor:
-    """Uint8 [n, 3, H, W] of all files, by as many threads as there are processors."""
-    first = _read_rgb(files[0], size)
-    check_memory(len(files), first.shape)
-    pixels = np.empty((len(files), *first.shape), dtype=np.uint8)
-
-    def read(row: int) -> None:
-        image = _read_rgb(files[row], size)
-        if image.shape != first.shape:
-            (h, w, _), (first_h, first_w, _) = image.shape, first.shape
-            raise DataError(
-                f"{files[row]} has {w}x{h} pixels and {files[0]} has {first_w}x{first_h}; "
-                "give --image-size to bring all to one size"
-            )
-        pixels[row] = image
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(read, range(len(files))):
-            pass
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-
-
-def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as file:
-            image = _as_rgb(ImageOps.exif_transpose(file))
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"{path}: does not decode as an image ({error}); mend or remove it"
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read as an image ({error}); mend or remove it"
-        ) from None
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Eight bits a channel: Pillow alone would clip deeper greyscale at 255 instead of scaling."""
-    if image.mode == "F":
-        raise ValueError("32-bit floating point pixels have no known range")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("more than 16 bits a pixel")
-        deep = image.mode.startswith("I;16") or values.max() > 255
-        image = Image.fromarray((values >> 8 if deep else values).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")

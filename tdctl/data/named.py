@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics, check_memory
+from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics
+from tdctl.data.hold import check_memory
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
@@ -49,8 +50,8 @@ def open_digits(config: DataConfig) -> DataSet:
     return _dataset(
         config,
         [str(name) for name in range(10)],
-        Images(torch.from_numpy(pixels[train]), train, targets[train]),
-        Images(torch.from_numpy(pixels[test]), test, targets[test]),
+        Images.held(torch.from_numpy(pixels[train]), train, targets[train]),
+        Images.held(torch.from_numpy(pixels[test]), test, targets[test]),
         mirrors=False,
     )
 
@@ -100,7 +101,7 @@ def _images(source: Any) -> Images:
     elif data.shape[-1] == 3:
         data = data.permute(0, 3, 1, 2)
     index = np.arange(len(data), dtype=np.int64)
-    return Images(data.contiguous(), index, targets.astype(np.int64))
+    return Images.held(data.contiguous(), index, targets.astype(np.int64))
 
 
 def _dataset(
@@ -108,9 +109,9 @@ def _dataset(
 ) -> DataSet:
     if config.limit is not None:
         train = train.take(np.arange(min(config.limit, len(train))))
-    if config.image_size is not None and config.image_size != train.pixels.shape[-1]:
+    if config.image_size is not None and config.image_size != train.shape[-1]:
         train, test = (_resized(images, config.image_size) for images in (train, test))
-    mean, std = channel_statistics(train.pixels)
+    mean, std = channel_statistics(_pixels(train))
     return DataSet(
         name=config.dataset,
         class_names=class_names,
@@ -118,6 +119,7 @@ def _dataset(
         labels=Labels(train.index, train.targets, train.targets),
         test=test,
         file_names=None,
+        file_sizes=None,
         mean=mean,
         std=std,
         mirrors=mirrors,
@@ -128,9 +130,13 @@ def _dataset(
 def _resized(images: Images, size: int) -> Images:
     from torchvision.transforms import v2
 
-    check_memory(len(images), (images.pixels.shape[1], size, size))
+    check_memory(len(images), (images.shape[0], size, size))
     parts = [
         v2.functional.resize(part, [size, size], antialias=True)
-        for part in torch.split(images.pixels, 4096)
+        for part in torch.split(_pixels(images), 4096)
     ]
-    return Images(torch.cat(parts), images.index, images.targets)
+    return Images.held(torch.cat(parts), images.index, images.targets)
+
+
+def _pixels(images: Images) -> torch.Tensor:
+    return next(images.batches([np.arange(len(images))]))

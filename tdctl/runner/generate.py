@@ -153,6 +153,11 @@ def _start(
     def start() -> Recorder:
         if resumed:
             run.check_same("data_fingerprint", facts["data_fingerprint"])
+            # Streamed images have no digest: what the run's start knew stays in the manifest.
+            if facts["pixel_digest"] is None:
+                del facts["pixel_digest"]
+            else:
+                run.check_same("pixel_digest", facts["pixel_digest"], where_known=True)
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
             Recorder.check_room(run.path, len(prepared.labels), k, epochs, store)

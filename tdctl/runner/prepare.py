@@ -46,9 +46,10 @@ class Prepared:
                 "train": len(self.train),
                 "valid": 0 if self.valid is None else len(self.valid),
                 "test": 0 if self.dataset.test is None else len(self.dataset.test),
-                "image": list(self.train.pixels.shape[1:]),
+                "image": list(self.train.shape),
             },
             "data_fingerprint": self.dataset.fingerprint(),
+            "pixel_digest": self.dataset.pixel_digest(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
@@ -59,7 +60,7 @@ def with_whole_paths(config: Config) -> Config:
     data = config.data
     paths = {
         name: path.absolute()
-        for name in ("data_dir", "labels")
+        for name in ("data_dir", "labels", "cache_dir")
         if (path := getattr(data, name)) is not None
     }
     return config.model_copy(update={"data": data.model_copy(update=paths)})

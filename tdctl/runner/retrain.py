@@ -156,8 +156,13 @@ def _retrain(
 def _check_data(run: Path, dataset: DataSet) -> None:
     """Refuses data that has changed since the run, where the run says what it was made from."""
     manifest = run / MANIFEST_FILE
-    was = read_json(manifest).get("data_fingerprint") if manifest.exists() else None
-    if was is not None and was != dataset.fingerprint():
+    facts = read_json(manifest) if manifest.exists() else {}
+    was, pixels = facts.get("data_fingerprint"), facts.get("pixel_digest")
+    same = was is None or was == dataset.fingerprint()
+    # Streamed images have no digest, then or now.
+    if same and pixels is not None:
+        same = dataset.pixel_digest() in {pixels, None}
+    if not same:
         raise DataError(
             f"{dataset.name}: images, file names or labels differ from those that {run} was made "
             "with; give that data with --data-dir, or record it anew"

@@ -1,0 +1,232 @@
+"""Image folders decoded once into the cache on the disk, and read from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.cache import (
+    PIXELS_FILE,
+    Entry,
+    free_bytes,
+    locked,
+    part_of,
+    publish,
+    read_entry,
+    sweep,
+)
+from tdctl.data.decode import DECODER, Decoder, slabs
+from tdctl.data.store import Kind, Tally
+from tdctl.errors import DataError
+
+__all__ = ["CacheStore", "cache_key", "is_cached", "open_cached"]
+
+# Batches read ahead of the one in use, each by a thread: the disk works while the network does.
+AHEAD = 2
+
+
+class CacheStore:
+    """Pixels in a file of the cache.
+
+    Batches are read from the file, not through a memory map: what was read stays in the
+    system's own cache while there is room, and does not count as this process's memory.
+
+    Attributes:
+        mean, std: C values in units of 255, of the training images.
+    """
+
+    kind: Kind = "cache"
+
+    def __init__(self, entry: Entry) -> None:
+        self.shape = entry.shape
+        self.mean, self.std = tuple(entry.facts["mean"]), tuple(entry.facts["std"])
+        self._train, self._digest = int(entry.facts["train"]), str(entry.facts["digest"])
+        self._path = entry.path / PIXELS_FILE
+        # Open from here on: the entry may be evicted while it is in use.
+        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        self._mapped: torch.Tensor | None = None
+        entry.touch()
+
+    def tensor(self) -> torch.Tensor:
+        """All pixels as a view of the mapped file; what is written to it stays in this process."""
+        if self._mapped is None:
+            name = f"/dev/fd/{self._file}"
+            size = int(np.prod(self.shape))
+            flat = torch.from_file(name, shared=False, size=size, dtype=torch.uint8)
+            self._mapped = flat.view(self.shape)
+        return self._mapped
+
+    def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """Each part as it is read from the file, a few batches ahead."""
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting = deque(pool.submit(self._read, part) for part in parts[:AHEAD])
+            try:
+                for part in parts[AHEAD:]:
+                    done = waiting.popleft().result()
+                    waiting.append(pool.submit(self._read, part))
+                    yield done
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def digest(self, rows: NDArray[np.int64]) -> str:
+        """Hex digest of the pixels at some positions: known for all training images."""
+        if np.array_equal(rows, np.arange(self._train)):
+            return self._digest
+        tally = Tally(self.shape[1])
+        for start, stop in slabs(len(rows), self.shape[1:]):
+            tally.hashed(self._read(rows[start:stop]).numpy())
+        return tally.digest()
+
+    def _read(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        pixels = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        view = pixels.numpy().reshape(-1).data
+        size = int(np.prod(self.shape[1:]))
+        # Neighbours on the disk are read together.
+        cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        for start, stop in pairwise(cuts):
+            at, end = start * size, stop * size
+            offset = int(rows[start]) * size if len(rows) else 0
+            while at < end:
+                count = os.preadv(self._file, [view[at:end]], offset)
+                if not count:
+                    raise DataError(
+                        f"{self._path}: was cut off while it was in use; remove the entry with "
+                        "'tdctl cache --clear' and start again"
+                    )
+                at, offset = at + count, offset + count
+        return pixels
+
+
+def cache_key(
+    root: Path, names: Sequence[str], stats: NDArray[np.int64], train: int, size: int | None
+) -> str:
+    """The name of a folder's entry: what its pixels and their statistics are made from.
+
+    Args:
+        root: the data folder.
+        names: n paths below it, classes included, training images first.
+        stats: int64 [n, 2], size and time of change of each file.
+        train: how many are training images.
+        size: side that all are brought to, or None.
+    """
+    facts = [DECODER, str(root.resolve()), list(names), train, size]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    digest.update(stats.astype("<i8").tobytes())
+    return digest.hexdigest()[:32]
+
+
+def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> CacheStore:
+    """The pixels of some files from the cache, decoded into it where they are not there.
+
+    Of several processes one decodes and the others wait for it; one that is killed leaves
+    nothing that would hold up the next.
+
+    Args:
+        decoder: the files, training images first.
+        folder: of the cache; made where it is missing.
+        key: the entry, as ``cache_key`` has it.
+        name: the data folder as the user is told of it.
+        train: how many are training images.
+
+    Raises:
+        DataError: an image does not decode, or the disk has no room for all.
+    """
+    found = _open(folder / key, decoder)
+    if found is not None:
+        return found
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, key):
+            found = _open(folder / key, decoder)
+            if found is None:
+                sweep(folder, key, whole_too=True)
+                _build(decoder, folder, key, name, train)
+                found = _open(folder / key, decoder)
+    except OSError as error:
+        raise DataError(
+            f"cache {folder}: cannot be used ({error.strerror or error}); give another folder "
+            "with --cache-dir, or --images memory or stream"
+        ) from None
+    if found is None:
+        raise DataError(f"cache {folder / key}: is damaged as soon as written; see to the disk")
+    return found
+
+
+def is_cached(decoder: Decoder, folder: Path, key: str) -> bool:
+    """Whether the cache has these pixels already."""
+    entry = read_entry(folder / key)
+    return entry is not None and _fits(entry, decoder)
+
+
+def _open(place: Path, decoder: Decoder) -> CacheStore | None:
+    entry = read_entry(place)
+    if entry is None or not _fits(entry, decoder):
+        return None
+    try:
+        return CacheStore(entry)
+    except FileNotFoundError:  # evicted since
+        return None
+
+
+def _fits(entry: Entry, decoder: Decoder) -> bool:
+    kinds = {"train": int, "digest": str, "mean": list, "std": list}
+    facts = entry.facts
+    typed = all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
+    if not typed or entry.shape != (len(decoder), *decoder.shape):
+        return False
+    values = [*facts["mean"], *facts["std"]]
+    return len(values) == 2 * decoder.shape[0] and all(isinstance(v, float) for v in values)
+
+
+def _build(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> None:
+    shape = (len(decoder), *decoder.shape)
+    _check_disk(folder, shape)
+    part, tally, left = part_of(folder, key, "new"), Tally(decoder.shape[0]), train
+    part.mkdir()
+    try:
+        with (part / PIXELS_FILE).open("wb") as file:
+            # Written, not mapped: pages of a map would count as this process's memory.
+            for slab in decoder.read_all():
+                file.write(slab.data)
+                trained = slab[:left]
+                tally.hashed(trained)
+                tally.counted(trained)
+                left -= len(trained)
+            file.flush()
+            os.fsync(file.fileno())
+        mean, std = tally.statistics()
+        facts = {"train": train, "digest": tally.digest(), "mean": mean, "std": std}
+        publish(folder, key, part, name, shape, facts)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_disk(folder: Path, shape: tuple[int, ...]) -> None:
+    """Refuses pixels that the disk of the cache has no room for.
+
+    Raises:
+        DataError: with what is needed and what there is.
+    """
+    needed, (free, _) = int(np.prod(shape)), free_bytes(folder)
+    if needed > free:
+        raise DataError(
+            f"cache {folder}: {shape[0]:,} images of {'x'.join(map(str, shape[1:]))} need "
+            f"{needed / 1e6:,.1f} MB and its disk has {free / 1e6:,.1f} MB free; make room with "
+            "'tdctl cache --clear', or give --cache-dir, --images stream or a smaller --image-size"
+        )

@@ -1,0 +1,121 @@
+"""Where the pixels of a data set are, and what can be counted over them.
+
+Shapes: n images, B of a batch, C channels, H and W the image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.data.decode import slabs
+
+__all__ = ["Kind", "MemoryStore", "Store", "Tally"]
+
+Kind = Literal["memory", "cache", "stream"]
+# numpy counts bytes as 64-bit integers: eight times what is counted at once.
+COUNTED_AT_ONCE = 1 << 22
+
+
+class Store(Protocol):
+    """The pixels of images, uint8 [n, C, H, W], in memory or not; equal whichever way."""
+
+    @property
+    def kind(self) -> Kind:
+        """Whether they are in memory, in the cache on the disk, or decoded when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """n, C, H, W."""
+
+    def tensor(self) -> torch.Tensor | None:
+        """All of them as one tensor without a copy; None where they are nowhere held."""
+
+    def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """Uint8 [B, C, H, W] on the host for each part, in the order asked for.
+
+        Args:
+            parts: positions in the store, int64 [B] each.
+        """
+
+    def digest(self, rows: NDArray[np.int64]) -> str | None:
+        """Hex digest of the pixels at some positions; None where they would have to be decoded."""
+
+
+class Tally:
+    """Digest and channel statistics of images that come block by block.
+
+    Neither depends on how they are cut into blocks.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._hash = hashlib.sha256()
+        self._counts = np.zeros((channels, 256), dtype=np.int64)
+
+    def hashed(self, pixels: NDArray[np.uint8]) -> None:
+        """Takes the bytes of a block [B, C, H, W] into the digest."""
+        self._hash.update(np.ascontiguousarray(pixels).data)
+
+    def counted(self, pixels: NDArray[np.uint8]) -> None:
+        """Takes the values of a block [B, C, H, W] into the statistics."""
+        step = max(1, COUNTED_AT_ONCE // int(np.prod(pixels.shape[2:])))
+        for start in range(0, len(pixels), step):
+            for channel in range(len(self._counts)):
+                values = pixels[start : start + step, channel].reshape(-1)
+                self._counts[channel] += np.bincount(values, minlength=256)
+
+    def digest(self) -> str:
+        """Hex SHA-256 of what was hashed."""
+        return self._hash.hexdigest()
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel, in units of 255.
+
+        Counted over the 256 values, so that the result does not depend on any order of summing.
+        A constant channel gets a standard deviation of 1.
+        """
+        value = np.arange(256) / 255.0
+        means, stds = [], []
+        for counts in self._counts:
+            share = counts / counts.sum()
+            mean = float(share @ value)
+            variance = float(share @ (value - mean) ** 2)
+            means.append(mean)
+            stds.append(variance**0.5 or 1.0)
+        return tuple(means), tuple(stds)
+
+
+class MemoryStore:
+    """Pixels that are one tensor in memory."""
+
+    kind: Kind = "memory"
+
+    def __init__(self, pixels: torch.Tensor) -> None:
+        self._pixels = pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """n, C, H, W."""
+        n, c, h, w = self._pixels.shape
+        return n, c, h, w
+
+    def tensor(self) -> torch.Tensor:
+        """The tensor itself."""
+        return self._pixels
+
+    def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """A copy of each part."""
+        for part in parts:
+            yield self._pixels[torch.from_numpy(part)]
+
+    def digest(self, rows: NDArray[np.int64]) -> str:
+        """Hex digest of the pixels at some positions, in their order."""
+        tally = Tally(self.shape[1])
+        for start, stop in slabs(len(rows), self.shape[1:]):
+            tally.hashed(self._pixels[torch.from_numpy(rows[start:stop])].numpy())
+        return tally.digest()

@@ -1,0 +1,88 @@
+"""Images that are decoded anew in every pass, by worker processes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from tdctl.data.decode import Decoder
+from tdctl.data.store import Kind
+from tdctl.errors import DataError
+
+__all__ = ["StreamStore"]
+
+
+class StreamStore:
+    """Pixels that are held nowhere: each batch is decoded when its turn comes."""
+
+    kind: Kind = "stream"
+
+    def __init__(self, decoder: Decoder, workers: int | None = None) -> None:
+        """The images of a decoder; ``workers`` processes, or one for each processor."""
+        self.shape = (len(decoder), *decoder.shape)
+        self.workers = workers or os.cpu_count() or 1
+        self._decoder = decoder
+
+    def tensor(self) -> None:
+        """None: they are nowhere held."""
+
+    def digest(self, rows: NDArray[np.int64]) -> None:
+        """None: it would cost a pass over all files."""
+
+    def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
+        """Each part, in the order asked for; the processes live as long as the pass.
+
+        Raises:
+            DataError: an image does not decode, in the words of ``Decoder.read``; or a worker
+                process died.
+        """
+        if not parts:
+            return
+        loader: DataLoader[Any] = DataLoader(
+            _Files(self._decoder),
+            batch_sampler=cast(Any, parts),
+            num_workers=min(self.workers, len(parts)),
+            collate_fn=_as_it_is,
+            # Without one of its own the loader would draw from torch's global stream.
+            generator=torch.Generator(),
+        )
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of forks beside threads; the workers take up none of theirs.
+                warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+                batches = iter(loader)
+            for batch in batches:
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise DataError(
+                f"{self._decoder.path(0).parent}: a process that decodes images was ended from "
+                "outside, mostly for want of memory or of room in /dev/shm; give fewer --workers"
+            ) from None
+
+
+class _Files(Dataset[Any]):
+    """What a worker process runs: whole batches, not single images that the parent would join."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def __getitems__(self, rows: NDArray[np.int64]) -> torch.Tensor | DataError:
+        try:
+            return self._decoder.batch(rows)
+        except DataError as error:  # raised, it would arrive wrapped in the worker's traceback
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
