@@ -47,10 +47,12 @@ def test_killed_at_any_instant_a_run_goes_on_to_the_same_bits(tmp_path: Path) ->
         if kills < KILLS:
             time.sleep(draw.uniform(0, 1.1 * seconds))
             os.kill(child[0], signal.SIGKILL)
-        if result_of(child) is None:
+        outcome = result_of(child)
+        if outcome is None:
             kills += 1
             seen.add(frozenset(content(folder)) if folder.exists() else frozenset())
             continue
+        assert outcome is True
         assert content(folder) == whole
         shutil.rmtree(folder)
     # The kills hit different moments: before, within and after the epochs.

@@ -110,7 +110,7 @@ def plan_generate(
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     prepared = prepare(config)
     plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
-    facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
+    facts, epochs, store = prepared.facts(), config.train.epochs, getattr(config.train,"store","full")
     n, k = len(prepared.train), prepared.dataset.num_classes
     if status == "new":
         Recorder.check_room(out, n, k, epochs, store)
@@ -148,7 +148,7 @@ def _start(
     world: World,
 ) -> Recorder | EpochRows:
     """Marks the folder as running and opens the recording: its files in the first process."""
-    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, getattr(config.train,"store","full")
 
     def start() -> Recorder:
         if resumed:
@@ -166,7 +166,7 @@ def _start(
             make = Recorder.resume if resumed else Recorder.create
             return make(run.path, prepared.labels, k, epochs, world.device, store)
 
-    return world.first(start) or EpochRows(prepared.labels, k, world.device, store)
+    return world.first(start) or EpochRows(prepared.labels, k, world.device)
 
 
 def _watched(prepared: Prepared) -> tuple[Images | None, str]:

@@ -161,7 +161,9 @@ class World:
             return net
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(net, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            net, forward_sync_buffers=False, gradient_as_bucket_view=True
+        )
 
     def _objects(self, value: Value) -> list[Value]:
         from torch import distributed

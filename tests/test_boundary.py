@@ -1,0 +1,93 @@
+"""How a command ends, alone and among several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import forked, in_world
+from typer.testing import CliRunner
+
+from tdctl.cli import app, main
+
+SETTINGS = [
+    "--depth", "8", "--limit", "151", "--noise-ratio", "0.2", "--no-amp", "--device", "cpu",
+]  # fmt: skip
+
+
+def status_of(folder: Path) -> str:
+    return str(json.loads((folder / "manifest.json").read_text())["status"])
+
+
+def test_a_termination_signal_keeps_what_is_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+
+    def run() -> None:
+        sys.argv = ["tdctl", "generate-td", *SETTINGS, "--epochs", "500", "--out", str(folder)]
+        main()
+
+    pid, _ = forked(run)
+    deadline = time.monotonic() + 30
+    while not (folder / "checkpoint.pth").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
+    assert status_of(folder) == "interrupted"
+    told = capfd.readouterr().err
+    assert "tdctl: terminated; an unfinished run goes on with --resume" in told
+    assert "SystemExit: 143" in told  # the test's own child shows how it ended
+
+
+def test_of_several_processes_one_speaks(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def run(*arguments: str) -> Any:
+        result = CliRunner().invoke(app, ["generate-td", *SETTINGS, "--epochs", "2", *arguments])
+        return result.exit_code, result.stdout, result.stderr
+
+    first, second = in_world(2, lambda: run("--out", str(folder), "--json"))
+    assert first[0] == second[0] == 0, first[2] + second[2]
+    assert json.loads(first[1])["processes"] == 2
+    assert second[1:] == ("", "")
+    first, second = in_world(2, lambda: run("--out", str(folder)))
+    assert first[0] == second[0] == 1
+    assert first[2].startswith("tdctl: error: ") and "occupied" in first[2]
+    assert second[1:] == ("", "")
+
+
+def test_a_step_of_one_process_is_not_run_several_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = ["train-detector", "--td", str(tmp_path), "--out", str(tmp_path / "d.pth.tar")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "call it without torchrun" in result.stderr
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_run_and_ranks_it(tmp_path: Path, detector_file: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def run(*arguments: str) -> Any:
+        command = [*torchrun, "tdctl", *arguments, "--json"]
+        outcome = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert outcome.returncode == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    folder = str(tmp_path / "run")
+    assert run("generate-td", *SETTINGS, "--epochs", "3", "--out", folder)["processes"] == 2
+    found = run("detect", "--td", folder, "--detector", str(detector_file))
+    alone = CliRunner().invoke(
+        app, ["detect", "--td", folder, "--detector", str(detector_file), "--json"]
+    )
+    assert found == json.loads(alone.stdout)
