@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tdctl.cli.cache import cache
 from tdctl.cli.options import DATA, NET, NOISE, Settings, guarded, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
@@ -83,7 +84,8 @@ def generate_td(
 
     folder = out if out is not None else runner.default_folder(config, root)
     if dry_run:
-        _say(_plan_of(config, folder, resume, overwrite))
+        for line in _plan_of(config, folder, resume, overwrite):
+            _say(line)
         return
     with shown_progress(quiet) as report:
         result = runner.generate_td(
@@ -253,7 +255,10 @@ def denoise(
         show_denoise(result, dry_run)
 
 
-def _plan_of(config: Any, folder: Path, resume: bool, overwrite: bool) -> str:
+app.command("cache")(cache)
+
+
+def _plan_of(config: Any, folder: Path, resume: bool, overwrite: bool) -> list[str]:
     from tdctl.run import RunFolder
     from tdctl.runner import prepare
     from tdctl.training import pick_device, use_bfloat16
@@ -266,11 +271,12 @@ def _plan_of(config: Any, folder: Path, resume: bool, overwrite: bool) -> str:
     facts, epochs = prepared.facts(), config.train.epochs
     size = len(prepared.train) * epochs * (2 * prepared.dataset.num_classes + 4)
     precision = "bfloat16" if use_bfloat16(config.train.amp, device) else "float32"
-    return (
+    plan = (
         f"would train {config.net.label} for {epochs} epochs on {len(prepared.train)} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {device} in "
         f"{precision}, and write about {size / 1e6:,.1f} MB to {folder} ({status})"
     )
+    return [*(f"note: {note}" for note in prepared.dataset.notes), plan]
 
 
 def _say(message: str) -> None:
