@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tdctl.files import atomic_path, save_tensors
 from tdctl.nets import build_net
 from tdctl.recorder import Recorder
 from tdctl.run import RunFolder, read_json
-from tdctl.runner.prepare import Prepared, prepare, with_whole_paths
+from tdctl.runner.prepare import Prepared, normalised_as, prepare, with_whole_paths
 from tdctl.training import (
     Evaluation,
     FitResult,
@@ -79,6 +79,9 @@ def generate_td(
         run.tidy()
         return GenerateResult(out, read_json(out / "manifest.json"), ("already complete",), True)
     prepared = prepare(config)
+    resumed = status == "unfinished" and run.checkpoint.exists()
+    if resumed:
+        prepared = replace(prepared, dataset=normalised_as(out, prepared.dataset))
     if len(prepared.train) < 2:
         raise ConfigError(f"training: {len(prepared.train)} images are left; expected at least 2")
     facts = {
@@ -96,7 +99,6 @@ def generate_td(
         "threads": torch.get_num_threads(),
         "watched": _watched(prepared)[1],
     }
-    resumed = status == "unfinished" and run.checkpoint.exists()
     if resumed:
         run.check_same("data_fingerprint", facts["data_fingerprint"])
         # Streamed images have no digest: what the run's start knew of them stays in the manifest.

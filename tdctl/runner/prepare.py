@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import DataSet, Images, open_dataset
 from tdctl.labels import Labels, corrupt, stratified_holdout
+from tdctl.run import MANIFEST_FILE, read_json
 
-__all__ = ["Prepared", "prepare", "with_whole_paths"]
+__all__ = ["Prepared", "normalised_as", "prepare", "with_whole_paths"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Prepared:
             },
             "data_fingerprint": self.dataset.fingerprint(),
             "pixel_digest": self.dataset.pixel_digest(),
+            "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
@@ -64,6 +67,19 @@ def with_whole_paths(config: Config) -> Config:
         if (path := getattr(data, name)) is not None
     }
     return config.model_copy(update={"data": data.model_copy(update=paths)})
+
+
+def normalised_as(run: Path, dataset: DataSet) -> DataSet:
+    """The data set with the channels' mean and deviation that a run began with.
+
+    They are those of a sample where many images are streamed, and of all where they are held:
+    without this a run would not go on to the same bits another way.
+    """
+    manifest = run / MANIFEST_FILE
+    channels = read_json(manifest).get("channels") if manifest.exists() else None
+    if channels is None:
+        return dataset
+    return replace(dataset, mean=tuple(channels["mean"]), std=tuple(channels["std"]))
 
 
 def prepare(config: Config) -> Prepared:

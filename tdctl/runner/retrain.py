@@ -25,7 +25,7 @@ from tdctl.run import (
 )
 from tdctl.runner.generate import train_classifier
 from tdctl.runner.jobs import Retraining, detector_folder, plan_jobs
-from tdctl.runner.prepare import with_whole_paths
+from tdctl.runner.prepare import normalised_as, with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, pick_device
 
@@ -101,6 +101,7 @@ def denoise(
         job.open(config, detection.labels, resume, overwrite)
     dataset = open_dataset(config.data)
     _check_data(run, dataset)
+    dataset = normalised_as(run, dataset)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
     notes = dataset.notes
