@@ -263,7 +263,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert result.exit_code == 130 and "--resume" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["generate-td", "train-detector", "detect", "denoise"])
+@pytest.mark.parametrize("command", ["generate-td", "train-detector", "detect", "denoise", "cache"])
 def test_every_help_has_an_example(command: str) -> None:
     result = tdctl(command, "--help")
     assert result.exit_code == 0 and f"Example: tdctl {command}" in result.stdout

@@ -16,6 +16,7 @@ from tdctl.cli.boundary import (
     stop_on_sigterm,
     untouched_by_torchrun,
 )
+from tdctl.cli.cache import cache
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
@@ -269,6 +270,9 @@ def denoise(
         print_json(runner.denoise_report(result))
     else:
         show_denoise(result, dry_run)
+
+
+app.command("cache")(cache)
 
 
 def main() -> None:

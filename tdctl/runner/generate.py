@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tdctl.errors import RunError
 from tdctl.recorder import EpochRows, Recorder, forecast
 from tdctl.run import MANIFEST_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
-from tdctl.runner.prepare import Prepared, prepare, with_whole_paths
+from tdctl.runner.prepare import Prepared, normalised_alike, prepare, with_whole_paths
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
@@ -67,17 +67,19 @@ def generate_td(
         world.first(run.tidy)
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
         return GenerateResult(out, manifest, ("already complete",), True)
+    resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
     prepared = world.together(lambda: prepare(config))
-    plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
+    dataset = normalised_alike(prepared.dataset, out if resumed else None, world)
+    prepared = replace(prepared, dataset=dataset)
+    plan = plan_training(config, config.train, dataset, prepared.train, world)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
     world.check_same(prepared.dataset.name, facts["data_fingerprint"])
-    resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
     recorder = _start(run, config, prepared, facts, resumed, world)
     outcome = train_classifier(
         run,
         config,
         config.train,
-        prepared.dataset,
+        dataset,
         prepared.train,
         valid=prepared.valid,
         plan=plan,
@@ -92,12 +94,12 @@ def generate_td(
         # resumed.
         if isinstance(recorder, Recorder):
             recorder.write(prepared.valid_indices)
-        _write_samples(out / "samples.csv", prepared.dataset)
+        _write_samples(out / "samples.csv", dataset)
         return run.finish(outcome)
 
     with stopped(run, world):
         manifest = world.told(finish)
-    return GenerateResult(out, manifest, (*plan.notes, *prepared.dataset.notes), resumed)
+    return GenerateResult(out, manifest, (*plan.notes, *dataset.notes), resumed)
 
 
 def plan_generate(
@@ -116,8 +118,7 @@ def plan_generate(
         Recorder.check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
     return [
-        *prepared.dataset.notes,
-        *plan.notes,
+        *(f"note: {note}" for note in (*plan.notes, *prepared.dataset.notes)),
         f"would train {config.net.label} for {epochs} epochs on {n} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "

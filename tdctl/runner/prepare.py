@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import DataSet, Images, open_dataset
 from tdctl.labels import Labels, corrupt, stratified_holdout
+from tdctl.run import MANIFEST_FILE, read_json
+from tdctl.training import World
 
-__all__ = ["Prepared", "prepare", "with_whole_paths"]
+__all__ = ["Prepared", "normalised_alike", "prepare", "with_whole_paths"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Prepared:
             },
             "data_fingerprint": self.dataset.fingerprint(),
             "pixel_digest": self.dataset.pixel_digest(),
+            "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
@@ -64,6 +68,23 @@ def with_whole_paths(config: Config) -> Config:
         if (path := getattr(data, name)) is not None
     }
     return config.model_copy(update={"data": data.model_copy(update=paths)})
+
+
+def normalised_alike(dataset: DataSet, run: Path | None, world: World) -> DataSet:
+    """The data set with the channels' mean and deviation that all processes use.
+
+    They are those that ``run`` began with, where it is given and states them, else the first
+    process's. Where many images are streamed they are those of a sample, and of all where the
+    images are held: without this a run would not go on to the same bits another way.
+    """
+
+    def channels() -> dict[str, Any]:
+        manifest = run / MANIFEST_FILE if run is not None else None
+        found = read_json(manifest).get("channels") if manifest and manifest.exists() else None
+        return found or {"mean": dataset.mean, "std": dataset.std}
+
+    agreed = world.told(channels)
+    return replace(dataset, mean=tuple(agreed["mean"]), std=tuple(agreed["std"]))
 
 
 def prepare(config: Config) -> Prepared:

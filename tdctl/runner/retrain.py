@@ -26,7 +26,7 @@ from tdctl.run import (
 )
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
-from tdctl.runner.prepare import with_whole_paths
+from tdctl.runner.prepare import normalised_alike, with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, World, pick_device
 
@@ -104,6 +104,7 @@ def denoise(
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
     dataset = world.together(lambda: open_dataset(config.data))
     _check_data(run, dataset)
+    dataset = normalised_alike(dataset, run, world)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
     notes = dataset.notes
