@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,10 +119,16 @@ def _sampled(store: StreamStore, train: int, note: str) -> Held:
 def available_memory() -> int:
     """Bytes that this process may still take without swapping.
 
-    What the system reports as available; less where the process lives in a control group
-    (version 2, such as a container) that leaves less: its limit minus its working set, the
-    file pages not counted that the system would drop.
+    What the system reports as available, shared among the processes that torchrun started
+    here; less where the process lives in a control group (version 2, such as a container) that
+    leaves less: its limit minus its working set, the file pages not counted that the system
+    would drop.
     """
+    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return _available() // sharing
+
+
+def _available() -> int:
     available = int(psutil.virtual_memory().available)
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
