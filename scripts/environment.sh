@@ -20,7 +20,7 @@ ensure() {
     exit 1
   }
   # dev holds test, and each holds the plain installation.
-  holds="plain $extra"
+  holds="plain${extra:+ $extra}"
   [ "$extra" != dev ] || holds="plain test dev"
   case "$have" in "$wanted "*) ;; *) have=$wanted ;; esac
   echo "$have $holds" >"$stamp"

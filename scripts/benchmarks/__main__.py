@@ -63,8 +63,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(f"section '{unknown[0]}' is unknown; expected {', '.join(names)}, or 1 to 5")
     if options.out is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        quick = "_quick" if options.quick else ""
-        options.out = ROOT / "replication" / "results" / f"bench_{device}{quick}.json"
+        # What is no figure does not go where the figures are kept.
+        place = "." if options.quick else "results"
+        options.out = ROOT / "replication" / place / f"bench_{device}.json"
     return options
 
 

@@ -8,7 +8,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -132,43 +132,45 @@ def watch(
     environment = dict(os.environ)
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    said: list[bytes] = []
-    # Read all along: a full pipe would stop the program that is measured.
-    reader = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
-    reader.start()
     stamps: list[float] = []
     seen, anonymous, looks = None, 0, 0
-    try:
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if commits is not None and (now := _identity(commits)) != seen:
-                seen = now
-                if now is not None:
-                    stamps.append(time.perf_counter())
-            if looks % 4 == 0:
-                anonymous = max(anonymous, _anonymous(process.pid))
-            looks += 1
-            time.sleep(interval)
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    reader.join()
-    if process.returncode:
-        last = b"".join(said).decode(errors="replace").strip().splitlines()[-1:]
-        raise BenchError(f"{shlex.join(words)}: ended with {process.returncode}; {' '.join(last)}")
+    # A file, not a pipe: a full pipe would stop the program that is measured.
+    with tempfile.TemporaryFile() as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=said
+        )
+        try:
+            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+                if commits is not None and (now := _identity(commits)) != seen:
+                    seen = now
+                    if now is not None:
+                        stamps.append(time.perf_counter())
+                if looks % 4 == 0:
+                    anonymous = max(anonymous, _anonymous(process.pid))
+                looks += 1
+                time.sleep(interval)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        if process.returncode:
+            said.seek(0)
+            cause = _cause(said.read().decode(errors="replace"))
+            code = process.returncode
+            raise BenchError(f"{shlex.join(words)}: ended with {code}; {cause}")
     gaps = [b - a for a, b in pairwise(stamps)]
     # Linux counts this in KiB, macOS in bytes.
     scale = 1 if sys.platform == "darwin" else 1024
-    return Watched(seconds, gaps, usage.ru_maxrss * scale, anonymous)
+    return Watched(seconds, gaps, ended[2].ru_maxrss * scale, anonymous)
+
+
+def _cause(said: str) -> str:
+    """The first line that speaks of an error; what follows are consequences."""
+    lines = said.strip().splitlines() or ["it said nothing"]
+    return next((line for line in lines if "error" in line.lower()), lines[-1]).strip()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

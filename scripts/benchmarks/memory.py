@@ -77,6 +77,10 @@ def _detecting(settings: Settings, section: Section, detector: Path) -> list[dic
         memory = [(one.peak_anonymous or one.peak_rss) / MB for one in seen]
         section.add(f"detect, {n:,} curves: peak memory without files", memory, "MB", "flat")
         section.add(f"detect, {n:,} curves: peak memory", [o.peak_rss / MB for o in seen], "MB")
+    if len(sizes) > 1:
+        peaks = [max(one.peak_anonymous or one.peak_rss for one in found[n]) for n in sizes]
+        more = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
+        section.add("detect: memory of one more curve", [more], "B", "flat")
     medians = [float(np.median([one.seconds for one in found[n]])) for n in sizes]
     # Seconds for one more curve: the start of the process falls out of it.
     slopes = [

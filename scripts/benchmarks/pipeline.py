@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scripts.benchmarks.measure import Section, say, tdctl, watch
+from scripts.benchmarks.measure import Section, Spread, say, tdctl, watch
 from scripts.benchmarks.quality import check_same_labels, plain_quality, tdctl_quality
 from scripts.benchmarks.settings import Settings
+from tdctl.run import CHECKPOINT_FILE
 from tdctl.training import use_bfloat16
 
 
@@ -57,7 +57,7 @@ def _tdctl(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
     out = settings.fresh("tdctl")
     flags = settings.training(seed, epochs) + shlex.split(settings.options.tdctl_flags)
     command = tdctl("generate-td", "--out", out, *flags)
-    seen = watch(command, commits=out / "checkpoint.pth")
+    seen = watch(command, commits=out / CHECKPOINT_FILE)
     return _times(out, seen.epochs, seen.seconds)
 
 
@@ -65,7 +65,7 @@ def _times(folder: Path, epochs: list[float], total: float) -> dict[str, Any]:
     """Seconds of a run: an epoch's (the median), all of them, and the process's."""
     return {
         "folder": folder,
-        "epoch": statistics.median(epochs),
+        "epoch": Spread.of(epochs).median,
         "epochs": epochs,
         "process": total,
     }

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.measure import BenchError, Section, Watched, say, tdctl, watch
+from scripts.benchmarks.measure import Section, Spread, Watched, say, tdctl, watch
 from scripts.benchmarks.quality import tdctl_quality
 from scripts.benchmarks.settings import Settings
 from tdctl.config import NetConfig
 from tdctl.nets import build_net
+from tdctl.run import CHECKPOINT_FILE
 
 BATCH = 128
 MACHINES = range(2, 9)
@@ -44,7 +45,7 @@ def measure(settings: Settings) -> Section:
             seen = _run(settings, command, out, seed, threads)
             if kind == "two":
                 carried.append(loopback_bytes() - before)
-            epochs[kind].append(statistics.median(seen.epochs))
+            epochs[kind].append(Spread.of(seen.epochs).median)
             quality[kind].append(tdctl_quality(out))
             say(f"seconds an epoch, {kind}: {epochs[kind][-1]:.2f}")
     return _report(settings, epochs, quality, carried)
@@ -53,9 +54,7 @@ def measure(settings: Settings) -> Section:
 def _run(settings: Settings, command: list[str], out: Path, seed: int, threads: int) -> Watched:
     flags = settings.training(seed, settings.options.epochs_two)
     flags += ["--device", "cpu", *shlex.split(settings.options.tdctl_flags)]
-    seen = watch([*command, "--out", out, *flags], commits=out / "checkpoint.pth", threads=threads)
-    if not seen.epochs:
-        raise BenchError(f"{out}: fewer than two epochs were committed; give more --epochs-two")
+    seen = watch([*command, "--out", out, *flags], commits=out / CHECKPOINT_FILE, threads=threads)
     return seen
 
 
