@@ -134,15 +134,15 @@ def _step(
     settings: Settings, device: torch.device, shape: tuple[int, ...], compiled: bool
 ) -> Callable[[], None]:
     """One step on a fixed batch: forward, cross-entropy, backward, fused SGD."""
-    channels, bfloat16 = shape[1], use_bfloat16(None, device)
-    net: nn.Module = build_net(NetConfig(depth=settings.options.depth), 10, channels, 0)
+    classes, bfloat16 = settings.classes, use_bfloat16(None, device)
+    net: nn.Module = build_net(NetConfig(depth=settings.options.depth), classes, shape[1], 0)
     net.to(device=device, memory_format=torch.channels_last)
     net.train()
     optimizer = torch.optim.SGD(
         net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4, fused=True
     )
     images = torch.randn(*shape, device=device).contiguous(memory_format=torch.channels_last)
-    targets = torch.randint(10, shape[:1], device=device)
+    targets = torch.randint(classes, shape[:1], device=device)
     forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(net) if compiled else net
 
     def step() -> None:

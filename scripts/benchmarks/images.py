@@ -72,7 +72,9 @@ def read_folder(
         raise BenchError(f"{top}: no such folder; expected DIR/train/<class> and DIR/test/<class>")
     names = sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir())
     found = [
-        (file, label) for label, name in enumerate(names) for file in sorted((top / name).glob("*"))
+        (file, label)
+        for label, name in enumerate(names)
+        for file in sorted((top / name).glob("[!.]*"))
     ]
     rows = list(range(len(found)))
     if limit is not None:

@@ -101,6 +101,7 @@ class Watched:
         epochs: seconds between the commits of whole epochs, so without the first epoch.
         peak_rss: largest resident memory in bytes, mapped files included.
         peak_anonymous: largest resident memory in bytes that no file stands behind; sampled.
+            Both are 0 where the system has no /proc.
     """
 
     seconds: float
@@ -132,39 +133,61 @@ def watch(
     environment = dict(os.environ)
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
-    stamps: list[float] = []
-    seen, anonymous, looks = None, 0, 0
     # A file, not a pipe: a full pipe would stop the program that is measured.
     with tempfile.TemporaryFile() as said:
         start = time.perf_counter()
         process = subprocess.Popen(
             words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=said
         )
+        look = _Look(process.pid, commits)
         try:
-            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-                if commits is not None and (now := _identity(commits)) != seen:
-                    seen = now
-                    if now is not None:
-                        stamps.append(time.perf_counter())
-                if looks % 4 == 0:
-                    anonymous = max(anonymous, _anonymous(process.pid))
-                looks += 1
+            while process.poll() is None:
+                look()
                 time.sleep(interval)
         except BaseException:
             process.terminate()
             process.wait()
             raise
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
         if process.returncode:
             said.seek(0)
             cause = _cause(said.read().decode(errors="replace"))
             code = process.returncode
             raise BenchError(f"{shlex.join(words)}: ended with {code}; {cause}")
-    gaps = [b - a for a, b in pairwise(stamps)]
-    # Linux counts this in KiB, macOS in bytes.
-    scale = 1 if sys.platform == "darwin" else 1024
-    return Watched(seconds, gaps, ended[2].ru_maxrss * scale, anonymous)
+    gaps = [b - a for a, b in pairwise(look.stamps)]
+    return Watched(seconds, gaps, look.peaks["VmHWM"], look.peaks["RssAnon"])
+
+
+class _Look:
+    """What repeated looks at a process have seen: commits of epochs, and peaks of memory."""
+
+    def __init__(self, pid: int, commits: Path | None) -> None:
+        self._status, self._commits = Path(f"/proc/{pid}/status"), commits
+        self._seen: tuple[int, int] | None = None
+        self._looks = 0
+        self.stamps: list[float] = []
+        # The process's own record, not that of getrusage: there, what the process was forked
+        # from counts too.
+        self.peaks = {"VmHWM": 0, "RssAnon": 0}
+
+    def __call__(self) -> None:
+        if self._commits is not None and (now := _identity(self._commits)) != self._seen:
+            self._seen = now
+            if now is not None:
+                self.stamps.append(time.perf_counter())
+        if self._looks % 4 == 0:
+            self._memory()
+        self._looks += 1
+
+    def _memory(self) -> None:
+        try:
+            lines = self._status.read_text().splitlines()
+        except OSError:
+            # The process has just ended, or the system does not tell.
+            return
+        for name, _, value in (line.partition(":") for line in lines):
+            if name in self.peaks:
+                self.peaks[name] = max(self.peaks[name], int(value.split()[0]) * 1024)
 
 
 def _cause(said: str) -> str:
@@ -179,15 +202,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_mtime_ns
-
-
-def _anonymous(pid: int) -> int:
-    """Bytes of anonymous resident memory; 0 where the system does not say."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
 
 
 def tdctl(*arguments: object) -> list[str]:

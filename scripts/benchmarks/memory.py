@@ -12,7 +12,7 @@ import torch
 
 from scripts.benchmarks.curves import given_curves, make_detector, make_run
 from scripts.benchmarks.images import make_folder
-from scripts.benchmarks.measure import Section, say, tdctl, watch
+from scripts.benchmarks.measure import BenchError, Section, say, tdctl, watch
 from scripts.benchmarks.settings import Settings
 from tdctl.detector import load_detector, suspicion
 from tdctl.runner import detect
@@ -22,7 +22,13 @@ MB = 1e6
 
 
 def measure(settings: Settings) -> Section:
-    """All three parts, each run in its own process but for the scoring."""
+    """All three parts, each run in its own process but for the scoring.
+
+    Raises:
+        BenchError: the system does not tell a process's memory.
+    """
+    if not Path("/proc/self/status").exists():
+        raise BenchError("needs /proc/PID/status, which Linux has; measure on Linux")
     section = Section()
     section.details["recording"] = _recording(settings, section)
     detector = make_detector(settings.work / "random.pth.tar")
@@ -49,12 +55,10 @@ def _recording(settings: Settings, section: Section) -> list[dict[str, Any]]:
                 "seconds": seen.seconds,
             }
         )
-        if seen.peak_anonymous:
-            name = f"generate-td, {epochs} epochs: peak memory without mapped files"
-            section.add(name, [seen.peak_anonymous / MB], "MB", "flat")
+        name = f"generate-td, {epochs} epochs: peak memory without files"
+        section.add(name, [seen.peak_anonymous / MB], "MB", "flat")
         section.add(f"generate-td, {epochs} epochs: peak memory", [seen.peak_rss / MB], "MB")
-    key = "peak_anonymous" if found[0]["peak_anonymous"] else "peak_rss"
-    few, many = found[0], found[-1]
+    key, few, many = "peak_anonymous", found[0], found[-1]
     name = f"peak memory, {many['epochs']} / {few['epochs']} epochs"
     section.add_ratio(name, [many[key]], [few[key]], "flat: 1")
     return found
@@ -74,11 +78,11 @@ def _detecting(settings: Settings, section: Section, detector: Path) -> list[dic
                 found[n].append(watch(tdctl("detect", *arguments)))
     for n, seen in found.items():
         section.add(f"detect, {n:,} curves: process", [one.seconds for one in seen], "s", "linear")
-        memory = [(one.peak_anonymous or one.peak_rss) / MB for one in seen]
+        memory = [one.peak_anonymous / MB for one in seen]
         section.add(f"detect, {n:,} curves: peak memory without files", memory, "MB", "flat")
         section.add(f"detect, {n:,} curves: peak memory", [o.peak_rss / MB for o in seen], "MB")
     if len(sizes) > 1:
-        peaks = [max(one.peak_anonymous or one.peak_rss for one in found[n]) for n in sizes]
+        peaks = [max(one.peak_anonymous for one in found[n]) for n in sizes]
         more = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
         section.add("detect: memory of one more curve", [more], "B", "flat")
     medians = [float(np.median([one.seconds for one in found[n]])) for n in sizes]

@@ -78,9 +78,9 @@ def _report(
             section.add(f"{metric.upper()} of AUM, {name}", values, "%", "equal")
     images = made.train_images
     steps = -(-images // BATCH)
-    net = build_net(NetConfig(depth=made.depth), 10, 3, 0)
+    net = build_net(NetConfig(depth=made.depth), settings.classes, 3, 0)
     parameters = sum(p.numel() for p in net.parameters())
-    row = row_bytes(10)
+    row = row_bytes(settings.classes)
     one, two = (statistics.median(epochs[kind]) for kind in ("one", "two"))
     overhead = max(0.0, two - one / 2) / steps
     section.add("step: what two processes wait or do twice", [1e3 * overhead], "ms")

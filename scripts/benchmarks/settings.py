@@ -20,8 +20,8 @@ QUICK = {
     "seeds": 1,
     "pairs": 1,
     "memory_images": 200,
-    "memory_epochs": [2, 4, 8],
-    "curves": [500, 1000, 2000],
+    "memory_epochs": [2, 8],
+    "curves": [500, 2000],
     "curves_ratio": 2000,
     "record_batches": 4,
 }
@@ -55,6 +55,11 @@ class Settings:
     def limit(self) -> int | None:
         """How many images of the user's folder are trained on; None for all."""
         return None if self.options.data_dir is None else self.options.train_images
+
+    @property
+    def classes(self) -> int:
+        """k of the images."""
+        return sum(folder.is_dir() for folder in (self.images() / "train").iterdir())
 
     def fresh(self, name: str) -> Path:
         """A path in the work folder that nothing has written to."""
