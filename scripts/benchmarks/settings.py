@@ -100,6 +100,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--curves-ratio", type=int, default=40_000, help="curves scored beside the bare LSTM")
     add("--record-batches", type=int, default=40, help="batches recorded in each repetition")
     add("--workers", type=int, default=2, help="DataLoader workers of the plain pipeline")
-    add("--tdctl-flags", default="", help="further flags of generate-td, in one word: '--compile'")
+    add("--tdctl-flags", default="", help="further flags of generate-td: --tdctl-flags=--compile")
     add("--compile", choices=["default", "on", "off"], default="default", help="section bare")
     add("--profile", action="store_true", help="section bare: a profile of one epoch as text")
