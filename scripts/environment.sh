@@ -1,17 +1,13 @@
-# Sourced by the other scripts: `ensure [test|dev]` makes .venv and installs the project into it,
-# once for each state of pyproject.toml.
+# Sourced by the other scripts: `ensure [test|dev|bench]` makes .venv and installs the project into
+# it, once for each state of pyproject.toml.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 ensure() {
-  local extra=${1:-} python=${PYTHON:-python3} stamp=.venv/.installed wanted have
+  local extra=${1:-} python=${PYTHON:-python3} stamp=.venv/.installed wanted have holds
   wanted=$(cksum <pyproject.toml)
   have=$(cat "$stamp" 2>/dev/null || true)
-  # dev holds test, and test holds the plain installation.
-  case "$have" in
-    "$wanted dev") return ;;
-    "$wanted test") [ "$extra" = dev ] || return 0 ;;
-    "$wanted ") [ -n "$extra" ] || return 0 ;;
-  esac
+  # The stamp: a sum of pyproject.toml, and all that was installed for it.
+  case "$have " in "$wanted"*" ${extra:-plain} "*) return ;; esac
   if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "tdctl needs Python 3.11 or newer; '$python' is not. Name one with PYTHON=..." >&2
     exit 1
@@ -23,5 +19,9 @@ ensure() {
     echo "torch and torchvision in .venv do not match; remove .venv and try again" >&2
     exit 1
   }
-  echo "$wanted $extra" >"$stamp"
+  # dev holds test, and each holds the plain installation.
+  holds="plain${extra:+ $extra}"
+  [ "$extra" != dev ] || holds="plain test dev"
+  case "$have" in "$wanted "*) ;; *) have=$wanted ;; esac
+  echo "$have $holds" >"$stamp"
 }
