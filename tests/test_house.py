@@ -15,7 +15,7 @@ ROOT = Path(tdctl.__file__).parent
 FLOORS = [
     {"errors"},
     {"files", "config"},
-    {"labels"},
+    {"labels", "slabs"},
     {"metadata"},
     {"dynamics"},
     {"ranking", "metrics"},

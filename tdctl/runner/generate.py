@@ -17,7 +17,7 @@ from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, TdctlError
 from tdctl.files import atomic_path, save_tensors
 from tdctl.nets import build_net
-from tdctl.recorder import Recorder
+from tdctl.recorder import Recorder, check_room
 from tdctl.run import RunFolder, read_json
 from tdctl.runner.prepare import Prepared, prepare, with_whole_paths
 from tdctl.training import (
@@ -91,6 +91,7 @@ def generate_td(
         "seed": config.seed,
         "net": config.net.label,
         "capture": config.train.capture,
+        "store": config.train.store,
         "device": str(device),
         "bfloat16": use_bfloat16(config.train.amp, device),
         "threads": torch.get_num_threads(),
@@ -102,10 +103,16 @@ def generate_td(
     # Before the folder is cleared and marked: what does not fit on the disk leaves no trace.
     classes = prepared.dataset.num_classes
     if not resumed:
-        Recorder.check_room(out, len(prepared.labels), classes, config.train.epochs)
+        check_room(out, len(prepared.labels), classes, config.train.epochs, config.train.store)
     run.start(config, facts, "unfinished" if resumed else "new")
     make = Recorder.resume if resumed else Recorder.create
-    recorder = make(out, prepared.labels, classes, config.train.epochs, device)
+    try:
+        recorder = make(
+            out, prepared.labels, classes, config.train.epochs, device, config.train.store
+        )
+    except TdctlError as error:
+        run.stop("failed", str(error))
+        raise
     outcome = train_classifier(
         run,
         config,
