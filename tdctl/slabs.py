@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Bytes that one slab may hold resident.
-SLAB = 32 << 20
+SLAB = 16 << 20
 # Reading one row of a mapped file brings in its neighbours, up to this many bytes.
 FAULT_AROUND = 64 << 10
 HEADERS = {

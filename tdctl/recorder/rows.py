@@ -18,6 +18,7 @@ __all__ = ["EpochRows"]
 # small operations. On a CPU what is collected should stay in its cache.
 COLLECTED = {"cpu": 1 << 17}
 COLLECTED_ELSEWHERE = 1 << 24
+MOST_PLACES = 100
 
 
 class EpochRows:
@@ -97,7 +98,7 @@ class EpochRows:
                 f"expected [{count}, {self._k}]"
             )
         self.settle()
-        places = max(1, self._values // max(1, count * self._k))
+        places = min(MOST_PLACES, max(1, self._values // max(1, count * self._k)))
         device = self.probs.device
         if places * count > len(self._index_S):
             self._index_S = torch.empty(places * count, dtype=torch.int64, device=device)
