@@ -7,6 +7,7 @@ setting is described in one place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -176,6 +177,11 @@ class TrainConfig(_Section):
         description="in-loop: record the softmax of the training step itself, at no cost; "
         "eval-pass: of an extra pass in eval mode after each epoch.",
     )
+    store: str = Field(
+        "full",
+        description="What is kept of each epoch's softmax: full, every class; given, the given "
+        "label's and the largest other; topk:K, the given label's and the K largest others.",
+    )
     amp: bool | None = Field(
         None,
         description="Compute in lower precision; by default where the hardware does so.",
@@ -195,6 +201,13 @@ class TrainConfig(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Label smoothing of the cross-entropy."
     )
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_known(cls, value: str) -> str:
+        if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
+            raise ValueError(f"store: '{value}' is unknown; use full, given or topk:K")
+        return value
 
 
 class RetrainConfig(TrainConfig):

@@ -51,7 +51,9 @@ def make_run(folder: Path, n: int = 120, classes: int = 5, epochs: int = 12, see
     folder.mkdir(parents=True, exist_ok=True)
     labels = planted_labels(n, classes, seed=seed)
     probs, margins = softmax_history(labels, classes, epochs, seed)
-    write_td(folder / "training_dynamics.npz", probs, margins, labels)
+    given = probs[:, np.arange(n), labels.assigned].astype(np.float32)
+    losses = -np.log(np.maximum(given, 1e-8))
+    write_td(folder / "training_dynamics.npz", probs, margins, labels, losses)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
     return folder
 

@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back_by_index(
     for column in range(k):
         expected = probs[:, rows, dynamics.labels[:, column]].T
         assert (dynamics.td[:, :, column] == expected).all()
-    means = dynamics.td.astype(np.float64).mean(axis=1)
+    means = np.asarray(dynamics.td).astype(np.float64).mean(axis=1)
     assert (np.diff(means[:, 1:], axis=1) <= 0).all(), "other columns fall by mean probability"
 
 
@@ -108,7 +108,7 @@ def test_suggestion_and_fingerprint_do_not_depend_on_the_order_of_rows(tmp_path:
 
 def test_another_curve_has_another_fingerprint(tmp_path: Path) -> None:
     dynamics, _, _ = read_run(make_run(tmp_path))
-    td = dynamics.td.copy()
+    td = np.asarray(dynamics.td)
     td[0, 0, 0] = 0.123
     assert TrainingDynamics(td, dynamics.labels, dynamics.index).fingerprint() != (
         dynamics.fingerprint()
@@ -116,7 +116,7 @@ def test_another_curve_has_another_fingerprint(tmp_path: Path) -> None:
 
 
 def nan_in_td(folder: Path) -> None:
-    td = read_run(folder)[0].td.copy()
+    td = np.asarray(read_run(folder)[0].td)
     td[3, 2, 1] = np.nan
     rewrite(folder, td=td)
 
@@ -158,11 +158,11 @@ def pickled(folder: Path) -> None:
 
 
 def outside_probabilities(folder: Path) -> None:
-    rewrite(folder, td=read_run(folder)[0].td * np.float16(3))
+    rewrite(folder, td=np.asarray(read_run(folder)[0].td) * np.float16(3))
 
 
 def a_class_twice(folder: Path) -> None:
-    columns = read_run(folder)[0].labels.copy()
+    columns = np.asarray(read_run(folder)[0].labels)
     columns[0, 2] = columns[0, 1]
     rewrite(folder, labels=columns)
 

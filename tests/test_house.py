@@ -15,7 +15,7 @@ ROOT = Path(tdctl.__file__).parent
 FLOORS = [
     {"errors"},
     {"files", "config"},
-    {"labels", "cache"},
+    {"labels", "cache", "slabs"},
     {"metadata"},
     {"dynamics"},
     {"ranking", "metrics"},

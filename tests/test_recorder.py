@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,11 @@ from conftest import planted_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tdctl.recorder
-from tdctl.dynamics import read_run
-from tdctl.errors import DynamicsError, RunError
-from tdctl.recorder import Recorder
+from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.errors import ConfigError, DynamicsError, RunError
+from tdctl.labels import Labels
+from tdctl.recorder import EpochRows, Recorder, forecast
+from tdctl.slabs import ArrayFile
 
 
 @settings(max_examples=20, deadline=None)
@@ -117,8 +122,8 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = lambda path: type("Usage", (), {"free": 1000})  # noqa: E731
-    monkeypatch.setattr(tdctl.recorder.shutil, "disk_usage", usage)
-    with pytest.raises(RunError, match="GB of disk"):
+    monkeypatch.setattr("tdctl.recorder.capture.shutil.disk_usage", usage)
+    with pytest.raises(RunError, match=r"needs .* MB of disk and 0.0 MB are free.* --store given"):
         recorder_of(tmp_path, n=60)
 
 
@@ -154,10 +159,286 @@ def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
         Recorder.create(tmp_path, planted_labels(20, 5), 2, epochs=1)
 
 
-@pytest.mark.parametrize("name", ["probs.npy", "margin.npy"])
+@pytest.mark.parametrize("name", ["probs.npy", "stats.npy", "state.npy"])
 def test_a_capture_that_was_cut_off_is_not_filled_up(tmp_path: Path, name: str) -> None:
     recorder_of(tmp_path)
     path = tmp_path / "capture" / name
-    path.write_bytes(path.read_bytes()[:-20])
+    path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(RunError, match="cannot be continued"):
         Recorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=3)
+
+
+def one_epoch(recorder: Recorder, labels: Labels, logits: torch.Tensor, epoch: int) -> None:
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(epoch))
+    for rows in order.split(7):
+        recorder.record(torch.from_numpy(labels.index)[rows], logits[epoch, rows])
+    recorder.commit(epoch)
+
+
+def recorded(folder: Path, labels: Labels, logits: torch.Tensor, store: str) -> TrainingDynamics:
+    epochs, _, k = logits.shape
+    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    for epoch in range(epochs):
+        one_epoch(recorder, labels, logits, epoch)
+    recorder.finish()
+    return read_run(folder)[0]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    n=st.integers(1, 30),
+    k=st.integers(4, 9),
+    epochs=st.integers(1, 4),
+    spread=st.sampled_from([0.3, 3.0, 12.0]),
+    seed=st.integers(0, 999),
+)
+def test_all_stores_agree_on_what_they_keep(
+    tmp_path_factory: pytest.TempPathFactory, n: int, k: int, epochs: int, spread: float, seed: int
+) -> None:
+    root, labels = tmp_path_factory.mktemp("runs"), planted_labels(n, k, seed=seed)
+    logits = torch.randn(epochs, n, k, generator=torch.Generator().manual_seed(seed)) * spread
+    full = recorded(root / "full", labels, logits, "full")
+    td = np.asarray(full.td)
+    rows = np.arange(n)[:, None]
+    by_class = np.empty_like(td)
+    by_class[rows, :, np.asarray(full.labels)] = td.transpose(0, 2, 1)
+    means = np.sort(td.mean(axis=1, dtype=np.float64), axis=1)
+    clear = means[:, -1] - means[:, -2] > 1e-6
+    for store, others in (("given", 1), ("topk:3", 3)):
+        kept = recorded(root / store, labels, logits, store)
+        assert kept.td.shape == (n, epochs, 1)
+        assert (kept.given_curve() == full.given_curve()).all()
+        for name in ("margin", "loss"):
+            assert np.array_equal(getattr(kept, name)[:], getattr(full, name)[:])
+        assert kept.other is not None and kept.other_class is not None
+        largest = -np.sort(-td[:, :, 1:], axis=2)[:, :, :others]
+        assert (kept.other[:] == largest).all()
+        classes = kept.other_class[:]
+        assert (classes != labels.assigned[:, None, None]).all()
+        for epoch in range(epochs):
+            assert (by_class[rows, epoch, classes[:, epoch]] == largest[:, epoch]).all()
+        assert (kept.suggested() == full.suggested())[clear].all()
+        assert kept.mean is not None and kept.mean_class is not None
+        ours = by_class.mean(axis=1, dtype=np.float64)[rows, kept.mean_class[:]]
+        assert np.allclose(kept.mean[:], ours, atol=1e-3)
+        assert kept.fingerprint() == full.fingerprint()
+
+
+def test_loss_is_the_cross_entropy_of_the_given_label(tmp_path: Path) -> None:
+    labels, logits = planted_labels(20, 4), torch.randn(2, 20, 4) * 30
+    loss = recorded(tmp_path, labels, logits, "full").loss
+    given = torch.from_numpy(labels.assigned)
+    for epoch in range(2):
+        expected = torch.nn.functional.cross_entropy(logits[epoch], given, reduction="none")
+        assert loss is not None and np.allclose(loss[:, epoch], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("store", ["full", "given", "topk:2"])
+@pytest.mark.parametrize("killed", ["after the commit", "within the commit"])
+def test_an_epoch_that_is_recorded_again_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, killed: str
+) -> None:
+    labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
+    recorded(tmp_path / "whole", labels, logits, store)
+    recorder = Recorder.create(tmp_path / "r", labels, 4, 4, store=store)
+    for epoch in range(2):
+        one_epoch(recorder, labels, logits, epoch)
+    with monkeypatch.context() as patch:
+        if killed == "within the commit":
+
+            def die(self: ArrayFile) -> None:
+                raise KeyboardInterrupt
+
+            patch.setattr(ArrayFile, "sync", die)
+            with pytest.raises(KeyboardInterrupt):
+                one_epoch(recorder, labels, logits, 2)
+            with pytest.raises(DynamicsError, match="epoch 2 was never committed"):
+                recorder.write()
+        else:
+            one_epoch(recorder, labels, logits, 2)
+    again = Recorder.resume(tmp_path / "r", labels, 4, 4, store=store)
+    for epoch in (2, 3):
+        one_epoch(again, labels, logits, epoch)
+    again.finish()
+    name = "training_dynamics.npz"
+    assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_running_means_refuse_epochs_out_of_turn(tmp_path: Path) -> None:
+    labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
+    recorder = Recorder.create(tmp_path, labels, 4, 4, store="given")
+    with pytest.raises(RunError, match="in turn"):
+        one_epoch(recorder, labels, logits, 1)
+    for epoch in range(3):
+        one_epoch(recorder, labels, logits, epoch)
+    with pytest.raises(RunError, match="in turn"):
+        one_epoch(recorder, labels, logits, 1)
+
+
+def test_imagenet_is_forecast() -> None:
+    n, k, epochs = 1_281_167, 1000, 90
+    full, given = (forecast(n, k, epochs, store) for store in ("full", "given"))
+    assert full.td_bytes == pytest.approx(231e9, rel=0.002)
+    assert given.td_bytes == pytest.approx(0.231e9, rel=0.002)
+    assert given.file_bytes < 3e9 and full.file_bytes > full.td_bytes
+    assert full.needed_bytes > full.capture_bytes + full.file_bytes
+
+
+@pytest.mark.parametrize("store", ["full", "given", "topk:2"])
+def test_the_forecast_is_what_is_written(tmp_path: Path, store: str) -> None:
+    labels, logits = planted_labels(3000, 5), torch.randn(3, 3000, 5)
+    recorder = Recorder.create(tmp_path, labels, 5, 3, store=store)
+    expected = forecast(3000, 5, 3, store)
+    capture = sum(path.stat().st_size for path in (tmp_path / "capture").iterdir())
+    assert capture == pytest.approx(expected.capture_bytes, rel=0.02)
+    for epoch in range(3):
+        one_epoch(recorder, labels, logits, epoch)
+    recorder.finish()
+    size = (tmp_path / "training_dynamics.npz").stat().st_size
+    assert size == pytest.approx(expected.file_bytes, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [("given", "2 classes"), ("topk:2", "use full"), ("topk:0", "unknown"), ("half", "unknown")],
+)
+def test_a_store_that_does_not_fit_the_classes_is_refused(
+    tmp_path: Path, store: str, says: str
+) -> None:
+    classes = 1 if store == "given" else 2
+    labels = planted_labels(4, 1 if classes == 1 else 2, ratio=0.0)
+    with pytest.raises(ConfigError, match=says.replace("2 c", f"{classes} c")):
+        Recorder.create(tmp_path, labels, classes, 2, store=store)
+
+
+def test_a_disk_that_fills_up_at_the_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tdctl.slabs.os.posix_fallocate", full)
+    with pytest.raises(RunError, match=r"npy: the disk has no room .*--store given") as caught:
+        recorder_of(tmp_path)
+    assert "\n" not in str(caught.value) and not (tmp_path / "capture").exists()
+
+
+def test_a_disk_that_fills_up_at_the_end_keeps_all_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    labels, logits = planted_labels(20, 4), torch.randn(1, 20, 4)
+    recorder = Recorder.create(tmp_path, labels, 4, 1)
+    one_epoch(recorder, labels, logits, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tdctl.recorder.recording.write_td", full)
+        with pytest.raises(RunError, match="make room and go on with --resume"):
+            recorder.write()
+    Recorder.resume(tmp_path, labels, 4, 1).finish()
+    assert len(read_run(tmp_path)[0]) == 20
+
+
+@pytest.mark.parametrize("store", ["full", "given"])
+def test_rows_of_several_processes_make_one_epoch(tmp_path: Path, store: str) -> None:
+    labels, logits = planted_labels(23, 4), torch.randn(1, 23, 4)
+    alone = recorded(tmp_path / "alone", labels, logits, store)
+    recorder = Recorder.create(tmp_path / "r", labels, 4, 1, store=store)
+    others = [EpochRows(labels, 4, "cpu") for _ in range(2)]
+    index = torch.from_numpy(labels.index)
+    for rank, rows in enumerate((recorder.rows, *others)):
+        rows.record(index[rank::3], logits[0, rank::3])
+    packed = [rows.packed() for rows in others]
+    assert [len(part["rows"]) for part in packed] == [8, 7]
+    recorder.rows.absorb(packed)
+    recorder.commit(0)
+    recorder.finish()
+    together = read_run(tmp_path / "r")[0]
+    assert together.fingerprint() == alone.fingerprint()
+    assert np.array_equal(np.asarray(together.td), np.asarray(alone.td))
+    assert together.margin is not None and alone.margin is not None
+    assert np.array_equal(together.margin[:], alone.margin[:])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "says"), [(0, "was recorded 2 times"), (None, "index that is not")]
+)
+def test_what_another_process_saw_wrongly_is_refused(
+    tmp_path: Path, theirs: int | None, says: str
+) -> None:
+    labels, logits = planted_labels(8, 4), torch.randn(8, 4)
+    recorder, other = Recorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
+    recorder.record(torch.from_numpy(labels.index), logits)
+    index = 10_000 if theirs is None else labels.index[theirs]
+    other.record(torch.tensor([int(index)]), logits[:1])
+    recorder.rows.absorb([other.packed()])
+    with pytest.raises(DynamicsError, match=says):
+        recorder.commit(0)
+    other.reset()
+    assert not len(other.packed()["rows"])
+
+
+@pytest.mark.parametrize("size", [3, 200_000])
+def test_what_was_recorded_does_not_follow_the_callers_tensors(size: int) -> None:
+    labels = planted_labels(size, 2, ratio=0.0)
+    rows, index = EpochRows(labels, 2, "cpu"), torch.from_numpy(labels.index)
+    logits = torch.ones(size, 2, dtype=torch.bfloat16).requires_grad_()
+    rows.record(index, logits)
+    with torch.no_grad():
+        logits.fill_(torch.nan)
+        index.fill_(-1)
+    packed = rows.packed()
+    assert len(packed["rows"]) == size and (packed["probs"] == 0.5).all()
+    assert not packed["probs"].requires_grad
+
+
+MEMORY = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+import torch
+from tdctl.labels import Labels
+from tdctl.recorder import Recorder
+torch.set_num_threads(1)
+n, k, store = 20_000, 50, sys.argv[2]
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(x.split()[1]) for x in lines if x.startswith(("RssAnon", "RssFile")))
+
+def run(folder, epochs):
+    given = np.arange(n) % k
+    labels = Labels(np.arange(n), given, given)
+    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    logits, peak = torch.randn(n, k), 0
+    for epoch in range(epochs):
+        for rows in torch.arange(n).split(1000):
+            recorder.record(rows, logits[rows])
+        recorder.commit(epoch)
+        peak = max(peak, resident())
+    watched, done = [], threading.Event()
+    watch = threading.Thread(target=lambda: [watched.append(resident())
+                             for _ in iter(lambda: done.wait(0.002), True)])
+    watch.start()
+    recorder.finish()
+    done.set()
+    watch.join()
+    return max([peak, *watched])
+
+run(Path(sys.argv[1]) / "warm", 2)
+few = run(Path(sys.argv[1]) / "few", 5)
+print(few, run(Path(sys.argv[1]) / "many", 60))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("store", ["full", "given"])
+def test_resident_memory_does_not_grow_with_epochs(tmp_path: Path, store: str) -> None:
+    # 60 epochs are 120 MB of softmax, which stayed mapped once.
+    command = [sys.executable, "-c", MEMORY, str(tmp_path), store]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert out.returncode == 0, out.stderr
+    few, many = (int(kilobytes) for kilobytes in out.stdout.split())
+    assert many - few < 40_000, f"{few} kB for 5 epochs, {many} kB for 60"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdctl.detector.checkpoint import Card, Detector, detector_files, load_detector, save_detector
 from tdctl.detector.lstm import LstmDetector
-from tdctl.detector.scoring import suspicion
+from tdctl.detector.scoring import score_run, suspicion
 from tdctl.detector.training import Curves, train_lstm
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "detector_files",
     "load_detector",
     "save_detector",
+    "score_run",
     "suspicion",
     "train_lstm",
 ]

@@ -2,35 +2,67 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tdctl.detector.lstm import LstmDetector
+from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DetectorError
+from tdctl.slabs import SLAB, slabs_of
 
-__all__ = ["check_informative", "suspicion"]
+__all__ = ["check_informative", "score_run", "suspicion"]
 
 # Outputs closer together than this on clearly different curves are a collapsed training.
 CONSTANT_BELOW = 1e-4
+# Curves scored at once. On a CPU the states of a batch should stay in the cache: 20,000 curves of
+# 100 epochs took 2.7 s in batches of 256 and 4.3 s in batches of 4,096, on one core.
+BATCH = {"cpu": 256}
+BATCH_ELSEWHERE = 16384
 
 
 @torch.no_grad()
 def suspicion(
-    net: LstmDetector, curves: NDArray[np.float32], batch_size: int = 4096
+    net: LstmDetector, curves: NDArray[np.floating[Any]], batch_size: int | None = None
 ) -> NDArray[np.float64]:
-    """P(mislabeled) in [0, 1], float64 [n], of curves float32 [n, epochs].
+    """P(mislabeled) in [0, 1], float64 [n], of curves float16 or float32 [n, epochs].
 
-    The two logits are compared in float64, so that confident outputs do not tie at 1.
+    The network computes in float32. The two logits are compared in float64, so that confident
+    outputs do not tie at 1.
+
+    Args:
+        batch_size: curves at once; by default what suits the device that the network is on.
     """
     net.eval()
     device = next(net.parameters()).device
-    parts = []
-    for start in range(0, len(curves), batch_size):
-        batch = torch.from_numpy(curves[start : start + batch_size]).to(device)
+    size = batch_size or BATCH.get(device.type, BATCH_ELSEWHERE)
+    scores = torch.empty(len(curves), dtype=torch.float64, device=device)
+    for start, stop in slabs_of(len(curves), size):
+        batch = torch.from_numpy(curves[start:stop]).to(device).float()
         logits = net(batch[:, :, None]).double()
-        parts.append(torch.sigmoid(logits[:, 1] - logits[:, 0]).cpu())
-    return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+        scores[start:stop] = torch.sigmoid(logits[:, 1] - logits[:, 0])
+    return np.asarray(scores.cpu().numpy(), dtype=np.float64)
+
+
+def score_run(
+    dynamics: TrainingDynamics, net: LstmDetector, start: int = 0, stop: int | None = None
+) -> NDArray[np.float64]:
+    """P(mislabeled) in [0, 1], float64, of the rows ``start`` to ``stop`` of a run.
+
+    One slab of curves is in memory at a time. Several processes may take a range of rows each:
+    a curve's suspicion does not depend on those beside it, but for the last bits of float32.
+    """
+    first, last, _ = slice(start, stop).indices(len(dynamics))
+    scores = np.empty(max(0, last - first), dtype=np.float64)
+    device = next(net.parameters()).device
+    size = BATCH.get(device.type, BATCH_ELSEWHERE)
+    # Whole batches, so that every one but the last is as large as the device likes it.
+    rows = size * max(1, SLAB // (2 * dynamics.epochs * size))
+    for a, b in slabs_of(last, rows, first):
+        scores[a - first : b - first] = suspicion(net, dynamics.given_curve(a, b))
+    return scores
 
 
 def check_informative(scores: NDArray[np.float64], where: str) -> None:

@@ -35,11 +35,12 @@ class Curves:
     """What the detector learns from: one run's curves and where its labels are wrong.
 
     Attributes:
-        values: float32 [n, epochs], the given label's probability.
+        values: float16 or float32 [n, epochs], the given label's probability. The type is kept
+            on the device and a batch computed in float32.
         flipped: bool [n].
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[np.floating[Any]]
     flipped: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.bool_]) -> Curves:
@@ -188,7 +189,7 @@ def _one_start(
     start: int,
 ) -> Trained:
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr)
-    values = [torch.from_numpy(run.values).to(device)[:, :, None] for run in train]
+    values = [torch.from_numpy(run.values).to(device) for run in train]
     goals = [torch.from_numpy(run.flipped.astype(np.int64)).to(device) for run in train]
     best: Trained | None = None
     average = AveragedModel(net, multi_avg_fn=_forgetful) if recipe.average else None
@@ -202,7 +203,9 @@ def _one_start(
         for turn in torch.randperm(len(batches)).tolist():
             run, rows = batches[turn]
             rows = rows.to(device)
-            loss = functional.cross_entropy(net(values[run][rows]), goals[run][rows])
+            loss = functional.cross_entropy(
+                net(values[run][rows, :, None].float()), goals[run][rows]
+            )
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             if recipe.clip:

@@ -11,7 +11,7 @@ import pandas as pd
 from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.errors import RunError
-from tdctl.recorder import EpochRows, Recorder, forecast
+from tdctl.recorder import EpochRows, Recorder, check_room, forecast
 from tdctl.run import MANIFEST_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
 from tdctl.runner.prepare import Prepared, normalised_alike, prepare, with_whole_paths
@@ -112,10 +112,10 @@ def plan_generate(
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     prepared = prepare(config)
     plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
-    facts, epochs, store = prepared.facts(), config.train.epochs, getattr(config.train,"store","full")
+    facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
     n, k = len(prepared.train), prepared.dataset.num_classes
     if status == "new":
-        Recorder.check_room(out, n, k, epochs, store)
+        check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
     return [
         *(f"note: {note}" for note in (*plan.notes, *prepared.dataset.notes)),
@@ -136,6 +136,7 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "seed": config.seed,
         "net": config.net.label,
         "capture": config.train.capture,
+        "store": config.train.store,
         "watched": _watched(prepared)[1],
     }
 
@@ -149,7 +150,7 @@ def _start(
     world: World,
 ) -> Recorder | EpochRows:
     """Marks the folder as running and opens the recording: its files in the first process."""
-    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, getattr(config.train,"store","full")
+    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
 
     def start() -> Recorder:
         if resumed:
@@ -161,7 +162,7 @@ def _start(
                 run.check_same("pixel_digest", facts["pixel_digest"], where_known=True)
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            Recorder.check_room(run.path, len(prepared.labels), k, epochs, store)
+            check_room(run.path, len(prepared.labels), k, epochs, store)
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create

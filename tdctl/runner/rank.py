@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from tdctl.detector import Detector, load_detector, suspicion
+from tdctl.detector import Detector, load_detector, score_run
 from tdctl.detector.scoring import check_informative
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError, RunError
@@ -18,6 +19,7 @@ from tdctl.labels import Labels
 from tdctl.metrics import DetectionMetrics, detection_metrics
 from tdctl.ranking import Ranking
 from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
+from tdctl.slabs import rows_per_slab, slabs_of
 from tdctl.training import pick_device
 
 __all__ = ["DetectResult", "detect", "rank_run"]
@@ -40,7 +42,7 @@ class DetectResult:
     table: pd.DataFrame
     ranking: Ranking
     labels: Labels
-    valid_indices: np.ndarray[Any, np.dtype[np.int64]]
+    valid_indices: NDArray[np.int64]
     metrics: DetectionMetrics
     in_sample: bool | None
     fingerprints: dict[str, str]
@@ -71,12 +73,14 @@ def detect(
 
 
 def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
-    """Ranks a run with a detector that is loaded already."""
+    """Ranks a run with a detector that is loaded already.
+
+    The curves are read slab by slab: memory grows by some columns of the table alone.
+    """
     dynamics, labels, valid = read_run(run)
-    curves = dynamics.given_curve()
-    if len(curves) > 1 and float(np.ptp(curves, axis=0).max()) == 0.0:
+    if len(dynamics) > 1 and _all_alike(dynamics):
         raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
-    scores = suspicion(detector.net, curves)
+    scores = score_run(dynamics, detector.net)
     check_informative(scores, f"{detector_name} on {run}")
     ranking = Ranking(dynamics.index, scores)
     worst_first = ranking.worst_first()
@@ -91,33 +95,43 @@ def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
     )
 
 
+def _all_alike(dynamics: TrainingDynamics) -> bool:
+    first = dynamics.given_curve(0, 1)
+    slabs = slabs_of(len(dynamics), rows_per_slab(dynamics.td))
+    return all(bool((dynamics.given_curve(*slab) == first).all()) for slab in slabs)
+
+
 def _table(
     run: Path,
     dynamics: TrainingDynamics,
     labels: Labels,
     ranking: Ranking,
-    worst_first: np.ndarray[Any, np.dtype[np.int64]],
+    worst_first: NDArray[np.int64],
 ) -> pd.DataFrame:
-    names = _class_names(run, 1 + int(max(dynamics.labels.max(), labels.true.max())))
-    files = _file_names(run)
-    table = pd.DataFrame(
-        {
-            "index": dynamics.index,
-            "file_name": [files.get(int(index), "") for index in dynamics.index],
-            "given_label": names[labels.assigned],
-            "suggested_label": names[dynamics.suggested()],
-            "suspicion": ranking.suspicion,
-        }
-    )
+    names = _class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
+    # A number a row instead of a name; two classes may bear the same.
+    number, unique = pd.factorize(names)
+
+    def named(classes: NDArray[np.int64]) -> Any:
+        codes = number.astype(np.int32)[classes[worst_first]]
+        return pd.Categorical.from_codes(codes, pd.Index(unique))
+
+    index = dynamics.index[worst_first]
+    columns: dict[str, Any] = {
+        "index": index,
+        "file_name": _file_names(run, index),
+        "given_label": named(labels.assigned),
+        "suggested_label": named(dynamics.suggested()),
+        "suspicion": ranking.suspicion[worst_first],
+        "rank": np.arange(1, len(index) + 1),
+    }
     if labels.flipped.any():
-        table["true_label"] = names[labels.true]
-        table["label_flipped"] = labels.flipped
-    table = table.iloc[worst_first].reset_index(drop=True)
-    table.insert(5, "rank", np.arange(1, len(table) + 1))
-    return table
+        columns["true_label"] = named(labels.true)
+        columns["label_flipped"] = labels.flipped[worst_first]
+    return pd.DataFrame(columns, copy=False)
 
 
-def _class_names(run: Path, at_least: int) -> np.ndarray[Any, np.dtype[np.object_]]:
+def _class_names(run: Path, at_least: int) -> NDArray[np.object_]:
     """Class names of our runs; the numbers themselves for other code's."""
     manifest = run / MANIFEST_FILE
     if manifest.exists():
@@ -129,12 +143,13 @@ def _class_names(run: Path, at_least: int) -> np.ndarray[Any, np.dtype[np.object
     return np.asarray([str(label) for label in range(at_least)], dtype=object)
 
 
-def _file_names(run: Path) -> dict[int, str]:
+def _file_names(run: Path, index: NDArray[np.int64]) -> Any:
     path = run / "samples.csv"
     if not path.exists():
-        return {}
+        return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
     try:
         table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
-        return dict(zip(table["index"].tolist(), table["file_name"].tolist(), strict=True))
+        names = pd.Series(table["file_name"].to_numpy(), index=table["index"].to_numpy(np.int64))
+        return names.reindex(index, fill_value="").to_numpy()
     except (ValueError, KeyError) as error:
         raise RunError(f"{path}: not the table that tdctl wrote ({first_line(error)})") from None

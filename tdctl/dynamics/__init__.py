@@ -1,0 +1,20 @@
+"""Training dynamics: the arrays, their file, and run folders that hold it with its metadata."""
+
+from __future__ import annotations
+
+from tdctl.dynamics.reading import TD_FILE, read_run
+from tdctl.dynamics.store import Layout, Store, class_type, file_layout
+from tdctl.dynamics.td import TrainingDynamics
+from tdctl.dynamics.writing import write_kept, write_td
+
+__all__ = [
+    "TD_FILE",
+    "Layout",
+    "Store",
+    "TrainingDynamics",
+    "class_type",
+    "file_layout",
+    "read_run",
+    "write_kept",
+    "write_td",
+]

@@ -1,0 +1,81 @@
+"""What is kept of each epoch's softmax, and which arrays that makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tdctl.errors import ConfigError
+
+__all__ = ["Layout", "Store", "class_type", "file_layout"]
+
+# Classes whose mean probability is kept for suggestions, where the full softmax is not.
+MEANS = 5
+
+# Type and shape of each array, by name.
+Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Which probabilities of each epoch are kept.
+
+    Attributes:
+        name: ``full``, ``given`` or ``topk:K``, as the setting has it.
+        others: how many of the largest other classes are kept; 0 where all are.
+    """
+
+    name: str
+    others: int
+
+    @classmethod
+    def of(cls, name: str, num_classes: int) -> Store:
+        """The store of a setting, for so many classes.
+
+        Raises:
+            ConfigError: it is none, or keeps no fewer classes than there are.
+        """
+        if name == "full":
+            return cls(name, 0)
+        kind, colon, count = name.partition(":")
+        if name != "given" and not (kind == "topk" and count.isdecimal() and int(count) > 0):
+            raise ConfigError(f"train.store: '{name}' is unknown; use full, given or topk:K")
+        others = int(count) if colon else 1
+        if others >= num_classes:
+            raise ConfigError(
+                f"train.store: {name} of {num_classes} classes would keep them all; use full"
+            )
+        return cls(name, others)
+
+    def means(self, num_classes: int) -> int:
+        """How many classes' mean probabilities are kept for suggestions."""
+        return min(num_classes, max(MEANS, self.others))
+
+
+def class_type(num_classes: int) -> np.dtype[Any]:
+    """The smallest type for the numbers of so many classes, at least int16 as is published."""
+    return np.dtype(np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32)
+
+
+def file_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
+    """The arrays of ``training_dynamics.npz``, in their order."""
+    half, single, columns = np.dtype(np.float16), np.dtype(np.float32), class_type(num_classes)
+    kept = 1 if store.others else num_classes
+    layout: Layout = {
+        "td": (half, (n, epochs, kept)),
+        "labels": (columns, (n, kept)),
+        "index": (np.dtype(np.int64), (n,)),
+        "margin": (single, (n, epochs)),
+        "loss": (single, (n, epochs)),
+    }
+    if store.others:
+        means = store.means(num_classes)
+        layout |= {
+            "other": (half, (n, epochs, store.others)),
+            "other_class": (columns, (n, epochs, store.others)),
+            "mean": (half, (n, means)),
+            "mean_class": (columns, (n, means)),
+        }
+    return layout

@@ -1,0 +1,120 @@
+"""Training dynamics in memory or in a file, read slab by slab.
+
+Shape suffixes: n samples, E epochs, k classes (or the k kept columns). Numpy only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.slabs import Array, ArrayFile, rows_per_slab, slabs_of
+
+__all__ = ["TrainingDynamics"]
+
+
+@dataclass(frozen=True)
+class TrainingDynamics:
+    """Every sample's softmax at every epoch, the given label's first.
+
+    The arrays are numpy's, or an ``ArrayFile`` that is indexed in the same way and of which
+    only what is asked for comes into memory.
+
+    Attributes:
+        td: float16 [n, E, k], probabilities in [0, 1]; column 0 is the given label's, the
+            others follow by falling mean probability. With the stores ``given`` and ``topk:K``
+            there is column 0 alone.
+        labels: int [n, k], the class of each column.
+        index: int64 [n], the sample's position in the source data set.
+        margin: float32 [n, E] or None, the given label's logit minus the largest other.
+        loss: float32 [n, E] or None, cross-entropy of the given label in nats.
+        other: float16 [n, E, K] or None, each epoch's K largest probabilities of other classes.
+        other_class: int [n, E, K] or None, their classes.
+        mean: float16 [n, m] or None, the m largest mean probabilities over all epochs, falling.
+        mean_class: int [n, m] or None, their classes; the given label goes first among equals.
+    """
+
+    td: Array
+    labels: Array
+    index: NDArray[np.int64]
+    margin: Array | None = None
+    loss: Array | None = None
+    other: Array | None = None
+    other_class: Array | None = None
+    mean: Array | None = None
+    mean_class: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.td)
+
+    @property
+    def epochs(self) -> int:
+        """E, the number of recorded epochs."""
+        return int(self.td.shape[1])
+
+    @property
+    def num_classes(self) -> int:
+        """One more than the largest class that is named."""
+        largest = -1
+        for array in (self.labels, self.mean_class, self.other_class):
+            if array is not None:
+                for start, stop in slabs_of(len(array), rows_per_slab(array)):
+                    largest = max(largest, int(array[start:stop].max()))
+        return largest + 1
+
+    def take(self, rows: NDArray[np.int64]) -> TrainingDynamics:
+        """The dynamics of some rows, in that order; what is in a file stays there."""
+
+        def taken(array: Array) -> Array:
+            return array.take(rows) if isinstance(array, ArrayFile) else array[rows]
+
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "index"}
+        changed = {name: taken(array) for name, array in arrays.items() if array is not None}
+        return replace(self, index=self.index[rows], **changed)
+
+    def slabs(self, rows: int | None = None) -> Iterator[TrainingDynamics]:
+        """The dynamics part by part, each in memory.
+
+        Args:
+            rows: of each part; by default as many as make some ten million bytes.
+        """
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        present = {name: array for name, array in arrays.items() if array is not None}
+        for start, stop in slabs_of(len(self), rows or rows_per_slab(*present.values())):
+            yield replace(self, **{name: np.array(a[start:stop]) for name, a in present.items()})
+
+    def given_curve(self, start: int = 0, stop: int | None = None) -> NDArray[np.float16]:
+        """Float16 [n, E]: the given label's probability over the epochs, of some rows or all."""
+        curves: NDArray[np.float16] = self.td[slice(start, stop), :, 0]
+        return curves
+
+    def suggested(self) -> NDArray[np.int64]:
+        """Int64 [n]: the class of the largest mean probability over all epochs.
+
+        It is the given label where no other class was more probable; ties go to it.
+        """
+        if self.mean_class is not None:
+            return self.mean_class[:, 0].astype(np.int64)
+        if self.td.shape[2] == 1:
+            return self.labels[:, 0].astype(np.int64)
+        best = np.empty(len(self), dtype=np.int64)
+        for start, stop in slabs_of(len(self), rows_per_slab(self.td)):
+            means = self.td[start:stop, :, :2].mean(axis=1, dtype=np.float64)
+            column = (means[:, 1] > means[:, 0]).astype(np.int64)
+            pair = self.labels[start:stop, :2]
+            best[start:stop] = pair[np.arange(stop - start), column]
+        return best
+
+    def fingerprint(self) -> str:
+        """Hex digest of indices, given labels and given curves, whatever the order of rows."""
+        order = np.argsort(self.index)
+        whole = self.take(order) if (order[1:] < order[:-1]).any() else self
+        digest = hashlib.sha256(whole.index.astype("<i8").tobytes())
+        digest.update(whole.labels[:, 0].astype("<i8").tobytes())
+        for start, stop in slabs_of(len(self), rows_per_slab(self.td)):
+            digest.update(whole.given_curve(start, stop).astype("<f2", order="C").tobytes())
+        return digest.hexdigest()

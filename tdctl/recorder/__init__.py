@@ -1,0 +1,9 @@
+"""Records the dynamics of a training, in files that survive it being killed."""
+
+from __future__ import annotations
+
+from tdctl.recorder.capture import Forecast, check_room, forecast
+from tdctl.recorder.recording import Recorder
+from tdctl.recorder.rows import EpochRows
+
+__all__ = ["EpochRows", "Forecast", "Recorder", "check_room", "forecast"]

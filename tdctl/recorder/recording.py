@@ -1,0 +1,251 @@
+"""Records the dynamics of a training: what a training loop calls, batch by batch.
+
+Shape suffixes: n samples, E epochs, k classes, B batch, s rows of a slab.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.dynamics import TD_FILE, Store, write_kept, write_td
+from tdctl.errors import DynamicsError, RunError
+from tdctl.labels import Labels
+from tdctl.metadata import METADATA_FILE, write_metadata
+from tdctl.recorder.capture import (
+    CAPTURE_FOLDER,
+    capture_layout,
+    check_room,
+    create_capture,
+    open_capture,
+)
+from tdctl.recorder.rows import EpochRows
+from tdctl.slabs import SLAB, ArrayFile, slabs_of
+
+__all__ = ["Recorder"]
+
+# How far an epoch came; 0 where it was never begun.
+BEGUN, COMMITTED = 1, 2
+
+
+class Recorder:
+    """Softmax, logit margin and loss of every sample at every epoch, in memory-mapped files.
+
+    One epoch is kept on the device that the logits are on; ``commit`` moves it to the disk,
+    slab by slab. Memory does not grow with the number of epochs.
+
+    Example::
+
+        recorder = Recorder.create(folder, labels, num_classes=10, epochs=30)
+        for epoch in range(30):
+            for index, images, targets in loader:
+                logits = net(images)
+                ...
+                recorder.record(index, logits)
+            recorder.commit(epoch)
+        recorder.finish()  # training_dynamics.npz and metadata.pth
+
+    Attributes:
+        rows: the epoch that is being recorded. Other processes of the same training have an
+            ``EpochRows`` of their own, whose ``packed`` rows this one absorbs before ``commit``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        labels: Labels,
+        rows: EpochRows,
+        store: Store,
+        capture: dict[str, ArrayFile],
+    ) -> None:
+        self.rows = rows
+        self._target, self._labels, self._store, self._capture = folder, labels, store, capture
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        labels: Labels,
+        num_classes: int,
+        epochs: int,
+        device: torch.device | str = "cpu",
+        store: str = "full",
+    ) -> Recorder:
+        """A new recording in ``folder/capture``; the room on the disk is taken at once.
+
+        Args:
+            labels: given labels of the n samples.
+            device: where the logits are.
+            store: ``full``, ``given`` or ``topk:K``, what is kept of each epoch's softmax.
+
+        Raises:
+            RunError: the disk has no room for the recording and the file made of it.
+            ConfigError: the store is unknown, or keeps no fewer classes than there are.
+        """
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
+        check_room(folder, len(labels), num_classes, epochs, store)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
+        capture = create_capture(folder / CAPTURE_FOLDER, layout)
+        return cls(folder, labels, rows, kind, capture)
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        labels: Labels,
+        num_classes: int,
+        epochs: int,
+        device: torch.device | str = "cpu",
+        store: str = "full",
+    ) -> Recorder:
+        """Goes on with the recording that ``create`` began in the folder.
+
+        Raises:
+            RunError: there is none, or its shape is another.
+        """
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
+        return cls(folder, labels, rows, kind, open_capture(folder / CAPTURE_FOLDER, layout))
+
+    def record(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
+        """Takes the logits of a batch; see ``EpochRows.record``."""
+        self.rows.record(index_B, logits_BK)
+
+    def commit(self, epoch: int) -> None:
+        """Writes the epoch that was recorded to the disk and starts the next.
+
+        An epoch may be committed again, as a training does that was killed before it wrote its
+        own checkpoint.
+
+        Raises:
+            DynamicsError: an index is unknown, a sample was not recorded exactly once, or a
+                value is not finite.
+            RunError: it does not follow the epoch committed last, or is not that one again;
+                the running means of the stores ``given`` and ``topk`` build on each other.
+        """
+        capture = self._capture
+        state = np.asarray(capture["state"])
+        if not 0 <= epoch < len(state):
+            raise DynamicsError(f"recorder: epoch {epoch} of {len(state)} was committed")
+        self.rows.settle()
+        try:
+            self._check(epoch)
+        finally:
+            self.rows.reset()
+        if self._store.others and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
+            raise RunError(
+                f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
+                f"committed; with --store {self._store.name} epochs are committed in turn, start "
+                "again with --overwrite"
+            )
+        capture["state"].put(np.array([BEGUN], np.uint8), epoch)
+        if self._store.others:
+            self._write_kept(epoch)
+        else:
+            probs = capture["probs"].at(epoch)
+            for start, stop in self._slabs(2):
+                probs.put(self.rows.probs[start:stop].cpu().numpy(), start)
+        for i, values in enumerate((self.rows.margin, self.rows.loss)):
+            capture["stats"].at(i).at(epoch).put(values[:-1].cpu().numpy())
+        for name in capture.keys() - {"state"}:
+            capture[name].sync()
+        capture["state"].put(np.array([COMMITTED], np.uint8), epoch)
+        capture["state"].sync()
+
+    def _check(self, epoch: int) -> None:
+        seen, index = self.rows.times_seen.cpu().numpy(), self._labels.index
+        if seen[-1]:
+            raise DynamicsError(
+                f"recorder, epoch {epoch}: {seen[-1]} recorded samples have an index that is not "
+                "among the labels given at the start"
+            )
+        wrong = np.flatnonzero(seen[:-1] != 1)
+        if len(wrong):
+            raise DynamicsError(
+                f"recorder, epoch {epoch}: index {index[wrong[0]]} was recorded "
+                f"{seen[wrong[0]]} times ({len(wrong)} such samples); expected each once"
+            )
+        both = (self.rows.margin + self.rows.loss)[:-1].cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(both))
+        if len(bad):
+            raise DynamicsError(
+                f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
+                f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
+            )
+
+    def _slabs(self, value_bytes: int) -> list[tuple[int, int]]:
+        row = value_bytes * self.rows.probs.shape[1]
+        return list(slabs_of(len(self._labels), max(1, SLAB // row)))
+
+    def _write_kept(self, epoch: int) -> None:
+        """The given label's probability, the largest others, and the sum of all over epochs."""
+        capture, slot = self._capture, epoch % 2
+        places = {name: capture[name].at(epoch) for name in ("given", "other", "other_class")}
+        before, total = capture["total"].at(1 - slot), capture["total"].at(slot)
+        for start, stop in self._slabs(16):
+            probs_sk = self.rows.probs[start:stop].float()
+            given_s1 = self.rows.given[start:stop, None]
+            found = {"given": probs_sk.gather(1, given_s1)[:, 0]}
+            sum_sk = probs_sk.cpu().numpy()
+            others = probs_sk.scatter(1, given_s1, -1.0).topk(self._store.others, dim=1)
+            found |= {"other": others.values, "other_class": others.indices}
+            for name, place in places.items():
+                place.put(found[name].cpu().numpy().astype(place.dtype), start)
+            total.put(sum_sk + before.block(start, stop) if epoch else sum_sk, start)
+
+    def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
+        """Writes ``training_dynamics.npz`` and ``metadata.pth`` and keeps the capture.
+
+        Args:
+            valid_indices: int64 [m], indices that were held out; none by default.
+
+        Raises:
+            DynamicsError: an epoch was not committed.
+            RunError: the disk is full.
+        """
+        arrays = self._capture
+        missing = np.flatnonzero(np.asarray(arrays["state"]) != COMMITTED)
+        epochs = len(arrays["state"])
+        if len(missing):
+            raise DynamicsError(
+                f"recorder: epoch {missing[0]} was never committed ({len(missing)} of "
+                f"{epochs}); create it with as many epochs as are trained"
+            )
+        held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
+        path, labels = self._target / TD_FILE, self._labels
+        try:
+            margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
+            if self._store.others:
+                names = ("given", "other", "other_class")
+                kept = {"margin": margin, "loss": loss} | {name: arrays[name] for name in names}
+                total = arrays["total"].at((epochs - 1) % 2)
+                write_kept(path, kept, total, labels, self._store)
+            else:
+                write_td(path, arrays["probs"], margin, labels, loss)
+            write_metadata(self._target / METADATA_FILE, labels, held)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise RunError(
+                f"{path}: the disk is full ({error.strerror}); all epochs are kept, make room "
+                "and go on with --resume"
+            ) from None
+
+    def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
+        """Writes the two files as ``write`` does, and drops the capture."""
+        self.write(valid_indices)
+        self._capture.clear()
+        shutil.rmtree(self._target / CAPTURE_FOLDER)
+
+
+def _checked(
+    labels: Labels, num_classes: int, epochs: int, device: torch.device | str, store: str
+) -> tuple[EpochRows, Store]:
+    if epochs < 1:
+        raise DynamicsError(f"recorder: {epochs} epochs; expected at least one")
+    return EpochRows(labels, num_classes, device), Store.of(store, num_classes)

@@ -1,0 +1,277 @@
+"""Arrays in files that are mapped a slab at a time, so that memory does not grow with the file.
+
+Numpy only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import weakref
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = [
+    "Array",
+    "ArrayFile",
+    "array_at",
+    "create_array",
+    "open_array",
+    "rows_per_slab",
+    "slabs_of",
+]
+
+# Bytes that one slab may hold resident.
+SLAB = 16 << 20
+# Reading one row of a mapped file brings in its neighbours, up to this many bytes.
+FAULT_AROUND = 64 << 10
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class ArrayFile:
+    """An array [n, ...] in an open file; what is read of it is a copy, what is mapped is let go.
+
+    It is indexed as a numpy array is: by rows first (a slice, row numbers or a mask), then by
+    what is left of each row. ``numpy.asarray`` reads it whole.
+
+    Attributes:
+        shape, dtype: of what is read.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        offset: int,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        *,
+        writable: bool = False,
+    ) -> None:
+        self._file, self._offset, self._stored, self._writable = file, offset, shape, writable
+        self._kind, self.dtype, self.shape = dtype, dtype, shape
+        self._order: NDArray[np.int64] | None = None
+        self._swapped = False
+        weakref.finalize(self, file.close)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def offset(self) -> int:
+        """Where in the file the first value stands."""
+        return self._offset
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file."""
+        return int(np.prod(self._stored, dtype=np.int64)) * self._kind.itemsize
+
+    def at(self, i: int) -> ArrayFile:
+        """The part [i] of the array."""
+        shape = self._stored[1:]
+        other = self._again(shape)
+        other._offset += i * int(np.prod(shape, dtype=np.int64)) * self._kind.itemsize
+        return other
+
+    def block(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows ``start`` to ``stop`` as stored, mapped: resident until the last reference goes."""
+        row = self._stored[1:]
+        shape = (stop - start, *row)
+        if 0 in shape:
+            return np.empty(shape, self._kind)
+        skip = start * int(np.prod(row, dtype=np.int64)) * self._kind.itemsize
+        mode: Any = "r+" if self._writable else "r"
+        return np.memmap(self._file, self._kind, mode, self._offset + skip, shape)
+
+    def put(self, values: NDArray[Any], start: int = 0) -> None:
+        """Writes rows from ``start`` on; ``sync`` brings them down to the disk."""
+        for first, last in slabs_of(len(values), rows_per_slab(values)):
+            self.block(start + first, start + last)[...] = values[first:last]
+
+    def sync(self) -> None:
+        """Waits until all that was put is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def whole(self) -> NDArray[Any]:
+        """The whole mapped array, as stored; resident where it is touched, until let go."""
+        return np.memmap(self._file, self._kind, "r", self._offset, self._stored)
+
+    def checksum(self, start: int) -> int:
+        """CRC-32 of the file from a place before the array to the array's end."""
+        total, left = 0, self._offset + self.nbytes - start
+        place = start
+        while left:
+            piece = os.pread(self._file.fileno(), min(left, 1 << 20), place)
+            if not piece:
+                raise EOFError("the file ends early")
+            total = zlib.crc32(piece, total)
+            left, place = left - len(piece), place + len(piece)
+        return total
+
+    def take(self, rows: NDArray[np.int64]) -> ArrayFile:
+        """The same array in another order of rows."""
+        other = self._again()
+        other._order = rows if self._order is None else self._order[rows]
+        other.shape = (len(rows), *self.shape[1:])
+        return other
+
+    def swapped(self) -> ArrayFile:
+        """The same array [n, a, b] as [n, b, a]."""
+        other = self._again()
+        other._swapped = not self._swapped
+        other.shape = (self.shape[0], self.shape[2], self.shape[1])
+        return other
+
+    def cast(self, dtype: DTypeLike) -> ArrayFile:
+        """The same array, read as another type."""
+        other = self._again()
+        other.dtype = np.dtype(dtype)
+        return other
+
+    def _again(self, shape: tuple[int, ...] | None = None) -> ArrayFile:
+        file = os.fdopen(os.dup(self._file.fileno()), "rb+" if self._writable else "rb")
+        stored = self._stored if shape is None else shape
+        other = ArrayFile(file, self._offset, self._kind, stored, writable=self._writable)
+        if shape is None:
+            other.dtype, other.shape = self.dtype, self.shape
+            other._order, other._swapped = self._order, self._swapped
+        return other
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(rows, int | np.integer):
+            alone = range(len(self))[int(rows)]
+            return self[(slice(alone, alone + 1), *rest)][0]  # type: ignore[no-any-return]
+        which = np.arange(len(self), dtype=np.int64)[rows] if not _plain(rows) else None
+        first, last, _ = rows.indices(len(self)) if which is None else (0, len(which), 1)
+        count = max(0, last - first)
+        tail = np.empty((0, *self.shape[1:]), np.bool_)[(slice(None), *rest)].shape[1:]
+        found = np.empty((count, *tail), self.dtype)
+        if which is None and self._order is not None:
+            which = np.arange(first, last, dtype=np.int64)
+        spread = 0 if which is None else FAULT_AROUND
+        row_bytes = max(1, self._kind.itemsize * int(np.prod(self.shape[1:], dtype=np.int64)))
+        for a, b in slabs_of(count, max(1, SLAB // (row_bytes + spread))):
+            if which is None:
+                block = self.block(first + a, first + b)
+            else:
+                wanted = which[a:b] if self._order is None else self._order[which[a:b]]
+                block = self.whole()[wanted]
+            block = block.transpose(0, 2, 1) if self._swapped else block
+            found[a:b] = block[(slice(None), *rest)]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        found = self[:]
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+
+Array = NDArray[Any] | ArrayFile
+
+
+def _plain(rows: Any) -> bool:
+    return isinstance(rows, slice) and rows.step in {None, 1}
+
+
+def rows_per_slab(*arrays: Array) -> int:
+    """How many rows of all the arrays together make one slab, at least one."""
+    row = sum(a.dtype.itemsize * int(np.prod(a.shape[1:], dtype=np.int64)) for a in arrays)
+    return max(1, SLAB // max(1, row))
+
+
+def slabs_of(n: int, rows: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """First row and end of each slab."""
+    for first in range(start, n, rows):
+        yield first, min(n, first + rows)
+
+
+def create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> ArrayFile:
+    """A new ``.npy`` file of zeros whose room on the disk is taken at once.
+
+    Raises:
+        OSError: the disk is full; names the file.
+    """
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    file = path.open("wb+")
+    np.lib.format.write_array_header_1_0(file, header)
+    file.flush()
+    array = ArrayFile(file, file.tell(), np.dtype(dtype), shape, writable=True)
+    try:
+        _take_room(file, file.tell(), array.nbytes)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return array
+
+
+def _take_room(file: BinaryIO, start: int, size: int) -> None:
+    if size == 0:
+        return
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), start, size)
+            return
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise
+    zeros = bytes(1 << 20)
+    for place in range(0, size, len(zeros)):
+        file.write(zeros[: min(len(zeros), size - place)])
+    file.flush()
+
+
+def open_array(path: Path, writable: bool = False) -> ArrayFile:
+    """A ``.npy`` file.
+
+    Raises:
+        OSError: it is missing.
+        ValueError: it is none, or was cut off.
+    """
+    array, fortran, _ = array_at(path.open("rb+" if writable else "rb"), writable)
+    if fortran:
+        raise ValueError("its axes are stored in the reverse order")
+    end = array.offset + array.nbytes
+    if path.stat().st_size != end:
+        raise ValueError(f"it has {path.stat().st_size} bytes, expected {end}")
+    return array
+
+
+def array_at(file: BinaryIO, writable: bool = False) -> tuple[ArrayFile, bool, int]:
+    """The array whose header stands at the file's position, which the array takes over.
+
+    Returns also whether its axes are stored in the reverse order, as the array then has them,
+    and where it starts with its header.
+
+    Raises:
+        ValueError: there is none, or it holds objects; the file is closed.
+    """
+    start = file.tell()
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"npy format {version} is unknown")
+        shape, fortran, dtype = HEADERS[version](file)
+        if dtype.hasobject:
+            raise ValueError("it holds pickled objects, which are never read")
+    except (ValueError, OSError):
+        file.close()
+        raise
+    reverse = fortran and len(shape) > 1
+    shape = shape[::-1] if reverse else shape
+    return ArrayFile(file, file.tell(), dtype, shape, writable=writable), reverse, start
