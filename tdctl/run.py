@@ -76,7 +76,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file; give a folder with --out")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or not set(self.path.iterdir()) - set(self._leftovers()):
             return "new"
         manifest = self.path / MANIFEST_FILE
         if overwrite:
@@ -99,6 +99,8 @@ class RunFolder:
             raise RunError(
                 f"{self.path}: was written by {command}, not by {self._command}; give another --out"
             )
+        if not (self.path / CONFIG_FILE).exists() and not self.checkpoint.exists():
+            return "unfinished"  # killed as it began: there is nothing to go on with
         unread = UNREAD.get(self._command, ("device",))
         differ = differences(read_config(self.path), config, unread)
         if differ:
@@ -163,7 +165,8 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Drops what only an unfinished run needs: the checkpoint and the capture."""
-        self.checkpoint.unlink(missing_ok=True)
+        for path in (self.checkpoint, *self._leftovers()):
+            path.unlink(missing_ok=True)
         for name in OUR_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
@@ -185,6 +188,11 @@ class RunFolder:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)
         self.tidy()
+
+    def _leftovers(self) -> list[Path]:
+        """What a kill left of files that were being written."""
+        names = (*OUR_FILES, MANIFEST_FILE)
+        return [part for name in names for part in self.path.glob(f".{name}.*.part")]
 
     def _write(self) -> None:
         write_json(self.path / MANIFEST_FILE, self._manifest)
