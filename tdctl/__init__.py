@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tdctl.config import Config, load_config
+    from tdctl.config import Config
     from tdctl.detector import load_detector, suspicion
     from tdctl.dynamics import TrainingDynamics, read_run
     from tdctl.errors import TdctlError
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from tdctl.ranking import Ranking
     from tdctl.recorder import Recorder
     from tdctl.runner import denoise, detect, generate_td, train_detector
+    from tdctl.settings import load_config
 
 _HOME = {
     "Config": "config",
-    "load_config": "config",
+    "load_config": "settings",
     "load_detector": "detector",
     "suspicion": "detector",
     "TrainingDynamics": "dynamics",

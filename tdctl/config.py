@@ -1,4 +1,4 @@
-"""The typed settings of every step: defaults <- YAML file <- ``--set a.b=c`` <- flags.
+"""The typed settings of every step.
 
 One ``Config`` serves all commands; each reads its own sections. Unknown keys are errors. The
 command line takes its help texts and defaults from the field descriptions below, so that a
@@ -8,14 +8,11 @@ setting is described in one place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from tdctl.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "Config",
@@ -25,9 +22,6 @@ __all__ = [
     "NoiseConfig",
     "RetrainConfig",
     "TrainConfig",
-    "load_config",
-    "parse_set",
-    "read_yaml",
 ]
 
 DatasetName = Literal["digits", "folder", "cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"]
@@ -281,101 +275,3 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """The settings as YAML that ``load_config`` reads back to an equal ``Config``."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turns ``["train.epochs=3"]`` into ``{"train.epochs": 3}``; values are read as YAML.
-
-    Raises:
-        ConfigError: an assignment has no ``=``, or its value is not YAML.
-    """
-    result: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {assignment}: expected section.key=value")
-        try:
-            result[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {assignment}: the value is not valid YAML") from None
-    return result
-
-
-def load_config(
-    path: Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    base: Mapping[str, Any] | None = None,
-    pinned: Iterable[str] = (),
-) -> Config:
-    """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
-
-    Args:
-        path: a YAML file with some of the keys, or None.
-        overrides: dotted keys such as ``train.epochs`` to values; later wins.
-        base: nested settings below the file's, such as those of a finished run.
-        pinned: sections of ``base`` that the file does not change, such as ``data``.
-
-    Raises:
-        ConfigError: the file cannot be read, or a key is unknown or its value out of range.
-    """
-    tree: dict[str, Any] = {}
-    base = base or {}
-    _merge(tree, base)
-    if path is not None:
-        _merge(tree, read_yaml(path))
-    _merge(tree, {key: base[key] for key in pinned if key in base})
-    for key, value in (overrides or {}).items():
-        node = tree
-        *sections, leaf = key.split(".")
-        for section in sections:
-            node = node.setdefault(section, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"{key}: '{section}' is a value, not a section")
-        node[leaf] = value
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(_first_problem(error, path)) from None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The nested settings in a YAML file.
-
-    Raises:
-        ConfigError: the file cannot be read, or holds something else.
-    """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config {path}: {error.strerror}; give an existing YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(f"config {path}: not valid YAML ({detail})") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"config {path}: expected sections such as 'train:', got a bare value")
-    return tree
-
-
-def _merge(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:
-    for key, value in upper.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _first_problem(error: ValidationError, path: Path | None) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    origin = f" (config {path})" if path is not None else ""
-    if problem["type"] == "extra_forbidden":
-        return f"unknown setting '{where}'{origin}; see --print-config for all of them"
-    shown = (
-        ""
-        if isinstance(problem["input"], dict) or "Value error" in problem["msg"]
-        else (f", got {problem['input']!r}")
-    )
-    return f"{where}: {message}{shown}{origin}" if where else f"{message}{shown}{origin}"

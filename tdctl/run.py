@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tdctl.config import Config, load_config, read_yaml
+from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import write_json, write_text
+from tdctl.settings import load_config, read_yaml
 
 __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tdctl.config import load_config
 from tdctl.detector import Card, Detector, LstmDetector, save_detector
 from tdctl.dynamics import write_td
 from tdctl.labels import Labels, corrupt
 from tdctl.metadata import write_metadata
+from tdctl.settings import load_config
 
 # The networks here are so small that a second thread costs more than it brings, above all
 # beside other work on the same cores.

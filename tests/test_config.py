@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tdctl.config import Config, load_config, parse_set
+from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.settings import load_config, parse_set
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 

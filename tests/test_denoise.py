@@ -14,13 +14,13 @@ from conftest import (
 )
 
 from tdctl import runner
-from tdctl.config import load_config
 from tdctl.data import open_dataset
 from tdctl.detector import Detector, save_detector
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.labels import Labels, corrupt
 from tdctl.run import read_json
+from tdctl.settings import load_config
 
 
 def test_denoise_refuses_a_folder_whose_files_were_renamed(

@@ -15,6 +15,7 @@ ROOT = Path(tdctl.__file__).parent
 FLOORS = [
     {"errors"},
     {"files", "config"},
+    {"settings"},
     {"labels", "cache", "slabs"},
     {"metadata"},
     {"dynamics"},

@@ -19,11 +19,11 @@ from conftest import (
 )
 
 from tdctl import runner
-from tdctl.config import load_config
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
 from tdctl.run import read_json
+from tdctl.settings import load_config
 from tdctl.training import Progress
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())

@@ -12,10 +12,11 @@ from torch import nn
 
 from scripts.benchmarks.measure import BenchError, Section, say
 from scripts.benchmarks.settings import Settings
-from tdctl.config import Config, NetConfig, load_config
+from tdctl.config import Config, NetConfig
 from tdctl.files import write_text
 from tdctl.nets import build_net
 from tdctl.runner import generate_td
+from tdctl.settings import load_config
 from tdctl.training import Progress, pick_device, use_bfloat16
 
 BATCH = 128

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tdctl.config import Config, load_config, parse_set, read_yaml
+from tdctl.config import Config
+from tdctl.settings import load_config, parse_set, read_yaml
 
 __all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
 
