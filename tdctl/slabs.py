@@ -28,16 +28,25 @@ __all__ = [
 
 # Bytes that one slab may hold resident.
 SLAB = 16 << 20
-# Reading one row of a mapped file brings in its neighbours, up to this many bytes.
-FAULT_AROUND = 64 << 10
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 
 
+class _Shared:
+    """An open file, closed with the last array in it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        weakref.finalize(self, file.close)
+
+
 class ArrayFile:
     """An array [n, ...] in an open file; what is read of it is a copy, what is mapped is let go.
+
+    No more is mapped than is asked for: a system may bring in two megabytes around a page that
+    is touched, where they are part of the mapping.
 
     It is indexed as a numpy array is: by rows first (a slice, row numbers or a mask), then by
     what is left of each row. ``numpy.asarray`` reads it whole.
@@ -48,18 +57,19 @@ class ArrayFile:
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: BinaryIO | _Shared,
         offset: int,
         dtype: np.dtype[Any],
         shape: tuple[int, ...],
         *,
         writable: bool = False,
     ) -> None:
-        self._file, self._offset, self._stored, self._writable = file, offset, shape, writable
+        self._shared = file if isinstance(file, _Shared) else _Shared(file)
+        self._file = self._shared.file
+        self._offset, self._stored, self._writable = offset, shape, writable
         self._kind, self.dtype, self.shape = dtype, dtype, shape
         self._order: NDArray[np.int64] | None = None
         self._swapped = False
-        weakref.finalize(self, file.close)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -107,7 +117,16 @@ class ArrayFile:
 
     def whole(self) -> NDArray[Any]:
         """The whole mapped array, as stored; resident where it is touched, until let go."""
-        return np.memmap(self._file, self._kind, "r", self._offset, self._stored)
+        return self.block(0, self._stored[0])
+
+    def _rows(self, which: NDArray[np.int64]) -> NDArray[Any]:
+        found = np.empty((len(which), *self._stored[1:]), self._kind)
+        size = found[:1].nbytes
+        into = memoryview(found.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        for i, row in enumerate(which.tolist()):
+            place = self._offset + row * size
+            os.preadv(self._file.fileno(), [into[i * size : (i + 1) * size]], place)
+        return found
 
     def checksum(self, start: int) -> int:
         """CRC-32 of the file from a place before the array to the array's end."""
@@ -142,9 +161,8 @@ class ArrayFile:
         return other
 
     def _again(self, shape: tuple[int, ...] | None = None) -> ArrayFile:
-        file = os.fdopen(os.dup(self._file.fileno()), "rb+" if self._writable else "rb")
         stored = self._stored if shape is None else shape
-        other = ArrayFile(file, self._offset, self._kind, stored, writable=self._writable)
+        other = ArrayFile(self._shared, self._offset, self._kind, stored, writable=self._writable)
         if shape is None:
             other.dtype, other.shape = self.dtype, self.shape
             other._order, other._swapped = self._order, self._swapped
@@ -162,14 +180,11 @@ class ArrayFile:
         found = np.empty((count, *tail), self.dtype)
         if which is None and self._order is not None:
             which = np.arange(first, last, dtype=np.int64)
-        spread = 0 if which is None else FAULT_AROUND
-        row_bytes = max(1, self._kind.itemsize * int(np.prod(self.shape[1:], dtype=np.int64)))
-        for a, b in slabs_of(count, max(1, SLAB // (row_bytes + spread))):
+        for a, b in slabs_of(count, rows_per_slab(self)):
             if which is None:
                 block = self.block(first + a, first + b)
             else:
-                wanted = which[a:b] if self._order is None else self._order[which[a:b]]
-                block = self.whole()[wanted]
+                block = self._rows(which[a:b] if self._order is None else self._order[which[a:b]])
             block = block.transpose(0, 2, 1) if self._swapped else block
             found[a:b] = block[(slice(None), *rest)]
         return found

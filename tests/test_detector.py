@@ -19,6 +19,7 @@ from tdctl.detector import (
     LstmDetector,
     load_detector,
     save_detector,
+    score_run,
     suspicion,
     train_lstm,
 )
@@ -265,3 +266,30 @@ def test_scores_do_not_depend_on_the_size_of_batches() -> None:
     curves = np.random.default_rng(0).random((50, 7)).astype(np.float32)
     whole, parts = suspicion(net, curves), suspicion(net, curves, batch_size=16)
     assert np.allclose(whole, parts, atol=1e-6)
+
+
+def test_a_run_is_scored_slab_by_slab_and_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = hand_made_detector()
+    dynamics, _, _ = read_run(make_run(tmp_path, n=700, epochs=9))
+    whole = suspicion(net, dynamics.given_curve())
+    assert (score_run(dynamics, net) == whole).all()
+    monkeypatch.setattr("tdctl.detector.scoring.SLAB", 5000)
+    assert (score_run(dynamics, net) == whole).all(), "slabs hold whole batches"
+    parts = [score_run(dynamics, net, a, b) for a, b in ((0, 250), (250, 333), (333, None))]
+    assert [len(part) for part in parts] == [250, 83, 367]
+    assert np.allclose(np.concatenate(parts), whole, atol=1e-6)
+    assert not len(score_run(dynamics, net, 700, 700))
+
+
+def test_curves_are_scored_and_learned_alike_in_either_type(tmp_path: Path) -> None:
+    run = curves_of(tmp_path / "a", n=200)
+    assert run.values.dtype == np.float16
+    wide = Curves(run.values.astype(np.float32), run.flipped)
+    net = hand_made_detector()
+    assert (suspicion(net, run.values) == suspicion(net, wide.values)).all()
+    config = DetectorConfig(epochs=2, restarts=1)
+    first, second = (train_lstm([curves], config, 0, CPU).net for curves in (run, wide))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert (a == b).all()

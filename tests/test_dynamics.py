@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,10 @@ from conftest import make_published_run, make_run, planted_labels, softmax_histo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdctl.dynamics import TrainingDynamics, read_run, write_td
+import tdctl.slabs
+from tdctl.dynamics import Store, TrainingDynamics, read_run, write_kept, write_td
 from tdctl.errors import DynamicsError
+from tdctl.metadata import write_metadata
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())
 
@@ -224,3 +230,154 @@ def test_interpretdls_pickled_label_flip_is_never_read(tmp_path: Path) -> None:
 def test_td_is_stored_unpacked_so_that_it_can_be_mapped(tmp_path: Path) -> None:
     with zipfile.ZipFile(make_run(tmp_path) / "training_dynamics.npz") as archive:
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def in_other_types(folder: Path) -> None:
+    archive = np.load(folder / "training_dynamics.npz")
+    arrays = {name: archive[name] for name in archive.files}
+    archive.close()
+    arrays["td"] = np.asfortranarray(arrays["td"].astype(np.float64))
+    np.savez(folder / "training_dynamics.npz", **arrays)
+
+
+def packed(folder: Path) -> None:
+    with np.load(folder / "training_dynamics.npz") as archive:
+        arrays = dict(archive)
+    np.savez_compressed(folder / "training_dynamics.npz", **arrays)
+
+
+@pytest.mark.parametrize("change", [None, packed, in_other_types])
+def test_what_is_mapped_is_what_numpy_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    folder = make_run(tmp_path / "run", n=50, classes=4, epochs=7)
+    with np.load(folder / "training_dynamics.npz") as archive:
+        expected = dict(archive)
+    if change is not None:
+        change(folder)
+    monkeypatch.setattr(tdctl.slabs, "SLAB", 600)
+    dynamics, _, _ = read_run(folder)
+    for name, array in expected.items():
+        assert np.array_equal(np.asarray(getattr(dynamics, name)), array), name
+    slabs = list(dynamics.slabs())
+    assert len(slabs) > 5
+    for name, array in expected.items():
+        parts = [getattr(slab, name) for slab in slabs]
+        assert all(isinstance(part, np.ndarray) for part in parts)
+        assert np.array_equal(np.concatenate(parts), array), name
+    assert (dynamics.given_curve(3, 45) == expected["td"][3:45, :, 0]).all()
+
+
+def test_suggestion_and_fingerprint_do_not_depend_on_the_size_of_slabs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamics, _, _ = read_run(make_run(tmp_path))
+    suggested, fingerprint, classes = (
+        dynamics.suggested(),
+        dynamics.fingerprint(),
+        dynamics.num_classes,
+    )
+    monkeypatch.setattr(tdctl.slabs, "SLAB", 500)
+    assert (dynamics.suggested() == suggested).all()
+    assert dynamics.fingerprint() == fingerprint and dynamics.num_classes == classes == 5
+
+
+def kept_run(folder: Path) -> Path:
+    """A run of the given store, in shuffled order of rows."""
+    labels = planted_labels(40, 5)
+    labels = labels.take(np.random.default_rng(0).permutation(40))
+    probs, margins = softmax_history(labels, 5, 6)
+    rows = np.arange(40)
+    others = probs.copy()
+    others[:, rows, labels.assigned] = -1
+    arrays = {
+        "given": probs[:, rows, labels.assigned],
+        "margin": margins,
+        "loss": margins,
+        "other": others.max(axis=2)[:, :, None],
+        "other_class": others.argmax(axis=2)[:, :, None].astype(np.int16),
+    }
+    folder.mkdir()
+    total = probs.sum(axis=0, dtype=np.float32)
+    write_kept(folder / "training_dynamics.npz", arrays, total, labels, Store.of("given", 5))
+    write_metadata(folder / "metadata.pth", labels, np.zeros(0, np.int64))
+    return folder
+
+
+def test_a_run_that_keeps_only_the_given_label_is_read(tmp_path: Path) -> None:
+    kept, labels, _ = read_run(kept_run(tmp_path / "kept"))
+    assert (np.diff(kept.index) > 0).all() and kept.td.shape == (40, 6, 1)
+    assert kept.num_classes == 5
+    agrees = kept.suggested()[labels.flipped] == labels.true[labels.flipped]
+    assert agrees.mean() > 0.8, "planted errors are suggested their true label"
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": None}, {"other": np.zeros((40, 2, 1))}, {"mean_class": np.zeros((40, 2))}]
+)
+def test_a_run_with_part_of_what_a_store_keeps_is_refused(tmp_path: Path, change: Any) -> None:
+    folder = kept_run(tmp_path / "kept")
+    rewrite(folder, **change)
+    with pytest.raises(DynamicsError, match="expected"):
+        read_run(folder)
+
+
+class FullDisk(io.BytesIO):
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_while_unpacking_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_published_run(tmp_path, planted_labels(60, 5))
+    monkeypatch.setattr("tdctl.dynamics.reading.tempfile.TemporaryFile", FullDisk)
+    with pytest.raises(DynamicsError, match=r"No space left on device.* TMPDIR") as caught:
+        read_run(run)
+    assert "\n" not in str(caught.value)
+
+
+READING = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from tdctl.dynamics import read_run
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(x.split()[1]) for x in lines if x.startswith(("RssAnon", "RssFile")))
+
+def peak_of(folder):
+    peak, done = [resident()], threading.Event()
+    def watch():
+        while not done.wait(0.001):
+            peak.append(resident())
+    thread = threading.Thread(target=watch)
+    thread.start()
+    dynamics, _, _ = read_run(Path(folder))
+    dynamics.suggested(), dynamics.fingerprint()
+    done.set()
+    thread.join()
+    return max(peak)
+
+peak_of(sys.argv[1])
+print(peak_of(sys.argv[1]), peak_of(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_reading_a_large_run_holds_a_slab_at_a_time(tmp_path: Path, write: Any) -> None:
+    for name, n in (("small", 1000), ("large", 10_000)):
+        labels = planted_labels(n, 10)
+        labels = labels.take(np.random.default_rng(0).permutation(n))
+        td = np.full((n, 600, 10), 0.1, np.float16)
+        columns = (labels.assigned[:, None] + np.arange(10)) % 10
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "training_dynamics.npz", td=td, labels=columns)
+        write_metadata(tmp_path / name / "metadata.pth", labels, np.zeros(0, np.int64))
+    command = [sys.executable, "-c", READING, str(tmp_path / "small"), str(tmp_path / "large")]
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    small, large = (int(kilobytes) for kilobytes in out.stdout.split())
+    assert large - small < 60_000, f"{small} kB for 12 MB, {large} kB for 120 MB"

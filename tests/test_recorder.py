@@ -401,7 +401,7 @@ import torch
 from tdctl.labels import Labels
 from tdctl.recorder import Recorder
 torch.set_num_threads(1)
-n, k, store = 20_000, 50, sys.argv[2]
+n, k, store = 10_000, 100, sys.argv[2]
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()

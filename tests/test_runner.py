@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -277,3 +278,56 @@ def test_a_run_given_twice_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     with pytest.raises(ConfigError, match="given twice"):
         runner.train_detector(tiny_config(), [run, run], tmp_path / "d")
+
+
+@pytest.mark.parametrize("store", ["given", "topk:3"])
+def test_a_run_that_keeps_less_ranks_and_suggests_the_same(
+    tmp_path: Path, digits_run: Path, detector_file: Path, store: str
+) -> None:
+    config = tiny_config(data__num_valid=30, train__store=store)
+    run = runner.generate_td(config, tmp_path / "r")
+    assert run.manifest["store"] == store
+    kept, full = runner.detect(run.folder, detector_file), runner.detect(digits_run, detector_file)
+    pd.testing.assert_frame_equal(kept.table, full.table)
+    assert kept.fingerprints == full.fingerprints
+
+
+def test_a_store_that_does_not_fit_the_data_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="topk:10 of 10 classes"):
+        runner.generate_td(tiny_config(train__store="topk:10"), tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_disk_that_is_full_at_the_start_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tdctl.slabs.os.posix_fallocate", full)
+    with pytest.raises(RunError, match="--store given"):
+        runner.generate_td(tiny_config(), tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_two_classes_of_one_name_are_ranked(tmp_path: Path, detector_file: Path) -> None:
+    run = make_run(tmp_path / "r")
+    names = ["crane", "maillot", "crane", "a", "b"]
+    manifest = {"dataset": {"class_names": names}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    table = runner.detect(run, detector_file).table
+    _, labels, _ = read_run(run)
+    given = dict(zip(labels.index, labels.assigned, strict=True))
+    assert table["given_label"].tolist() == [names[given[index]] for index in table["index"]]
+
+
+def test_the_table_is_the_same_in_a_file(tmp_path: Path, detector_file: Path) -> None:
+    run = make_run(tmp_path / "r")
+    (run / "samples.csv").write_text(
+        "index,file_name\n" + "".join(f"{i},f{i}.png\n" for i in reversed(range(400)))
+    )
+    result = runner.detect(run, detector_file, out=tmp_path / "t.csv")
+    assert (result.table["file_name"] == [f"f{i}.png" for i in result.table["index"]]).all()
+    read = pd.read_csv(tmp_path / "t.csv", dtype={"given_label": str, "suggested_label": str})
+    assert read["given_label"].tolist() == result.table["given_label"].tolist()
+    assert read["file_name"].tolist() == result.table["file_name"].tolist()

@@ -17,7 +17,6 @@ from tdctl.slabs import create_array, open_array, rows_per_slab, slabs_of
 @pytest.fixture(autouse=True)
 def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tdctl.slabs, "SLAB", 200)
-    monkeypatch.setattr(tdctl.slabs, "FAULT_AROUND", 30)
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,9 @@ def suspicion(
 ) -> NDArray[np.float64]:
     """P(mislabeled) in [0, 1], float64 [n], of curves float16 or float32 [n, epochs].
 
-    The network computes in float32. The two logits are compared in float64, so that confident
-    outputs do not tie at 1.
+    The network computes in float32: in bfloat16 it was 1.6 times as fast on a CPU that has it,
+    but 6,000 curves got 53 different scores in place of 5,856, and a quarter of the 60 worst
+    changed. The two logits are compared in float64, so that confident outputs do not tie at 1.
 
     Args:
         batch_size: curves at once; by default what suits the device that the network is on.

@@ -93,8 +93,13 @@ def write_kept(
 
 def _slab(array_En: Array, start: int, stop: int) -> NDArray[Any]:
     """Rows of every epoch, [s, E, ...], as a copy."""
-    mapped = array_En.whole() if isinstance(array_En, ArrayFile) else array_En
-    return np.array(mapped[:, start:stop].swapaxes(0, 1), order="C")
+    if not isinstance(array_En, ArrayFile):
+        return np.array(array_En[:, start:stop].swapaxes(0, 1), order="C")
+    epochs, _, *row = array_En.shape
+    slab = np.empty((stop - start, epochs, *row), array_En.dtype)
+    for epoch in range(epochs):
+        slab[:, epoch] = array_En.at(epoch).block(start, stop)
+    return slab
 
 
 def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:

@@ -120,7 +120,7 @@ def create_capture(folder: Path, layout: Layout) -> dict[str, ArrayFile]:
             raise
         raise RunError(
             f"{error.filename}: the disk has no room for the recording ({error.strerror}); make "
-            "room, or record less with --store given"
+            "room, or record fewer epochs, or less of each with --store given"
         ) from None
 
 

@@ -229,7 +229,7 @@ class Recorder:
                 write_td(path, arrays["probs"], margin, labels, loss)
             write_metadata(self._target / METADATA_FILE, labels, held)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise
             raise RunError(
                 f"{path}: the disk is full ({error.strerror}); all epochs are kept, make room "
