@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from tdctl.detector import Detector, load_detector, score_run
@@ -20,7 +21,7 @@ from tdctl.metrics import DetectionMetrics, detection_metrics
 from tdctl.ranking import Ranking
 from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
 from tdctl.slabs import rows_per_slab, slabs_of
-from tdctl.training import pick_device
+from tdctl.training import World, pick_device
 
 __all__ = ["DetectResult", "detect", "rank_run"]
 
@@ -55,32 +56,45 @@ def detect(
     out: Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
+    world: World | None = None,
 ) -> DetectResult:
     """Ranks a run with a detector, and writes the table where ``out`` is given.
+
+    Args:
+        world: the processes that score a part of the curves each; they all read the run, and
+            the first one writes. Without it, this process on ``device``.
 
     Raises:
         DynamicsError: the run is missing or malformed.
         DetectorError: the detector cannot be read or gives a constant.
         RunError: ``out`` is there already.
     """
-    if out is not None:
-        refuse_existing([out], overwrite)
-    result = rank_run(run, load_detector(detector_file, pick_device(device)), str(detector_file))
-    if out is not None:
-        with atomic_path(out) as part:
-            result.table.to_csv(part, index=False)
+    world = World(device=pick_device(device)) if world is None else world
+
+    def write() -> None:
+        if out is not None:
+            with atomic_path(out) as part:
+                result.table.to_csv(part, index=False)
+
+    world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
+    detector = world.together(lambda: load_detector(detector_file, world.device))
+    result = rank_run(run, detector, str(detector_file), world)
+    world.first(write)
     return result
 
 
-def rank_run(run: Path, detector: Detector, detector_name: str) -> DetectResult:
+def rank_run(run: Path, detector: Detector, detector_name: str, world: World) -> DetectResult:
     """Ranks a run with a detector that is loaded already.
 
     The curves are read slab by slab: memory grows by some columns of the table alone.
     """
-    dynamics, labels, valid = read_run(run)
+    dynamics, labels, valid = world.together(lambda: read_run(run))
     if len(dynamics) > 1 and _all_alike(dynamics):
         raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
-    scores = score_run(dynamics, detector.net)
+    part = world.part(0, len(dynamics))
+    own = torch.from_numpy(score_run(dynamics, detector.net, part.start, part.stop))
+    every = world.gather_to_all({"scores": own.to(world.device)})
+    scores = torch.cat([found["scores"] for found in every]).cpu().numpy()
     check_informative(scores, f"{detector_name} on {run}")
     ranking = Ranking(dynamics.index, scores)
     worst_first = ranking.worst_first()

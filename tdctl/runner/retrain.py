@@ -96,7 +96,8 @@ def denoise(
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
-    detection = rank_run(run, load_detector(detector_file, world.device), str(detector_file), world)
+    detector = world.together(lambda: load_detector(detector_file, world.device))
+    detection = rank_run(run, detector, str(detector_file), world)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     ratios = sorted(set(remove_ratios))
     jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
