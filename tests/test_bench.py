@@ -72,7 +72,7 @@ def test_the_made_images_are_read_as_tdctl_reads_them(tmp_path: Path) -> None:
     pixels, index, targets = read_folder(root, "train", 25)
     assert np.array_equal(index, data.train.index)
     assert np.array_equal(targets, data.train.targets)
-    assert np.array_equal(pixels.transpose(0, 3, 1, 2), data.train.pixels.numpy())
+    assert np.array_equal(pixels.transpose(0, 3, 1, 2), data.train.tensor().numpy())
     assert data.test is not None and len(read_folder(root, "test")[1]) == len(data.test) == 20
 
 

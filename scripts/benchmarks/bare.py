@@ -12,12 +12,12 @@ from torch import nn
 
 from scripts.benchmarks.measure import BenchError, Section, say
 from scripts.benchmarks.settings import Settings
-from tdctl.config import Config, NetConfig
+from tdctl.config import Config, NetConfig, TrainConfig
 from tdctl.files import write_text
 from tdctl.nets import build_net
 from tdctl.runner import generate_td
 from tdctl.settings import load_config
-from tdctl.training import Progress, pick_device, use_bfloat16
+from tdctl.training import Progress, pick_device, pick_precision
 
 BATCH = 128
 
@@ -52,7 +52,7 @@ def measure(settings: Settings) -> Section:
     section.details = {
         "images": settings.describe_images(),
         "batch": BATCH,
-        "bfloat16": use_bfloat16(None, device),
+        "precision": pick_precision(TrainConfig(), device),
         "manifest": facts,
         "tdctl": ours,
         "bare": found,
@@ -135,7 +135,8 @@ def _step(
     settings: Settings, device: torch.device, shape: tuple[int, ...], compiled: bool
 ) -> Callable[[], None]:
     """One step on a fixed batch: forward, cross-entropy, backward, fused SGD."""
-    classes, bfloat16 = settings.classes, use_bfloat16(None, device)
+    classes = settings.classes
+    bfloat16 = pick_precision(TrainConfig(), device) == "bfloat16"
     net: nn.Module = build_net(NetConfig(depth=settings.options.depth), classes, shape[1], 0)
     net.to(device=device, memory_format=torch.channels_last)
     net.train()

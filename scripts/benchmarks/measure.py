@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from tdctl.training import use_bfloat16
+from tdctl.config import TrainConfig
+from tdctl.training import pick_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -227,7 +228,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "load_average": list(os.getloadavg()),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "bfloat16": use_bfloat16(None, device),
+        "precision": pick_precision(TrainConfig(), device),
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

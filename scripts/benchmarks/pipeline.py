@@ -13,8 +13,9 @@ import torch
 from scripts.benchmarks.measure import Section, Spread, say, tdctl, watch
 from scripts.benchmarks.quality import check_same_labels, plain_quality, tdctl_quality
 from scripts.benchmarks.settings import Settings
+from tdctl.config import TrainConfig
 from tdctl.run import CHECKPOINT_FILE
-from tdctl.training import use_bfloat16
+from tdctl.training import pick_precision
 
 
 def measure(settings: Settings) -> Section:
@@ -73,7 +74,7 @@ def _times(folder: Path, epochs: list[float], total: float) -> dict[str, Any]:
 
 def _report(settings: Settings, pairs: list[dict[str, Any]]) -> Section:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    target = ">= 5" if use_bfloat16(None, device) else ">= 2"
+    target = ">= 5" if pick_precision(TrainConfig(), device) != "float32" else ">= 2"
     if device.type == "cuda":
         target = ">= 20"
     section = Section()
