@@ -18,6 +18,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "DetectorConfig",
+    "FitConfig",
     "NetConfig",
     "NoiseConfig",
     "RetrainConfig",
@@ -139,8 +140,8 @@ class NetConfig(_Section):
         return f"resnet{self.depth}" if self.net_type == "resnet" else self.net_type
 
 
-class TrainConfig(_Section):
-    """How the classifier is trained while its dynamics are recorded.
+class FitConfig(_Section):
+    """How a classifier is trained.
 
     Source: defaults are those of the published code of Jia et al. (AAAI 2023).
     """
@@ -166,16 +167,6 @@ class TrainConfig(_Section):
     flip: bool | None = Field(
         None, description="Mirror half of the images; by default as suits the data set."
     )
-    capture: Literal["in-loop", "eval-pass"] = Field(
-        "in-loop",
-        description="in-loop: record the softmax of the training step itself, at no cost; "
-        "eval-pass: of an extra pass in eval mode after each epoch.",
-    )
-    store: str = Field(
-        "full",
-        description="What is kept of each epoch's softmax: full, every class; given, the given "
-        "label's and the largest other; topk:K, the given label's and the K largest others.",
-    )
     amp: bool | None = Field(
         None,
         description="Compute in lower precision; by default where the hardware does so.",
@@ -196,6 +187,21 @@ class TrainConfig(_Section):
         0.0, description="Label smoothing of the cross-entropy."
     )
 
+
+class TrainConfig(FitConfig):
+    """How the classifier is trained while its dynamics are recorded."""
+
+    capture: Literal["in-loop", "eval-pass"] = Field(
+        "in-loop",
+        description="in-loop: record the softmax of the training step itself, at no cost; "
+        "eval-pass: of an extra pass in eval mode after each epoch.",
+    )
+    store: str = Field(
+        "full",
+        description="What is kept of each epoch's softmax: full, every class; given, the given "
+        "label's and the largest other; topk:K, the given label's and the K largest others.",
+    )
+
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:
@@ -204,7 +210,7 @@ class TrainConfig(_Section):
         return value
 
 
-class RetrainConfig(TrainConfig):
+class RetrainConfig(FitConfig):
     """How the network is retrained on what was kept.
 
     Source: defaults are those of the published denoising scripts of Jia et al. (AAAI 2023).

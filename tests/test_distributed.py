@@ -57,6 +57,7 @@ def trained(folder: Path, world: World, report: Any = None, **train: Any) -> Any
         world=world,
         watched=data.test,
         recorder=recorder,
+        capture=config.capture,
         checkpoint=checkpoint,
         report=report,
     )

@@ -46,7 +46,7 @@ class Setup:
         labels = Labels(self.images.index, self.images.targets, self.images.targets)
         recorder = Recorder.create(folder, labels, 10, self.config.epochs)
         net = self.net()
-        self.fit(net, seed, recorder=recorder)
+        self.fit(net, seed, recorder=recorder, capture=self.config.capture)
         recorder.finish()
         with np.load(folder / "training_dynamics.npz") as archive:
             return archive["td"], net

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from tdctl.config import TrainConfig
+from tdctl.config import FitConfig
 from tdctl.data.dataset import DataSet
 
 __all__ = ["Augment", "Draw", "Normalise"]
@@ -66,7 +66,7 @@ class Augment:
         the first that fits, else the whole image.
     """
 
-    def __init__(self, config: TrainConfig, dataset: DataSet) -> None:
+    def __init__(self, config: FitConfig, dataset: DataSet) -> None:
         side = min(dataset.train.shape[1:])
         self._resized = config.augment and side >= RESIZED_CROP_FROM
         padding = side // 8 if config.crop_padding is None else config.crop_padding

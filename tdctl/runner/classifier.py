@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tdctl.config import Config, TrainConfig
+from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
 from tdctl.errors import RunError, TdctlError
 from tdctl.files import atomic_path, save_tensors
@@ -72,7 +72,7 @@ class Plan:
 
 
 def plan_training(
-    config: Config, training: TrainConfig, dataset: DataSet, images: Images, world: World
+    config: Config, training: FitConfig, dataset: DataSet, images: Images, world: World
 ) -> Plan:
     """The precision of a training, and whether compiling its network pays."""
     flops = count_flops(config.net, dataset.num_classes, images.shape)
@@ -83,7 +83,7 @@ def plan_training(
 def train_classifier(
     run: RunFolder,
     config: Config,
-    training: TrainConfig,
+    training: FitConfig,
     dataset: DataSet,
     images: Images,
     *,
@@ -122,6 +122,7 @@ def train_classifier(
             watched=valid if valid is not None else dataset.test,
             select=valid is not None,
             recorder=recorder,
+            capture=config.train.capture,
             checkpoint=run.checkpoint,
             compiled=plan.compiled,
             report=report if world.is_first else None,

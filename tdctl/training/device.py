@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from tdctl.config import TrainConfig
+from tdctl.config import FitConfig
 from tdctl.errors import ConfigError
 
 __all__ = ["Precision", "compile_pays", "keep_freed_memory", "pick_device", "pick_precision"]
@@ -48,7 +48,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_precision(config: TrainConfig, device: torch.device) -> Precision:
+def pick_precision(config: FitConfig, device: torch.device) -> Precision:
     """The precision of the network: as asked, else the lower one where the hardware has it.
 
     Float16 is chosen on CUDA alone, bfloat16 on a CPU only where that computes it natively.
@@ -64,7 +64,7 @@ def pick_precision(config: TrainConfig, device: torch.device) -> Precision:
 
 
 def compile_pays(
-    config: TrainConfig, flops: float, images: int, device: torch.device
+    config: FitConfig, flops: float, images: int, device: torch.device
 ) -> tuple[bool, str]:
     """Whether to compile the network, and why: as asked, else where it saves more than it costs.
 

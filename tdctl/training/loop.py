@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
-from tdctl.config import TrainConfig
+from tdctl.config import FitConfig
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import EpochRows, Recorder
@@ -42,7 +43,7 @@ class FitResult:
 def fit(
     net: nn.Module,
     images: Images,
-    config: TrainConfig,
+    config: FitConfig,
     pipeline: Pipeline,
     seed: int,
     *,
@@ -50,6 +51,7 @@ def fit(
     watched: Images | None = None,
     select: bool = False,
     recorder: Recorder | EpochRows | None = None,
+    capture: Literal["in-loop", "eval-pass"] = "in-loop",
     checkpoint: Path | None = None,
     compiled: bool = False,
     report: Report | None = None,
@@ -68,6 +70,7 @@ def fit(
         select: whether the best epoch may be chosen on ``watched``: never on a test set.
         recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
             processes but the first.
+        capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
         checkpoint: a file rewritten after each epoch (by the first process), from which the
             training goes on where the file is there.
         compiled: compile the network for the training steps.
@@ -89,9 +92,9 @@ def fit(
     valid_errors = [row["valid_error"] for row in result.log]
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
-        row = trainer.train_epoch(epoch, recorder if config.capture == "in-loop" else None, tell)
+        row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
         if recorder is not None:
-            if config.capture == "eval-pass":
+            if capture == "eval-pass":
                 trainer.capture_pass(epoch, recorder)
             _commit(recorder, epoch, world)
         last = epoch + 1 == config.epochs

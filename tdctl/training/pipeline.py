@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tdctl.config import TrainConfig
+from tdctl.config import FitConfig
 from tdctl.data.augment import Augment, Draw, Normalise
 from tdctl.data.dataset import DataSet
 from tdctl.training.device import DTYPES, Precision, pick_precision
@@ -25,7 +25,7 @@ class Pipeline:
     precision: Precision
 
     @classmethod
-    def of(cls, config: TrainConfig, dataset: DataSet, device: torch.device) -> Pipeline:
+    def of(cls, config: FitConfig, dataset: DataSet, device: torch.device) -> Pipeline:
         """The pipeline that the settings and the data set ask for."""
         return cls(
             Augment(config, dataset),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tdctl.config import TrainConfig
+from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
@@ -37,7 +37,7 @@ class Trainer:
         self,
         net: nn.Module,
         images: Images,
-        config: TrainConfig,
+        config: FitConfig,
         pipeline: Pipeline,
         seed: int,
         world: World,
