@@ -19,6 +19,7 @@ from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError
 from tdctl.labels import Labels
 from tdctl.recorder import EpochRows, Recorder
+from tdctl.settings import load_config
 from tdctl.training import Pipeline, Progress, World, evaluate, fit
 
 # A prime: neither two nor three processes divide it, nor the batch.
@@ -135,6 +136,26 @@ def test_a_whole_run_in_three_processes(tmp_path: Path) -> None:
     dynamics, labels, valid = read_run(tmp_path / "run")
     assert len(dynamics) == len(labels) == N - 20 and len(valid) == 20
     assert labels.flipped.sum() > 0
+
+
+def test_denoising_in_two_processes(tmp_path: Path, digits_run: Path, detector_file: Path) -> None:
+    config = load_config(
+        None,
+        {"retrain.epochs": 2, "retrain.amp": False},
+        runner.settings_of_run(digits_run),
+        runner.PINNED,
+    )
+
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            out = tmp_path / "out"
+            result = runner.denoise(config, digits_run, detector_file, [0.2], out=out, world=world)
+            return runner.denoise_report(result)
+
+    first, second = in_world(2, run)
+    assert first == second
+    assert first["rows"][0]["removed"] == 24 and first["rows"][0]["test_error_last"] is not None
+    assert Path(first["file"]).exists()
 
 
 def test_evaluation_is_whole_even_with_fewer_images_than_processes() -> None:

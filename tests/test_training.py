@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,17 @@ def test_compiling_is_chosen_by_the_length_of_the_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr("shutil.which", lambda name: None)
     chosen, why = compile_pays(TrainConfig(epochs=300), flops, 50000, CPU)
     assert not chosen and "no C++ compiler" in why
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling needs a C++ compiler")
+def test_a_compiled_network_learns_the_same() -> None:
+    setup = Setup(n=300, epochs=3)
+    plain, compiled = setup.net(), setup.net()
+    setup.fit(plain)
+    setup.fit(compiled, compiled=True)
+    for name, value in plain.state_dict().items():
+        assert torch.allclose(value.float(), compiled.state_dict()[name].float(), atol=0.02), name
 
 
 @pytest.mark.gpu

@@ -98,7 +98,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--curves", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     add("--curve-epochs", type=int, default=100)
     add("--curves-ratio", type=int, default=40_000, help="curves scored beside the bare LSTM")
-    add("--record-batches", type=int, default=40, help="batches recorded in each repetition")
+    add("--record-batches", type=int, default=400, help="batches recorded in each repetition")
     add("--workers", type=int, default=2, help="DataLoader workers of the plain pipeline")
     add("--tdctl-flags", default="", help="further flags of generate-td: --tdctl-flags=--compile")
     add("--compile", choices=["default", "on", "off"], default="default", help="section bare")

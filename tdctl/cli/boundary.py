@@ -68,10 +68,10 @@ def stop_on_sigterm() -> None:
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The processes of the run, and a memory policy that suits training."""
-    from tdctl.training import World, keep_freed_memory
+    """The processes of the run, with what suits a process that does nothing but train."""
+    from tdctl.training import World, tune_process
 
-    keep_freed_memory()
+    tune_process()
     with World.joined(device) as world:
         yield world
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdctl.training.device import compile_pays, keep_freed_memory, pick_device, pick_precision
+from tdctl.training.device import compile_pays, pick_device, pick_precision, tune_process
 from tdctl.training.evaluate import Evaluation, evaluate
 from tdctl.training.loop import FitResult, fit
 from tdctl.training.pipeline import Pipeline
@@ -19,8 +19,8 @@ __all__ = [
     "compile_pays",
     "evaluate",
     "fit",
-    "keep_freed_memory",
     "losses_told",
     "pick_device",
     "pick_precision",
+    "tune_process",
 ]

@@ -13,7 +13,7 @@ import torch
 from tdctl.config import FitConfig
 from tdctl.errors import ConfigError
 
-__all__ = ["Precision", "compile_pays", "keep_freed_memory", "pick_device", "pick_precision"]
+__all__ = ["Precision", "compile_pays", "pick_device", "pick_precision", "tune_process"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -85,14 +85,15 @@ def compile_pays(
     return saved > 3 * COMPILE_SECONDS, f"{text} and cost some {COMPILE_SECONDS:.0f} s"
 
 
-def keep_freed_memory() -> None:
-    """Lets this process keep freed memory for the next step instead of giving it back.
+def tune_process() -> None:
+    """Sets this process up for training, which concerns all that runs in it.
 
-    A network's tensors of some MB come and go with each step; the C library returns such blocks
-    to the system, and taking them again costs a page fault for every 4 kB. Concerns the whole
-    process, so it is for whoever owns it; without glibc, or where the user has set the C
-    library's own variables, nothing happens.
+    The C library (glibc) keeps freed memory for the next step: a network's tensors of some MB
+    come and go with each step, and giving such blocks back to the system and taking them again
+    costs a page fault for every 4 kB. Where the user has set its variables (``MALLOC_...``),
+    they stand. On CUDA the fastest convolutions are found by trial.
     """
+    torch.backends.cudnn.benchmark = True
     if not sys.platform.startswith("linux") or any(key.startswith("MALLOC_") for key in os.environ):
         return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -34,8 +34,10 @@ class Feed:
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images of each part, in order; parts are int64 positions on the CPU."""
         if self._held is not None:
-            for rows in parts:
-                yield self._held[rows.to(self._device)]
+            # The order of a pass crosses to the device once, not batch by batch.
+            order = torch.cat(list(parts)).to(self._device)
+            for rows in order.split([len(part) for part in parts]):
+                yield self._held[rows]
             return
         batches = self._images.batches([rows.numpy() for rows in parts])
         if self._device.type == "cpu":

@@ -138,8 +138,10 @@ class Trainer:
         self, pixels: torch.Tensor, draw: Draw, targets: torch.Tensor, size: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # A compiled network is one for a batch size: another size would be compiled anew.
-        whole = self._compiled is not None and size == self._config.batch_size
-        net = self._compiled if self._compiled is not None and whole else self._parallel
+        net = self._parallel
+        if self._compiled is not None and size == self._config.batch_size:
+            net = self._compiled
+            torch.compiler.cudagraph_mark_step_begin()
         logits = self.pipeline.logits(net, pixels, draw)
         summed = functional.cross_entropy(
             logits, targets, label_smoothing=self._config.label_smoothing, reduction="sum"
