@@ -36,7 +36,7 @@ class Feed:
         if self._held is not None:
             # The order of a pass crosses to the device once, not batch by batch.
             order = torch.cat(list(parts)).to(self._device)
-            for rows in order.split([len(part) for part in parts]):
+            for rows in torch.split(order, [len(part) for part in parts]):
                 yield self._held[rows]
             return
         batches = self._images.batches([rows.numpy() for rows in parts])

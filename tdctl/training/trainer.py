@@ -141,7 +141,7 @@ class Trainer:
         net = self._parallel
         if self._compiled is not None and size == self._config.batch_size:
             net = self._compiled
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         logits = self.pipeline.logits(net, pixels, draw)
         summed = functional.cross_entropy(
             logits, targets, label_smoothing=self._config.label_smoothing, reduction="sum"
