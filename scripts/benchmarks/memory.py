@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from scripts.benchmarks.images import make_folder
 from scripts.benchmarks.measure import BenchError, Section, say, tdctl, watch
 from scripts.benchmarks.settings import Settings
 from tdctl.detector import load_detector, suspicion
+from tdctl.detector.scoring import curves_at_once
 from tdctl.runner import detect
 from tdctl.training import pick_device
 
@@ -114,7 +114,7 @@ def _scoring(settings: Settings, section: Section, detector: Path) -> dict[str, 
     run = make_run(settings.work / "curves_ratio", n, epochs)
     curves = given_curves(np.arange(n) % 5 == 0, epochs, 0)
     net = load_detector(detector, device).net.eval()
-    size = inspect.signature(suspicion).parameters["batch_size"].default
+    size = curves_at_once(device)
     batches = [
         torch.from_numpy(curves[start : start + size])[:, :, None].to(device)
         for start in range(0, n, size)

@@ -13,7 +13,7 @@ from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DetectorError
 from tdctl.slabs import SLAB, slabs_of
 
-__all__ = ["check_informative", "score_run", "suspicion"]
+__all__ = ["check_informative", "curves_at_once", "score_run", "suspicion"]
 
 # Outputs closer together than this on clearly different curves are a collapsed training.
 CONSTANT_BELOW = 1e-4
@@ -21,6 +21,11 @@ CONSTANT_BELOW = 1e-4
 # 100 epochs took 2.7 s in batches of 256 and 4.3 s in batches of 4,096, on one core.
 BATCH = {"cpu": 256}
 BATCH_ELSEWHERE = 16384
+
+
+def curves_at_once(device: torch.device) -> int:
+    """The batch of curves that suits the device."""
+    return BATCH.get(device.type, BATCH_ELSEWHERE)
 
 
 @torch.no_grad()
@@ -38,7 +43,7 @@ def suspicion(
     """
     net.eval()
     device = next(net.parameters()).device
-    size = batch_size or BATCH.get(device.type, BATCH_ELSEWHERE)
+    size = batch_size or curves_at_once(device)
     scores = torch.empty(len(curves), dtype=torch.float64, device=device)
     for start, stop in slabs_of(len(curves), size):
         batch = torch.from_numpy(curves[start:stop]).to(device).float()
@@ -58,7 +63,7 @@ def score_run(
     first, last, _ = slice(start, stop).indices(len(dynamics))
     scores = np.empty(max(0, last - first), dtype=np.float64)
     device = next(net.parameters()).device
-    size = BATCH.get(device.type, BATCH_ELSEWHERE)
+    size = curves_at_once(device)
     # Whole batches, so that every one but the last is as large as the device likes it.
     rows = size * max(1, SLAB // (2 * dynamics.epochs * size))
     for a, b in slabs_of(last, rows, first):
