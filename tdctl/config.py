@@ -206,7 +206,7 @@ class TrainConfig(FitConfig):
     @classmethod
     def _store_is_known(cls, value: str) -> str:
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
-            raise ValueError(f"store: '{value}' is unknown; use full, given or topk:K")
+            raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value
 
 

@@ -40,13 +40,16 @@ OUR_FILES = (
     "training_dynamics.npz",
 )
 OUR_FOLDERS = ("capture",)
-# How images are held changes no result: a run may go on where there is less memory.
-HELD = ("data.images", "data.cache_dir", "data.workers")
+# How images come and are held changes no result: a run may go on where there is less memory.
+HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
     "generate-td": ("device", "retrain", "detector"),
     "denoise": ("device", "train", "detector"),
 }
+
+# Facts of the manifest that stay those of a run's beginning; a resumption adds what differed.
+COMPUTATION = ("device", "precision", "compiled", "threads", "processes")
 
 Status = Literal["new", "unfinished", "complete"]
 
@@ -133,6 +136,9 @@ class RunFolder:
         if status == "new":
             self._manifest = {}
         self._manifest.pop("reason", None)
+        if status == "unfinished":
+            facts = {**facts, "resumed": [*self._manifest.get("resumed", []), self._changes(facts)]}
+            facts = {key: value for key, value in facts.items() if key not in COMPUTATION}
         self._manifest |= {
             "command": self._command,
             "status": "running",
@@ -166,16 +172,18 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Drops what only an unfinished run needs: the checkpoint and the capture."""
-        for path in (self.checkpoint, *self._leftovers()):
-            path.unlink(missing_ok=True)
         for name in OUR_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
+        for path in (*self._leftovers(), self.checkpoint):
+            path.unlink(missing_ok=True)
 
     def stop(self, status: Literal["interrupted", "failed"], reason: str) -> None:
         """Marks the run as ended early; it can be resumed from its last whole epoch.
 
         Without one there is nothing to resume, and the folder is left as it was found.
         """
+        if self._manifest.get("status") == "complete":
+            return  # all that is left is to tidy up
         if not self.checkpoint.exists():
             self._clear()
             (self.path / MANIFEST_FILE).unlink(missing_ok=True)
@@ -189,6 +197,15 @@ class RunFolder:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)
         self.tidy()
+
+    def began_with(self) -> dict[str, Any]:
+        """How an unfinished run was computed when it began: device, precision and so on."""
+        return {key: self._manifest[key] for key in COMPUTATION if key in self._manifest}
+
+    def _changes(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        began = self.began_with()
+        changed = {key: facts[key] for key in began if facts.get(key, began[key]) != began[key]}
+        return {"at": _now(), **changed}
 
     def _leftovers(self) -> list[Path]:
         """What a kill left of files that were being written."""

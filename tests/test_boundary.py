@@ -75,11 +75,18 @@ def test_a_step_of_one_process_is_not_run_several_times(
 
 @pytest.mark.slow
 def test_torchrun_starts_a_run_and_ranks_it(tmp_path: Path, detector_file: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def run(*arguments: str) -> Any:
-        command = [*torchrun, "tdctl", *arguments, "--json"]
+        command = [*torchrun, "--nproc-per-node", "2", "-m", "tdctl", *arguments, "--json"]
         outcome = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert outcome.returncode == 0, outcome.stderr
         return json.loads(outcome.stdout)

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import tiny_config
 from processes import forked, in_world, result_of
+from torch._inductor.exc import InductorError
 
 from tdctl import runner
 from tdctl.errors import RunError
@@ -72,6 +74,62 @@ def test_stopped_by_the_user_a_run_keeps_its_whole_epochs(tmp_path: Path) -> Non
     runner.generate_td(config, tmp_path / "a", resume=True)
     runner.generate_td(config, tmp_path / "b")
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_stopped_while_it_tidies_up_a_finished_run_keeps_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(train__epochs=2)
+    remove = shutil.rmtree
+
+    def stop(path: Any, **options: Any) -> None:
+        remove(path, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tdctl.run.shutil.rmtree", stop)
+        runner.generate_td(config, tmp_path / "a")
+    runner.generate_td(config, tmp_path / "a", resume=True)
+    runner.generate_td(config, tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_resumed_by_more_processes_a_run_says_so(tmp_path: Path) -> None:
+    config = tiny_config(train__epochs=3)
+
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.generate_td(config, tmp_path / "a", report=stop)
+
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            return runner.generate_td(config, tmp_path / "a", resume=True, world=world)
+
+    result = in_world(2, run)[0]
+    assert any("processes 1, now 2" in note for note in result.notes)
+    assert result.manifest["processes"] == 1
+    assert result.manifest["resumed"][0]["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory is full; start again with a sm"),
+        (InductorError(ValueError("no compiler"), None), "compiling failed .*--no-compile"),
+    ],
+)
+def test_what_torch_cannot_do_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, says: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("tdctl.runner.classifier.fit", fail)
+    with pytest.raises(RunError, match=says):
+        runner.generate_td(tiny_config(), tmp_path / "a")
 
 
 @pytest.fixture

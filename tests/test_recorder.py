@@ -442,3 +442,15 @@ def test_resident_memory_does_not_grow_with_epochs(tmp_path: Path, store: str) -
     assert out.returncode == 0, out.stderr
     few, many = (int(kilobytes) for kilobytes in out.stdout.split())
     assert many - few < 40_000, f"{few} kB for 5 epochs, {many} kB for 60"
+
+
+def test_half_an_epoch_can_be_begun_again(tmp_path: Path) -> None:
+    recorder, index = recorder_of(tmp_path)
+    recorder.record(index[:3], torch.ones(3, 3))
+    recorder.reset()
+    for epoch in range(3):
+        recorder.record(index, torch.zeros(6, 3))
+        recorder.commit(epoch)
+    recorder.finish()
+    with pytest.raises(DynamicsError, match="is finished"):
+        recorder.commit(2)

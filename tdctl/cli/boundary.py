@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -38,7 +39,7 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
         try:
             return command(*args, **kwargs)
         except TdctlError as error:
-            if not error.told_elsewhere:
+            if not error.told_elsewhere and _nobody_else_tells():
                 typer.echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
@@ -55,6 +56,19 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
             raise typer.Exit(130) from None
 
     return run
+
+
+def _nobody_else_tells() -> bool:
+    """Whether this process's error is its own: what all find, the first one tells.
+
+    Then torchrun ends the others, which have waited a little with theirs.
+    """
+    try:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(3)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def stop_on_sigterm() -> None:

@@ -152,6 +152,13 @@ class DataSet:
         digest.update(np.stack(labels).astype("<i8").tobytes())
         return digest.hexdigest()
 
+    def test_fingerprint(self) -> str | None:
+        """Hex digest of the test images' indices and labels; None where there are none."""
+        if self.test is None:
+            return None
+        both = np.stack([self.test.index, self.test.targets]).astype("<i8")
+        return hashlib.sha256(both.tobytes()).hexdigest()
+
     def pixel_digest(self) -> str | None:
         """Hex digest of the training pixels; None where they are streamed."""
         return self.train.store.digest(self.train.rows)

@@ -16,11 +16,16 @@ from PIL import __version__ as PILLOW
 
 from tdctl.errors import DataError
 
-__all__ = ["DECODER", "Decoder", "file_stats", "slabs"]
+__all__ = ["DECODER", "Decoder", "file_stats", "own_processors", "slabs"]
 
 # What the same file gives the same pixels by. Raise the number when the pixels change.
 DECODER = f"1, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
+
+
+def own_processors() -> int:
+    """This process's share of the processors, where torchrun started several here."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Decoder:
                 share one buffer, and each holds until the next is asked for.
         """
         buffer = None
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(own_processors()) as pool:
             for start, stop in slabs(len(self), self.shape):
                 if pixels is not None:
                     slab = pixels[start:stop]

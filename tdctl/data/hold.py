@@ -129,16 +129,27 @@ def available_memory() -> int:
 
 
 def _available() -> int:
-    available = int(psutil.virtual_memory().available)
+    left = [int(psutil.virtual_memory().available)]
+    own = CGROUP / _own_group()
+    for group in (own, *(above for above in own.parents if above.is_relative_to(CGROUP))):
+        try:
+            limit = (group / "memory.max").read_text().strip()
+            used = int((group / "memory.current").read_text())
+            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        except (FileNotFoundError, NotADirectoryError):  # no group of version 2, or its root
+            continue
+        if limit != "max":
+            left.append(max(0, int(limit) - used + int(stat.get("inactive_file", 0))))
+    return min(left)
+
+
+def _own_group() -> str:
+    """Where this process's control group lies below the root; seen from a container, the root."""
     try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except FileNotFoundError:  # no control group of version 2, or its root
-        return available
-    if limit == "max":
-        return available
-    return min(available, max(0, int(limit) - used + int(stat.get("inactive_file", 0))))
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except FileNotFoundError:
+        return ""
+    return next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
 
 
 def check_memory(count: int, shape: tuple[int, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from tdctl.data.decode import Decoder
+from tdctl.data.decode import Decoder, own_processors
 from tdctl.data.store import Kind
 from tdctl.errors import DataError
 
@@ -25,9 +24,9 @@ class StreamStore:
     kind: Kind = "stream"
 
     def __init__(self, decoder: Decoder, workers: int | None = None) -> None:
-        """The images of a decoder; ``workers`` processes, or one for each processor."""
+        """The images of a decoder; ``workers`` processes, or one for each processor of ours."""
         self.shape = (len(decoder), *decoder.shape)
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers or own_processors()
         self._decoder = decoder
 
     def tensor(self) -> None:

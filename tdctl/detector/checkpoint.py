@@ -106,7 +106,7 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, Path, Path]:
         "epoch": detector.epoch,
         "state_dict": state,
         "best_prec": detector.best_prec,
-        "optimizer": detector.optimizer,
+        "optimizer": _on_cpu(detector.optimizer),
         "card": json.dumps(card),
     }
     with atomic_path(tensors) as part:
@@ -114,6 +114,15 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, Path, Path]:
     write_json(card_file, card)
     save_tensors(tar, content)
     return tar, tensors, card_file
+
+
+def _on_cpu(value: Any) -> Any:
+    """The same nested state, readable on a machine without the device it is on."""
+    if isinstance(value, dict):
+        return {key: _on_cpu(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(part) for part in value]
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.dynamics import TD_FILE, Store, write_kept, write_td
-from tdctl.errors import DynamicsError, RunError
+from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.recorder.capture import (
@@ -116,8 +116,15 @@ class Recorder:
         """Takes the logits of a batch; see ``EpochRows.record``."""
         self.rows.record(index_B, logits_BK)
 
+    def reset(self) -> None:
+        """Forgets what was recorded since the last commit, to begin the epoch again."""
+        self.rows.reset()
+
     def commit(self, epoch: int) -> None:
         """Writes the epoch that was recorded to the disk and starts the next.
+
+        Where it is refused the epoch is forgotten, to be recorded again; after an OSError (a
+        full disk) it can be committed again.
 
         An epoch may be committed again, as a training does that was killed before it wrote its
         own checkpoint.
@@ -129,20 +136,18 @@ class Recorder:
                 the running means of the stores ``given`` and ``topk`` build on each other.
         """
         capture = self._capture
+        if not capture:
+            raise DynamicsError(f"recorder, epoch {epoch}: the recording is finished")
         state = np.asarray(capture["state"])
         if not 0 <= epoch < len(state):
             raise DynamicsError(f"recorder: epoch {epoch} of {len(state)} was committed")
         self.rows.settle()
         try:
             self._check(epoch)
-        finally:
+            self._check_turn(epoch, state)
+        except TdctlError:
             self.rows.reset()
-        if self._store.others and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
-            raise RunError(
-                f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
-                f"committed; with --store {self._store.name} epochs are committed in turn, start "
-                "again with --overwrite"
-            )
+            raise
         capture["state"].put(np.array([BEGUN], np.uint8), epoch)
         if self._store.others:
             self._write_kept(epoch)
@@ -156,6 +161,7 @@ class Recorder:
             capture[name].sync()
         capture["state"].put(np.array([COMMITTED], np.uint8), epoch)
         capture["state"].sync()
+        self.rows.reset()
 
     def _check(self, epoch: int) -> None:
         seen, index = self.rows.times_seen.cpu().numpy(), self._labels.index
@@ -176,6 +182,14 @@ class Recorder:
             raise DynamicsError(
                 f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
                 f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
+            )
+
+    def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
+        if self._store.others and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
+            raise RunError(
+                f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
+                f"committed; with --store {self._store.name} epochs are committed in turn, start "
+                "again with --overwrite"
             )
 
     def _slabs(self, value_bytes: int) -> list[tuple[int, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import nn
 from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
 from tdctl.errors import RunError, TdctlError
-from tdctl.files import atomic_path, save_tensors
+from tdctl.files import atomic_path, first_line, save_tensors
 from tdctl.nets import build_net, count_flops
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import RunFolder
@@ -25,8 +25,10 @@ from tdctl.training import (
     Evaluation,
     FitResult,
     Pipeline,
+    Precision,
     Report,
     World,
+    check_sizes,
     compile_pays,
     evaluate,
     fit,
@@ -49,11 +51,13 @@ class Plan:
         precision: of the network's computations.
         compiled: whether the network is compiled.
         why_compiled: in words.
+        changed: what is not as it was when the resumed run began, in words.
     """
 
-    precision: str
+    precision: Precision
     compiled: bool
     why_compiled: str
+    changed: tuple[str, ...] = ()
 
     def facts(self, world: World) -> dict[str, Any]:
         """What the manifest says of the computation."""
@@ -68,16 +72,43 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return (f"{'compiled' if self.compiled else 'not compiled'}: {self.why_compiled}",)
+        how = f"{'compiled' if self.compiled else 'not compiled'}: {self.why_compiled}"
+        if not self.changed:
+            return (how,)
+        return (how, f"began otherwise ({'; '.join(self.changed)}): not the bits of one go")
 
 
 def plan_training(
-    config: Config, training: FitConfig, dataset: DataSet, images: Images, world: World
+    config: Config,
+    training: FitConfig,
+    dataset: DataSet,
+    images: Images,
+    world: World,
+    began: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The precision of a training, and whether compiling its network pays."""
+    """The precision of a training, and whether compiling its network pays: the first
+    process's choice, in all.
+
+    Args:
+        began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
+            and what else has changed is noted.
+
+    Raises:
+        ConfigError: too few images for the processes.
+    """
+    check_sizes(len(images), training.batch_size, world.size)
     flops = count_flops(config.net, dataset.num_classes, images.shape)
     compiled, why = compile_pays(training, flops, len(images), world.device)
-    return Plan(pick_precision(training, world.device), compiled, why)
+    precision = pick_precision(training, world.device)
+    if began:
+        precision = began.get("precision", precision)
+        if began.get("compiled", compiled) != compiled:
+            compiled, why = not compiled, "as the run began"
+    plan = Plan(precision, compiled, why)
+    now = plan.facts(world)
+    was = dict(began or {})
+    changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
+    return world.shared(replace(plan, changed=tuple(changed)))
 
 
 def train_classifier(
@@ -105,7 +136,7 @@ def train_classifier(
             found where no whole epoch was trained.
         RunError: the disk is full, or another process of the run has ended.
     """
-    pipeline = Pipeline.of(training, dataset, world.device)
+    pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
     net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
 
     def judged(images: Images | None) -> Evaluation | None:
@@ -167,12 +198,30 @@ def stopped(run: RunFolder, world: World) -> Iterator[None]:
     except TdctlError as error:
         stop(False, str(error))
         raise
+    except RuntimeError as error:
+        what, then = _of_torch(error)
+        stop(False, what)
+        raise RunError(f"{run.path}: {what}; {then}") from error
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         what = f"{error.filename or run.path}: {what}"
         stop(False, what)
         then = "go on with --resume" if run.checkpoint.exists() else "start again"
         raise RunError(f"{what}; mend that and {then}") from None
+
+
+def _of_torch(error: RuntimeError) -> tuple[str, str]:
+    """What went wrong and what to do, of torch's errors that are no mistake in the program.
+
+    Raises:
+        RuntimeError: the error itself, where it is.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "OutOfMemoryError" in kinds or "can't allocate memory" in str(error):
+        return "the memory is full", "start again with a smaller --batch-size"
+    if kinds & {"TorchDynamoException", "InductorError"}:
+        return f"compiling failed ({first_line(error)})", "start again with --no-compile"
+    raise error
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

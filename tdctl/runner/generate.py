@@ -71,7 +71,8 @@ def generate_td(
     prepared = world.together(lambda: prepare(config))
     dataset = normalised_alike(prepared.dataset, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
-    plan = plan_training(config, config.train, dataset, prepared.train, world)
+    began = world.told(run.began_with) if resumed else None
+    plan = plan_training(config, config.train, dataset, prepared.train, world, began)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
     world.check_same(prepared.dataset.name, facts["data_fingerprint"])
     recorder = _start(run, config, prepared, facts, resumed, world)
@@ -155,6 +156,7 @@ def _start(
     def start() -> Recorder:
         if resumed:
             run.check_same("data_fingerprint", facts["data_fingerprint"])
+            run.check_same("test_fingerprint", facts["test_fingerprint"], where_known=True)
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
                 del facts["pixel_digest"]

@@ -82,8 +82,15 @@ class Job:
             "seed": config.seed,
             **computation,
         }
-        again = self.status == "unfinished" and self.folder.checkpoint.exists()
-        self.folder.start(config, facts, "unfinished" if again else "new")
+        self.folder.start(config, facts, "unfinished" if self._goes_on else "new")
+
+    def began_with(self) -> dict[str, Any] | None:
+        """How the retraining was computed when it began; None where it begins now."""
+        return self.folder.began_with() if self._goes_on else None
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.status == "unfinished" and self.folder.checkpoint.exists()
 
     def _kept_fingerprint(self, labels: Labels) -> str:
         content = np.stack([labels.index[self.keep], labels.assigned[self.keep]]).astype("<i8")

@@ -52,6 +52,7 @@ class Prepared:
                 "image": list(self.train.shape),
             },
             "data_fingerprint": self.dataset.fingerprint(),
+            "test_fingerprint": self.dataset.test_fingerprint(),
             "pixel_digest": self.dataset.pixel_digest(),
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "flipped": flipped,

@@ -138,7 +138,8 @@ def _retrain(
     """Trains on what a job keeps, or takes over what is finished; gives its manifest."""
     if job.status == "complete":
         return world.told(lambda: read_json(job.folder.path / MANIFEST_FILE))
-    plan = plan_training(config, config.retrain, dataset, images, world)
+    began = world.told(job.began_with)
+    plan = plan_training(config, config.retrain, dataset, images, world, began)
     world.first(lambda: job.start(config, labels, plan.facts(world)))
     outcome = train_classifier(
         job.folder,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tdctl.training.device import compile_pays, pick_device, pick_precision, tune_process
+from tdctl.training.device import Precision, compile_pays, pick_device, pick_precision, tune_process
 from tdctl.training.evaluate import Evaluation, evaluate
-from tdctl.training.loop import FitResult, fit
+from tdctl.training.loop import FitResult, check_sizes, fit
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
 from tdctl.training.world import World, losses_told
@@ -13,9 +13,11 @@ __all__ = [
     "Evaluation",
     "FitResult",
     "Pipeline",
+    "Precision",
     "Progress",
     "Report",
     "World",
+    "check_sizes",
     "compile_pays",
     "evaluate",
     "fit",

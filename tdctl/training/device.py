@@ -80,9 +80,19 @@ def compile_pays(
     eager = 3 * flops * images * config.epochs / SPEED[device.type, reduced]
     saved = eager * COMPILE_SAVES[device.type]
     text = f"about {eager:,.0f} s of training, compiling would save {saved:,.0f} s"
-    if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        return False, f"{text}, but there is no C++ compiler"
+    if not _can_compile(device):
+        return False, f"{text}, but there is no compiler for it"
     return saved > 3 * COMPILE_SECONDS, f"{text} and cost some {COMPILE_SECONDS:.0f} s"
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Whether the compiler that torch would call is there."""
+    if device.type == "cpu":
+        return shutil.which(os.environ.get("CXX") or "g++") is not None
+    from torch.utils._triton import has_triton
+
+    compilers = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
+    return has_triton() and any(shutil.which(name) for name in compilers)
 
 
 def tune_process() -> None:

@@ -59,20 +59,25 @@ def evaluate(
     pipeline: Pipeline,
     batch_size: int = 512,
     world: World | None = None,
+    feed: Feed | None = None,
 ) -> Evaluation:
     """The network's answers on all images, without augmentation; leaves it in eval mode.
 
     With several processes each answers for its part, and all get the whole.
+
+    Args:
+        feed: of these images, where it is there already from an earlier evaluation.
     """
     net.eval()
     world = World(device=pipeline.device) if world is None else world
     part = world.part(0, len(images))
     rows = torch.split(torch.arange(part.start, part.stop), batch_size)
-    targets = torch.from_numpy(images.targets)
+    targets = torch.from_numpy(images.targets[part]).to(pipeline.device)
+    feed = Feed(images, pipeline.device) if feed is None else feed
     columns: list[dict[str, torch.Tensor]] = []
-    for batch, pixels in zip(rows, Feed(images, pipeline.device).batches(rows), strict=True):
-        logits = pipeline.logits(net, pixels)
-        columns.append(_answers(logits, targets[batch].to(logits.device)))
+    parts = torch.split(targets, batch_size)
+    for goal, pixels in zip(parts, feed.batches(rows), strict=True):
+        columns.append(_answers(pipeline.logits(net, pixels), goal))
     own = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
     every = world.gather_to_all(own)
     whole = {name: torch.cat([found[name] for found in every]).cpu().numpy() for name in own}

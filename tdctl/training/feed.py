@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
 from tdctl.data.dataset import Images
@@ -13,29 +15,33 @@ __all__ = ["Feed"]
 
 # Of the GPU's free memory, what the images may take; the rest is the network's.
 SHARE_OF_DEVICE = 0.5
+SLAB = 64 << 20
 
 
 class Feed:
     """Gives parts of an image set as uint8 [B, C, H, W] on the device.
 
-    What is held in memory lies on the device once and for all, where it fits there. Else each
-    batch is gathered (or decoded by worker processes) on the host, on a GPU one batch ahead of
-    the computation.
+    What is in memory is used where it is; on a GPU, what fits there lies there once and for
+    all, however it is held on the host. Else each batch is gathered (or read, or decoded by
+    worker processes) on the host, on a GPU one batch ahead of the computation.
     """
 
     def __init__(self, images: Images, device: torch.device) -> None:
         self._images, self._device = images, device
-        self._held = images.tensor() if images.resident else None
-        if self._held is not None and device.type == "cuda":
-            free = torch.cuda.mem_get_info(device)[0]
-            fits = self._held.nbytes <= SHARE_OF_DEVICE * free
-            self._held = self._held.to(device) if fits else None
+        self._held: torch.Tensor | None = None
+        self._rows = torch.arange(len(images))
+        if device.type == "cuda":
+            size = len(images) * math.prod(images.shape)
+            if size <= SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
+                self._held = _on_device(images, device)
+        elif images.resident:
+            self._held, self._rows = images.store.tensor(), torch.from_numpy(images.rows)
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images of each part, in order; parts are int64 positions on the CPU."""
         if self._held is not None:
             # The order of a pass crosses to the device once, not batch by batch.
-            order = torch.cat(list(parts)).to(self._device)
+            order = self._rows[torch.cat(list(parts))].to(self._device)
             for rows in torch.split(order, [len(part) for part in parts]):
                 yield self._held[rows]
             return
@@ -44,6 +50,17 @@ class Feed:
             yield from batches
         else:
             yield from _ahead(batch.pin_memory() for batch in batches)
+
+
+def _on_device(images: Images, device: torch.device) -> torch.Tensor:
+    """Uint8 [n, C, H, W] on the device, brought there slab by slab."""
+    held = torch.empty((len(images), *images.shape), dtype=torch.uint8, device=device)
+    rows = max(1, SLAB // max(1, math.prod(images.shape)))
+    bounds = [(start, min(len(images), start + rows)) for start in range(0, len(images), rows)]
+    slabs = images.batches([np.arange(*bound) for bound in bounds])
+    for (start, stop), slab in zip(bounds, slabs, strict=True):
+        held[start:stop] = slab.to(device)
+    return held
 
 
 def _ahead(batches: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:

@@ -17,12 +17,13 @@ from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
+from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
 from tdctl.training.trainer import REMEDY, Trainer
 from tdctl.training.world import World
 
-__all__ = ["FitResult", "LogRow", "fit"]
+__all__ = ["FitResult", "LogRow", "check_sizes", "fit"]
 
 
 @dataclass
@@ -80,7 +81,7 @@ def fit(
         ConfigError: there is not one whole batch of two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
-    _check_sizes(len(images), config.batch_size, world.size)
+    check_sizes(len(images), config.batch_size, world.size)
     trainer = Trainer(net, images, config, pipeline, seed, world, compiled)
     result, start = FitResult(), 0
     saved = None
@@ -89,6 +90,7 @@ def fit(
     if saved is not None:
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
+    watched_feed = None if watched is None else Feed(watched, pipeline.device)
     valid_errors = [row["valid_error"] for row in result.log]
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
@@ -99,7 +101,7 @@ def fit(
             _commit(recorder, epoch, world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
-            _watch(row, trainer, watched)
+            _watch(row, trainer, watched, watched_feed)
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(net)
@@ -110,7 +112,12 @@ def fit(
     return result
 
 
-def _check_sizes(images: int, batch_size: int, processes: int) -> None:
+def check_sizes(images: int, batch_size: int, processes: int) -> None:
+    """Refuses fewer than two images for each process, in all or in a batch.
+
+    Raises:
+        ConfigError: says what is expected.
+    """
     least = 2 * processes
     if images < least:
         raise ConfigError(f"training: {images} images are left; expected at least {least}")
@@ -138,9 +145,9 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     world.first(write)
 
 
-def _watch(row: LogRow, trainer: Trainer, watched: Images) -> None:
+def _watch(row: LogRow, trainer: Trainer, watched: Images, feed: Feed | None) -> None:
     """Evaluates into the log's row."""
-    outcome = evaluate(trainer.net, watched, trainer.pipeline, world=trainer.world)
+    outcome = evaluate(trainer.net, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
     row["valid_top5_error"] = outcome.top5_error
     row["valid_loss"] = outcome.mean_loss

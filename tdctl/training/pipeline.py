@@ -25,13 +25,19 @@ class Pipeline:
     precision: Precision
 
     @classmethod
-    def of(cls, config: FitConfig, dataset: DataSet, device: torch.device) -> Pipeline:
-        """The pipeline that the settings and the data set ask for."""
+    def of(
+        cls,
+        config: FitConfig,
+        dataset: DataSet,
+        device: torch.device,
+        precision: Precision | None = None,
+    ) -> Pipeline:
+        """The pipeline that the settings and the data set ask for, in a precision if given."""
         return cls(
             Augment(config, dataset),
             Normalise(dataset, device),
             device,
-            pick_precision(config, device),
+            precision or pick_precision(config, device),
         )
 
     def logits(

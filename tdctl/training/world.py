@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from tdctl.errors import ConfigError, DataError, RunError, TdctlError
+from tdctl.files import first_line
 from tdctl.training.device import pick_device
 
 __all__ = ["World", "losses_told"]
 
 Value = TypeVar("Value")
-LOST = "another process of the run has ended; see its message, then go on with --resume"
+LOST = (
+    "the processes have lost each other: another one has ended (see its message) or the network "
+    "has failed; mend that and go on with --resume"
+)
 
 
 class World:
@@ -61,8 +66,11 @@ class World:
             torch.cuda.set_device(picked)
         with losses_told():
             # What the processes tell each other of files and errors travels by gloo.
+            # One process may decode or write for hours while the others wait; that one has died
+            # is known by its closed connection.
             distributed.init_process_group(
-                "cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo"
+                "cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo",
+                timeout=timedelta(days=7),
             )
             yield cls(distributed.get_rank(), size, picked)
             distributed.destroy_process_group()
@@ -241,5 +249,5 @@ def losses_told() -> Iterator[None]:
     except RuntimeError as error:
         lost = type(error).__name__.startswith("Dist")  # torch.distributed's own errors
         if lost or any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
-            raise RunError(LOST) from None
+            raise RunError(f"{LOST} ({first_line(error)})") from None
         raise
