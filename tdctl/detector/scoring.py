@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,20 @@ def curves_at_once(device: torch.device) -> int:
     return BATCH.get(device.type, BATCH_ELSEWHERE)
 
 
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """On CUDA, torch's default for an LSTM is TF32: ten bits of mantissa in place of 23."""
+    rnn: Any = torch.backends.cudnn.rnn  # the stubs do not know its settings
+    before = rnn.fp32_precision
+    rnn.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        rnn.fp32_precision = before
+
+
 @torch.no_grad()
+@_whole_float32()
 def suspicion(
     net: LstmDetector, curves: NDArray[np.floating[Any]], batch_size: int | None = None
 ) -> NDArray[np.float64]:
