@@ -27,13 +27,15 @@ def scores_of(run: Path, detector: Path) -> dict[str, NDArray[np.float64]]:
     curve = np.asarray(dynamics.given_curve()).astype(np.float64)
     margin = np.asarray(dynamics.margin, dtype=np.float64)
     loss = -np.log(np.maximum(curve, 1e-7))
-    return {
+    found = {
         "AUM": -margin.mean(axis=1),
         "mean loss": loss.mean(axis=1),
         "mean probability": -curve.mean(axis=1),
         "last loss": loss[:, -1],
-        "LSTM": score_run(dynamics, load_detector(detector).net),
     }
+    if detector.exists():
+        found["LSTM"] = score_run(dynamics, load_detector(detector).net)
+    return found
 
 
 def main() -> None:
