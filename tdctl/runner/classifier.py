@@ -70,12 +70,17 @@ class Plan:
         }
 
     @property
+    def choice(self) -> str:
+        """Whether the network is compiled and why, in words."""
+        return f"{'compiled' if self.compiled else 'not compiled'}: {self.why_compiled}"
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know."""
-        how = f"{'compiled' if self.compiled else 'not compiled'}: {self.why_compiled}"
-        if not self.changed:
-            return (how,)
-        return (how, f"began otherwise ({'; '.join(self.changed)}): not the bits of one go")
+        """What the user should know of a run: what is out of the ordinary."""
+        notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
+        if self.changed:
+            notes += (f"began otherwise ({'; '.join(self.changed)}): not the bits of one go",)
+        return notes
 
 
 def plan_training(

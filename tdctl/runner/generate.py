@@ -119,7 +119,7 @@ def plan_generate(
         check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
     return [
-        *(f"note: {note}" for note in (*plan.notes, *prepared.dataset.notes)),
+        *(f"note: {note}" for note in (plan.choice, *prepared.dataset.notes)),
         f"would train {config.net.label} for {epochs} epochs on {n} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
