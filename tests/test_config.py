@@ -54,7 +54,7 @@ def test_noise_has_a_seed_of_its_own() -> None:
         ("train.lr", float("inf"), "train.lr"),
         ("data.dataset", "imagenet", "data.dataset"),
         ("data.dataset", "cifar10", "needs --data-dir"),
-        ("data.labels", "x.csv", "goes with dataset 'folder'"),
+        ("data.dataset", "table", "needs --labels"),
         ("seed", -1, "seed"),
         ("train", 3, "train"),
     ],

@@ -21,15 +21,6 @@ from tdctl.settings import load_config, parse_set, read_yaml
 
 __all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
 
-DATA = tuple(
-    f"data.{name}"
-    for name in (
-        "dataset", "data_dir", "image_size", "labels", "label_column", "true_column", "limit",
-        "num_valid", "test_share", "download", "images", "cache_dir", "workers",
-    )
-)  # fmt: skip
-NOISE = ("noise.noise_type", "noise.noise_ratio", "noise.noise_seed")
-NET = ("net.net_type", "net.depth")
 COMMON = ("seed", "device")
 
 
@@ -39,6 +30,9 @@ def section(name: str) -> tuple[str, ...]:
     if model is None:
         raise KeyError(name)
     return tuple(f"{name}.{key}" for key in typing.cast(type[BaseModel], model).model_fields)
+
+
+DATA, NOISE, NET = section("data"), section("noise"), section("net")
 
 
 @dataclass(frozen=True)

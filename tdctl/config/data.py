@@ -1,0 +1,107 @@
+"""Which images and labels are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tdctl.catalogue import CATALOGUE
+from tdctl.config.section import Fraction, Positive, Section, Seed
+
+__all__ = ["DataConfig"]
+
+
+class DataConfig(Section):
+    """Which images and labels are read."""
+
+    dataset: str = Field(
+        "digits",
+        description="Data set: digits (ships inside scikit-learn), folder, table, webdataset or "
+        "hf (your images), or one from --data-dir that 'tdctl datasets' lists.",
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder that holds the data set (of a table: its images)."
+    )
+    image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
+        None, description="Resize the shorter side to this many pixels and crop the middle square."
+    )
+    normalise: Literal["data", "imagenet"] = Field(
+        "data",
+        description="Channel statistics that images are normalised by: of the training images, "
+        "or ImageNet's, as pretrained weights expect.",
+    )
+    labels: Path | None = Field(
+        None,
+        description="Table (CSV, TSV or Parquet) whose labels replace the data set's, one row per "
+        "training image; with dataset 'table' it names the images too.",
+    )
+    label_column: str = Field("label", description="Column of --labels with the given label.")
+    true_column: str | None = Field(
+        None, description="Column of --labels with the true label, where it is known."
+    )
+    file_column: str = Field(
+        "file_name", description="Column of --labels with the image's path below --data-dir."
+    )
+    split_column: str = Field(
+        "split",
+        description="Column of a table's --labels with train, val or test; without it, a share "
+        "is held out as test set.",
+    )
+    limit: Positive | None = Field(
+        None,
+        description="Use only the first N training images (a folder's: by file name; a "
+        "benchmark's: class by class in turn).",
+    )
+    num_valid: Annotated[int, Field(ge=0)] = Field(
+        0, description="Hold out N training images, stratified by given label, for validation."
+    )
+    valid_labels: Literal["given", "true"] = Field(
+        "given", description="Labels of the images that --num-valid holds out."
+    )
+    test_share: Fraction = Field(
+        0.2, description="Share held out as test set where a data set has none."
+    )
+    split_seed: Seed | None = Field(
+        None, description="Seed of the splits alone; --seed where not given."
+    )
+    drop_clutter: bool = Field(False, description="Leave out caltech256's class of clutter.")
+    skip_unreadable: bool = Field(
+        False, description="Leave out images that do not decode, and list them."
+    )
+    download: bool = Field(False, description="Let torchvision download a missing data set.")
+    images: Literal["auto", "memory", "cache", "stream"] = Field(
+        "auto",
+        description="How decoded images are held: in memory, in a cache on the disk, "
+        "or not (stream: decoded anew in every pass); auto takes the first that has room.",
+    )
+    cache_dir: Path | None = Field(
+        None, description="Folder of the cache (default: tdctl in the user's cache folder)."
+    )
+    workers: Positive | None = Field(
+        None, description="Processes that decode streamed images (default: one a processor)."
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_known(cls, value: str) -> str:
+        name = value.replace("-", "_").lower()
+        if name not in CATALOGUE:
+            raise ValueError(f"'{value}' is unknown; use one of {', '.join(CATALOGUE)}")
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if self.dataset == "table" and self.labels is None:
+            raise ValueError("labels: dataset 'table' needs --labels FILE")
+        if self.true_column is not None and self.labels is None:
+            raise ValueError("true_column: names a column of --labels, which is not given")
+        if self.images in {"cache", "stream"} and CATALOGUE[self.dataset].in_memory:
+            raise ValueError(
+                f"images: '{self.images}' does not go with dataset '{self.dataset}', which is "
+                "held in memory"
+            )
+        if self.dataset not in {"digits", "table"} and self.data_dir is None:
+            raise ValueError(f"data_dir: dataset '{self.dataset}' needs --data-dir DIR")
+        return self

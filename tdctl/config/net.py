@@ -1,0 +1,51 @@
+"""Which classifier is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tdctl.config.section import Section
+
+__all__ = ["NetConfig"]
+
+NetType = Literal["resnet", "resnet18", "resnet34", "resnet50"]
+
+
+class NetConfig(Section):
+    """The classifier."""
+
+    net_type: NetType = Field(
+        "resnet",
+        description="resnet: CIFAR-style for small images; resnet18, resnet34, resnet50: "
+        "torchvision's, for larger ones.",
+    )
+    depth: Annotated[int, Field(ge=8)] = Field(
+        32, description="Depth 6n+2 of the CIFAR-style resnet: 8, 14, 20, 32, 44, 56, 110, ..."
+    )
+    stride: Literal[1, 2] = Field(
+        1,
+        description="Stride of the CIFAR-style resnet's first convolution: 2 for images of 64 "
+        "pixels and more.",
+    )
+    pretrained: Path | None = Field(
+        None,
+        description="File of weights to start from, torchvision's or tdctl's; 'none' starts "
+        "afresh where the data set's recipe starts from ImageNet's.",
+    )
+
+    @model_validator(mode="after")
+    def _depth_is_6n_plus_2(self) -> NetConfig:
+        if self.net_type == "resnet" and (self.depth - 2) % 6:
+            raise ValueError(
+                f"depth: {self.depth} is not of the form 6n+2; "
+                "use 8, 14, 20, 26, 32, 44, 56 or 110, or --net-type resnet18|resnet34|resnet50"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """Net and depth as the paper's folder names write them, such as ``resnet32``."""
+        return f"resnet{self.depth}" if self.net_type == "resnet" else self.net_type

@@ -1,0 +1,53 @@
+"""All settings of a run."""
+
+from __future__ import annotations
+
+import yaml
+from pydantic import Field, model_validator
+
+from tdctl.config.data import DataConfig
+from tdctl.config.detector import DetectorConfig
+from tdctl.config.net import NetConfig
+from tdctl.config.noise import NoiseConfig
+from tdctl.config.section import Section, Seed
+from tdctl.config.training import RetrainConfig, TrainConfig
+
+__all__ = ["Config"]
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: Seed = Field(
+        0, description="Seed of the training, and of noise and splits unless they have their own."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    data: DataConfig = DataConfig()
+    noise: NoiseConfig = NoiseConfig()
+    net: NetConfig = NetConfig()
+    train: TrainConfig = TrainConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    detector: DetectorConfig = DetectorConfig()
+
+    @model_validator(mode="after")
+    def _noise_needs_one_truth(self) -> Config:
+        if self.data.true_column is not None and self.noise.noise_ratio > 0:
+            raise ValueError(
+                "noise.noise_ratio: the label table already names given and true labels; "
+                "leave out --true-column or --noise-ratio"
+            )
+        return self
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the splits: its own, or the run's."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the corruption: its own, or the run's."""
+        return self.seed if self.noise.noise_seed is None else self.noise.noise_seed
+
+    def to_yaml(self) -> str:
+        """The settings as YAML that ``load_config`` reads back to an equal ``Config``."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,83 @@
+"""Where the bytes of encoded images are: in files, or inside larger ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.errors import DataError
+
+__all__ = ["Encoded", "Files"]
+
+
+class Encoded(Protocol):
+    """Encoded images by row. Worker processes get a copy each: large parts are arrays."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def name(self, row: int) -> str:
+        """What a message calls the image: its path, or where in which file it lies."""
+
+    def open(self, row: int) -> str | BinaryIO:
+        """A path, or a file object at the start of one image's bytes.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+    def stats(self) -> NDArray[np.int64]:
+        """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
+
+        Raises:
+            DataError: an image cannot be reached; names it.
+        """
+
+
+class Files:
+    """Images that are files of their own.
+
+    Args:
+        root: the folder that the names are relative to.
+        names: n paths below it, with ``/``.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        # One array, which processes share, where a list of strings would be copied.
+        self._root = str(root)
+        self._names = np.array([os.fsencode(name) for name in names])
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, row: int) -> str:
+        """The path of one image."""
+        # Not Path's: a name may begin with a slash only by mistake, and must stay below the root.
+        return f"{self._root}/{os.fsdecode(bytes(self._names[row]))}"
+
+    def open(self, row: int) -> str:
+        """The path of one image."""
+        return self.name(row)
+
+    def stats(self) -> NDArray[np.int64]:
+        """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
+
+        Raises:
+            DataError: a file cannot be reached; names it.
+        """
+        stats = np.empty((len(self), 2), dtype=np.int64)
+        for row in range(len(self)):
+            try:
+                found = os.stat(self.name(row))  # noqa: PTH116 - a Path for each takes as long again
+            except OSError as error:
+                raise DataError(
+                    f"{self.name(row)}: cannot be read as an image ({error.strerror}); mend or "
+                    "remove it"
+                ) from None
+            stats[row] = found.st_size, found.st_mtime_ns
+        return stats

@@ -1,0 +1,63 @@
+"""A data set before its pixels are read: classes, labels, and where the images are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.data.encoded import Encoded
+from tdctl.labels import Labels
+
+__all__ = ["Listing", "spread_over_classes"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What every source of images is read into first.
+
+    Attributes:
+        name: of the data set, such as ``cub_200_2011``.
+        class_names: k different names; a label is a position in this list.
+        labels: given and true labels of the n training images. Their ``index`` is the position
+            in the source: in its list of training images, or of all images where it is one list.
+        test_index, test_targets: int64 [m], the same of the test images; m may be 0.
+        names: n + m names relative to the data folder with ``/``, training images first; None
+            where the images are not files.
+        images: n + m images, training images first: encoded, or uint8 [n + m, C, H, W].
+        first: int64 [n], the rows of the training images in the order in which ``limit`` takes
+            them; None for the order they are in.
+        held: bool [n], True for images that the source itself holds out for validation; None
+            where it holds out none.
+        trusted: whether the source's labels are known to be right, as a benchmark's are.
+        mirrors: whether a mirrored image still shows its class.
+        notes: what the user should know about how the data was read, one line each.
+    """
+
+    name: str
+    class_names: list[str]
+    labels: Labels
+    test_index: NDArray[np.int64]
+    test_targets: NDArray[np.int64]
+    names: list[str] | None
+    images: Encoded | torch.Tensor
+    first: NDArray[np.int64] | None = None
+    held: NDArray[np.bool_] | None = None
+    trusted: bool = False
+    mirrors: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def spread_over_classes(targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int64 [n], rows so ordered that the first of every class come first, then the second.
+
+    What ``Listing.first`` should be where a source lists its images class by class: a prefix
+    would be a single class.
+    """
+    by_class = np.argsort(targets, kind="stable")
+    _, starts, sizes = np.unique(targets[by_class], return_index=True, return_counts=True)
+    turn = np.empty(len(targets), dtype=np.int64)
+    turn[by_class] = np.arange(len(targets)) - np.repeat(starts, sizes)
+    return np.lexsort((targets, turn))
