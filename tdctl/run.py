@@ -27,6 +27,7 @@ __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_
 CONFIG_FILE = "config.yaml"
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.pth"
+SKIPPED_FILE = "skipped.csv"
 # What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
 OUR_FILES = (
     CONFIG_FILE,
@@ -36,6 +37,7 @@ OUR_FILES = (
     "model.pth.last",
     "results_valid.csv",
     "samples.csv",
+    SKIPPED_FILE,
     "train_log.csv",
     "training_dynamics.npz",
 )

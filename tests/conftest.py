@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tdctl.data import Images
 from tdctl.detector import Card, Detector, LstmDetector, save_detector
 from tdctl.dynamics import write_td
 from tdctl.labels import Labels, corrupt
@@ -89,6 +90,11 @@ def make_published_run(
     )
     torch.save(metadata, folder / "metadata.pth")
     return folder
+
+
+def pixels_of(images: Images) -> torch.Tensor:
+    """All pixels, whichever way they are held."""
+    return next(images.batches([np.arange(len(images))]))
 
 
 def make_image_folder(

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from conftest import pixels_of
 from torchvision.transforms import v2
 
 from tdctl.config import DataConfig, TrainConfig
@@ -29,8 +30,8 @@ def test_a_part_of_a_batch_is_augmented_as_in_the_whole() -> None:
         data = of_size(side, n=6)
         augment = Augment(TrainConfig(), data)
         draw = augment.draw(6, torch.Generator().manual_seed(0))
-        whole = augment(data.train.tensor(), draw)
-        assert (augment(data.train.tensor()[2:5], draw[2:5]) == whole[2:5]).all()
+        whole = augment(pixels_of(data.train), draw)
+        assert (augment(pixels_of(data.train)[2:5], draw[2:5]) == whole[2:5]).all()
 
 
 def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
@@ -53,7 +54,7 @@ def test_every_crop_and_flip_of_torchvision_occurs_equally_often() -> None:
 
 def test_samples_of_a_batch_are_drawn_apart() -> None:
     data = of_size(16)
-    batch = data.train.tensor()[:1].repeat(64, 1, 1, 1)
+    batch = pixels_of(data.train)[:1].repeat(64, 1, 1, 1)
     out = augmented(Augment(TrainConfig(), data), batch)
     assert len({tuple(image.flatten().tolist()) for image in out}) > 20
 
@@ -61,14 +62,14 @@ def test_samples_of_a_batch_are_drawn_apart() -> None:
 def test_the_stream_decides() -> None:
     data = of_size(16)
     augment = Augment(TrainConfig(), data)
-    pixels = data.train.tensor()
+    pixels = pixels_of(data.train)
     assert (augmented(augment, pixels, 1) == augmented(augment, pixels, 1)).all()
     assert (augmented(augment, pixels, 1) != augmented(augment, pixels, 2)).any()
 
 
 def test_data_that_must_not_be_mirrored_is_not() -> None:
     data = of_size(8, mirrors=False)
-    pixels = data.train.tensor().repeat(50, 1, 1, 1)
+    pixels = pixels_of(data.train).repeat(50, 1, 1, 1)
     config = TrainConfig(crop_padding=0)
     assert (augmented(Augment(config, data), pixels) == pixels).all()
     flipped = augmented(Augment(TrainConfig(crop_padding=0, flip=True), data), pixels)
@@ -81,8 +82,8 @@ def test_data_that_must_not_be_mirrored_is_not() -> None:
 
 def test_no_augmentation_is_the_identity() -> None:
     data = of_size(8)
-    out = augmented(Augment(TrainConfig(augment=False), data), data.train.tensor())
-    assert (out == data.train.tensor()).all()
+    out = augmented(Augment(TrainConfig(augment=False), data), pixels_of(data.train))
+    assert (out == pixels_of(data.train)).all()
 
 
 def test_photographs_are_cropped_by_area() -> None:
@@ -103,7 +104,7 @@ def test_photographs_are_cropped_by_area() -> None:
 
 def test_normalised_pixels_have_mean_0_and_deviation_1() -> None:
     data = of_size(16)
-    values = Normalise(data, torch.device("cpu"))(data.train.tensor())
+    values = Normalise(data, torch.device("cpu"))(pixels_of(data.train))
     assert values.dtype == torch.float32
     assert values.mean(dim=(0, 2, 3)).abs().max() < 1e-4
     assert (values.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-4

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import pixels_of
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,7 +22,7 @@ from scripts.benchmarks.measure import BenchError, Row, Section, Spread, ratios,
 from scripts.benchmarks.settings import Settings
 from tdctl import read_run
 from tdctl.config import DataConfig
-from tdctl.data.folder import open_folder
+from tdctl.data import open_dataset
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,11 +69,11 @@ def test_quick_shrinks_all_but_what_is_given() -> None:
 
 def test_the_made_images_are_read_as_tdctl_reads_them(tmp_path: Path) -> None:
     root = make_folder(tmp_path, 40, 20, side=8)
-    data = open_folder(DataConfig(dataset="folder", data_dir=root, limit=25))
+    data = open_dataset(DataConfig(dataset="folder", data_dir=root, limit=25))
     pixels, index, targets = read_folder(root, "train", 25)
     assert np.array_equal(index, data.train.index)
     assert np.array_equal(targets, data.train.targets)
-    assert np.array_equal(pixels.transpose(0, 3, 1, 2), data.train.tensor().numpy())
+    assert np.array_equal(pixels.transpose(0, 3, 1, 2), pixels_of(data.train).numpy())
     assert data.test is not None and len(read_folder(root, "test")[1]) == len(data.test) == 20
 
 

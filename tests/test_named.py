@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets as tv
+from conftest import pixels_of
 from scipy.io import savemat
 
 from tdctl.config import DataConfig
@@ -28,7 +29,7 @@ def test_digits_are_split_once_for_all() -> None:
 def test_limit_is_a_prefix() -> None:
     full, part = open_dataset(DataConfig()), open_dataset(DataConfig(limit=50))
     assert (part.train.index == full.train.index[:50]).all()
-    assert (part.train.tensor() == full.train.tensor()[:50]).all()
+    assert (pixels_of(part.train) == pixels_of(full.train)[:50]).all()
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:  # type: ignore[type-arg]
@@ -47,7 +48,7 @@ def test_idx_files_in_either_layout(tmp_path: Path, nested: bool, name: str, fol
         write_idx(raw / f"{split}-images-idx3-ubyte", np.full((n, 28, 28), 7))
         write_idx(raw / f"{split}-labels-idx1-ubyte", np.arange(n) % 10)
     data = open_dataset(DataConfig(dataset=name, data_dir=tmp_path))
-    assert data.train.tensor().shape == (20, 1, 28, 28)
+    assert pixels_of(data.train).shape == (20, 1, 28, 28)
     assert data.train.targets.tolist() == [*range(10), *range(10)]
     assert data.test is not None and len(data.test) == 10
 
@@ -74,8 +75,8 @@ def test_cifar_batches(
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *a: True)
     data = open_dataset(DataConfig(dataset=name, data_dir=tmp_path, limit=5))
     assert data.num_classes == k and data.class_names[1] == "class 1"
-    assert data.train.tensor().shape == (5, 3, 32, 32)
-    assert (data.train.tensor()[0].reshape(-1).numpy() == pixels[0]).all()
+    assert pixels_of(data.train).shape == (5, 3, 32, 32)
+    assert (pixels_of(data.train)[0].reshape(-1).numpy() == pixels[0]).all()
 
 
 def test_svhn_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +89,7 @@ def test_svhn_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tv.SVHN, "_check_integrity", lambda self: True)
     data = open_dataset(DataConfig(dataset="svhn", data_dir=tmp_path))
     assert data.train.targets.tolist() == [0, 1, 2, 9]
-    assert data.train.tensor()[1, 0].min() == 9 and data.train.tensor()[1, 1].max() == 0
+    assert pixels_of(data.train)[1, 0].min() == 9 and pixels_of(data.train)[1, 1].max() == 0
     assert not data.mirrors
 
 

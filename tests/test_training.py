@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import pixels_of
 from torch import nn
 
 from tdctl.config import DataConfig, NetConfig, TrainConfig
@@ -86,7 +87,7 @@ def test_without_augmentation_an_eval_pass_is_the_network_itself(tmp_path: Path)
     setup = Setup(capture="eval-pass", augment=False)
     td, net = setup.recorded(tmp_path)
     with torch.no_grad():
-        probs = setup.pipeline.logits(net.eval(), setup.images.tensor()).softmax(dim=1)
+        probs = setup.pipeline.logits(net.eval(), pixels_of(setup.images)).softmax(dim=1)
     own = probs[np.arange(len(setup.images)), setup.images.targets].numpy()
     assert np.allclose(td[:, -1, 0].astype(np.float32), own, atol=2e-3)
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from tdctl.cache import (
     read_entry,
     sweep,
 )
-from tdctl.data.decode import DECODER, Decoder, slabs
+from tdctl.data.decode import DECODER, Decoder, slabs, unreadable
 from tdctl.data.store import Kind, Tally
 from tdctl.errors import DataError
 
@@ -45,6 +45,8 @@ class CacheStore:
 
     Attributes:
         mean, std: C values in units of 255, of the training images.
+        broken: rows that did not decode, with the reason; their pixels are black and count in
+            no statistics.
     """
 
     kind: Kind = "cache"
@@ -52,22 +54,18 @@ class CacheStore:
     def __init__(self, entry: Entry) -> None:
         self.shape = entry.shape
         self.mean, self.std = tuple(entry.facts["mean"]), tuple(entry.facts["std"])
-        self._train, self._digest = int(entry.facts["train"]), str(entry.facts["digest"])
+        self.broken = {int(row): str(why) for row, why in entry.facts["broken"].items()}
+        self._whole = _whole(int(entry.facts["train"]), self.broken)
+        self._digest = str(entry.facts["digest"])
         self._path = entry.path / PIXELS_FILE
         # Open from here on: the entry may be evicted while it is in use.
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
-        self._mapped: torch.Tensor | None = None
         entry.touch()
 
-    def tensor(self) -> torch.Tensor:
-        """All pixels as a view of the mapped file; what is written to it stays in this process."""
-        if self._mapped is None:
-            name = f"/dev/fd/{self._file}"
-            size = int(np.prod(self.shape))
-            flat = torch.from_file(name, shared=False, size=size, dtype=torch.uint8)
-            self._mapped = flat.view(self.shape)
-        return self._mapped
+    def load(self) -> torch.Tensor:
+        """All pixels in memory."""
+        return self._read(np.arange(self.shape[0], dtype=np.int64))
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """Each part as it is read from the file, a few batches ahead."""
@@ -86,7 +84,7 @@ class CacheStore:
 
     def digest(self, rows: NDArray[np.int64]) -> str:
         """Hex digest of the pixels at some positions: known for all training images."""
-        if np.array_equal(rows, np.arange(self._train)):
+        if np.array_equal(rows, self._whole):
             return self._digest
         tally = Tally(self.shape[1])
         for start, stop in slabs(len(rows), self.shape[1:]):
@@ -114,18 +112,18 @@ class CacheStore:
 
 
 def cache_key(
-    root: Path, names: Sequence[str], stats: NDArray[np.int64], train: int, size: int | None
+    root: str, names: Sequence[str], stats: NDArray[np.int64], train: int, size: int | None
 ) -> str:
     """The name of a folder's entry: what its pixels and their statistics are made from.
 
     Args:
         root: the data folder.
-        names: n paths below it, classes included, training images first.
+        names: n paths below it, training images first.
         stats: int64 [n, 2], size and time of change of each file.
         train: how many are training images.
         size: side that all are brought to, or None.
     """
-    facts = [DECODER, str(root.resolve()), list(names), train, size]
+    facts = [DECODER, root, list(names), train, size]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(stats.astype("<i8").tobytes())
     return digest.hexdigest()[:32]
@@ -145,7 +143,7 @@ def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int)
         train: how many are training images.
 
     Raises:
-        DataError: an image does not decode, or the disk has no room for all.
+        DataError: images differ in size, or the disk has no room for all.
     """
     found = _open(folder / key, decoder)
     if found is not None:
@@ -178,6 +176,9 @@ def _open(place: Path, decoder: Decoder) -> CacheStore | None:
     entry = read_entry(place)
     if entry is None or not _fits(entry, decoder):
         return None
+    # What could not be read may have been out of reach for a while only.
+    if any(decoder.decodes(int(row)) for row in entry.facts["broken"]):
+        return None
     try:
         return CacheStore(entry)
     except FileNotFoundError:  # evicted since
@@ -185,7 +186,7 @@ def _open(place: Path, decoder: Decoder) -> CacheStore | None:
 
 
 def _fits(entry: Entry, decoder: Decoder) -> bool:
-    kinds = {"train": int, "digest": str, "mean": list, "std": list}
+    kinds = {"train": int, "digest": str, "mean": list, "std": list, "broken": dict}
     facts = entry.facts
     typed = all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
     if not typed or entry.shape != (len(decoder), *decoder.shape):
@@ -197,24 +198,39 @@ def _fits(entry: Entry, decoder: Decoder) -> bool:
 def _build(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> None:
     shape = (len(decoder), *decoder.shape)
     _check_disk(folder, shape)
-    part, tally, left = part_of(folder, key, "new"), Tally(decoder.shape[0]), train
+    part, tally = part_of(folder, key, "new"), Tally(decoder.shape[0])
     part.mkdir()
     try:
         with (part / PIXELS_FILE).open("wb") as file:
             # Written, not mapped: pages of a map would count as this process's memory.
-            for slab in decoder.read_all():
+            broken: dict[int, str] = {}
+            at = 0
+            for slab in decoder.read_all(broken=broken):
                 file.write(slab.data)
-                trained = slab[:left]
+                trained = tally.trained(slab, at, train, broken)
                 tally.hashed(trained)
-                tally.counted(trained)
-                left -= len(trained)
+                at += len(slab)
             file.flush()
             os.fsync(file.fileno())
+        if not len(_whole(train, broken)):
+            raise unreadable(decoder.images, broken)
         mean, std = tally.statistics()
-        facts = {"train": train, "digest": tally.digest(), "mean": mean, "std": std}
+        facts = {
+            "train": train,
+            "digest": tally.digest(),
+            "mean": mean,
+            "std": std,
+            "broken": {str(row): reason for row, reason in broken.items()},
+        }
         publish(folder, key, part, name, shape, facts)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _whole(train: int, broken: Mapping[int, str]) -> NDArray[np.int64]:
+    """The rows of the training images that decoded."""
+    rows = np.arange(train, dtype=np.int64)
+    return np.delete(rows, [row for row in broken if row < train])
 
 
 def _check_disk(folder: Path, shape: tuple[int, ...]) -> None:

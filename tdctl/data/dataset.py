@@ -15,7 +15,7 @@ from tdctl.data.store import MemoryStore, Store, Tally
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
-__all__ = ["DataSet", "Images", "by_class", "channel_statistics"]
+__all__ = ["DataSet", "Images", "Skipped", "by_class", "channel_statistics"]
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,6 @@ class Images:
         """
         return self.store.batches([self.rows[part] for part in parts])
 
-    def tensor(self) -> torch.Tensor | None:
-        """Uint8 [n, C, H, W] of all these images; None where they are streamed.
-
-        A view of what is held where they follow each other in the store: of the tensor in
-        memory, or of the mapped file of the cache. Else a copy in memory.
-        """
-        pixels = self.store.tensor()
-        if pixels is None:
-            return None
-        if len(self.rows) and (np.diff(self.rows) == 1).all():
-            return pixels[self.rows[0] : self.rows[-1] + 1]
-        return pixels[torch.from_numpy(self.rows)]
-
     def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that hold the given indices, in their order.
 
@@ -107,6 +94,23 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An image that does not decode and was left out; the others keep their index.
+
+    Attributes:
+        index: its position in the source data set.
+        file_name: relative to the data folder, or where it lies.
+        split: ``train`` or ``test``.
+        reason: in the decoder's words.
+    """
+
+    index: int
+    file_name: str
+    split: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set, its pixels held in one of three ways.
 
@@ -118,9 +122,14 @@ class DataSet:
         test: images whose labels are trusted, or None.
         file_names: n names in the rows of ``train``, relative to the data folder, or None.
         file_sizes: n numbers of bytes in the rows of ``train``, or None.
+        test_names, test_sizes: the same of ``test``.
         mean, std: C values in [0, 1] and above 0, of the training pixels over 255 (of a sample of
             them where a note says so).
         mirrors: whether a mirrored image still shows its class.
+        held: bool [n], True for images that the source itself holds out for validation, or None.
+        one_list: whether the test images were split off the list of training images.
+        trusted: whether the source's labels are known to be right, as a benchmark's are.
+        skipped: images that do not decode and were left out.
         notes: what the user should know about how the data was read, one line each.
     """
 
@@ -134,6 +143,12 @@ class DataSet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mirrors: bool
+    test_names: list[str] | None = None
+    test_sizes: list[int] | None = None
+    held: NDArray[np.bool_] | None = None
+    one_list: bool = False
+    trusted: bool = False
+    skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -141,27 +156,45 @@ class DataSet:
         """k."""
         return len(self.class_names)
 
-    def fingerprint(self) -> str:
-        """Hex digest of classes, file names and sizes, shape, indices and labels.
+    def identity(self) -> dict[str, str]:
+        """Hex digests of what makes this data set the one it is, by what each is of.
 
-        The same whichever way the images are held, and without a look at any pixel.
+        The same whichever way the images are held, and without a look at any pixel, except of
+        test images that are no files.
         """
-        facts = [self.class_names, self.file_names, self.file_sizes, len(self.train)]
-        digest = hashlib.sha256(json.dumps([*facts, *self.train.shape]).encode())
-        labels = (self.labels.index, self.labels.assigned, self.labels.true)
-        digest.update(np.stack(labels).astype("<i8").tobytes())
-        return digest.hexdigest()
+        labels, test = self.labels, self.test
+        parts: dict[str, object] = {
+            "class names": self.class_names,
+            "file names": self.file_names,
+            "file sizes": self.file_sizes,
+            "image size": self.train.shape,
+            "order": labels.index,
+            "given labels": labels.assigned,
+            "true labels": labels.true,
+            "validation images": self.held,
+        }
+        if test is not None:
+            parts["test file names"] = self.test_names
+            parts["test file sizes"] = self.test_sizes
+            parts["test order"] = test.index
+            parts["test labels"] = test.targets
+            if self.test_names is None and test.resident:
+                parts["test pixels"] = test.store.digest(test.rows)
+        return {name: _digest(part) for name, part in parts.items()}
 
-    def test_fingerprint(self) -> str | None:
-        """Hex digest of the test images' indices and labels; None where there are none."""
-        if self.test is None:
-            return None
-        both = np.stack([self.test.index, self.test.targets]).astype("<i8")
-        return hashlib.sha256(both.tobytes()).hexdigest()
+    def fingerprint(self) -> str:
+        """Hex digest of the identity."""
+        return _digest(self.identity())
 
     def pixel_digest(self) -> str | None:
         """Hex digest of the training pixels; None where they are streamed."""
         return self.train.store.digest(self.train.rows)
+
+
+def _digest(part: object) -> str:
+    if isinstance(part, np.ndarray):
+        return hashlib.sha256(part.astype("<i8").tobytes()).hexdigest()
+    return hashlib.sha256(json.dumps(part).encode()).hexdigest()
 
 
 def by_class(

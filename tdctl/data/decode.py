@@ -1,12 +1,17 @@
-"""Image files to pixels: the one decoder, whichever way the pixels are then held."""
+"""Encoded images to pixels: the one decoder, whichever way the pixels are then held."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,11 +21,35 @@ from PIL import __version__ as PILLOW
 
 from tdctl.errors import DataError
 
-__all__ = ["DECODER", "Decoder", "file_stats", "own_processors", "slabs"]
+if TYPE_CHECKING:
+    from tdctl.data.encoded import Encoded
+
+__all__ = ["DECODER", "Decoder", "own_processors", "slabs", "unreadable"]
 
 # What the same file gives the same pixels by. Raise the number when the pixels change.
-DECODER = f"1, Pillow {PILLOW}"
+DECODER = f"2, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
+# Images that a thread decodes at a time: small ones take less long than handing them out.
+AT_ONCE = 16
+# What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
+PILLOW_ERRORS = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+# How many unreadable images one error names.
+NAMED = 100
 
 
 def own_processors() -> int:
@@ -28,58 +57,78 @@ def own_processors() -> int:
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+class _Unreadable(ValueError):
+    """The bytes are no image; the message says why."""
+
+
 @dataclass(frozen=True)
 class Decoder:
-    """Files that decode to images of one size.
+    """Encoded images that decode to one size.
 
     Attributes:
-        files: bytes [n], the paths; an array, which processes share where a list is copied.
+        images: where they are.
         size: side that all are brought to, or None.
-        shape: C, H, W of every image: that of the first.
+        shape: C, H, W of every image: that of the first one that decodes.
+        model: its row.
     """
 
-    files: NDArray[np.bytes_]
+    images: Encoded
     size: int | None
     shape: tuple[int, int, int]
+    model: int
 
     @classmethod
-    def of(cls, files: Sequence[Path], size: int | None) -> Decoder:
-        """The decoder of some files; reads the first of them.
+    def of(cls, images: Encoded, size: int | None) -> Decoder:
+        """The decoder of some images; reads up to the first that decodes.
 
         Raises:
-            DataError: that one does not decode.
+            DataError: none does.
         """
-        h, w, c = _read_rgb(files[0], size).shape
-        return cls(np.array([os.fsencode(file) for file in files]), size, (c, h, w))
+        broken: dict[int, str] = {}
+        for row in range(len(images)):
+            try:
+                h, w, c = _read_rgb(images, row, size).shape
+            except _Unreadable as error:
+                broken[row] = str(error)
+                continue
+            return cls(images, size, (c, h, w), row)
+        raise unreadable(images, broken)
 
     def __len__(self) -> int:
-        return len(self.files)
-
-    def path(self, row: int) -> Path:
-        """The path of one file."""
-        return Path(os.fsdecode(bytes(self.files[row])))
+        return len(self.images)
 
     def read(self, row: int) -> NDArray[np.uint8]:
-        """Uint8 [C, H, W] of one file.
+        """Uint8 [C, H, W] of one image.
 
         Raises:
-            DataError: it does not decode, or has another size than the first; names the file.
+            DataError: it does not decode, or has another size than the first; names it.
         """
-        image = _read_rgb(self.path(row), self.size).transpose(2, 0, 1)
-        if image.shape != self.shape:
-            (_, h, w), (_, first_h, first_w) = image.shape, self.shape
-            raise DataError(
-                f"{self.path(row)} has {w}x{h} pixels and {self.path(0)} has {first_w}x{first_h}; "
-                "give --image-size to bring all to one size"
-            )
-        return image
+        try:
+            return self._read(row)
+        except _Unreadable as error:
+            raise unreadable(self.images, {row: str(error)}) from None
 
-    def read_all(self, pixels: NDArray[np.uint8] | None = None) -> Iterator[NDArray[np.uint8]]:
+    def decodes(self, row: int) -> bool:
+        """Whether one image decodes."""
+        try:
+            _read_rgb(self.images, row, self.size)
+        except _Unreadable:
+            return False
+        return True
+
+    def read_all(
+        self, pixels: NDArray[np.uint8] | None = None, broken: dict[int, str] | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
         """All images, slab by slab and in order, by as many threads as there are processors.
 
         Args:
             pixels: uint8 [n, C, H, W] to fill; the slabs are then its parts. Without it they
                 share one buffer, and each holds until the next is asked for.
+            broken: takes up the rows that do not decode, with the reason; they are black.
+
+        Raises:
+            DataError: an image has another size than the first; or one does not decode and
+                ``broken`` is not given.
         """
         buffer = None
         with ThreadPoolExecutor(own_processors()) as pool:
@@ -90,16 +139,67 @@ class Decoder:
                     if buffer is None:
                         buffer = np.empty((stop - start, *self.shape), dtype=np.uint8)
                     slab = buffer[: stop - start]
-                for at, image in enumerate(pool.map(self.read, range(start, stop))):
-                    slab[at] = image
+                parts = range(start, stop, AT_ONCE)
+                found: dict[int, str] = {}
+                fill = partial(self._fill, slab, start)
+                with _quiet():
+                    for reasons in pool.map(fill, parts):
+                        found |= reasons
+                if found and broken is None:
+                    raise unreadable(self.images, found)
+                if broken is not None:
+                    broken |= found
                 yield slab
 
     def batch(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Uint8 [B, C, H, W] of some files, one after the other."""
-        pixels = np.empty((len(rows), *self.shape), dtype=np.uint8)
-        for at, row in enumerate(rows):
-            pixels[at] = self.read(int(row))
+        """Uint8 [B, C, H, W] of some images, one after the other.
+
+        Raises:
+            DataError: in the words of ``read``; names all of these rows that do not decode.
+        """
+        pixels, broken = np.empty((len(rows), *self.shape), dtype=np.uint8), {}
+        with _quiet():
+            for at, row in enumerate(rows):
+                try:
+                    pixels[at] = self._read(int(row))
+                except _Unreadable as error:
+                    broken[int(row)] = str(error)
+        if broken:
+            raise unreadable(self.images, broken)
         return torch.from_numpy(pixels)
+
+    def _fill(self, slab: NDArray[np.uint8], start: int, at: int) -> dict[int, str]:
+        """Decodes the next images from row ``at`` into a slab that begins at row ``start``."""
+        broken = {}
+        for row in range(at, min(at + AT_ONCE, start + len(slab))):
+            try:
+                slab[row - start] = self._read(row)
+            except _Unreadable as error:
+                slab[row - start] = 0
+                broken[row] = str(error)
+        return broken
+
+    def _read(self, row: int) -> NDArray[np.uint8]:
+        image = _read_rgb(self.images, row, self.size).transpose(2, 0, 1)
+        if image.shape != self.shape:
+            (_, h, w), (_, first_h, first_w) = image.shape, self.shape
+            raise DataError(
+                f"{self.images.name(row)} has {w}x{h} pixels and {self.images.name(self.model)} "
+                f"has {first_w}x{first_h}; give --image-size to bring all to one size"
+            )
+        return image
+
+
+def unreadable(images: Encoded, broken: dict[int, str]) -> DataError:
+    """The error that names images that do not decode, with the first one's reason."""
+    names = [images.name(row) for row in sorted(broken)]
+    reason = broken[min(broken)]
+    advice = "mend or remove what is broken, or give --skip-unreadable"
+    if len(names) == 1:
+        return DataError(f"{names[0]}: does not decode as an image ({reason}); {advice}")
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    listed = ", ".join(names[:NAMED]) + more
+    return DataError(f"{len(names)} images do not decode: {listed} (the first: {reason}); {advice}")
 
 
 def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -109,39 +209,30 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         yield start, min(n, start + count)
 
 
-def file_stats(files: Sequence[Path]) -> NDArray[np.int64]:
-    """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
-
-    Raises:
-        DataError: a file cannot be reached; names it.
-    """
-    stats = np.empty((len(files), 2), dtype=np.int64)
-    for row, file in enumerate(files):
-        try:
-            found = file.stat()
-        except OSError as error:
-            raise DataError(
-                f"{file}: cannot be read as an image ({error.strerror}); mend or remove it"
-            ) from None
-        stats[row] = found.st_size, found.st_mtime_ns
-    return stats
-
-
-def _read_rgb(path: Path, size: int | None) -> NDArray[np.uint8]:
+def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as file:
+        with Image.open(images.open(row)) as file:
             image = _as_rgb(ImageOps.exif_transpose(file))
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"{path}: does not decode as an image ({error}); mend or remove it"
-        ) from None
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read as an image ({error}); mend or remove it"
-        ) from None
+        # Pillow's own carry no errno, the system's a path that the message has already.
+        raise _Unreadable(_in_a_line(error.strerror or error)) from None
+    except PILLOW_ERRORS as error:
+        raise _Unreadable(_in_a_line(error)) from None
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow warns of odd metadata in its own words; what matters becomes an error of ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
+def _in_a_line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

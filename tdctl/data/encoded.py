@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tdctl.errors import DataError
 
 __all__ = ["Encoded", "Files"]
 
@@ -34,9 +33,11 @@ class Encoded(Protocol):
     def stats(self) -> NDArray[np.int64]:
         """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
 
-        Raises:
-            DataError: an image cannot be reached; names it.
+        Both are -1 where an image cannot be reached.
         """
+
+    def take(self, rows: NDArray[np.int64]) -> Encoded:
+        """The images of some rows, in that order."""
 
 
 class Files:
@@ -65,19 +66,16 @@ class Files:
         return self.name(row)
 
     def stats(self) -> NDArray[np.int64]:
-        """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
-
-        Raises:
-            DataError: a file cannot be reached; names it.
-        """
-        stats = np.empty((len(self), 2), dtype=np.int64)
+        """Size in bytes and time of the last change in nanoseconds, int64 [n, 2]."""
+        stats = np.full((len(self), 2), -1, dtype=np.int64)
         for row in range(len(self)):
-            try:
-                found = os.stat(self.name(row))  # noqa: PTH116 - a Path for each takes as long again
-            except OSError as error:
-                raise DataError(
-                    f"{self.name(row)}: cannot be read as an image ({error.strerror}); mend or "
-                    "remove it"
-                ) from None
-            stats[row] = found.st_size, found.st_mtime_ns
+            with suppress(OSError):  # what cannot be reached does not decode either
+                found = os.stat(self.name(row))  # noqa: PTH116 - a Path each takes as long again
+                stats[row] = found.st_size, found.st_mtime_ns
         return stats
+
+    def take(self, rows: NDArray[np.int64]) -> Files:
+        """The images of some rows, in that order."""
+        taken = Files(Path(self._root), [])
+        taken._names = self._names[rows]
+        return taken

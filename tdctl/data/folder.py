@@ -1,9 +1,9 @@
-"""Image folders: one sub-folder a class, and label tables that override them."""
+"""Image folders: one sub-folder a class."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,98 +11,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class
-from tdctl.data.decode import file_stats
-from tdctl.data.hold import hold
-from tdctl.data.table import read_label_table
+from tdctl.data.encoded import Files
+from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
 
-__all__ = ["open_folder"]
+__all__ = ["by_file_name", "list_folder"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 LAYOUT = "expected DIR/train/<class>/<image> with DIR/test or DIR/val, or DIR/<class>/<image>"
 
 
 @dataclass(frozen=True)
-class _Listing:
-    """Files of one split, class by class in sorted order, as torchvision's ImageFolder has them."""
+class _Split:
+    """Files of one split, class by class in sorted order, as torchvision's ImageFolder has them.
 
-    files: list[Path]
+    Names are relative to the data folder.
+    """
+
+    names: list[str]
     targets: NDArray[np.int64]
-    ignored: list[Path]
+    ignored: list[str]
 
 
-def open_folder(config: DataConfig) -> DataSet:
-    """An image folder as RGB, resized as the settings say.
+def list_folder(config: DataConfig, split_seed: int) -> Listing:
+    """The images of a folder.
 
     ``index`` is the position in the training split, classes sorted by name, files by path
     within: the order of torchvision's ImageFolder where no folder is nested or hidden.
     ``limit`` takes the first N *by file name* whatever
     their class (a class-sorted prefix would be a single class) and keeps their index. Without
-    ``test/`` or ``val/`` a share of each class is held out as test set, the same for all seeds.
+    ``test/`` or ``val/`` a share of each class is held out as test set.
 
     Raises:
-        DataError: a folder is missing or empty, an image does not decode, sizes differ and no
-            ``image_size`` is given, the label table does not fit, or there is no room for
-            the images as the settings would have them held.
+        DataError: a folder is missing or empty.
     """
     root = config.data_dir or Path()
     if not root.is_dir():
         raise DataError(f"folder {root}: no such folder; {LAYOUT}")
     has_split = (root / "train").is_dir()
-    top = root / "train" if has_split else root
-    class_names = _class_names(top)
-    listing = _list_split(top, class_names)
-    test_top = next((root / n for n in ("test", "val") if has_split and (root / n).is_dir()), None)
-    names = [file.relative_to(root).as_posix() for file in listing.files]
-    labels = Labels(np.arange(len(names)), listing.targets, listing.targets)
-    if config.labels is not None:
-        labels = read_label_table(config, names, class_names)
-
-    rows = np.arange(len(names), dtype=np.int64)
+    top = "train" if has_split else "."
+    class_names = _class_names(root / top)
+    split = _list_split(root, top, class_names)
+    test_top = next((n for n in ("test", "val") if has_split and (root / n).is_dir()), None)
+    notes = []
+    if split.ignored:
+        notes.append(
+            f"{len(split.ignored)} files are no images by their name and were left out, "
+            f"first {root / split.ignored[0]}"
+        )
     if test_top is not None:
-        tested = _list_split(test_top, class_names)
-        test_files, test_targets = tested.files, tested.targets
-        test_rows = np.arange(len(test_files), dtype=np.int64)
+        tested = _list_split(root, test_top, class_names)
+        index, test_index = np.arange(len(split.names)), np.arange(len(tested.names))
+        names, targets, test_targets = split.names, split.targets, tested.targets
+        names = [*names, *tested.names]
     else:
         apart = stratified_holdout(
-            listing.targets, round(config.test_share * len(rows)), 0, "test_share"
+            split.targets, round(config.test_share * len(split.names)), split_seed, "test_share"
         )
-        rows, test_rows = rows[~apart], rows[apart]
-        test_files = [listing.files[row] for row in test_rows]
-        # What is right where the table says so; the folder's word otherwise.
-        test_targets = labels.true[test_rows]
-    if config.limit is not None:
-        rows = np.sort(sorted(rows, key=lambda row: (listing.files[row].name, row))[: config.limit])
-
-    files, n = [listing.files[row] for row in rows] + test_files, len(rows)
-    stats = file_stats(files)
-    held = hold(config, files, [file.relative_to(root).as_posix() for file in files], stats, n)
-    train = Images(held.store, np.arange(n), rows, labels.assigned[rows])
-    test = Images(held.store, np.arange(n, len(files)), test_rows, test_targets)
-    notes = [*held.notes, *by_class(train.targets, class_names, config.limit)]
-    if listing.ignored:
-        notes.append(
-            f"{len(listing.ignored)} files are no images by their name and were left out, "
-            f"first {listing.ignored[0]}"
-        )
-    if test_top is None and len(test_rows):
-        notes.append(
-            f"no test/ or val/: {len(test_rows)} images are held out as test set with the labels "
-            "they have, and are not ranked; --test-share 0 ranks all"
-        )
-    return DataSet(
+        index, test_index = np.flatnonzero(~apart), np.flatnonzero(apart)
+        targets, test_targets = split.targets[index], split.targets[test_index]
+        names = [split.names[row] for row in (*index, *test_index)]
+        if len(test_index):
+            notes.append(
+                f"no test/ or val/: {len(test_index)} images are held out as test set with the "
+                "labels they have, and are not ranked; --test-share 0 ranks all"
+            )
+    return Listing(
         name="folder",
         class_names=class_names,
-        train=train,
-        labels=labels.take(rows),
-        test=test if test_files else None,
-        file_names=[names[row] for row in rows],
-        file_sizes=stats[:n, 0].tolist(),
-        mean=held.mean,
-        std=held.std,
-        mirrors=True,
+        labels=Labels(index, targets, targets),
+        test_index=test_index,
+        test_targets=test_targets,
+        names=names,
+        images=Files(root, names),
+        first=by_file_name(names[: len(index)]),
+        one_list=test_top is None,
         notes=tuple(notes),
     )
 
@@ -115,7 +99,7 @@ def _class_names(top: Path) -> list[str]:
     return folders
 
 
-def _check_names(paths: Sequence[Path]) -> None:
+def _check_names(paths: Iterable[Path | str]) -> None:
     for path in paths:
         try:
             str(path).encode("utf-8")
@@ -126,28 +110,47 @@ def _check_names(paths: Sequence[Path]) -> None:
             ) from None
 
 
-def _list_split(top: Path, class_names: list[str]) -> _Listing:
-    unknown = sorted(set(_class_names(top)) - set(class_names))
+def _list_split(root: Path, top: str, class_names: list[str]) -> _Split:
+    unknown = sorted(set(_class_names(root / top)) - set(class_names))
     if unknown:
         raise DataError(
-            f"folder {top / unknown[0]}: the training images have no class of this name; "
+            f"folder {root / top / unknown[0]}: the training images have no class of this name; "
             "expected the same class folders in both splits"
         )
-    files: list[Path] = []
-    targets: list[int] = []
-    ignored: list[Path] = []
-    for label, name in enumerate(class_names):
-        here = []
-        for place, _, entries in sorted(os.walk(top / name, followlinks=True)):
-            paths = [Path(place, entry) for entry in sorted(entries) if not entry.startswith(".")]
-            here += [path for path in paths if path.suffix.lower() in SUFFIXES]
-            ignored += [path for path in paths if path.suffix.lower() not in SUFFIXES]
-        if not here and (top / name).is_dir():
+    names: list[str] = []
+    ignored: list[str] = []
+    sizes = []
+    for name in class_names:
+        here, others = _images_below(str(root / top / name))
+        if not here and (root / top / name).is_dir():
             raise DataError(
-                f"folder {top / name}: the class has no image; remove the folder or fill it "
+                f"folder {root / top / name}: the class has no image; remove the folder or fill it "
                 f"(read are {' '.join(sorted(SUFFIXES))})"
             )
-        _check_names(here)
-        files += here
-        targets += [label] * len(here)
-    return _Listing(files, np.asarray(targets, dtype=np.int64), ignored)
+        below = name if top == "." else f"{top}/{name}"
+        names += [f"{below}/{path}" for path in here]
+        ignored += [f"{below}/{path}" for path in others]
+        sizes.append(len(here))
+    _check_names(names)
+    targets = np.repeat(np.arange(len(class_names), dtype=np.int64), sizes)
+    return _Split(names, targets, ignored)
+
+
+def _images_below(top: str) -> tuple[list[str], list[str]]:
+    """Paths below a folder with ``/``: of the images by their suffix, and of the other files."""
+    images: list[str] = []
+    ignored: list[str] = []
+    for place, _, entries in sorted(os.walk(top, followlinks=True)):
+        below = place[len(top) + 1 :].replace(os.sep, "/")
+        for entry in sorted(entries):
+            if not entry.startswith("."):
+                path = f"{below}/{entry}" if below else entry
+                is_image = os.path.splitext(entry)[1].lower() in SUFFIXES  # noqa: PTH122
+                (images if is_image else ignored).append(path)
+    return images, ignored
+
+
+def by_file_name(names: Sequence[str]) -> NDArray[np.int64]:
+    """Int64 [n], the rows ordered by the last part of the name: what ``limit`` takes first."""
+    last = [name.rpartition("/")[2] for name in names]
+    return np.array(sorted(range(len(names)), key=lambda row: (last[row], row)), dtype=np.int64)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tdctl.cache import default_cache_dir, free_bytes
 from tdctl.config import DataConfig
 from tdctl.data.cached import CacheStore, cache_key, is_cached, open_cached
-from tdctl.data.decode import Decoder
+from tdctl.data.decode import Decoder, unreadable
+from tdctl.data.encoded import Encoded
 from tdctl.data.store import Kind, MemoryStore, Store, Tally
 from tdctl.data.streamed import StreamStore
 from tdctl.errors import DataError
@@ -34,58 +35,96 @@ class Held:
     Attributes:
         store: of all images.
         mean, std: C values in units of 255, of the training images.
+        broken: rows that do not decode, with the reason; they count in no statistics.
         notes: what the user should know, one line each; the first is the choice.
     """
 
     store: Store
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    broken: dict[int, str]
     notes: tuple[str, ...]
 
 
 def hold(
-    config: DataConfig, files: Sequence[Path], names: Sequence[str], stats: NDArray[np.int64],
+    config: DataConfig,
+    images: Encoded,
+    names: Sequence[str],
+    stats: NDArray[np.int64],
     train: int,
-) -> Held:  # fmt: skip
-    """Decodes image files, or sees to it that they are decoded, as the settings say.
+) -> Held:
+    """Decodes images, or sees to it that they are decoded, as the settings say.
 
-    ``auto`` takes the memory where the pixels need at most half of what is available, else
-    the cache where they leave a tenth of its disk free or are there already, else streams.
+    ``auto`` takes the memory where the pixels need at most half of what is available (read
+    from the cache if they are there), else the cache where they leave a tenth of its disk free
+    or are there already, else streams.
 
     Args:
-        config: ``images``, ``cache_dir``, ``workers`` and ``image_size`` are read.
-        files: n paths, training images first.
-        names: n paths below the data folder.
-        stats: int64 [n, 2], size and time of change of each file.
+        config: ``images``, ``cache_dir``, ``workers``, ``image_size`` and ``skip_unreadable``
+            are read.
+        images: n, training images first.
+        names: n paths below the data folder, or none where the images are not files.
+        stats: int64 [n, 2], size and time of change of each image.
         train: how many are training images.
 
     Raises:
-        DataError: an image does not decode, or the way asked for has no room.
+        DataError: images do not decode and are not to be skipped, no training image does, or
+            the way asked for has no room.
     """
-    decoder = Decoder.of(files, config.image_size)
-    root, folder = config.data_dir or Path(), config.cache_dir or default_cache_dir()
+    decoder = Decoder.of(images, config.image_size)
+    root = str((config.data_dir or Path()).resolve())
+    folder = config.cache_dir or default_cache_dir()
     key = cache_key(root, names, stats, train, config.image_size)
     needed = len(decoder) * int(np.prod(decoder.shape))
     kind, why = config.images, ""
+    cached = is_cached(decoder, folder, key)
     if kind == "auto":
-        kind, why = _choice(needed, folder, is_cached(decoder, folder, key))
+        kind, why = _choice(needed, folder, cached)
     size = "x".join(map(str, decoder.shape))
     note = f"images: {len(decoder):,} of {size} need {needed / 1e6:,.1f} MB{why}: "
-    if kind == "memory":
-        check_memory(len(decoder), decoder.shape)
-        pixels = np.empty((len(decoder), *decoder.shape), dtype=np.uint8)
-        tally, left = Tally(decoder.shape[0]), train
-        for slab in decoder.read_all(pixels):
-            tally.counted(slab[:left])
-            left -= len(slab[:left])
-        memory = MemoryStore(torch.from_numpy(pixels))
-        return Held(memory, *tally.statistics(), (f"{note}held in memory",))
-    if kind == "cache":
-        cached: CacheStore = open_cached(decoder, folder, key, str(root.resolve()), train)
-        return Held(cached, cached.mean, cached.std, (f"{note}held in the cache {folder}",))
-    streamed = StreamStore(decoder, config.workers)
-    note += f"decoded anew in every pass by {streamed.workers} processes"
-    return _sampled(streamed, train, note)
+    if kind == "stream":
+        return _streamed(config, decoder, train, note)
+    if kind == "cache" or (cached and config.images == "auto"):
+        store: CacheStore = open_cached(decoder, folder, key, root, train)
+        _check_broken(config, decoder, train, store.broken)
+        channels, broken = (store.mean, store.std), store.broken
+        if kind == "memory":
+            memory = MemoryStore(store.load())
+            note += f"held in memory, read from the cache {folder}"
+            return Held(memory, *channels, broken, (note,))
+        return Held(store, *channels, broken, (f"{note}held in the cache {folder}",))
+    return _in_memory(config, decoder, train, f"{note}held in memory")
+
+
+def _in_memory(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
+    check_memory(len(decoder), decoder.shape)
+    pixels = np.empty((len(decoder), *decoder.shape), dtype=np.uint8)
+    tally, at, broken = Tally(decoder.shape[0]), 0, dict[int, str]()
+    for slab in decoder.read_all(pixels, broken):
+        tally.trained(slab, at, train, broken)
+        at += len(slab)
+    _check_broken(config, decoder, train, broken)
+    store = MemoryStore(torch.from_numpy(pixels))
+    return Held(store, *tally.statistics(), broken, (note,))
+
+
+def _streamed(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
+    """Streams, after a pass over all images where those that do not decode are to be skipped."""
+    broken: dict[int, str] = {}
+    if config.skip_unreadable:
+        for _ in decoder.read_all(broken=broken):
+            pass
+        _check_broken(config, decoder, train, broken)
+    store = StreamStore(decoder, config.workers)
+    note += f"decoded anew in every pass by {store.workers} processes"
+    return _sampled(store, train, broken, note)
+
+
+def _check_broken(config: DataConfig, decoder: Decoder, train: int, broken: dict[int, str]) -> None:
+    if broken and not config.skip_unreadable:
+        raise unreadable(decoder.images, broken)
+    if sum(row < train for row in broken) == train:
+        raise unreadable(decoder.images, {row: broken[row] for row in broken if row < train})
 
 
 def _choice(needed: int, folder: Path, cached: bool) -> tuple[Kind, str]:
@@ -102,9 +141,9 @@ def _choice(needed: int, folder: Path, cached: bool) -> tuple[Kind, str]:
     )
 
 
-def _sampled(store: StreamStore, train: int, note: str) -> Held:
-    rows, notes = np.arange(train, dtype=np.int64), [note]
-    if train > SAMPLED:
+def _sampled(store: StreamStore, train: int, broken: dict[int, str], note: str) -> Held:
+    rows, notes = np.delete(np.arange(train), [row for row in broken if row < train]), [note]
+    if len(rows) > SAMPLED:
         rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
         notes.append(
             f"mean and deviation of the channels are those of {SAMPLED:,} of the {train:,} "
@@ -113,7 +152,7 @@ def _sampled(store: StreamStore, train: int, note: str) -> Held:
     tally = Tally(store.shape[1])
     for batch in store.batches(np.array_split(rows, -(-len(rows) // 64))):
         tally.counted(batch.numpy())
-    return Held(store, *tally.statistics(), tuple(notes))
+    return Held(store, *tally.statistics(), broken, tuple(notes))
 
 
 def available_memory() -> int:

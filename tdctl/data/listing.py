@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Listing:
             them; None for the order they are in.
         held: bool [n], True for images that the source itself holds out for validation; None
             where it holds out none.
+        one_list: whether the test images were split off the list of training images: a label
+            table then covers both, and ``index`` counts through both.
         trusted: whether the source's labels are known to be right, as a benchmark's are.
         mirrors: whether a mirrored image still shows its class.
         notes: what the user should know about how the data was read, one line each.
@@ -45,9 +47,34 @@ class Listing:
     images: Encoded | torch.Tensor
     first: NDArray[np.int64] | None = None
     held: NDArray[np.bool_] | None = None
+    one_list: bool = False
     trusted: bool = False
     mirrors: bool = True
     notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """n, the training images."""
+        return len(self.labels)
+
+    def limited(self, limit: int | None) -> Listing:
+        """The same with the first ``limit`` training images alone, and all test images."""
+        n = len(self)
+        if limit is None or limit >= n:
+            return self
+        rows = np.arange(n) if self.first is None else self.first
+        rows = np.sort(rows[:limit])
+        both = np.concatenate([rows, np.arange(n, n + len(self.test_index))])
+        images = self.images
+        return replace(
+            self,
+            labels=self.labels.take(rows),
+            names=None if self.names is None else [self.names[row] for row in both],
+            images=images[torch.from_numpy(both)]
+            if isinstance(images, torch.Tensor)
+            else images.take(both),
+            first=None,
+            held=None if self.held is None else self.held[rows],
+        )
 
 
 def spread_over_classes(targets: NDArray[np.int64]) -> NDArray[np.int64]:

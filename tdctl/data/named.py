@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.dataset import DataSet, Images, by_class, channel_statistics
-from tdctl.data.hold import check_memory
+from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
-__all__ = ["open_digits", "open_torchvision"]
+__all__ = ["list_digits", "list_torchvision"]
 
 # Dataset name to torchvision's class, the file that tells it is there, and whether it may be
 # mirrored without changing its class.
@@ -28,7 +27,7 @@ TORCHVISION = {
 }
 
 
-def open_digits(config: DataConfig) -> DataSet:
+def list_digits() -> Listing:
     """The 1,797 handwritten digits (8x8, 10 classes) that ship inside scikit-learn.
 
     A third of each class is the test set; the split is fixed, whatever the seed. ``index`` is
@@ -45,18 +44,22 @@ def open_digits(config: DataConfig) -> DataSet:
     train, test = train_test_split(
         np.arange(len(pixels)), test_size=599, stratify=digits.target, random_state=0
     )
-    targets = digits.target.astype(np.int64)
     train, test = np.sort(train), np.sort(test)
-    return _dataset(
-        config,
-        [str(name) for name in range(10)],
-        Images.held(torch.from_numpy(pixels[train]), train, targets[train]),
-        Images.held(torch.from_numpy(pixels[test]), test, targets[test]),
+    rows, targets = np.concatenate([train, test]), digits.target.astype(np.int64)
+    return Listing(
+        name="digits",
+        class_names=[str(name) for name in range(10)],
+        labels=Labels(train, targets[train], targets[train]),
+        test_index=test,
+        test_targets=targets[test],
+        names=None,
+        images=torch.from_numpy(pixels[rows]),
+        trusted=True,
         mirrors=False,
     )
 
 
-def open_torchvision(config: DataConfig) -> DataSet:
+def list_torchvision(config: DataConfig) -> Listing:
     """A data set that torchvision reads, from ``DIR/<dataset>`` or ``DIR``.
 
     Raises:
@@ -87,56 +90,26 @@ def open_torchvision(config: DataConfig) -> DataSet:
             f"{config.dataset}: cannot be read from {root} ({reason}); "
             f"expected torchvision's layout with {landmark}"
         ) from None
-    names = [str(name) for name in getattr(train, "classes", range(10))]
-    return _dataset(config, names, _images(train), _images(test), mirrors)
+    pixels, targets = zip(*(_content(source) for source in (train, test)), strict=True)
+    index, test_index = (np.arange(len(part), dtype=np.int64) for part in targets)
+    return Listing(
+        name=config.dataset,
+        class_names=[str(name) for name in getattr(train, "classes", range(10))],
+        labels=Labels(index, targets[0], targets[0]),
+        test_index=test_index,
+        test_targets=targets[1],
+        names=None,
+        images=torch.cat(pixels),
+        trusted=True,
+        mirrors=mirrors,
+    )
 
 
-def _images(source: Any) -> Images:
+def _content(source: Any) -> tuple[torch.Tensor, NDArray[np.int64]]:
     data = torch.as_tensor(source.data)
-    targets: NDArray[np.int64] = np.asarray(getattr(source, "targets", None))
-    if not hasattr(source, "targets"):
-        targets = np.asarray(source.labels)
+    targets = np.asarray(source.targets if hasattr(source, "targets") else source.labels)
     if data.ndim == 3:
         data = data[:, None]
     elif data.shape[-1] == 3:
         data = data.permute(0, 3, 1, 2)
-    index = np.arange(len(data), dtype=np.int64)
-    return Images.held(data.contiguous(), index, targets.astype(np.int64))
-
-
-def _dataset(
-    config: DataConfig, class_names: list[str], train: Images, test: Images, mirrors: bool
-) -> DataSet:
-    if config.limit is not None:
-        train = train.take(np.arange(min(config.limit, len(train))))
-    if config.image_size is not None and config.image_size != train.shape[-1]:
-        train, test = (_resized(images, config.image_size) for images in (train, test))
-    mean, std = channel_statistics(_pixels(train))
-    return DataSet(
-        name=config.dataset,
-        class_names=class_names,
-        train=train,
-        labels=Labels(train.index, train.targets, train.targets),
-        test=test,
-        file_names=None,
-        file_sizes=None,
-        mean=mean,
-        std=std,
-        mirrors=mirrors,
-        notes=by_class(train.targets, class_names, config.limit),
-    )
-
-
-def _resized(images: Images, size: int) -> Images:
-    from torchvision.transforms import v2
-
-    check_memory(len(images), (images.shape[0], size, size))
-    parts = [
-        v2.functional.resize(part, [size, size], antialias=True)
-        for part in torch.split(_pixels(images), 4096)
-    ]
-    return Images.held(torch.cat(parts), images.index, images.targets)
-
-
-def _pixels(images: Images) -> torch.Tensor:
-    return next(images.batches([np.arange(len(images))]))
+    return data.contiguous(), targets.astype(np.int64)

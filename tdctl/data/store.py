@@ -6,7 +6,7 @@ Shapes: n images, B of a batch, C channels, H and W the image.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -32,9 +32,6 @@ class Store(Protocol):
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """n, C, H, W."""
-
-    def tensor(self) -> torch.Tensor | None:
-        """All of them as one tensor without a copy; None where they are nowhere held."""
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """Uint8 [B, C, H, W] on the host for each part, in the order asked for.
@@ -69,6 +66,22 @@ class Tally:
                 values = pixels[start : start + step, channel].reshape(-1)
                 self._counts[channel] += np.bincount(values, minlength=256)
 
+    def trained(
+        self, slab: NDArray[np.uint8], start: int, train: int, broken: Mapping[int, str]
+    ) -> NDArray[np.uint8]:
+        """Counts those of a slab that are training images and decoded, and gives them.
+
+        Args:
+            slab: uint8 [B, C, H, W], the images from row ``start`` on.
+            train: how many of all, from the first, are training images.
+            broken: rows that did not decode.
+        """
+        part = slab[: max(0, train - start)]
+        black = [row - start for row in broken if start <= row < start + len(part)]
+        part = np.delete(part, black, axis=0) if black else part
+        self.counted(part)
+        return part
+
     def digest(self) -> str:
         """Hex SHA-256 of what was hashed."""
         return self._hash.hexdigest()
@@ -91,31 +104,31 @@ class Tally:
 
 
 class MemoryStore:
-    """Pixels that are one tensor in memory."""
+    """Pixels that are one tensor in memory.
+
+    Attributes:
+        pixels: uint8 [n, C, H, W].
+    """
 
     kind: Kind = "memory"
 
     def __init__(self, pixels: torch.Tensor) -> None:
-        self._pixels = pixels
+        self.pixels = pixels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """n, C, H, W."""
-        n, c, h, w = self._pixels.shape
+        n, c, h, w = self.pixels.shape
         return n, c, h, w
-
-    def tensor(self) -> torch.Tensor:
-        """The tensor itself."""
-        return self._pixels
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """A copy of each part."""
         for part in parts:
-            yield self._pixels[torch.from_numpy(part)]
+            yield self.pixels[torch.from_numpy(part)]
 
     def digest(self, rows: NDArray[np.int64]) -> str:
         """Hex digest of the pixels at some positions, in their order."""
         tally = Tally(self.shape[1])
         for start, stop in slabs(len(rows), self.shape[1:]):
-            tally.hashed(self._pixels[torch.from_numpy(rows[start:stop])].numpy())
+            tally.hashed(self.pixels[torch.from_numpy(rows[start:stop])].numpy())
         return tally.digest()

@@ -29,9 +29,6 @@ class StreamStore:
         self.workers = workers or own_processors()
         self._decoder = decoder
 
-    def tensor(self) -> None:
-        """None: they are nowhere held."""
-
     def digest(self, rows: NDArray[np.int64]) -> None:
         """None: it would cost a pass over all files."""
 
@@ -65,7 +62,7 @@ class StreamStore:
             if "worker" not in str(error):
                 raise
             raise DataError(
-                f"{self._decoder.path(0).parent}: a process that decodes images was ended from "
+                f"{self._decoder.images.name(0)}: a process that decodes images was ended from "
                 "outside, mostly for want of memory or of room in /dev/shm; give fewer --workers"
             ) from None
 

@@ -100,3 +100,14 @@ def _classes(
             f"{', '.join(class_names[:12])}{', ...' if len(class_names) > 12 else ''}"
         )
     return np.asarray(labels, dtype=np.int64)
+
+
+def labels_from_table(
+    config: DataConfig,
+    names: list[str] | None,
+    index: NDArray[np.int64],
+    class_names: list[str],
+    own: NDArray[np.int64] | None,
+) -> Labels:
+    found = read_label_table(config, names or [], class_names)
+    return Labels(index, found.assigned, found.true)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,15 @@ from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.errors import RunError
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
-from tdctl.run import MANIFEST_FILE, RunFolder, read_json
+from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
-from tdctl.runner.prepare import Prepared, normalised_alike, prepare, with_whole_paths
+from tdctl.runner.prepare import (
+    Prepared,
+    check_same_data,
+    normalised_alike,
+    prepare,
+    with_whole_paths,
+)
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
@@ -95,7 +101,7 @@ def generate_td(
         # resumed.
         if isinstance(recorder, Recorder):
             recorder.write(prepared.valid_indices)
-        _write_samples(out / "samples.csv", dataset)
+        _write_samples(out, dataset)
         return run.finish(outcome)
 
     with stopped(run, world):
@@ -155,13 +161,10 @@ def _start(
 
     def start() -> Recorder:
         if resumed:
-            run.check_same("data_fingerprint", facts["data_fingerprint"])
-            run.check_same("test_fingerprint", facts["test_fingerprint"], where_known=True)
+            check_same_data(run.path, prepared.dataset)
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
                 del facts["pixel_digest"]
-            else:
-                run.check_same("pixel_digest", facts["pixel_digest"], where_known=True)
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
             check_room(run.path, len(prepared.labels), k, epochs, store)
@@ -181,7 +184,9 @@ def _watched(prepared: Prepared) -> tuple[Images | None, str]:
     return None, "nothing"
 
 
-def _write_samples(path: Path, dataset: DataSet) -> None:
+def _write_samples(folder: Path, dataset: DataSet) -> None:
     if dataset.file_names is not None:
         names = {"index": dataset.train.index, "file_name": dataset.file_names}
-        write_csv(path, pd.DataFrame(names))
+        write_csv(folder / "samples.csv", pd.DataFrame(names))
+    if dataset.skipped:
+        write_csv(folder / SKIPPED_FILE, pd.DataFrame([asdict(one) for one in dataset.skipped]))

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config
 from tdctl.data import DataSet, Images, open_dataset
+from tdctl.errors import DataError
 from tdctl.labels import Labels, corrupt, stratified_holdout
 from tdctl.run import MANIFEST_FILE, read_json
 from tdctl.training import World
 
-__all__ = ["Prepared", "normalised_alike", "prepare", "with_whole_paths"]
+__all__ = ["Prepared", "check_same_data", "normalised_alike", "prepare", "with_whole_paths"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Prepared:
                 "train": len(self.train),
                 "valid": 0 if self.valid is None else len(self.valid),
                 "test": 0 if self.dataset.test is None else len(self.dataset.test),
+                "skipped": len(self.dataset.skipped),
                 "image": list(self.train.shape),
             },
             "data_fingerprint": self.dataset.fingerprint(),
-            "test_fingerprint": self.dataset.test_fingerprint(),
+            "data_identity": self.dataset.identity(),
             "pixel_digest": self.dataset.pixel_digest(),
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "flipped": flipped,
@@ -69,6 +71,29 @@ def with_whole_paths(config: Config) -> Config:
         if (path := getattr(data, name)) is not None
     }
     return config.model_copy(update={"data": data.model_copy(update=paths)})
+
+
+def check_same_data(run: Path, dataset: DataSet) -> None:
+    """Refuses data that has changed since a run, where the run says what it was made from.
+
+    Raises:
+        DataError: it has; says what differs.
+    """
+    manifest = run / MANIFEST_FILE
+    facts = read_json(manifest) if manifest.exists() else {}
+    was, now = facts.get("data_identity"), dataset.identity()
+    differ = []
+    if was is not None:
+        differ = [part for part in {**was, **now} if was.get(part) != now.get(part)]
+    # Streamed images have no digest, then or now.
+    digests = {facts.get("pixel_digest"), dataset.pixel_digest()} - {None}
+    if len(digests) > 1:
+        differ.append("pixels")
+    if differ:
+        raise DataError(
+            f"{dataset.name}: not the data that {run} was made with ({', '.join(differ)} differ); "
+            "give that data with --data-dir, or record it anew with --overwrite or another --out"
+        )
 
 
 def normalised_alike(dataset: DataSet, run: Path | None, world: World) -> DataSet:
@@ -97,7 +122,7 @@ def prepare(config: Config) -> Prepared:
         DataError: the data set is missing or malformed.
         ConfigError: more images are to be held out than there are.
     """
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, config.split_seed)
     clean = dataset.labels
     assigned = clean.assigned
     if config.noise.noise_ratio > 0:
@@ -110,7 +135,7 @@ def prepare(config: Config) -> Prepared:
             config.noise_seed,
         )
     labels = Labels(clean.index, assigned, clean.true)
-    held = stratified_holdout(assigned, config.data.num_valid, config.seed)
+    held = stratified_holdout(assigned, config.data.num_valid, config.split_seed)
     kept = labels.take(~held)
     valid = dataset.train.take(held, assigned[held]) if held.any() else None
     return Prepared(dataset, kept, dataset.train.take(~held, kept.assigned), valid)

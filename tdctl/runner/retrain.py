@@ -26,7 +26,7 @@ from tdctl.run import (
 )
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
-from tdctl.runner.prepare import normalised_alike, with_whole_paths
+from tdctl.runner.prepare import check_same_data, normalised_alike, with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, World, pick_device
 
@@ -50,14 +50,15 @@ class DenoiseResult:
 def settings_of_run(folder: Path) -> dict[str, Any] | None:
     """The nested settings of a run as a base for denoising; None for other code's runs.
 
-    The seed of the noise is written out, so that another ``seed`` retrains otherwise but
-    leaves the labels what they were.
+    The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise
+    but leaves the labels and the test set what they were.
     """
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
     settings = config.model_dump(mode="json")
     settings["noise"]["noise_seed"] = config.noise_seed
+    settings["data"]["split_seed"] = config.split_seed
     return settings
 
 
@@ -103,8 +104,8 @@ def denoise(
     jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
-    dataset = world.together(lambda: open_dataset(config.data))
-    _check_data(run, dataset)
+    dataset = world.together(lambda: open_dataset(config.data, config.split_seed))
+    check_same_data(run, dataset)
     dataset = normalised_alike(dataset, run, world)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
@@ -154,22 +155,6 @@ def _retrain(
         stage=job.stage,
     )
     return world.told(lambda: job.folder.finish(outcome))
-
-
-def _check_data(run: Path, dataset: DataSet) -> None:
-    """Refuses data that has changed since the run, where the run says what it was made from."""
-    manifest = run / MANIFEST_FILE
-    facts = read_json(manifest) if manifest.exists() else {}
-    was, pixels = facts.get("data_fingerprint"), facts.get("pixel_digest")
-    same = was is None or was == dataset.fingerprint()
-    # Streamed images have no digest, then or now.
-    if same and pixels is not None:
-        same = dataset.pixel_digest() in {pixels, None}
-    if not same:
-        raise DataError(
-            f"{dataset.name}: images, file names or labels differ from those that {run} was made "
-            "with; give that data with --data-dir, or record it anew"
-        )
 
 
 def _images_of(dataset: DataSet, labels: Labels) -> Images:

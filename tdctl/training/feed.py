@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tdctl.data.dataset import Images
+from tdctl.data.store import MemoryStore
 
 __all__ = ["Feed"]
 
@@ -34,8 +35,8 @@ class Feed:
             size = len(images) * math.prod(images.shape)
             if size <= SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
                 self._held = _on_device(images, device)
-        elif images.resident:
-            self._held, self._rows = images.store.tensor(), torch.from_numpy(images.rows)
+        elif isinstance(images.store, MemoryStore):
+            self._held, self._rows = images.store.pixels, torch.from_numpy(images.rows)
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images of each part, in order; parts are int64 positions on the CPU."""
