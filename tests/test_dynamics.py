@@ -299,7 +299,7 @@ def kept_run(folder: Path) -> Path:
     }
     folder.mkdir()
     total = probs.sum(axis=0, dtype=np.float32)
-    write_kept(folder / "training_dynamics.npz", arrays, total, labels, Store.of("given", 5))
+    write_kept(folder / "training_dynamics.npz", arrays, total, labels, Store.of("given", 5), 5)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, np.int64))
     return folder
 

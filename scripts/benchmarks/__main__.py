@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from scripts.benchmarks import bare, memory, pipeline, processes, recording
+from scripts.benchmarks import bare, large, memory, photographs, pipeline, processes, recording
 from scripts.benchmarks.measure import ROOT, BenchError, Section, machine, say, table
 from scripts.benchmarks.settings import QUICK, Settings, add_options
 from tdctl.errors import TdctlError
@@ -25,6 +25,8 @@ SECTIONS: dict[str, Callable[[Settings], Section]] = {
     "memory": memory.measure,
     "recorder": recording.measure,
     "processes": processes.measure,
+    "large": large.measure,
+    "photographs": photographs.measure,
 }
 USAGE = """Measures how fast tdctl is, as ratios of things timed in alternation in one call.
 
@@ -34,6 +36,8 @@ sections (all by default, or by number):
   3 memory     peak memory of generate-td over epochs, of detect over curves; scoring
   4 recorder   recording a batch against aum.AUMCalculator.update
   5 processes  one process against two, one thread each
+  6 large      a folder of very many images and classes: index, memory, an epoch
+  7 photographs  ResNet-18 on large JPEG files: from the decode cache against from the files
 
 Each section run replaces its part of the results file and leaves the others'."""
 
@@ -60,7 +64,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options.sections = [numbered.get(word, word) for word in options.sections] or names
     unknown = sorted(set(options.sections) - set(names))
     if unknown:
-        parser.error(f"section '{unknown[0]}' is unknown; expected {', '.join(names)}, or 1 to 5")
+        parser.error(f"section '{unknown[0]}' is unknown; expected {', '.join(names)}, or 1 to 7")
     if options.out is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         # What is no figure does not go where the figures are kept.

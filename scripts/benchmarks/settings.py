@@ -24,6 +24,11 @@ QUICK = {
     "curves": [500, 2000],
     "curves_ratio": 2000,
     "record_batches": 4,
+    "large_images": 200,
+    "large_classes": 50,
+    "photographs": 64,
+    "photograph_width": 80,
+    "photograph_side": 40,
 }
 
 
@@ -99,7 +104,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--curve-epochs", type=int, default=100)
     add("--curves-ratio", type=int, default=40_000, help="curves scored beside the bare LSTM")
     add("--record-batches", type=int, default=400, help="batches recorded in each repetition")
-    add("--workers", type=int, default=2, help="DataLoader workers of the plain pipeline")
+    add("--large-images", type=int, default=200_000)
+    add("--large-classes", type=int, default=10_000)
+    add("--photographs", type=int, default=400)
+    add("--photograph-width", type=int, default=500, help="pixels of the JPEG files")
+    add("--photograph-side", type=int, default=224, help="pixels that are trained on")
+    add("--photograph-epochs", type=int, default=3)
+    add(
+        "--workers",
+        type=int,
+        default=2,
+        help="processes that decode: the plain pipeline's, and streamed images'",
+    )
     add("--tdctl-flags", default="", help="further flags of generate-td: --tdctl-flags=--compile")
     add("--compile", choices=["default", "on", "off"], default="default", help="section bare")
     add("--profile", action="store_true", help="section bare: a profile of one epoch as text")

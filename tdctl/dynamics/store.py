@@ -13,6 +13,9 @@ __all__ = ["Layout", "Store", "class_type", "file_layout"]
 
 # Classes whose mean probability is kept for suggestions, where the full softmax is not.
 MEANS = 5
+# Up to so many classes the softmax of every class is summed over the epochs; beyond, the sums
+# would take more room than all that is kept.
+MANY = 4096
 
 # Type and shape of each array, by name.
 Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
@@ -25,10 +28,13 @@ class Store:
     Attributes:
         name: ``full``, ``given`` or ``topk:K``, as the setting has it.
         others: how many of the largest other classes are kept; 0 where all are.
+        sums: whether the mean of every class is known, or only that of the kept values (a class
+            counts as 0 in an epoch in which it was not among the largest).
     """
 
     name: str
     others: int
+    sums: bool = True
 
     @classmethod
     def of(cls, name: str, num_classes: int) -> Store:
@@ -47,10 +53,12 @@ class Store:
             raise ConfigError(
                 f"train.store: {name} of {num_classes} classes would keep them all; use full"
             )
-        return cls(name, others)
+        return cls(name, others, num_classes <= MANY)
 
     def means(self, num_classes: int) -> int:
         """How many classes' mean probabilities are kept for suggestions."""
+        if not self.sums:
+            return self.others + 1  # as many different classes are among the kept for sure
         return min(num_classes, max(MEANS, self.others))
 
 

@@ -14,10 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.dynamics.means import largest_means, means_of_kept, rows_of_epochs
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.files import atomic_path
 from tdctl.labels import Labels
-from tdctl.slabs import SLAB, Array, ArrayFile, slabs_of
+from tdctl.slabs import SLAB, Array, slabs_of
 
 __all__ = ["write_kept", "write_td"]
 
@@ -61,9 +62,10 @@ def write_td(
 def write_kept(
     path: Path,
     arrays: Mapping[str, Array],
-    total_nk: Array,
+    total_nk: Array | None,
     labels: Labels,
     store: Store,
+    num_classes: int,
 ) -> None:
     """Writes the file of the stores ``given`` and ``topk:K``.
 
@@ -71,12 +73,20 @@ def write_kept(
         path: the file; it appears whole or not at all.
         arrays: ``given`` float16, ``margin`` and ``loss`` float32 [E, n], ``other`` float16 and
             ``other_class`` int [E, n, K].
-        total_nk: float32 [n, k], the softmax summed over the epochs.
+        total_nk: float32 [n, k], the softmax summed over the epochs; None where the store does
+            not sum it, and the means are those of the kept values.
         labels: the n samples, in the order of the rows.
         store: which of the two.
+        num_classes: k.
     """
     epochs, n = arrays["given"].shape
-    k = total_nk.shape[1]
+    k = num_classes
+
+    def means() -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
+        if total_nk is None:
+            return means_of_kept(arrays, labels, store.means(k), k)
+        return largest_means(total_nk, labels, epochs, store)
+
     slabs: dict[str, Slabs] = {
         "td": lambda: _by_sample(arrays["given"]),
         "labels": lambda: iter([labels.assigned.astype(class_type(k))]),
@@ -85,28 +95,17 @@ def write_kept(
             name: lambda name=name: _by_sample(arrays[name])  # type: ignore[misc]
             for name in ("margin", "loss", "other", "other_class")
         },
-        "mean": lambda: (mean for mean, _ in _largest_means(total_nk, labels, epochs, store)),
-        "mean_class": lambda: (best for _, best in _largest_means(total_nk, labels, epochs, store)),
+        "mean": lambda: (mean for mean, _ in means()),
+        "mean_class": lambda: (best for _, best in means()),
     }
     _write(path, file_layout(n, k, epochs, store), slabs)
-
-
-def _slab(array_En: Array, start: int, stop: int) -> NDArray[Any]:
-    """Rows of every epoch, [s, E, ...], as a copy."""
-    if not isinstance(array_En, ArrayFile):
-        return np.array(array_En[:, start:stop].swapaxes(0, 1), order="C")
-    epochs, _, *row = array_En.shape
-    slab = np.empty((stop - start, epochs, *row), array_En.dtype)
-    for epoch in range(epochs):
-        slab[:, epoch] = array_En.at(epoch).block(start, stop)
-    return slab
 
 
 def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
     epochs, n = array_En.shape[:2]
     row = array_En.dtype.itemsize * epochs * int(np.prod(array_En.shape[2:]))
     for start, stop in slabs_of(n, max(1, SLAB // (2 * row))):
-        yield _slab(array_En, start, stop)
+        yield rows_of_epochs(array_En, start, stop)
 
 
 def _sorted_by_mean(
@@ -115,33 +114,12 @@ def _sorted_by_mean(
     """Td slab by slab, given label first; the columns' classes go to a file of their own."""
     epochs, n, k = probs_EnK.shape
     for start, stop in slabs_of(n, max(1, SLAB // (k * (6 * epochs + 24)))):
-        probs_sEk = _slab(probs_EnK, start, stop)
+        probs_sEk = rows_of_epochs(probs_EnK, start, stop)
         rank_sk = -probs_sEk.mean(axis=1, dtype=np.float64)
         rank_sk[np.arange(stop - start), labels.assigned[start:stop]] = -np.inf
         order_sk = np.argsort(rank_sk, axis=1, kind="stable")
         columns.write(order_sk.astype(class_type(k)).tobytes())
         yield np.take_along_axis(probs_sEk, order_sk[:, None, :], axis=2)
-
-
-def _largest_means(
-    total_nk: Array, labels: Labels, epochs: int, store: Store
-) -> Iterator[tuple[NDArray[np.float16], NDArray[Any]]]:
-    n, k = total_nk.shape
-    count = store.means(k)
-    for start, stop in slabs_of(n, max(1, SLAB // (24 * k))):
-        total_sk = np.array(total_nk[start:stop], dtype=np.float64)
-        rows, given = np.arange(stop - start), labels.assigned[start:stop]
-        # Among equals the given label goes first, and then the lower class.
-        total_sk[rows, given] = np.nextafter(total_sk[rows, given], np.inf)
-        if count < k:
-            some = np.sort(np.argpartition(-total_sk, count - 1, axis=1)[:, :count], axis=1)
-        else:
-            some = np.broadcast_to(np.arange(k), total_sk.shape)
-        values = np.take_along_axis(total_sk, some, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        best = np.take_along_axis(some, order, axis=1)
-        mean = np.take_along_axis(values, order, axis=1) / epochs
-        yield mean.astype(np.float16), best.astype(class_type(k))
 
 
 def _bytes_of(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:

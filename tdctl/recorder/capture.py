@@ -45,7 +45,7 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
 
     ``stats`` are margin and loss; ``state`` says of each epoch how far it came. ``total`` holds
     the softmax summed over the epochs, up to the last one and the one before it in turn, so that
-    an epoch that is recorded again builds on the one before.
+    an epoch that is recorded again builds on the one before; of very many classes it is not kept.
     """
     half, single = np.dtype(np.float16), np.dtype(np.float32)
     layout: Layout = {
@@ -55,12 +55,12 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
     if not store.others:
         return layout | {"probs": (half, (epochs, n, num_classes))}
     kept = (epochs, n, store.others)
-    return layout | {
+    layout |= {
         "given": (half, (epochs, n)),
         "other": (half, kept),
         "other_class": (class_type(num_classes), kept),
-        "total": (single, (2, n, num_classes)),
     }
+    return layout | {"total": (single, (2, n, num_classes))} if store.sums else layout
 
 
 def forecast(n: int, num_classes: int, epochs: int, store: str = "full") -> Forecast:

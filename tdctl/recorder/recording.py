@@ -59,11 +59,12 @@ class Recorder:
         self,
         folder: Path,
         labels: Labels,
+        num_classes: int,
         rows: EpochRows,
         store: Store,
         capture: dict[str, ArrayFile],
     ) -> None:
-        self.rows = rows
+        self.rows, self._num_classes = rows, num_classes
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
     @classmethod
@@ -91,7 +92,7 @@ class Recorder:
         check_room(folder, len(labels), num_classes, epochs, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = create_capture(folder / CAPTURE_FOLDER, layout)
-        return cls(folder, labels, rows, kind, capture)
+        return cls(folder, labels, num_classes, rows, kind, capture)
 
     @classmethod
     def resume(
@@ -110,7 +111,8 @@ class Recorder:
         """
         rows, kind = _checked(labels, num_classes, epochs, device, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
-        return cls(folder, labels, rows, kind, open_capture(folder / CAPTURE_FOLDER, layout))
+        capture = open_capture(folder / CAPTURE_FOLDER, layout)
+        return cls(folder, labels, num_classes, rows, kind, capture)
 
     def record(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
         """Takes the logits of a batch; see ``EpochRows.record``."""
@@ -185,7 +187,8 @@ class Recorder:
             )
 
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
-        if self._store.others and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
+        sums = self._store.others and self._store.sums
+        if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(
                 f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
                 f"committed; with --store {self._store.name} epochs are committed in turn, start "
@@ -200,6 +203,11 @@ class Recorder:
         """The given label's probability, the largest others, and the sum of all over epochs."""
         capture, slot = self._capture, epoch % 2
         places = {name: capture[name].at(epoch) for name in ("given", "other", "other_class")}
+        if self.rows.other_class is not None:
+            columns = (self.rows.probs[:, 0], self.rows.probs[:, 1:], self.rows.other_class)
+            for place, values in zip(places.values(), columns, strict=True):
+                place.put(values[:-1].cpu().numpy().astype(place.dtype))
+            return
         before, total = capture["total"].at(1 - slot), capture["total"].at(slot)
         for start, stop in self._slabs(16):
             probs_sk = self.rows.probs[start:stop].float()
@@ -237,8 +245,8 @@ class Recorder:
             if self._store.others:
                 names = ("given", "other", "other_class")
                 kept = {"margin": margin, "loss": loss} | {name: arrays[name] for name in names}
-                total = arrays["total"].at((epochs - 1) % 2)
-                write_kept(path, kept, total, labels, self._store)
+                total = arrays["total"].at((epochs - 1) % 2) if self._store.sums else None
+                write_kept(path, kept, total, labels, self._store, self._num_classes)
             else:
                 write_td(path, arrays["probs"], margin, labels, loss)
             write_metadata(self._target / METADATA_FILE, labels, held)
@@ -262,4 +270,5 @@ def _checked(
 ) -> tuple[EpochRows, Store]:
     if epochs < 1:
         raise DynamicsError(f"recorder: {epochs} epochs; expected at least one")
-    return EpochRows(labels, num_classes, device), Store.of(store, num_classes)
+    kind = Store.of(store, num_classes)
+    return EpochRows(labels, num_classes, device, kind), kind

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import torch
 
+from tdctl.dynamics import Store
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
 
@@ -27,8 +28,12 @@ class EpochRows:
     The softmax is held as float16, as the file of the full store has it: a store that keeps
     only some classes then suggests from the very same numbers, at half the memory of float32.
 
+    Of very many classes, and where the store keeps some only, the others are dropped at once.
+
     Attributes:
-        probs: float16 [n + 1, k], softmax; column c is class c.
+        probs: float16 [n + 1, k], softmax; column c is class c. Or [n + 1, 1 + K], the given
+            label's and the K largest others, falling.
+        other_class: int32 [n + 1, K], the classes of the latter; None where all are held.
         margin: float32 [n + 1], the given label's logit minus the largest other.
         loss: float32 [n + 1], cross-entropy of the given label, in nats.
         times_seen: int32 [n + 1].
@@ -38,14 +43,25 @@ class EpochRows:
     every step. The attributes hold what was recorded up to the last ``settle``.
     """
 
-    def __init__(self, labels: Labels, num_classes: int, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        num_classes: int,
+        device: torch.device | str,
+        store: Store = Store("full", 0),  # noqa: B008 - it cannot be changed
+    ) -> None:
         if len(labels) == 0 or labels.assigned.max() >= num_classes:
             raise DynamicsError(
                 f"recorder: {len(labels)} samples, {num_classes} classes; expected at least one "
                 "sample, and labels below the number of classes"
             )
         n, device = len(labels), torch.device(device)
-        self.probs = torch.empty(n + 1, num_classes, dtype=torch.float16, device=device)
+        self._others = 0 if store.sums else store.others
+        held = 1 + self._others if self._others else num_classes
+        self.probs = torch.empty(n + 1, held, dtype=torch.float16, device=device)
+        self.other_class: torch.Tensor | None = None
+        if self._others:
+            self.other_class = torch.empty(n + 1, self._others, dtype=torch.int32, device=device)
         self.margin = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.loss = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.times_seen = torch.zeros(n + 1, dtype=torch.int32, device=device)
@@ -128,8 +144,19 @@ class EpochRows:
         top = logits_KS.amax(dim=0)
         probs_KS = (logits_KS - top).exp_()
         total = probs_KS.sum(dim=0)
-        largest_other = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS).amax(dim=0)
-        self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
+        others_KS = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS)
+        if self.other_class is None:
+            largest_other = others_KS.amax(dim=0)
+            self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
+        else:
+            del probs_KS
+            best = others_KS.topk(self._others, dim=0)
+            largest_other = best.values[0]
+            kept_KS = torch.cat([own[None], best.values]).sub_(top).exp_().div_(total)
+            self.probs.index_copy_(0, rows, kept_KS.half().t())
+            self.other_class.index_copy_(0, rows, best.indices.int().t())
+        if self._k == 1:
+            largest_other = own  # there is no other; a margin of 0 says nothing either way
         self.margin.scatter_(0, rows, own - largest_other)
         self.loss.scatter_(0, rows, total.log_().add_(top.sub_(own)))
         self.times_seen.scatter_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
@@ -143,7 +170,7 @@ class EpochRows:
         """The rows that were seen in this process, on its device, to be sent to another.
 
         ``rows`` int64 [m] with ``times_seen`` int32, ``margin`` and ``loss`` float32 [m] and
-        ``probs`` float16 [m, k].
+        ``probs`` float16 [m, k], with ``other_class`` where it is not of all classes.
         """
         self.settle()
         rows = self.times_seen.nonzero()[:, 0]
@@ -160,4 +187,7 @@ class EpochRows:
                 tensor.index_copy_(0, rows, part[name].to(self.probs.device))
 
     def _columns(self) -> dict[str, torch.Tensor]:
-        return {"probs": self.probs, "margin": self.margin, "loss": self.loss}
+        columns = {"probs": self.probs, "margin": self.margin, "loss": self.loss}
+        if self.other_class is not None:
+            columns["other_class"] = self.other_class
+        return columns

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tdctl.config import Config
 from tdctl.data import DataSet, Images
+from tdctl.dynamics import Store
 from tdctl.errors import RunError
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
 from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
@@ -173,7 +174,7 @@ def _start(
             make = Recorder.resume if resumed else Recorder.create
             return make(run.path, prepared.labels, k, epochs, world.device, store)
 
-    return world.first(start) or EpochRows(prepared.labels, k, world.device)
+    return world.first(start) or EpochRows(prepared.labels, k, world.device, Store.of(store, k))
 
 
 def _watched(prepared: Prepared) -> tuple[Images | None, str]:

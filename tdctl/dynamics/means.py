@@ -1,0 +1,79 @@
+"""The mean probabilities of a sample's classes over the epochs, the largest of them.
+
+Shape suffixes: n samples, E epochs, k classes, K kept other classes, s rows of a slab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.dynamics.store import Store, class_type
+from tdctl.labels import Labels
+from tdctl.slabs import SLAB, Array, ArrayFile, slabs_of
+
+__all__ = ["largest_means", "means_of_kept", "rows_of_epochs"]
+
+# Means float16 [s, m], falling, and their classes; the given label goes first among equals.
+Means = Iterator[tuple[NDArray[np.float16], NDArray[Any]]]
+
+
+def rows_of_epochs(array_En: Array, start: int, stop: int) -> NDArray[Any]:
+    """Rows of every epoch, [s, E, ...], as a copy."""
+    if not isinstance(array_En, ArrayFile):
+        return np.array(array_En[:, start:stop].swapaxes(0, 1), order="C")
+    epochs, _, *row = array_En.shape
+    slab = np.empty((stop - start, epochs, *row), array_En.dtype)
+    for epoch in range(epochs):
+        slab[:, epoch] = array_En.at(epoch).block(start, stop)
+    return slab
+
+
+def largest_means(total_nk: Array, labels: Labels, epochs: int, store: Store) -> Means:
+    """The largest means slab by slab, from the softmax summed over the epochs."""
+    n, k = total_nk.shape
+    count = store.means(k)
+    for start, stop in slabs_of(n, max(1, SLAB // (24 * k))):
+        total_sk = np.array(total_nk[start:stop], dtype=np.float64)
+        rows, given = np.arange(stop - start), labels.assigned[start:stop]
+        # Among equals the given label goes first, and then the lower class.
+        total_sk[rows, given] = np.nextafter(total_sk[rows, given], np.inf)
+        if count < k:
+            some = np.sort(np.argpartition(-total_sk, count - 1, axis=1)[:, :count], axis=1)
+        else:
+            some = np.broadcast_to(np.arange(k), total_sk.shape)
+        values = np.take_along_axis(total_sk, some, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        best = np.take_along_axis(some, order, axis=1)
+        mean = np.take_along_axis(values, order, axis=1) / epochs
+        yield mean.astype(np.float16), best.astype(class_type(k))
+
+
+def means_of_kept(
+    arrays: Mapping[str, Array], labels: Labels, count: int, num_classes: int
+) -> Means:
+    """The ``count`` largest means slab by slab, from what was kept of each epoch.
+
+    Args:
+        arrays: ``given`` float16 [E, n], ``other`` float16 and ``other_class`` int [E, n, K].
+        count: at most K + 1: so many different classes each sample has.
+    """
+    epochs, n, others = arrays["other"].shape
+    values = epochs * (others + 1)
+    for start, stop in slabs_of(n, max(1, SLAB // (64 * values))):
+        size, given_s = stop - start, labels.assigned[start:stop]
+        probs = [rows_of_epochs(arrays[name], start, stop) for name in ("given", "other")]
+        classes = rows_of_epochs(arrays["other_class"], start, stop).reshape(size, -1)
+        probs_sV = np.concatenate([part.reshape(size, -1) for part in probs], axis=1)
+        classes_sV = np.concatenate([np.repeat(given_s[:, None], epochs, axis=1), classes], axis=1)
+        row_s = np.arange(size)[:, None]
+        keys, place = np.unique(row_s * num_classes + classes_sV, return_inverse=True)
+        mean = np.bincount(place.reshape(-1), probs_sV.reshape(-1).astype(np.float64)) / epochs
+        row, of_class = np.divmod(keys, num_classes)
+        order = np.lexsort((of_class, of_class != given_s[row], -mean, row))
+        first = np.searchsorted(row, np.arange(size))
+        best = order[first[:, None] + np.arange(count)]
+        yield mean[best].astype(np.float16), of_class[best].astype(class_type(num_classes))
