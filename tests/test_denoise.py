@@ -35,7 +35,7 @@ def test_denoise_refuses_a_folder_whose_files_were_renamed(
     plan = runner.denoise(base, run, detector_file, [0.2], out=tmp_path / "o", dry_run=True)
     assert plan.rows[0].kept == 32
     (root / "train/dark/000_dark.jpg").rename(root / "train/dark/zzz.jpg")
-    with pytest.raises(DataError, match="file names or labels differ"):
+    with pytest.raises(DataError, match="file names, file sizes"):
         runner.denoise(base, run, detector_file, [0.2], out=tmp_path / "o")
 
 

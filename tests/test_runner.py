@@ -164,7 +164,7 @@ def test_labels_that_change_between_start_and_resumption_are_refused(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         runner.generate_td(config, tmp_path / "r", report=stop)
     write("light")
-    with pytest.raises(RunError, match="images or labels have changed"):
+    with pytest.raises(DataError, match="given labels, true labels differ"):
         runner.generate_td(config, tmp_path / "r", resume=True)
     write("dark")
     assert runner.generate_td(config, tmp_path / "r", resume=True).resumed
