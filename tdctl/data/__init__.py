@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tdctl.config import DataConfig
+from tdctl.data.channels import channels
 from tdctl.data.dataset import DataSet, Images
 from tdctl.data.folder import open_folder
 from tdctl.data.named import open_digits, open_torchvision
@@ -16,9 +19,13 @@ def open_dataset(config: DataConfig) -> DataSet:
     Raises:
         DataError: something is missing or malformed; the message names the path and the
             layout that is expected there.
+        ConfigError: the images have not the channels that the settings normalise by.
     """
     if config.dataset == "digits":
-        return open_digits(config)
-    if config.dataset == "folder":
-        return open_folder(config)
-    return open_torchvision(config)
+        dataset = open_digits(config)
+    elif config.dataset == "folder":
+        dataset = open_folder(config)
+    else:
+        dataset = open_torchvision(config)
+    mean, std = channels(config, dataset.mean, dataset.std)
+    return replace(dataset, mean=mean, std=std)
