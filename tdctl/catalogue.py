@@ -71,8 +71,8 @@ def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:
         KeyError: no data set is known by that name.
     """
     entry = CATALOGUE[name]
-    homes = (data_dir, data_dir / name)
-    homes += tuple(home / folder for home in homes for folder in entry.folders)
+    homes = [data_dir, data_dir / name]
+    homes += [home / folder for home in homes for folder in entry.folders]
     lacks = {home: tuple(m for m in entry.landmarks if not _has(home, m, entry)) for home in homes}
     best = min(homes, key=lambda home: len(lacks[home]))
     return best, lacks[best]

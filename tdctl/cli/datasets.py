@@ -21,9 +21,9 @@ __all__ = ["datasets"]
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder of a data set: in words, and whether that is enough to train on."""
+    """What lies in a folder of a data set: in words, and whether it is there; None for perhaps."""
 
-    there: bool
+    there: bool | None
     path: Path | None
     words: str
 
@@ -63,23 +63,27 @@ def _known(name: str) -> str:
         raise ConfigError(f"datasets: {error}") from None
 
 
-def _look(name: str, data_dir: Path | None) -> Found:
+def _look(name: str, data_dir: Path) -> Found:
     """What a folder holds of a data set."""
-    entry = CATALOGUE[name]
     if name == "digits":
         return Found(True, None, "inside scikit-learn")
-    if data_dir is None or (name != "folder" and not entry.landmarks):
-        return Found(False, None, "yours: not looked for")
     if name == "folder":
         count = class_folders(data_dir)
         words = f"{count or 'no'} folders that may be classes"
         return Found(count > 0, data_dir if count else None, words)
+    if not CATALOGUE[name].landmarks:
+        return Found(False, None, "yours: not looked for")
     home = find(name, data_dir)
-    if home is not None:
-        return Found(True, home, f"found in {home}")
-    for home in (data_dir / name, data_dir):
+    return _otherwise(name, data_dir) if home is None else Found(True, home, f"found in {home}")
+
+
+def _otherwise(name: str, data_dir: Path) -> Found:
+    """What a folder holds of a data set that is not there as its archive unpacks."""
+    entry = CATALOGUE[name]
+    for home, perhaps in ((data_dir / name, ""), (data_dir, "perhaps ")):
         if (home / "train").is_dir() and class_folders(home) == entry.classes:
-            return Found(True, home, f"as an image folder of {entry.classes} classes in {home}")
+            words = f"{perhaps}as an image folder of {entry.classes} classes in {home}"
+            return Found(None if perhaps else True, home, words)
     home, lacks = nearest(name, data_dir)
     if len(lacks) < len(entry.landmarks):
         return Found(False, home, f"in part: {home} lacks {', '.join(lacks)}")
