@@ -6,9 +6,10 @@ Standard library only: ``tdctl datasets`` and the settings read it without loadi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CATALOGUE", "Entry"]
+__all__ = ["CATALOGUE", "Entry", "class_folders", "find", "known_name", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,10 @@ class Entry:
         landmarks: paths below ``--data-dir``, or below one of ``folders`` there, that tell that
             the data set is there; all of them must be.
         folders: names that the archive's own top folder may have.
-        classes, train, test: how many, where that is fixed; None where it is the user's.
+        inner: folders below the one that was found in which landmarks may lie as well.
+        classes, train, test: how many, where that is fixed; None where it is the user's or,
+            of ``train`` and ``test``, a seeded split of ``total``.
+        total: images in all, where they come without a split.
         size: of its images, in words.
         terms: licence or terms of use.
         preset: settings that the paper uses for it, below the user's own.
@@ -34,29 +38,252 @@ class Entry:
     terms: str
     landmarks: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
     classes: int | None = None
     train: int | None = None
     test: int | None = None
+    total: int | None = None
     size: str = "any"
     preset: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     in_memory: bool = False
 
 
+def known_name(name: str) -> str:
+    """A data set's name as the catalogue has it, from one that may be written with hyphens.
+
+    Raises:
+        ValueError: no data set is known by that name; the message lists all.
+    """
+    key = name.replace("-", "_").lower()
+    if key not in CATALOGUE:
+        raise ValueError(f"'{name}' is unknown; use one of {', '.join(CATALOGUE)}")
+    return key
+
+
+def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder that looks most like a data set's, and the landmarks that it lacks.
+
+    Looked at, in this order: ``data_dir``, ``data_dir/<name>``, and the archive's own top folder
+    in either.
+
+    Raises:
+        KeyError: no data set is known by that name.
+    """
+    entry = CATALOGUE[name]
+    homes = [data_dir, data_dir / name]
+    homes += [home / folder for home in homes for folder in entry.folders]
+    lacks = {home: tuple(m for m in entry.landmarks if not _has(home, m, entry)) for home in homes}
+    best = min(homes, key=lambda home: len(lacks[home]))
+    return best, lacks[best]
+
+
+def find(name: str, data_dir: Path) -> Path | None:
+    """The folder that holds all landmarks of a data set; None where none does, or it has none.
+
+    Raises:
+        KeyError: no data set is known by that name.
+    """
+    home, lacks = nearest(name, data_dir)
+    return home if CATALOGUE[name].landmarks and not lacks else None
+
+
+def class_folders(folder: Path) -> int:
+    """How many folders an image folder has for its classes: in ``folder/train``, if that exists."""
+    home = folder / "train" if (folder / "train").is_dir() else folder
+    return sum(path.is_dir() and not path.name.startswith(".") for path in home.glob("*"))
+
+
+def _has(home: Path, landmark: str, entry: Entry) -> bool:
+    return any((home / part / landmark).exists() for part in ("", *entry.inner))
+
+
+SMALL = {"net": {"net_type": "resnet", "depth": 32}, "data": {"normalise": "data"}}
+# The published code takes 34 or 50 layers for these: here 34, as in its examples of fine-tuning.
+FINE_TUNED = {
+    "net": {"net_type": "resnet34"},
+    "data": {"image_size": 224, "normalise": "imagenet"},
+}
+LARGE = {
+    "net": {"net_type": "resnet50"},
+    "data": {"image_size": 224, "normalise": "imagenet"},
+    "retrain": {"lr_drops": (0.33, 0.67)},
+}
+
+# Presets: the published code of Jia et al. (AAAI 2023).
 CATALOGUE: dict[str, Entry] = {
-    "digits": Entry("", "", "", in_memory=True),
-    "folder": Entry("", "", ""),
-    "table": Entry("", "", ""),
-    "webdataset": Entry("", "", ""),
-    "hf": Entry("", "", ""),
-    "cifar10": Entry("", "", "", in_memory=True),
-    "cifar100": Entry("", "", "", in_memory=True),
-    "mnist": Entry("", "", "", in_memory=True),
-    "fashion_mnist": Entry("", "", "", in_memory=True),
-    "svhn": Entry("", "", "", in_memory=True),
-    "tiny_imagenet": Entry("", "", ""),
-    "cub_200_2011": Entry("", "", ""),
-    "caltech256": Entry("", "", ""),
-    "webvision50": Entry("", "", ""),
-    "clothing100k": Entry("", "", ""),
+    "digits": Entry(
+        title="Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI 1998)",
+        layout="nothing: ships inside scikit-learn; split by us",
+        terms="CC BY 4.0 (UCI)",
+        classes=10,
+        train=1198,
+        test=599,
+        size="8x8 grey",
+        in_memory=True,
+    ),
+    "folder": Entry(
+        title="your image folder",
+        layout="<class>/*.jpg, or train/<class>/*.jpg and test/<class>/*.jpg; PNG and others too",
+        terms="yours",
+    ),
+    "table": Entry(
+        title="your table of file names and labels",
+        layout="images anywhere; --labels names a CSV, TSV or Parquet table of file_name,label",
+        terms="yours",
+    ),
+    "webdataset": Entry(
+        title="your WebDataset tar shards",
+        layout="*.tar with pairs such as 000.jpg and 000.cls",
+        terms="yours",
+    ),
+    "hf": Entry(
+        title="your Hugging Face datasets folder",
+        layout="what datasets.save_to_disk wrote",
+        terms="yours",
+    ),
+    "cifar10": Entry(
+        title="CIFAR-10 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
+        layout="cifar-10-batches-py/ with data_batch_1 to 5, test_batch, batches.meta",
+        terms="no licence stated; asks to cite the report",
+        landmarks=("cifar-10-batches-py/data_batch_1",),
+        classes=10,
+        train=50_000,
+        test=10_000,
+        size="32x32",
+        preset=SMALL,
+        in_memory=True,
+    ),
+    "cifar100": Entry(
+        title="CIFAR-100 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
+        layout="cifar-100-python/ with train, test, meta",
+        terms="no licence stated; asks to cite the report",
+        landmarks=("cifar-100-python/train",),
+        classes=100,
+        train=50_000,
+        test=10_000,
+        size="32x32",
+        preset=SMALL,
+        in_memory=True,
+    ),
+    "mnist": Entry(
+        title="MNIST (LeCun, Cortes and Burges, 1998)",
+        layout="MNIST/raw/ with train-images-idx3-ubyte and its three siblings",
+        terms="CC BY-SA 3.0, by the Keras documentation",
+        landmarks=("MNIST/raw/train-images-idx3-ubyte",),
+        classes=10,
+        train=60_000,
+        test=10_000,
+        size="28x28 grey",
+        in_memory=True,
+    ),
+    "fashion_mnist": Entry(
+        title="Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)",
+        layout="FashionMNIST/raw/ with train-images-idx3-ubyte and its three siblings",
+        terms="MIT",
+        landmarks=("FashionMNIST/raw/train-images-idx3-ubyte",),
+        classes=10,
+        train=60_000,
+        test=10_000,
+        size="28x28 grey",
+        in_memory=True,
+    ),
+    "svhn": Entry(
+        title="SVHN, cropped digits (Netzer et al., NIPS workshop 2011)",
+        layout="train_32x32.mat and test_32x32.mat",
+        terms="non-commercial use only",
+        landmarks=("train_32x32.mat",),
+        classes=10,
+        train=73_257,
+        test=26_032,
+        size="32x32",
+        in_memory=True,
+    ),
+    "tiny_imagenet": Entry(
+        title="Tiny ImageNet (Stanford CS231n, 2015), of ImageNet (Russakovsky et al., 2015)",
+        layout="tiny-imagenet-200/ with wnids.txt, train/<wnid>/images/*.JPEG, val/images/ and "
+        "val/val_annotations.txt; val is the test set",
+        terms="no licence of its own stated; ImageNet's: non-commercial research and education",
+        landmarks=("wnids.txt", "train", "val/images", "val/val_annotations.txt"),
+        folders=("tiny-imagenet-200",),
+        classes=200,
+        train=100_000,
+        test=10_000,
+        size="64x64",
+        preset={
+            "net": {"net_type": "resnet", "depth": 32, "stride": 2},
+            "data": {"image_size": 64, "normalise": "imagenet"},
+        },
+    ),
+    "cub_200_2011": Entry(
+        title="Caltech-UCSD Birds-200-2011 (Wah et al., CNS-TR-2011-001)",
+        layout="CUB_200_2011/ with images.txt, image_class_labels.txt, train_test_split.txt, "
+        "classes.txt and images/",
+        terms="no licence in the archive; the photographs are their owners'",
+        landmarks=(
+            "images.txt",
+            "image_class_labels.txt",
+            "train_test_split.txt",
+            "classes.txt",
+            "images",
+        ),
+        folders=("CUB_200_2011",),
+        classes=200,
+        train=5994,
+        test=5794,
+        size="photographs",
+        preset=FINE_TUNED,
+        pretrained=True,
+    ),
+    "caltech256": Entry(
+        title="Caltech-256 (Griffin, Holub and Perona, CNS-TR-2007-001)",
+        layout="256_ObjectCategories/ with 257 folders from 001.ak47 to 257.clutter",
+        terms="see its page at data.caltech.edu; the photographs are their owners'",
+        landmarks=("001.ak47",),
+        folders=("256_ObjectCategories",),
+        classes=257,
+        total=30_607,
+        size="photographs",
+        preset=FINE_TUNED,
+        pretrained=True,
+    ),
+    "webvision50": Entry(
+        title="WebVision 1.0 (Li et al., arXiv:1708.02862): 50 classes of its Google half",
+        layout="info/ with train_filelist_google.txt and val_filelist.txt, google/, "
+        "val_images_256/; the first 50 classes",
+        terms="see its page at data.vision.ee.ethz.ch; the images are their owners'",
+        landmarks=(
+            "info/train_filelist_google.txt",
+            "info/val_filelist.txt",
+            "google",
+            "val_images_256",
+        ),
+        folders=("WebVision", "webvision"),
+        classes=50,
+        train=65_944,
+        test=2500,
+        size="photographs",
+        preset=LARGE,
+    ),
+    "clothing100k": Entry(
+        title="Clothing1M (Xiao et al., CVPR 2015): 100,000 of its million, drawn by seed",
+        layout="images/ and, there or in annotations/: noisy_train_key_list.txt, "
+        "noisy_label_kv.txt, clean_test_key_list.txt, clean_label_kv.txt, category_names_eng.txt",
+        terms="on request to its authors, who ask not to pass it on",
+        landmarks=(
+            "noisy_train_key_list.txt",
+            "noisy_label_kv.txt",
+            "clean_test_key_list.txt",
+            "clean_label_kv.txt",
+            "category_names_eng.txt",
+            "images",
+        ),
+        folders=("clothing1M", "Clothing1M", "clothing1m"),
+        inner=("annotations",),
+        classes=14,
+        train=100_000,
+        test=10_526,
+        size="photographs",
+        preset=LARGE,
+    ),
 }

@@ -41,19 +41,19 @@ class CifarResNet(nn.Module):
         depth: 6n+2, at least 8.
         num_classes: k, the logits' number.
         channels: of the input image.
+        stride: of the first convolution; 2 halves the image, as for 64 pixels and more.
 
     Source: He et al. (CVPR 2016), section 4.2, shortcut option A.
     """
 
-    def __init__(self, depth: int, num_classes: int, channels: int = 3) -> None:
+    def __init__(self, depth: int, num_classes: int, channels: int = 3, stride: int = 1) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         stages, width_in = [], 16
         for width in (16, 32, 64):
-            stride = 1 if width == 16 else 2
-            stage = [_Block(width_in, width, stride)]
+            stage = [_Block(width_in, width, 1 if width == 16 else 2)]
             stage += [_Block(width, width, 1) for _ in range(blocks - 1)]
             stages.append(nn.Sequential(*stage))
             width_in = width
@@ -79,7 +79,7 @@ def build_net(config: NetConfig, num_classes: int, channels: int, seed: int) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.net_type == "resnet":
-            return CifarResNet(config.depth, num_classes, channels)
+            return CifarResNet(config.depth, num_classes, channels, config.stride)
         from torchvision import models
 
         net = cast(nn.Module, getattr(models, config.net_type)(num_classes=num_classes))

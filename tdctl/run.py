@@ -116,10 +116,12 @@ class RunFolder:
             )
         return "complete" if self._manifest.get("status") == "complete" else "unfinished"
 
-    def check_same(self, name: str, value: str, where_known: bool = False) -> None:
+    def check_same(
+        self, name: str, value: Any, where_known: bool = False, of: str = "images or labels"
+    ) -> None:
         """Refuses to go on with a run whose manifest states another value of a fact.
 
-        ``where_known`` lets a manifest pass that states none.
+        ``where_known`` lets a manifest pass that states none; ``of`` says what must have changed.
 
         Raises:
             RunError: it does; names the fact.
@@ -127,8 +129,8 @@ class RunFolder:
         was = self._manifest.get(name)
         if was != value and not (where_known and was is None):
             raise RunError(
-                f"{self.path}: was started on other data ({name} differs: images or labels have "
-                "changed since); start again with --overwrite, or give another --out"
+                f"{self.path}: was started on other data ({name} differs: {of} have changed "
+                "since); start again with --overwrite, or give another --out"
             )
 
     def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:

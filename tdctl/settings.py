@@ -1,4 +1,7 @@
-"""Settings from where the user gave them: defaults <- YAML file <- ``--set a.b=c`` <- flags."""
+"""Settings from where the user gave them, above what the paper uses for the data set.
+
+Defaults <- the data set's preset <- YAML file <- ``--set a.b=c`` <- flags.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 
@@ -41,6 +45,9 @@ def load_config(
 ) -> Config:
     """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
 
+    Right above the defaults come those that the paper uses for the data set that all these
+    layers together name. Settings that name all keys, as a run's own do, are not changed by it.
+
     Args:
         path: a YAML file with some of the keys, or None.
         overrides: dotted keys such as ``train.epochs`` to values; later wins.
@@ -64,8 +71,10 @@ def load_config(
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
+    whole = _preset(tree)
+    _merge(whole, tree)
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
 
@@ -88,6 +97,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"config {path}: expected sections such as 'train:', got a bare value")
     return tree
+
+
+def _preset(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of what the paper uses for the data set that is named; empty where none is known."""
+    data = tree.get("data")
+    name = data.get("dataset") if isinstance(data, Mapping) else None
+    try:
+        entry = CATALOGUE[known_name(name)] if isinstance(name, str) else None
+    except ValueError:
+        return {}  # refused, with its reason, where the settings are validated
+    return {} if entry is None else {key: dict(part) for key, part in entry.preset.items()}
 
 
 def _merge(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:

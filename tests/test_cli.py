@@ -106,6 +106,15 @@ def test_flags_win_over_set_which_wins_over_the_file(tmp_path: Path) -> None:
     assert Config.model_validate(yaml.safe_load(result.stdout))
 
 
+def test_weights_are_asked_for_where_a_network_is_trained_and_nowhere_else(tmp_path: Path) -> None:
+    birds = ["--dataset", "cub-200-2011", "--data-dir", str(tmp_path)]
+    result = tdctl("generate-td", *birds, "--print-config", "--pretrained", "none")
+    assert yaml.safe_load(result.stdout)["net"]["pretrained"] == "none"
+    assert tdctl("generate-td", *birds, "--print-config").exit_code == 0
+    result = tdctl("generate-td", *birds, "--out", tmp_path / "r")
+    refused(result, "give --pretrained FILE (torchvision's resnet34), or --pretrained none")
+
+
 def test_dry_run_writes_nothing(tmp_path: Path, run: Path, detector_file: Path) -> None:
     result = tdctl("generate-td", *TINY, "--out", tmp_path / "r", "--dry-run")
     assert result.exit_code == 0 and "would train resnet8 for 2 epochs on 150" in result.stderr
@@ -263,7 +272,9 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert result.exit_code == 130 and "--resume" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["generate-td", "train-detector", "detect", "denoise", "cache"])
+@pytest.mark.parametrize(
+    "command", ["generate-td", "train-detector", "detect", "denoise", "datasets", "cache"]
+)
 def test_every_help_has_an_example(command: str) -> None:
     result = tdctl(command, "--help")
     assert result.exit_code == 0 and f"Example: tdctl {command}" in result.stdout

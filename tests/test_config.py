@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.settings import load_config, parse_set
@@ -31,6 +34,77 @@ def test_a_file_does_not_change_what_is_pinned(tmp_path: Path) -> None:
     base = Config().model_dump(mode="json")
     config = load_config(file, {}, base, pinned=("data",))
     assert (config.data.dataset, config.retrain.epochs) == ("digits", 7)
+
+
+def layers(file: Path, upper: str, key: str, value: object) -> dict[str, Any]:
+    """``load_config``'s arguments with a setting at one layer: its base, its file, a flag."""
+    section, leaf = key.split(".")
+    base = {"data": {"dataset": "webvision50", "data_dir": "x"}}
+    if upper == "base":
+        base[section] = base.get(section, {}) | {leaf: value}
+    file.write_text(yaml.safe_dump({section: {leaf: value}} if upper == "file" else {}))
+    return {"path": file, "base": base, "overrides": {key: value} if upper == "flag" else {}}
+
+
+@pytest.mark.parametrize("upper", ["base", "file", "flag"])
+@pytest.mark.parametrize(
+    ("key", "value", "of_the_paper"),
+    [
+        ("net.net_type", "resnet18", "resnet50"),
+        ("data.image_size", None, 224),
+        ("data.normalise", "data", "imagenet"),
+        ("retrain.lr_drops", [0.5], (0.33, 0.67)),
+    ],
+)
+def test_a_setting_of_the_users_wins_over_the_papers_at_every_layer(
+    tmp_path: Path, upper: str, key: str, value: object, of_the_paper: object
+) -> None:
+    def got(config: Config) -> object:
+        section, leaf = key.split(".")
+        found = getattr(getattr(config, section), leaf)
+        return list(found) if isinstance(value, list) else found
+
+    config = load_config(**layers(tmp_path / "c.yaml", upper, key, value))
+    assert got(config) == value
+    unset = load_config(**layers(tmp_path / "c.yaml", "none", key, value))
+    assert got(unset) == (list(of_the_paper) if isinstance(value, list) else of_the_paper)
+    assert unset.net.net_type == "resnet50" and unset.train.epochs == 200
+
+
+def test_the_preset_is_that_of_the_data_set_named_last(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("data: {dataset: webvision50, data_dir: x}\n")
+    config = load_config(file, {"data.dataset": "tiny-imagenet"})
+    assert (config.net.label, config.net.stride, config.data.image_size) == ("resnet32", 2, 64)
+    assert config.retrain.lr_drops == (0.5,)
+    assert load_config(file, {"data.dataset": "digits"}) == Config.model_validate(
+        {"data": {"dataset": "digits", "data_dir": "x"}}
+    )
+
+
+def test_settings_that_name_all_keys_are_not_changed_by_a_preset(tmp_path: Path) -> None:
+    plain = Config.model_validate({"data": {"dataset": "cub_200_2011", "data_dir": "x"}})
+    file = tmp_path / "c.yaml"
+    file.write_text(plain.to_yaml())
+    assert load_config(file) == plain
+    assert load_config(base=plain.model_dump(mode="json")) == plain
+    assert load_config(base={"data": plain.data.model_dump(mode="json")}) != plain
+
+
+def test_a_preset_is_left_as_it_is_by_those_who_use_it() -> None:
+    named = {"data.dataset": "webvision50", "data.data_dir": "x"}
+    before = load_config(None, named)
+    load_config(None, named | {"net.net_type": "resnet18", "net.depth": 8})
+    assert load_config(None, named) == before
+
+
+@pytest.mark.parametrize("name", ["imagenet", "cub", "", 7, ["digits"]])
+def test_an_unknown_data_set_is_refused(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.dataset: "):
+        load_config(None, {"data.dataset": name})
+    if isinstance(name, str):
+        with pytest.raises(ConfigError, match=r"use one of digits, .*, clothing100k$"):
+            load_config(None, {"data.dataset": name})
 
 
 def test_the_papers_alias_of_flip() -> None:
@@ -115,6 +189,8 @@ def test_each_shipped_config_is_valid_and_says_what_it_is_for(path: Path) -> Non
 
 
 def test_configs_are_shipped() -> None:
+    named = {load_config(path).data.dataset for path in CONFIGS}
+    assert named >= {name for name, entry in CATALOGUE.items() if entry.preset}
     assert {path.stem for path in CONFIGS} >= {"digits", "folder32", "paper_cifar10"}
 
 

@@ -21,7 +21,7 @@ FLOORS = [
     {"dynamics"},
     {"ranking", "metrics"},
     {"recorder"},
-    {"data", "nets"},
+    {"data", "nets", "pretrained"},
     {"training"},
     {"detector"},
     {"run"},

@@ -34,3 +34,15 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert all((first[key] == second[key]).all() for key in first)
     other = build_net(config, 10, 1, seed=4).state_dict()
     assert (other["conv1.weight"] != first["conv1.weight"]).any()
+
+
+def test_a_stride_of_2_halves_the_image_and_leaves_the_weights_alone() -> None:
+    plain, halved = (
+        build_net(NetConfig(depth=8, stride=stride), 10, 3, seed=0).eval() for stride in (1, 2)
+    )
+    states = plain.state_dict(), halved.state_dict()
+    assert all((states[0][key] == states[1][key]).all() for key in states[0])
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert halved.conv1(images).shape == (2, 16, 32, 32)
+    assert (halved.conv1(images) == plain.conv1(images)[:, :, ::2, ::2]).all()
+    assert (halved(images) != plain(images)).any()

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import tiny_config
+from typer.testing import CliRunner
 
 from tdctl import runner
+from tdctl.cli import app
+from tdctl.config import Config
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -48,6 +52,39 @@ def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
             "replication/cifar100_resnet34_percmislabeled0.4_asym/computation4td_seed1",
         ),
         (
+            "generate_td.sh",
+            ["/data", "tiny_imagenet", 1, 0.2, "uniform", "resnet", 32],
+            "tdctl generate-td --dataset tiny_imagenet --data-dir /data --seed 1 --noise-ratio 0.2 "
+            "--noise-type uniform --net-type resnet --depth 32 --out "
+            "replication/tiny_imagenet_resnet32_percmislabeled0.2_uniform/computation4td_seed1",
+        ),
+        (
+            "generate_td.sh",
+            [
+                "/data",
+                "cub_200_2011",
+                1,
+                0.2,
+                "uniform",
+                "resnet",
+                34,
+                "out",
+                "--pretrained",
+                "w.pth",
+            ],
+            "tdctl generate-td --dataset cub_200_2011 --data-dir /data --seed 1 --noise-ratio 0.2 "
+            "--noise-type uniform --net-type resnet34 --out "
+            "out/cub_200_2011_resnet34_percmislabeled0.2_uniform/computation4td_seed1 "
+            "--pretrained w.pth",
+        ),
+        (
+            "generate_td.sh",
+            ["/data", "webvision50", 1, 0, "uniform", "resnet", 50],
+            "tdctl generate-td --dataset webvision50 --data-dir /data --seed 1 --noise-ratio 0 "
+            "--noise-type uniform --net-type resnet50 --out "
+            "replication/webvision50_resnet50/computation4td_seed1",
+        ),
+        (
             "train_detector.sh",
             ["cifar10", 0.2, "runs/a"],
             "tdctl train-detector --td runs/a --out cifar10_0.2_lstm_detector.pth.tar",
@@ -80,6 +117,27 @@ def test_the_papers_form(
     tmp_path: Path, script: str, arguments: list[object], expected: str
 ) -> None:
     assert call(script, *arguments, cwd=tmp_path).strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "net", "depth", "label"),
+    [
+        ("tiny_imagenet", "resnet", 32, "resnet32"),
+        ("cub_200_2011", "resnet", 34, "resnet34"),
+        ("caltech256", "resnet", 50, "resnet50"),
+        ("webvision50", "resnet", 50, "resnet50"),
+        ("clothing100k", "resnet50", 50, "resnet50"),
+    ],
+)
+def test_the_papers_names_of_data_and_net_are_settings(
+    tmp_path: Path, name: str, net: str, depth: int, label: str
+) -> None:
+    printed = call("generate_td.sh", "/data", name, 1, 0.2, "asym", net, depth, cwd=tmp_path)
+    result = CliRunner().invoke(app, [*shlex.split(printed)[1:], "--print-config"])
+    assert result.exit_code == 0, result.output
+    config = Config.model_validate(yaml.safe_load(result.stdout))
+    assert (config.data.dataset, config.net.label) == (name, label)
+    assert config.data.normalise == "imagenet", "the rest is the data set's preset"
 
 
 def test_a_folder_with_a_space_stays_one_word(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tdctl.catalogue import CATALOGUE
+from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config.section import Fraction, Positive, Section, Seed
 
 __all__ = ["DataConfig"]
@@ -86,10 +86,7 @@ class DataConfig(Section):
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, value: str) -> str:
-        name = value.replace("-", "_").lower()
-        if name not in CATALOGUE:
-            raise ValueError(f"'{value}' is unknown; use one of {', '.join(CATALOGUE)}")
-        return name
+        return known_name(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:

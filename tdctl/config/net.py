@@ -30,7 +30,7 @@ class NetConfig(Section):
         description="Stride of the CIFAR-style resnet's first convolution: 2 for images of 64 "
         "pixels and more.",
     )
-    pretrained: Path | None = Field(
+    pretrained: Literal["none"] | Path | None = Field(
         None,
         description="File of weights to start from, torchvision's or tdctl's; 'none' starts "
         "afresh where the data set's recipe starts from ImageNet's.",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdctl.catalogue import CATALOGUE
 from tdctl.config import DataConfig
 from tdctl.data.listing import Listing
 from tdctl.errors import DataError
@@ -16,14 +17,13 @@ from tdctl.labels import Labels
 
 __all__ = ["list_digits", "list_torchvision"]
 
-# Dataset name to torchvision's class, the file that tells it is there, and whether it may be
-# mirrored without changing its class.
+# Dataset name to torchvision's class, and whether it may be mirrored without changing its class.
 TORCHVISION = {
-    "cifar10": ("CIFAR10", "cifar-10-batches-py/data_batch_1", True),
-    "cifar100": ("CIFAR100", "cifar-100-python/train", True),
-    "mnist": ("MNIST", "MNIST/raw/train-images-idx3-ubyte", False),
-    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw/train-images-idx3-ubyte", True),
-    "svhn": ("SVHN", "train_32x32.mat", False),
+    "cifar10": ("CIFAR10", True),
+    "cifar100": ("CIFAR100", True),
+    "mnist": ("MNIST", False),
+    "fashion_mnist": ("FashionMNIST", True),
+    "svhn": ("SVHN", False),
 }
 
 
@@ -67,7 +67,8 @@ def list_torchvision(config: DataConfig) -> Listing:
     """
     from torchvision import datasets
 
-    class_name, landmark, mirrors = TORCHVISION[config.dataset]
+    class_name, mirrors = TORCHVISION[config.dataset]
+    (landmark,) = CATALOGUE[config.dataset].landmarks
     kind = getattr(datasets, class_name)
     directory = config.data_dir or Path()
     roots = (directory / config.dataset, directory)

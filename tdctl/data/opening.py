@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
+from tdctl.data.channels import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
 from tdctl.data.folder import list_folder
 from tdctl.data.hold import Held, check_memory, hold
@@ -45,6 +46,7 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
     Raises:
         DataError: as ``list_dataset``; or images do not decode, differ in size and no
             ``image_size`` is given, or there is no room for them as they would be held.
+        ConfigError: the images have not the channels that the settings normalise by.
     """
     listing = list_dataset(config, split_seed)
     n, m = len(listing), len(listing.test_index)
@@ -76,6 +78,7 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
     file_names, file_sizes = files(train)
     test_names, test_sizes = files(test + n)
     targets = listing.test_targets[test]
+    mean, std = channels(config, held.mean, held.std)
     return DataSet(
         name=listing.name,
         class_names=listing.class_names,
@@ -86,8 +89,8 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
         file_sizes=file_sizes,
         test_names=test_names,
         test_sizes=test_sizes,
-        mean=held.mean,
-        std=held.std,
+        mean=mean,
+        std=std,
         mirrors=listing.mirrors,
         held=None if listing.held is None else listing.held[train],
         one_list=listing.one_list,

@@ -16,9 +16,10 @@ from torch import nn
 
 from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
-from tdctl.errors import RunError, TdctlError
+from tdctl.errors import ConfigError, RunError, TdctlError
 from tdctl.files import atomic_path, first_line, save_tensors
 from tdctl.nets import build_net, count_flops
+from tdctl.pretrained import Weights, load_weights, weights_file
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import RunFolder
 from tdctl.training import (
@@ -51,12 +52,14 @@ class Plan:
         precision: of the network's computations.
         compiled: whether the network is compiled.
         why_compiled: in words.
+        weights: that the network starts from; None where it starts afresh.
         changed: what is not as it was when the resumed run began, in words.
     """
 
     precision: Precision
     compiled: bool
     why_compiled: str
+    weights: Weights | None
     changed: tuple[str, ...] = ()
 
     def facts(self, world: World) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class Plan:
             "compiled": self.compiled,
             "threads": torch.get_num_threads(),
             "processes": world.size,
+            "pretrained": None if self.weights is None else self.weights.facts(),
         }
 
     @property
@@ -78,6 +82,7 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of a run: what is out of the ordinary."""
         notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
+        notes += () if self.weights is None else (self.weights.note,)
         if self.changed:
             notes += (f"began otherwise ({'; '.join(self.changed)}): not the bits of one go",)
         return notes
@@ -91,17 +96,18 @@ def plan_training(
     world: World,
     began: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The precision of a training, and whether compiling its network pays: the first
-    process's choice, in all.
+    """The precision of a training, what it starts from, and whether compiling its network pays:
+    the first process's choice, in all.
 
     Args:
         began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
             and what else has changed is noted.
 
     Raises:
-        ConfigError: too few images for the processes.
+        ConfigError: too few images for the processes, or weights that do not fit the network.
     """
     check_sizes(len(images), training.batch_size, world.size)
+    _, weights = world.together(lambda: _start(config, dataset, images))
     flops = count_flops(config.net, dataset.num_classes, images.shape)
     compiled, why = compile_pays(training, flops, len(images), world.device)
     precision = pick_precision(training, world.device)
@@ -109,7 +115,7 @@ def plan_training(
         precision = began.get("precision", precision)
         if began.get("compiled", compiled) != compiled:
             compiled, why = not compiled, "as the run began"
-    plan = Plan(precision, compiled, why)
+    plan = Plan(precision, compiled, why, weights)
     now = plan.facts(world)
     was = dict(began or {})
     changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
@@ -140,9 +146,10 @@ def train_classifier(
         TrainingError: the training diverged; the run is marked as failed, or left as it was
             found where no whole epoch was trained.
         RunError: the disk is full, or another process of the run has ended.
+        ConfigError: the file of weights is not the one that the plan was made with.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
-    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
+    net = world.together(lambda: _planned_start(config, dataset, images, plan))
 
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
@@ -178,6 +185,23 @@ def train_classifier(
         "best_epoch": result.best_epoch if valid is not None else None,
         "train_error_last": result.log[-1]["train_error"],
     }
+
+
+def _start(config: Config, dataset: DataSet, images: Images) -> tuple[nn.Module, Weights | None]:
+    """The network that a training starts from, and the weights it was given."""
+    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
+    file = weights_file(config)
+    return net, None if file is None else load_weights(net, file)
+
+
+def _planned_start(config: Config, dataset: DataSet, images: Images, plan: Plan) -> nn.Module:
+    net, weights = _start(config, dataset, images)
+    if weights != plan.weights:
+        raise ConfigError(
+            f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
+            "planned with; give every machine the same, and leave it alone meanwhile"
+        )
+    return net
 
 
 @contextmanager

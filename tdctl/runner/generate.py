@@ -12,6 +12,7 @@ from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
+from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
 from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
@@ -68,6 +69,7 @@ def generate_td(
     """
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    world.together(lambda: weights_file(config))  # before the images, which may take minutes
     run = RunFolder(out, "generate-td")
     status = world.told(lambda: run.open(config, resume, overwrite))
     if status == "complete":
@@ -76,7 +78,7 @@ def generate_td(
         return GenerateResult(out, manifest, ("already complete",), True)
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
     prepared = world.together(lambda: prepare(config))
-    dataset = normalised_alike(prepared.dataset, out if resumed else None, world)
+    dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
     plan = plan_training(config, config.train, dataset, prepared.train, world, began)
@@ -115,6 +117,7 @@ def plan_generate(
 ) -> list[str]:
     """What ``generate_td`` would do, a line each; raises what it would raise before it starts."""
     world = World(device=pick_device(config.device))
+    weights_file(config)
     status = RunFolder(out, "generate-td").open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
@@ -125,8 +128,9 @@ def plan_generate(
     if status == "new":
         check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
+    started = () if plan.weights is None else (plan.weights.note,)
     return [
-        *(f"note: {note}" for note in (plan.choice, *prepared.dataset.notes)),
+        *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
         f"would train {config.net.label} for {epochs} epochs on {n} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
@@ -142,6 +146,7 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
             "seed": config.noise_seed,
         },
         "seed": config.seed,
+        "normalise": config.data.normalise,
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
@@ -163,6 +168,7 @@ def _start(
     def start() -> Recorder:
         if resumed:
             check_same_data(run.path, prepared.dataset)
+            run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
                 del facts["pixel_digest"]

@@ -73,7 +73,14 @@ class Job:
         return self.status
 
     def start(self, config: Config, labels: Labels, computation: dict[str, Any]) -> None:
-        """Marks the folder as running."""
+        """Marks the folder as running.
+
+        Raises:
+            RunError: what is resumed started from other weights.
+        """
+        if self._goes_on:
+            weights = computation["pretrained"]
+            self.folder.check_same("pretrained", weights, of="the weights it starts from")
         facts = {
             "kind": self.row.kind,
             "remove_ratio": self.row.remove_ratio,

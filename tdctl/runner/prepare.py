@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import Config
+from tdctl.config.section import Section
 from tdctl.data import DataSet, Images, open_dataset
 from tdctl.errors import DataError
 from tdctl.labels import Labels, corrupt, stratified_holdout
@@ -64,13 +65,12 @@ class Prepared:
 
 def with_whole_paths(config: Config) -> Config:
     """The settings with absolute paths, so that a run finds its data from any folder."""
-    data = config.data
-    paths = {
-        name: path.absolute()
-        for name in ("data_dir", "labels", "cache_dir")
-        if (path := getattr(data, name)) is not None
-    }
-    return config.model_copy(update={"data": data.model_copy(update=paths)})
+    sections = {}
+    for name, section in config:
+        if isinstance(section, Section):
+            paths = {key: value.absolute() for key, value in section if isinstance(value, Path)}
+            sections[name] = section.model_copy(update=paths)
+    return config.model_copy(update=sections)
 
 
 def check_same_data(run: Path, dataset: DataSet) -> None:
@@ -96,17 +96,19 @@ def check_same_data(run: Path, dataset: DataSet) -> None:
         )
 
 
-def normalised_alike(dataset: DataSet, run: Path | None, world: World) -> DataSet:
+def normalised_alike(dataset: DataSet, config: Config, run: Path | None, world: World) -> DataSet:
     """The data set with the channels' mean and deviation that all processes use.
 
-    They are those that ``run`` began with, where it is given and states them, else the first
-    process's. Where many images are streamed they are those of a sample, and of all where the
-    images are held: without this a run would not go on to the same bits another way.
+    They are those that ``run`` began with, where it is given, states them, and took them from
+    where ``config`` does; else the first process's. Where many images are streamed they are those
+    of a sample, and of all where the images are held: without this a run would not go on to the
+    same bits another way.
     """
 
     def channels() -> dict[str, Any]:
         manifest = run / MANIFEST_FILE if run is not None else None
-        found = read_json(manifest).get("channels") if manifest and manifest.exists() else None
+        facts = read_json(manifest) if manifest and manifest.exists() else {}
+        found = facts.get("channels") if facts.get("normalise") == config.data.normalise else None
         return found or {"mean": dataset.mean, "std": dataset.std}
 
     agreed = world.told(channels)

@@ -17,6 +17,7 @@ from tdctl.detector import load_detector
 from tdctl.errors import ConfigError, DataError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels, corrupt
+from tdctl.pretrained import weights_file
 from tdctl.run import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -97,6 +98,7 @@ def denoise(
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    world.together(lambda: weights_file(config))  # before the images, which may take minutes
     detector = world.together(lambda: load_detector(detector_file, world.device))
     detection = rank_run(run, detector, str(detector_file), world)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
@@ -106,10 +108,12 @@ def denoise(
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
     dataset = world.together(lambda: open_dataset(config.data, config.split_seed))
     check_same_data(run, dataset)
-    dataset = normalised_alike(dataset, run, world)
+    dataset = normalised_alike(dataset, config, run, world)
     images = _images_of(dataset, detection.labels)
     valid = _valid_of(dataset, detection.valid_indices, config)
-    notes = dataset.notes
+    # Weights that do not fit are refused before anything is trained, and in a dry run.
+    plan = plan_training(config, config.retrain, dataset, images, world)
+    notes = dataset.notes if plan.weights is None else (plan.weights.note, *dataset.notes)
     if valid is not None and not (run / CONFIG_FILE).exists():
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:

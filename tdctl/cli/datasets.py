@@ -1,0 +1,182 @@
+"""The subcommand that lists the data sets known by name, and says which of them are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tdctl.catalogue import CATALOGUE, Entry, class_folders, find, known_name, nearest
+from tdctl.cli.boundary import guarded, print_json
+from tdctl.config import NetConfig
+from tdctl.errors import ConfigError, DataError
+
+__all__ = ["datasets"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder of a data set: in words, and whether it is there; None for perhaps."""
+
+    there: bool | None
+    path: Path | None
+    words: str
+
+
+@guarded
+def datasets(
+    name: Annotated[
+        str | None, typer.Argument(help="A data set of which all is said (default: a list).")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Say which of them are found here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """List the data sets known by name: layout, sizes, the paper's settings, terms.
+
+    Example: tdctl datasets --data-dir ~/data
+    """
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError(f"{data_dir}: no such folder; give an existing one with --data-dir")
+    names = list(CATALOGUE) if name is None else [_known(name)]
+    found = {key: _look(key, data_dir) for key in names if data_dir is not None}
+    if as_json:
+        rows = [_row(key, found.get(key)) for key in names]
+        print_json(rows if name is None else rows[0])
+        return
+    if name is not None:
+        _show_one(names[0], found.get(names[0]))
+        return
+    _show_list(found)
+
+
+def _known(name: str) -> str:
+    try:
+        return known_name(name)
+    except ValueError as error:
+        raise ConfigError(f"datasets: {error}") from None
+
+
+def _look(name: str, data_dir: Path) -> Found:
+    """What a folder holds of a data set."""
+    if name == "digits":
+        return Found(True, None, "inside scikit-learn")
+    if name == "folder":
+        count = class_folders(data_dir)
+        words = f"{count or 'no'} folders that may be classes"
+        return Found(count > 0, data_dir if count else None, words)
+    if not CATALOGUE[name].landmarks:
+        return Found(False, None, "yours: not looked for")
+    home = find(name, data_dir)
+    return _otherwise(name, data_dir) if home is None else Found(True, home, f"found in {home}")
+
+
+def _otherwise(name: str, data_dir: Path) -> Found:
+    """What a folder holds of a data set that is not there as its archive unpacks."""
+    entry = CATALOGUE[name]
+    for home, perhaps in ((data_dir / name, ""), (data_dir, "perhaps ")):
+        if (home / "train").is_dir() and class_folders(home) == entry.classes:
+            words = f"{perhaps}as an image folder of {entry.classes} classes in {home}"
+            return Found(None if perhaps else True, home, words)
+    home, lacks = nearest(name, data_dir)
+    if len(lacks) < len(entry.landmarks):
+        return Found(False, home, f"in part: {home} lacks {', '.join(lacks)}")
+    return Found(False, None, "not found")
+
+
+def _row(name: str, found: Found | None) -> dict[str, Any]:
+    entry = CATALOGUE[name]
+    row: dict[str, Any] = {
+        "name": name,
+        "title": entry.title,
+        "layout": entry.layout,
+        "classes": entry.classes,
+        "train": entry.train,
+        "test": entry.test,
+        "total": _total(entry),
+        "image_size": entry.size,
+        "net": _net(entry),
+        "pretrained": entry.pretrained,
+        "preset": entry.preset,
+        "terms": entry.terms,
+    }
+    if found is not None:
+        path = None if found.path is None else str(found.path)
+        row |= {"found": found.there, "path": path, "says": found.words}
+    return row
+
+
+def _total(entry: Entry) -> int | None:
+    if entry.total is None and entry.train is not None:
+        return entry.train + (entry.test or 0)
+    return entry.total
+
+
+def _net(entry: Entry) -> str | None:
+    """The paper's network, such as ``resnet32``; None for data that the paper has not."""
+    return NetConfig.model_validate(entry.preset["net"]).label if entry.preset else None
+
+
+def _images(entry: Entry) -> str:
+    if entry.train is not None:
+        return f"{entry.train:,} + {entry.test:,}"
+    return "-" if entry.total is None else f"{entry.total:,}, split by seed"
+
+
+def _settings(entry: Entry) -> str:
+    pairs = ((s, key, value) for s, part in entry.preset.items() for key, value in part.items())
+    return ", ".join(f"{section}.{key} {_plain(value)}" for section, key, value in pairs)
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _show_one(name: str, found: Found | None) -> None:
+    entry = CATALOGUE[name]
+    lines = {
+        "name": name,
+        "title": entry.title,
+        "layout": entry.layout,
+        "classes": "-" if entry.classes is None else str(entry.classes),
+        "images": _images(entry) + (" (train + test)" if entry.train is not None else ""),
+        "pixels": entry.size,
+        "settings": _settings(entry) or "the defaults; the paper has it not",
+        "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "afresh",
+        "terms": entry.terms,
+    }
+    if found is not None:
+        lines["here"] = found.words
+    for key, value in lines.items():
+        typer.echo(f"{key:<10} {value}")
+
+
+def _show_list(found: dict[str, Found]) -> None:
+    """Two tables, which fold within the width that there is."""
+    # Names and paths are shown as they are, brackets and colons included.
+    console = Console(highlight=False, markup=False, emoji=False)
+    sizes = Table(box=box.SIMPLE_HEAD, title="data sets", title_justify="left")
+    for header in ("name", "classes", "train + test", "pixels", "the paper's network"):
+        right = header in {"classes", "train + test"}
+        sizes.add_column(header, justify="right" if right else "left", overflow="fold")
+    layouts = Table(
+        box=box.SIMPLE_HEAD, title="what is expected below --data-dir", title_justify="left"
+    )
+    layouts.add_column("name", no_wrap=True)
+    layouts.add_column("layout", overflow="fold", ratio=3)
+    layouts.add_column("terms", overflow="fold", ratio=2)
+    for name, entry in CATALOGUE.items():
+        net = (_net(entry) or "-") + (", from ImageNet's" if entry.pretrained else "")
+        classes = "-" if entry.classes is None else str(entry.classes)
+        sizes.add_row(name, classes, _images(entry), entry.size, net)
+        layouts.add_row(name, entry.layout, entry.terms)
+    console.print(sizes)
+    console.print(layouts)
+    for name, here in found.items():
+        typer.echo(f"{name:<14} {here.words}")

@@ -1,0 +1,34 @@
+"""The channel statistics that images are normalised by."""
+
+from __future__ import annotations
+
+from tdctl.config import DataConfig
+from tdctl.errors import ConfigError
+
+__all__ = ["IMAGENET", "channels"]
+
+# Mean and standard deviation of ImageNet's training pixels over 255, as torchvision's weights
+# were trained with.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def channels(
+    config: DataConfig, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that images are normalised by, C values each in [0, 1].
+
+    Args:
+        config: whose ``normalise`` chooses.
+        mean, std: of the data set's own training pixels.
+
+    Raises:
+        ConfigError: ImageNet's are asked for, and the images have not three channels.
+    """
+    if config.normalise == "data":
+        return mean, std
+    if len(mean) != 3:
+        raise ConfigError(
+            f"data.normalise: ImageNet's statistics are of 3 channels, the images of "
+            f"{config.dataset} have {len(mean)}; give --normalise data"
+        )
+    return IMAGENET

@@ -1,0 +1,178 @@
+"""Weights to start a classifier from: a file of torchvision's, of tdctl's, or alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tdctl.catalogue import CATALOGUE
+from tdctl.config import Config
+from tdctl.errors import ConfigError
+from tdctl.files import load_tensors
+
+__all__ = ["Weights", "load_weights", "weights_file"]
+
+Tensors = Mapping[str, torch.Tensor]
+
+HEAD = ("fc.weight", "fc.bias")
+FIRST = "conv1.weight"
+# How many batches a batch norm has seen, which no computation of ours depends on; files older
+# than it lack it, torchvision's ImageNet weights among them.
+COUNTER = ".num_batches_tracked"
+INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained none"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a network was started from.
+
+    Attributes:
+        file: the file's name.
+        sha256: hex digest of its bytes.
+        not_loaded: what of it was not loaded and why, in words; None where all was.
+    """
+
+    file: str
+    sha256: str
+    not_loaded: str | None
+
+    def facts(self) -> dict[str, str | None]:
+        """What the manifest says of them."""
+        return asdict(self)
+
+    @property
+    def note(self) -> str:
+        """One line for the user."""
+        return f"starts from {self.file}" + (
+            f"; not loaded: {self.not_loaded}" if self.not_loaded else ", all of it loaded"
+        )
+
+
+def weights_file(config: Config) -> Path | None:
+    """The file that the settings start from; None where they start afresh.
+
+    Raises:
+        ConfigError: there is no such file, or the paper starts this data set from ImageNet
+            weights and the settings do not say what to do.
+    """
+    asked, dataset = config.net.pretrained, config.data.dataset
+    if asked is None and CATALOGUE[dataset].pretrained:
+        whose = "tdctl's" if config.net.net_type == "resnet" else "torchvision's"
+        raise ConfigError(
+            f"net.pretrained: the paper starts {dataset} from ImageNet weights; give "
+            f"--pretrained FILE ({whose} {config.net.label}), or --pretrained none"
+        )
+    if asked is None or asked == "none":
+        return None
+    path = Path(asked)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise ConfigError(f"net.pretrained: {path}: {what}; {INSTEAD}")
+    return path
+
+
+def load_weights(net: nn.Module, path: Path) -> Weights:
+    """Loads a file of weights into a network, all but a head for other classes.
+
+    The file is ``.safetensors``, or what ``torch.save`` wrote of a state dict, or of a dict
+    with one as ``state_dict`` or ``model``; a prefix ``module.`` of all its keys is dropped.
+    The classification head (``fc``) keeps what it was built with where its number of classes
+    differs. Counters of batch norm, which older files lack, stay 0.
+
+    Raises:
+        ConfigError: the file cannot be read or holds anything else; a tensor is missing,
+            unexpected, of another shape or type, or not finite. The network is as it was.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        found = _read(path)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(f"net.pretrained: {path}: cannot be read ({reason}); {INSTEAD}") from None
+    own = net.state_dict()
+    other_head = _other_head(found, own)
+    for key in HEAD if other_head else ():
+        del found[key], own[key]
+    problem = _misfit(found, own)
+    if problem is not None:
+        raise ConfigError(f"net.pretrained: {path}: {problem}; {INSTEAD}")
+    net.load_state_dict(found, strict=False)
+    return Weights(path.name, sha256, other_head)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    content: Any
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            content = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+    else:
+        content = load_tensors(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError("it holds no weights by name")
+    for key, value in content.items():
+        dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+        if not isinstance(key, str) or not dense:
+            raise ValueError(f"its '{key}' is no tensor")
+    if all(key.startswith("module.") for key in content):
+        return {key.removeprefix("module."): value for key, value in content.items()}
+    return dict(content)
+
+
+def _other_head(found: Tensors, own: Tensors) -> str | None:
+    """What a head for another number of classes is, in words; None where there is none."""
+    if not all(key in found and key in own for key in HEAD):
+        return None
+    (weight, bias), (classes, features) = (found[key] for key in HEAD), own[HEAD[0]].shape
+    if weight.shape != (len(bias), features) or len(bias) == classes:
+        return None
+    return f"the head ({', '.join(HEAD)}), which is for {len(bias)} classes, not {classes}"
+
+
+def _misfit(found: Tensors, own: Tensors) -> str | None:
+    """What does not fit, in words; None where all fits."""
+    missing = [key for key in own if key not in found and not key.endswith(COUNTER)]
+    if missing:
+        return f"lacks {_first(missing)}, which the network has"
+    unexpected = [key for key in found if key not in own]
+    if unexpected:
+        return f"holds {_first(unexpected)}, which the network has not"
+    ours, theirs = own[FIRST].shape, found[FIRST].shape
+    if ours != theirs and (ours[0], *ours[2:]) == (theirs[0], *theirs[2:]):
+        return f"is for images of {theirs[1]} channels, not {ours[1]}"
+    shapes = [
+        f"{key} {list(value.shape)} in place of {list(own[key].shape)}"
+        for key, value in found.items()
+        if value.shape != own[key].shape
+    ]
+    if shapes:
+        return f"has other shapes: {_first(shapes)}"
+    types = [key for key, v in found.items() if _is_float(v) != _is_float(own[key])]
+    if types:
+        return f"holds numbers of another type in {_first(types)}"
+    wild = [key for key, v in found.items() if _is_float(v) and not v.float().isfinite().all()]
+    return f"holds values that are not finite in {_first(wild)}" if wild else None
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    rest = len(names) - count
+    return ", ".join(names[:count]) + (f" and {rest} more" if rest > 0 else "")
