@@ -14,7 +14,7 @@ from tdctl.config import DataConfig
 from tdctl.data.dataset import DataSet, Images, by_class
 from tdctl.data.decode import file_stats
 from tdctl.data.hold import hold
-from tdctl.data.table import read_label_table
+from tdctl.data.table import labels_from_table
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
 
@@ -58,7 +58,7 @@ def open_folder(config: DataConfig) -> DataSet:
     names = [file.relative_to(root).as_posix() for file in listing.files]
     labels = Labels(np.arange(len(names)), listing.targets, listing.targets)
     if config.labels is not None:
-        labels = read_label_table(config, names, class_names)
+        labels = labels_from_table(config, names, labels.index, class_names, None)
 
     rows = np.arange(len(names), dtype=np.int64)
     if test_top is not None:
