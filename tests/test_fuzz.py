@@ -1,0 +1,327 @@
+"""Malformed inputs by the hundred: a clear error, or exactly what the intact rows say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdctl.config import DataConfig
+from tdctl.data.listed import list_table
+from tdctl.data.table import labels_from_table
+from tdctl.errors import ConfigError, DataError
+
+Mutation = Callable[[np.random.Generator, bytes], bytes]
+
+
+def at(rng: np.random.Generator, content: bytes) -> int:
+    return int(rng.integers(0, len(content) + 1))
+
+
+def flipped(rng: np.random.Generator, content: bytes) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def overwritten(rng: np.random.Generator, content: bytes) -> bytes:
+    place = int(rng.integers(len(content)))
+    return content[:place] + rng.bytes(int(rng.integers(1, 9))) + content[place + 1 :]
+
+
+def cut_short(rng: np.random.Generator, content: bytes) -> bytes:
+    return content[: rng.integers(len(content))]
+
+
+def cut_within(rng: np.random.Generator, content: bytes) -> bytes:
+    start = at(rng, content)
+    return content[:start] + content[start + int(rng.integers(1, 30)) :]
+
+
+def repeated_within(rng: np.random.Generator, content: bytes) -> bytes:
+    start, length = at(rng, content), int(rng.integers(1, 60))
+    return content[: start + length] + content[start:]
+
+
+def inserted(*parts: bytes) -> Mutation:
+    def mutation(rng: np.random.Generator, content: bytes) -> bytes:
+        for _ in range(rng.integers(1, 3)):
+            place = at(rng, content)
+            content = content[:place] + parts[rng.integers(len(parts))] + content[place:]
+        return content
+
+    return mutation
+
+
+def of_lines(change: Callable[[np.random.Generator, list[bytes]], None]) -> Mutation:
+    def mutation(rng: np.random.Generator, content: bytes) -> bytes:
+        lines = content.splitlines(keepends=True)
+        change(rng, lines)
+        return b"".join(lines)
+
+    return mutation
+
+
+def delete_lines(rng: np.random.Generator, lines: list[bytes]) -> None:
+    for _ in range(rng.integers(1, 4)):
+        del lines[rng.integers(len(lines))]
+
+
+def double_a_line(rng: np.random.Generator, lines: list[bytes]) -> None:
+    lines.insert(int(rng.integers(len(lines))), lines[rng.integers(len(lines))])
+
+
+def swap_cells(rng: np.random.Generator, lines: list[bytes]) -> None:
+    """Two cells of one line, the header's among them."""
+    row = int(rng.integers(len(lines)))
+    mark = b"\t" if b"\t" in lines[row] else b","
+    cells = lines[row].strip(b"\n").split(mark)
+    one, other = rng.integers(len(cells), size=2)
+    cells[one], cells[other] = cells[other], cells[one]
+    lines[row] = mark.join(cells) + b"\n"
+
+
+def move_a_cell_down(rng: np.random.Generator, lines: list[bytes]) -> None:
+    """Two lines exchange what follows their first, second or third separator."""
+    mark = b"\t" if b"\t" in lines[0] else b","
+    one, other = (int(row) for row in rng.integers(len(lines), size=2))
+    place = int(rng.integers(1, 4))
+    heads = [lines[row].split(mark) for row in (one, other)]
+    lines[one] = mark.join([*heads[0][:place], *heads[1][place:]])
+    lines[other] = mark.join([*heads[1][:place], *heads[0][place:]])
+
+
+def saved_as(encoding: str) -> Mutation:
+    def mutation(_: np.random.Generator, content: bytes) -> bytes:
+        return content.decode("utf-8", "replace").encode(encoding, "replace")
+
+    return mutation
+
+
+def replaced(old: bytes, new: bytes) -> Mutation:
+    def mutation(rng: np.random.Generator, content: bytes) -> bytes:
+        """A few of them, or all."""
+        count = content.count(old)
+        keep = rng.random(count) < rng.choice([0.0, 0.9])
+        parts = content.split(old)
+        glue = [old if kept else new for kept in keep]
+        return b"".join(part + mark for part, mark in zip(parts, [*glue, b""], strict=True))
+
+    return mutation
+
+
+def shuffle_rows(rng: np.random.Generator, lines: list[bytes]) -> None:
+    body = lines[1:]
+    lines[1:] = [body[row] for row in rng.permutation(len(body))]
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "bits flipped": flipped,
+    "bytes overwritten": overwritten,
+    "cut short": cut_short,
+    "cut within": cut_within,
+    "a part twice": repeated_within,
+    "all twice": lambda _, content: content + content,
+    "lines deleted": of_lines(delete_lines),
+    "a line twice": of_lines(double_a_line),
+    "cells swapped": of_lines(swap_cells),
+    "cells of two lines swapped": of_lines(move_a_cell_down),
+    "quotes": inserted(b'"', b'""', b"'", b'"\n'),
+    "zero bytes": inserted(b"\0", b"\0" * 50),
+    "control characters": inserted(b"\x1b[31m", b"\x07", b"\x7f", b"\xc2\x85", b"\xe2\x80\xa8"),
+    "invisible characters": inserted(b"\xef\xbb\xbf", b"\xe2\x80\x8b", b"\xc2\xa0", b" "),
+    "invalid utf-8": inserted(b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"),
+    "line ends": inserted(b"\n", b"\r", b"\r\n", b"\n\n"),
+    "separators": inserted(b",", b"\t", b";", b",,"),
+    "separators lost": replaced(b",", b""),
+    "other separators": replaced(b",", b";"),
+    "line ends lost": replaced(b"\n", b""),
+    "line ends of a Mac": replaced(b"\n", b"\r"),
+    "backslashes": replaced(b"/", b"\\"),
+    "a way up": replaced(b"/", b"/../"),
+    "huge field": inserted(b"x" * 140_000),
+    "long field": inserted(b"x" * 5_000),
+    "utf-16": saved_as("utf-16"),
+    "utf-32": saved_as("utf-32"),
+    "latin 1": saved_as("latin-1"),
+    "shift jis": saved_as("shift-jis"),
+    "nothing": lambda _, content: b"",
+}
+# What is read as if nothing had happened.
+HARMLESS: dict[str, Mutation] = {
+    "rows shuffled": of_lines(shuffle_rows),
+    "mark": saved_as("utf-8-sig"),
+    "line ends of Windows": lambda _, content: content.replace(b"\n", b"\r\n"),
+    "blank lines": lambda _, content: b"\n" + content.replace(b"\n", b"\n\n"),
+    "no last line end": lambda _, content: content.rstrip(b"\n"),
+}
+
+
+def mutants(intact: bytes, kind: str, count: int) -> Iterator[bytes]:
+    """So many malformed copies of any input, the same ones in every run."""
+    mutation = (MUTATIONS | HARMLESS)[kind]
+    for number in range(count):
+        yield mutation(np.random.default_rng([number, *kind.encode()]), intact)
+
+
+def complaint(error: Exception) -> str:
+    """The message, which must be for people: one line of moderate length."""
+    message = str(error)
+    assert type(error) in (DataError, ConfigError), repr(error)
+    assert message.isprintable() and len(message) < 600, message
+    return message
+
+
+CLASSES = ["cat", "dog", "ель", "1st floor"]
+N = 24
+TRUE = np.arange(N) % 4
+GIVEN = np.where(np.arange(N) % 5 == 0, (TRUE + 1) % 4, TRUE)
+FILES = [f"{CLASSES[label]}/{row:02}.png" for row, label in enumerate(TRUE)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table, and how it is read: by the labels of a data set's images, or as a data set.
+
+    Attributes:
+        columns: of the table, in order.
+        own: whether the data set's own labels are known.
+        named: whether its images have names; None for a table that is the data set.
+        numbers: whether classes are numbers.
+        suffix: of the file.
+    """
+
+    columns: tuple[str, ...]
+    own: bool = False
+    named: bool | None = True
+    numbers: bool = False
+    suffix: str = "csv"
+
+    def content(self) -> bytes:
+        names = [str(label) for label in range(4)] if self.numbers else CLASSES
+        values = {
+            "index": [str(row) for row in range(N)],
+            "file_name": FILES,
+            "label": [names[label] for label in GIVEN],
+            "true_label": [names[label] for label in TRUE],
+            "split": ["test" if row % 6 == 5 else "train" for row in range(N)],
+        }
+        mark = "\t" if self.suffix == "tsv" else ","
+        lines = [self.columns, *zip(*(values[column] for column in self.columns), strict=True)]
+        return "".join(mark.join(line) + "\n" for line in lines).encode()
+
+    def read(self, path: Path) -> dict[int | str, tuple[str, str]]:
+        """By each image's name, or index where it has none: a column, and the class read of it."""
+        true = "true_label" if "true_label" in self.columns else None
+        config = DataConfig(
+            dataset="table" if self.named is None else "folder",
+            data_dir=path.parent,
+            labels=path,
+            true_column=true,
+        )
+        found: dict[int | str, tuple[str, str]] = {}
+        if self.named is None:
+            listing = list_table(config, 0)
+            names, train = listing.names or [], len(listing.labels)
+            assert len(set(names)) == len(names)
+            for name, label in zip(names[:train], listing.labels.assigned, strict=True):
+                found[name] = "label", listing.class_names[label]
+            for name, label in zip(names[train:], listing.test_targets, strict=True):
+                found[name] = true or "label", listing.class_names[label]
+            return found
+        own = TRUE if self.own else None
+        labels = labels_from_table(
+            config, FILES if self.named else None, np.arange(N), CLASSES, own
+        )
+        assert labels.index.tolist() == list(range(N))
+        assert labels.true.tolist() == (TRUE if self.own else labels.assigned).tolist()
+        for row, label in enumerate(labels.assigned):
+            found[FILES[row] if self.named else row] = "label", CLASSES[label]
+        return found
+
+
+CASES = {
+    "labels by name": Case(("index", "file_name", "label", "true_label"), own=True),
+    "labels by index": Case(("true_label", "index", "label"), own=True, named=False, numbers=True),
+    "labels alone": Case(("file_name", "label")),
+    "a data set": Case(("file_name", "label", "true_label", "split"), named=None),
+    "a data set by tabs": Case(("label", "file_name"), named=None, suffix="tsv"),
+}
+
+
+def spoken(case: Case, content: bytes) -> list[dict[str, str]]:
+    """The rows as a plain split finds them, by the header that is there."""
+    text = content.decode("utf-8-sig")
+    lines = [line for line in re.split("[\r\n]", text) if line]
+    tabs = case.suffix == "tsv" or ("\t" in lines[0] and "," not in lines[0])
+    cells = [[cell.strip('"') for cell in line.split("\t" if tabs else ",")] for line in lines]
+    return [dict(zip(cells[0], row, strict=False)) for row in cells[1:]]
+
+
+def check(case: Case, content: bytes, found: dict[int | str, tuple[str, str]]) -> None:
+    """Each label that was read stands in the row of its image."""
+    rows = spoken(case, content)
+    by_name = {row["file_name"]: row for row in rows if "file_name" in row}
+    by_index = {int(row["index"]): row for row in rows if "index" in row}
+    for key, (column, label) in found.items():
+        if isinstance(key, str) and by_name:
+            row = by_name[key]
+        else:
+            row = by_index[FILES.index(key) if isinstance(key, str) else key]
+        said = CLASSES[int(row[column])] if case.numbers else row[column]
+        assert label == said, (key, label, row)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_a_malformed_table_is_refused_or_read_rightly(root: Path, case: str, kind: str) -> None:
+    table = CASES[case]
+    path = root / f"t.{table.suffix}"
+    for content in mutants(table.content(), kind, 6):
+        path.write_bytes(content)
+        try:
+            found = table.read(path)
+        except (DataError, ConfigError) as error:
+            assert complaint(error).startswith(str(path)), error
+        else:
+            check(table, content, found)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_what_does_no_harm_is_read_whole(root: Path, case: str, kind: str) -> None:
+    table = CASES[case]
+    path = root / f"t.{table.suffix}"
+    path.write_bytes(table.content())
+    expected = table.read(path)
+    assert len(set(expected.values())) >= 4
+    for content in mutants(table.content(), kind, 2):
+        path.write_bytes(content)
+        found = table.read(path)
+        check(table, content, found)
+        # Which rows are held out without a split follows the rows' order.
+        if table.named is not None or "split" in table.columns:
+            assert found == expected
+
+
+def test_the_malformed_tables_are_many_and_the_same_in_every_run() -> None:
+    seen = set()
+    for case in CASES.values():
+        for kind in MUTATIONS:
+            contents = list(mutants(case.content(), kind, 6))
+            assert contents == list(mutants(case.content(), kind, 6))
+            seen |= set(contents) - {case.content()}
+    assert len(seen) > 600
