@@ -151,9 +151,7 @@ def test_names_and_true_labels_in_json(tmp_path: Path) -> None:
     members = described(1, 1, noisy="猫", right="dog") + described(2, 2, noisy="dog", right="dog")
     pack(tmp_path / "train.tar", members)
     pack(tmp_path / "test.tar", described(3, 3, noisy="dog", right="猫"))
-    listing = list_webdataset(
-        config(tmp_path, label_column="noisy", true_column="right"), 0
-    )
+    listing = list_webdataset(config(tmp_path, label_column="noisy", true_column="right"), 0)
     assert listing.class_names == ["dog", "猫"]
     assert listing.labels.assigned.tolist() == [1, 0] and listing.labels.true.tolist() == [0, 0]
     assert listing.test_targets.tolist() == [1], "right labels test"
@@ -164,9 +162,7 @@ def test_cls_is_the_field_label(tmp_path: Path) -> None:
     members = [*described(1, 1, noisy=0), ("1.cls", b"1"), *described(2, 2, noisy=1)]
     pack(tmp_path / "train.tar", [*members, ("2.cls", b" 1\n")])
     shard(tmp_path / "test.tar", [1])
-    listing = list_webdataset(
-        config(tmp_path, label_column="noisy", true_column="label"), 0
-    )
+    listing = list_webdataset(config(tmp_path, label_column="noisy", true_column="label"), 0)
     assert listing.labels.assigned.tolist() == [0, 1] and listing.labels.true.tolist() == [1, 1]
     with pytest.raises(DataError, match=r"test\.tar: 0000\.png: .*no field 'noisy'"):
         list_webdataset(config(tmp_path, label_column="noisy"), 0)
@@ -414,7 +410,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     ("no test sample", lambda r: void(pack(r / "test-000.tar", [])), r"no sample .* test shards"),
     ("only test", lambda r: [p.unlink() for p in r.glob("train*")] and None, r"no training shards"),
     ("two kinds", rename("train-001.tar", "train-test.tar"), r"train-test\.tar: .*test and train"),
-    ("short class list", write("classes.txt", b"a\nb\n"), r"0001\.png.*2 is out of range.*2 classes"),
+    ("short class list", write("classes.txt", b"a\nb\n"), r"0001\.png.*2 is out of.*2 classes"),
     ("class twice", write("classes.txt", b"a\nb\na\n"), r"classes\.txt: two classes.*'a'"),
     ("class gap", write("classes.txt", b"a\n\nc\n"), r"classes\.txt: class 1 has no name"),
     ("empty class list", write("classes.txt", b"\n"), r"classes\.txt: class 0 has no name"),
@@ -459,6 +455,7 @@ def test_names_without_a_list_must_be_one_kind_and_known(tmp_path: Path) -> None
     shard(tmp_path / "test.tar", [1])
     with pytest.raises(DataError, match=r"a number, and .*train\.tar: 1\.png.* a name"):
         list_webdataset(config(tmp_path), 0)
+    (tmp_path / "test.tar").unlink()
     pack(tmp_path / "train.tar", described(1, 1, label=" "))
     with pytest.raises(DataError, match=r"train\.tar: 1\.png.*no name"):
         list_webdataset(config(tmp_path), 0)
@@ -477,7 +474,7 @@ def test_damaged_headers_never_give_another_listing(tmp_path: Path) -> None:
     """300 tars with one to three bytes changed in a header: refused, or read as they were."""
     path = two_shards(tmp_path) / "train-001.tar"
     whole = path.read_bytes()
-    expected = list_webdataset(config(tmp_path), 0)
+    labels, seen = [1, 0, 2], colours(list_webdataset(config(tmp_path), 0))
     rng = random.Random(0)
     refused = 0
     for _ in range(300):
@@ -492,6 +489,5 @@ def test_damaged_headers_never_give_another_listing(tmp_path: Path) -> None:
             assert "train-001.tar" in str(error) and "\n" not in str(error)
             refused += 1
         else:
-            assert found.labels.assigned.tolist() == expected.labels.assigned.tolist()
-            assert colours(found) == colours(expected)
+            assert found.labels.assigned[3:].tolist() == labels and colours(found) == seen
     assert refused > 250

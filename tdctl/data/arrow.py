@@ -116,7 +116,8 @@ class Block:
             fields = [field.name for field in column.type]
             content = column.field("bytes") if "bytes" in fields else column
             paths = column.field("path") if "path" in fields else None
-        if not (pa.types.is_binary(content.type) or pa.types.is_large_binary(content.type)):
+        kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
+        if not any(is_kind(content.type) for is_kind in kinds):
             raise DataError(
                 f"{self.path}: column {name!r} holds {column.type}; expected encoded images: "
                 "cast_column to Image() and save anew"
@@ -156,12 +157,13 @@ class Block:
     def _within(self, content: Any) -> tuple[Ints, Ints]:
         import pyarrow as pa
 
-        width = np.int64 if pa.types.is_large_binary(content.type) else np.int32
-        _, ends, data = content.buffers()
-        if not len(content) or data is None:
+        buffers = content.buffers()
+        data = buffers[-1]
+        if not data or not data.size:  # no block, or all of it None
             nothing = np.zeros(len(content), dtype=np.int64)
             return nothing, nothing.copy()
-        bounds = np.frombuffer(ends, dtype=width)[content.offset :][: len(content) + 1]
+        width = np.int64 if pa.types.is_large_binary(content.type) else np.int32
+        bounds = np.frombuffer(buffers[1], dtype=width)[content.offset :][: len(content) + 1]
         start = data.address - self.whole.address
         if not 0 <= start <= start + data.size <= self.whole.size:
             raise DataError(

@@ -135,9 +135,10 @@ class _Split:
     def of(cls, root: Path, folder: Path) -> _Split:
         state = _read_json(folder / "state.json")
         entries = state.get("_data_files")
-        names = [e.get("filename") for e in entries if isinstance(e, dict)] if entries else []
+        entries = entries if isinstance(entries, list) else []
+        names = [entry.get("filename") for entry in entries if isinstance(entry, dict)]
         if not names or not all(isinstance(name, str) and name for name in names):
-            raise DataError(f"{folder / 'state.json'}: names no data files; save the data anew")
+            raise DataError(f"{folder / 'state.json'}: names no data files; {LAYOUT}, with rows")
         if state.get("_indices_data_files"):
             raise DataError(
                 f"{folder}: saved as a selection of rows, by an old version of datasets; load it "

@@ -15,6 +15,8 @@ from tdctl.files import first_line
 
 __all__ = ["compressed", "extension", "samples"]
 
+# Names that the format keeps for itself, such as __key__.
+OWN = re.compile(r"__[^/]*__($|[/.])")
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
@@ -61,7 +63,7 @@ def _runs(members: Iterator[tarfile.TarInfo]) -> Iterator[tuple[str, list[tarfil
     for member in members:
         folder, slash, name = member.name.rpartition("/")
         stem, dot, _ = name.partition(".")
-        if not stem or not dot or re.match(r"__[^/]*__($|[/.])", member.name):
+        if not stem or not dot or OWN.match(member.name):
             continue
         found = folder + slash + stem
         if run and found != key:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tarfile
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +156,7 @@ class _Index:
 
     wanted: set[str]
     shards: list[Path] = field(default_factory=list)
-    spans: list[tuple[int, int, int]] = field(default_factory=list)
+    spans: array[int] = field(default_factory=lambda: array("q"))  # shard, offset, size in turn
     names: list[str] = field(default_factory=list)
     labels: dict[str, list[Label | None]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -182,7 +183,7 @@ class _Index:
 
     def images(self) -> Slices:
         """The images of the samples."""
-        file, offset, size = np.array(self.spans, dtype=np.int64).T.copy()
+        file, offset, size = np.array(self.spans, dtype=np.int64).reshape(-1, 3).T.copy()
         return Slices(self.shards, file, offset, size, self.names)
 
     def values(self, rows: range, column: str, images: Slices) -> Values:
@@ -233,7 +234,7 @@ class _Index:
         fields = self._fields(shard, handle, key, labels)
         for column in self.wanted:
             self.labels.setdefault(column, []).append(fields.get(column))
-        self.spans.append((len(self.shards) - 1, image.offset_data, image.size))
+        self.spans.extend((len(self.shards) - 1, image.offset_data, image.size))
         self.names.append(image.name)
 
     def _fields(
