@@ -37,9 +37,14 @@ class DataConfig(Section):
         description="Table (CSV, TSV or Parquet) whose labels replace the data set's, one row per "
         "training image; with dataset 'table' it names the images too.",
     )
-    label_column: str = Field("label", description="Column of --labels with the given label.")
+    label_column: str = Field(
+        "label",
+        description="Column of --labels (of webdataset and hf: field) with the given label.",
+    )
     true_column: str | None = Field(
-        None, description="Column of --labels with the true label, where it is known."
+        None,
+        description="Column of --labels (of webdataset and hf: field) with the true label, "
+        "where it is known.",
     )
     file_column: str = Field(
         "file_name", description="Column of --labels with the image's path below --data-dir."
@@ -92,7 +97,8 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
-        if self.true_column is not None and self.labels is None:
+        own_fields = self.dataset in {"webdataset", "hf"}
+        if self.true_column is not None and self.labels is None and not own_fields:
             raise ValueError("true_column: names a column of --labels, which is not given")
         if self.images in {"cache", "stream"} and CATALOGUE[self.dataset].in_memory:
             raise ValueError(

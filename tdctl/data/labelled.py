@@ -1,0 +1,197 @@
+"""Images with labels of their own, as numbers or as names of classes, to a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.config import DataConfig
+from tdctl.data.listing import Listing, spread_over_classes
+from tdctl.data.slices import Slices
+from tdctl.errors import DataError
+from tdctl.labels import Labels, stratified_holdout
+
+__all__ = ["Part", "Values", "check_class_names", "check_range", "label_columns", "listing_of"]
+
+Ints = NDArray[np.int64]
+MOST_CLASSES = 100_000
+
+
+@dataclass(frozen=True)
+class Values:
+    """Labels of n images as their source writes them.
+
+    Attributes:
+        values: int64 [n] class numbers, or n class names.
+        where: what a message calls a row, and the label in it.
+    """
+
+    values: Ints | Sequence[str]
+    where: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The labels of the training images or of the test images; ``true`` where they are known."""
+
+    given: Values
+    true: Values | None
+
+
+def label_columns(config: DataConfig) -> tuple[str, str | None]:
+    """Where the source itself has the given and the true label; with a table, the usual place."""
+    if config.labels is not None:
+        return "label", None  # the settings' columns are the table's
+    return config.label_column, config.true_column
+
+
+def listing_of(
+    config: DataConfig,
+    split_seed: int,
+    images: Slices,
+    train: Part,
+    test: Part | None,
+    class_names: list[str] | None,
+    notes: Sequence[str],
+) -> Listing:
+    """The listing of images whose labels are read.
+
+    Without test images, a stratified share of the training images is held out for the purpose,
+    and both keep their positions in the one list as ``index``. What is right serves as the
+    label of a test image where it is known.
+
+    Args:
+        config: names the data set and the share.
+        split_seed: of the share.
+        images: those of ``train``, then those of ``test``.
+        train, test: their labels.
+        class_names: the k classes; None to take those of the training images: their numbers up
+            to the largest, or their names in sorted order.
+        notes: for the user, from the source.
+
+    Raises:
+        DataError: a label is none of the classes; names the image.
+        ConfigError: the share would leave no training image.
+    """
+    if class_names is None:
+        class_names = _classes_found(train, test)
+    given = _numbered(train.given, class_names)
+    labels = Labels(
+        np.arange(len(given), dtype=np.int64),
+        given,
+        given if train.true is None else _numbered(train.true, class_names),
+    )
+    lines = list(notes)
+    if test is not None:
+        tested = _numbered(test.true or test.given, class_names)
+        index = np.arange(len(tested), dtype=np.int64)
+    else:
+        count = round(config.test_share * len(given))
+        apart = stratified_holdout(given, count, split_seed, "test_share")
+        index = labels.index[apart]
+        tested = labels.true[apart]
+        if count:
+            images = images.take(np.concatenate([labels.index[~apart], index]))
+            labels = labels.take(~apart)
+            lines.append(
+                f"no test images of its own: {count} images are held out as test set with the "
+                "labels they have, and are not ranked; --test-share 0 ranks all"
+            )
+    counts = np.bincount(labels.assigned, minlength=len(class_names))
+    if not counts.all():
+        lines.append(
+            f"{np.count_nonzero(counts == 0)} of {len(class_names)} classes have no training "
+            f"image, first {class_names[int(counts.argmin())]!r}"
+        )
+    class_by_class = np.count_nonzero(np.diff(labels.assigned)) < np.count_nonzero(counts)
+    return Listing(
+        name=config.dataset,
+        class_names=class_names,
+        labels=labels,
+        test_index=index,
+        test_targets=tested,
+        names=None,
+        images=images,
+        # Shards are mostly shuffled: their order is then a sample, and cheap to read.
+        first=spread_over_classes(labels.assigned) if class_by_class else None,
+        notes=tuple(lines),
+    )
+
+
+def check_class_names(where: str, names: Sequence[str]) -> list[str]:
+    """The names as a list, if each is a text of its own.
+
+    Raises:
+        DataError: a name is empty, appears twice, or could not be written as UTF-8.
+    """
+    seen: set[str] = set()
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{where}: class {number} has no name ({name!r}); give it one")
+        if name in seen:
+            raise DataError(f"{where}: two classes are named {name!r}; give each a name of its own")
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{where}: the class name {name!r} cannot be written as UTF-8; rename it"
+            ) from None
+        seen.add(name)
+    return list(names)
+
+
+def check_range(column: Values, limit: int, known: str) -> None:
+    """Raises DataError if a class number is below 0 or not below ``limit``; names the row."""
+    numbers = np.asarray(column.values)
+    outside = np.flatnonzero((numbers < 0) | (numbers >= limit))
+    if len(outside):
+        row = int(outside[0])
+        raise DataError(
+            f"{column.where(row)}: {numbers[row]} is out of range; expected 0 to {limit - 1} "
+            f"{known}"
+        )
+
+
+def _classes_found(train: Part, test: Part | None) -> list[str]:
+    columns = [
+        values
+        for part in (train, test)
+        if part is not None
+        for values in (part.given, part.true)
+        if values is not None
+    ]
+    numbered = [isinstance(column.values, np.ndarray) for column in columns]
+    if any(numbered) and not all(numbered):
+        number, name = columns[numbered.index(True)], columns[numbered.index(False)]
+        raise DataError(
+            f"{number.where(0)}: a number, and {name.where(0)}: a name; expected one kind in "
+            "all, or a list of the classes"
+        )
+    learned = [values for values in (train.given, train.true) if values is not None]
+    if not any(numbered):
+        names = {name for column in learned for name in column.values}
+        return check_class_names(train.given.where(0), sorted(map(str, names)))
+    for column in learned:
+        check_range(column, MOST_CLASSES, "without a list of the classes")
+    return [str(number) for number in range(1 + max(int(max(c.values)) for c in learned))]
+
+
+def _numbered(column: Values, class_names: list[str]) -> Ints:
+    if isinstance(column.values, np.ndarray):
+        check_range(column, len(class_names), f"with {len(class_names)} classes")
+        return column.values
+    number_of = {name: number for number, name in enumerate(class_names)}
+    numbers = np.fromiter(
+        (number_of.get(name, -1) for name in column.values), np.int64, len(column.values)
+    )
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        row = int(unknown[0])
+        raise DataError(
+            f"{column.where(row)}: no class is named {column.values[row]!r}; expected one of "
+            f"{', '.join(class_names[:12])}{', ...' if len(class_names) > 12 else ''}"
+        )
+    return numbers

@@ -1,0 +1,114 @@
+"""Images that lie inside larger files, each as a range of bytes of one."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.errors import DataError
+
+__all__ = ["Slices"]
+
+Ints = NDArray[np.int64]
+
+
+class Slices:
+    """Images that are ranges of bytes of larger files: tar shards, Arrow files.
+
+    Every read opens its file and closes it again, which takes some 10 microseconds: a copy in
+    another process or thread has nothing to share, and any number of files can be read.
+
+    Args:
+        files: paths of the larger files.
+        file: int64 [n], the position in ``files`` of each image's; -1 where the image is a file
+            of its own, whose path is its name.
+        offset, size: int64 [n], where the image begins in the file, and its length, in bytes.
+        names: n, what a message calls the image after the name of its file.
+
+    Raises:
+        DataError: a file cannot be reached.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], file: Ints, offset: Ints, size: Ints, names: Sequence[str]
+    ) -> None:
+        self._files = [str(path) for path in files]
+        self._stamps = [_stamp(path) for path in self._files]
+        self._file, self._offset, self._size = file, offset, size
+        # One string of bytes, which processes share, where a list of strings would be copied.
+        texts = [os.fsencode(name) for name in names]
+        self._texts = b"".join(texts)
+        self._ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def name(self, row: int) -> str:
+        """The file and what of it the image is, such as ``train-0.tar: 0001.jpg``."""
+        text = os.fsdecode(self._texts[self._ends[row] : self._ends[row + 1]])
+        number = self._file[row]
+        return text if number < 0 else f"{self._files[number]}: {text}"
+
+    def open(self, row: int) -> str | BinaryIO:
+        """The bytes of one image; its path where it is a file of its own.
+
+        Raises:
+            OSError: the file cannot be read, or is not the one that was listed.
+        """
+        number = self._file[row]
+        if number < 0:
+            return self.name(row)
+        handle = os.open(self._files[number], os.O_RDONLY)
+        try:
+            found = os.fstat(handle)
+            if (found.st_size, found.st_mtime_ns) != self._stamps[number]:
+                # Its images may have moved: the same range could be another image by now.
+                raise OSError("the file has changed since its images were listed; start anew")
+            content = os.pread(handle, int(self._size[row]), int(self._offset[row]))
+        finally:
+            os.close(handle)
+        if len(content) < self._size[row]:
+            raise OSError("the file ends before the image does")
+        return io.BytesIO(content)
+
+    def stats(self) -> Ints:
+        """Size in bytes, and when the larger file last changed in nanoseconds, int64 [n, 2].
+
+        Raises:
+            DataError: an image that is a file of its own cannot be reached; names it.
+        """
+        changed = np.array([time for _, time in self._stamps] or [0], dtype=np.int64)
+        stats = np.stack([self._size, changed[self._file]], axis=1)
+        for row in np.flatnonzero(self._file < 0):
+            stats[row] = _stamp(self.name(int(row)))
+        return stats
+
+    def take(self, rows: Ints) -> Slices:
+        """The images of some rows, in that order."""
+        taken = object.__new__(Slices)
+        taken._files, taken._stamps = self._files, self._stamps
+        taken._file, taken._offset, taken._size = (
+            values[rows] for values in (self._file, self._offset, self._size)
+        )
+        starts, stops = self._ends[:-1][rows], self._ends[1:][rows]
+        taken._texts = b"".join(
+            self._texts[start:stop] for start, stop in zip(starts, stops, strict=True)
+        )
+        taken._ends = np.concatenate([[0], np.cumsum(stops - starts)])
+        return taken
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path for each of many takes as long again
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read as an image ({error.strerror}); mend or remove it"
+        ) from None
+    return found.st_size, found.st_mtime_ns

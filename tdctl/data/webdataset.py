@@ -1,0 +1,302 @@
+"""WebDataset shards: images and labels that lie side by side in tar files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tdctl.config import DataConfig
+from tdctl.data.labelled import Part, Values, check_class_names, label_columns, listing_of
+from tdctl.data.listing import Listing
+from tdctl.data.slices import Slices
+from tdctl.data.tars import compressed, extension, samples
+from tdctl.errors import DataError
+
+__all__ = ["list_webdataset"]
+
+LAYOUT = (
+    "expected DIR/train-*.tar with DIR/test-*.tar or DIR/val-*.tar, DIR/train/*.tar with "
+    "DIR/test or DIR/val, or DIR/*.tar"
+)
+IMAGES = {"bmp", "gif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"}
+COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$")
+CLASS_LISTS = ("classes.txt", "classnames.txt")
+SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+# More than any label needs; a damaged length could ask for more than the memory has.
+LONGEST_LABEL = 1 << 24
+
+Label = int | str
+
+
+def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
+    """The images of WebDataset tar shards, in the order of shards by name and members within.
+
+    A sample is a run of members that share a key, the path up to the first dot of the file
+    name: one image, and a label in ``KEY.cls`` (a class number) or in the fields of
+    ``KEY.json`` (class numbers or names), where ``.cls`` counts as the field ``label``. The
+    classes are the lines of ``classes.txt`` or ``classnames.txt`` if the folder has one, else
+    the numbers up to the largest, or the sorted names, of the training shards.
+
+    The format's own reader is a stream, and training needs the images in any order. So the
+    shards' headers and labels are read once, by the standard library, and each image where it
+    lies when its turn comes.
+
+    Args:
+        config: the folder, the columns of the labels, and the share to hold out as test set
+            where the folder has no test shards.
+        split_seed: of that share.
+
+    Raises:
+        DataError: no shards, a shard is compressed or damaged, a sample is incomplete or
+            ambiguous, or a label is not readable or none of the classes; names shard and member.
+        ConfigError: the held-out share would leave no training image.
+
+    Source: the WebDataset format, https://github.com/webdataset/webdataset.
+    """
+    root = config.data_dir or Path()
+    if not root.is_dir():
+        raise DataError(f"folder {root}: no such folder; {LAYOUT}")
+    train_shards, test_shards, notes = _find_shards(root)
+    class_names = _class_list(root)
+    given, true = label_columns(config)
+    index = _Index({given} if true is None else {given, true})
+    n = index.read(train_shards, "training")
+    rows, test_rows = range(n), range(n, n + index.read(test_shards, "test"))
+    images = index.images()
+    train = Part(
+        index.values(rows, given, images),
+        None if true is None else index.values(rows, true, images),
+    )
+    test = None
+    if test_shards:
+        # Test labels are right ones where there are any.
+        known = true is not None and any(index.labels[true][row] is not None for row in test_rows)
+        column = true if true is not None and known else given
+        test = Part(index.values(test_rows, column, images), None)
+    return listing_of(
+        config, split_seed, images, train, test, class_names, [*notes, *index.notes()]
+    )
+
+
+def _find_shards(root: Path) -> tuple[list[Path], list[Path], list[str]]:
+    """Training shards, test shards, and what to say of those that are neither."""
+    kinds: dict[str, list[Path]] = {"train": [], "test": [], "val": [], "": []}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name in SPLITS:
+            kinds[SPLITS[folder.name]] += _tars(folder)
+    if not kinds["train"]:
+        for path in _tars(root):
+            kinds[_kind(path)].append(path)
+        if not (kinds["train"] or kinds["test"] or kinds["val"]):
+            kinds["train"], kinds[""] = kinds[""], []
+    if not kinds["train"]:
+        others = kinds["test"] + kinds["val"]
+        has = f"{others[0]} but no training shards" if others else "no tar files"
+        raise DataError(f"folder {root}: {has}; {LAYOUT}")
+    unread = kinds[""] + (kinds["val"] if kinds["test"] else [])
+    notes = []
+    if unread:
+        notes.append(
+            f"{len(unread)} shards serve neither for training nor for testing and were left out, "
+            f"first {unread[0]}"
+        )
+    return kinds["train"], kinds["test"] or kinds["val"], notes
+
+
+def _tars(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in files:
+        if COMPRESSED.search(path.name.lower()):
+            raise compressed(path)
+    return [path for path in files if path.suffix.lower() == ".tar" and not path.is_dir()]
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower()
+    kinds = {SPLITS[word] for word in re.findall(r"[a-z]+", name) if word in SPLITS}
+    kinds |= {"train"} if "train" in name else set()
+    if len(kinds) > 1:
+        raise DataError(
+            f"{path}: the name says {' and '.join(sorted(kinds))}; rename the shard after one"
+        )
+    return kinds.pop() if kinds else ""
+
+
+def _class_list(root: Path) -> list[str] | None:
+    found = [root / name for name in CLASS_LISTS if (root / name).is_file()]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise DataError(f"folder {root}: both {' and '.join(CLASS_LISTS)}; keep one of them")
+    try:
+        text = found[0].read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{found[0]}: cannot be read ({error}); expected UTF-8, one class a line"
+        ) from None
+    return check_class_names(str(found[0]), [line.strip() for line in text.rstrip().split("\n")])
+
+
+@dataclass
+class _Index:
+    """What the shards hold, sample by sample.
+
+    Attributes:
+        wanted: fields of the labels that are read.
+        labels: n labels of each field, None where a sample lacks it.
+    """
+
+    wanted: set[str]
+    shards: list[Path] = field(default_factory=list)
+    spans: array[int] = field(default_factory=lambda: array("q"))  # shard, offset, size in turn
+    names: list[str] = field(default_factory=list)
+    labels: dict[str, list[Label | None]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def read(self, shards: Sequence[Path], kind: str) -> int:
+        """Adds the samples of some shards; how many they are."""
+        before = len(self.names)
+        for shard in shards:
+            self.shards.append(shard)
+            try:
+                with shard.open("rb") as file:
+                    for key, members in samples(shard, file):
+                        self._add(shard, file.fileno(), key, members)
+            except OSError as error:
+                raise DataError(
+                    f"{shard}: cannot be read ({error.strerror or error}); mend or remove it"
+                ) from None
+        if shards and len(self.names) == before:
+            raise DataError(
+                f"{shards[0]}: no sample in any of the {kind} shards; expected members such as "
+                "0001.jpg with 0001.cls or 0001.json"
+            )
+        return len(self.names) - before
+
+    def images(self) -> Slices:
+        """The images of the samples."""
+        file, offset, size = np.array(self.spans, dtype=np.int64).reshape(-1, 3).T.copy()
+        return Slices(self.shards, file, offset, size, self.names)
+
+    def values(self, rows: range, column: str, images: Slices) -> Values:
+        """One field of the labels of some samples, which must all have it, as one kind."""
+        values = self.labels[column][rows.start : rows.stop]
+        numbered = isinstance(values[0], int)
+        for row, value in zip(rows, values, strict=True):
+            if value is None:
+                also = " nor a .cls" if column == "label" else ""
+                raise DataError(
+                    f"{images.name(row)}: its labels have no field {column!r}{also}; expected it "
+                    "in all, or another --label-column or --true-column"
+                )
+            if isinstance(value, int) != numbered:
+                raise DataError(
+                    f"{images.name(row)}: the label {value!r} of the field {column!r}, after "
+                    f"{values[0]!r} and its like; expected class numbers or names in all"
+                )
+        return Values(
+            np.array(values, dtype=np.int64) if numbered else [str(value) for value in values],
+            lambda at: f"{images.name(rows[at])}: label in the field {column!r}",
+        )
+
+    def notes(self) -> list[str]:
+        """What the user should know of members that were passed over."""
+        if not self.left_out:
+            return []
+        return [
+            f"{len(self.left_out)} keys have neither an image nor a label and were left out, "
+            f"first {self.left_out[0]}"
+        ]
+
+    def _add(self, shard: Path, handle: int, key: str, members: list[tarfile.TarInfo]) -> None:
+        image = _image(shard, key, members)
+        labels = [member for member in members if extension(member) in {"cls", "json"}]
+        if image is None and not labels:
+            self.left_out.append(f"{members[0].name!r} in {shard}")
+            return
+        if image is None:
+            raise DataError(
+                f"{shard}: {labels[0].name!r} has no image of its key; expected one of "
+                f"{', '.join(sorted(IMAGES))} (links are not followed)"
+            )
+        if not labels:
+            raise DataError(
+                f"{shard}: {image.name!r} has no label; expected {key}.cls or {key}.json"
+            )
+        fields = self._fields(shard, handle, key, labels)
+        for column in self.wanted:
+            self.labels.setdefault(column, []).append(fields.get(column))
+        self.spans.extend((len(self.shards) - 1, image.offset_data, image.size))
+        self.names.append(image.name)
+
+    def _fields(
+        self, shard: Path, handle: int, key: str, members: list[tarfile.TarInfo]
+    ) -> dict[str, Label]:
+        fields: dict[str, Label] = {}
+        kinds = [extension(member) for member in members]
+        for member, kind in zip(members, kinds, strict=True):
+            if kinds.count(kind) > 1:
+                raise DataError(f"{shard}: the key {key!r} has two labels in .{kind}; expected one")
+            where = f"{shard}: {member.name!r}"
+            if member.size > LONGEST_LABEL:
+                raise DataError(f"{where}: {member.size} bytes are too many for a label")
+            text = os.pread(handle, member.size, member.offset_data)
+            more = _read_cls(where, text) if kind == "cls" else _read_json(where, text, self.wanted)
+            if fields.keys() & more.keys() & self.wanted and fields["label"] != more["label"]:
+                raise DataError(
+                    f"{shard}: the key {key!r} has two labels, {fields['label']!r} in "
+                    f"{members[0].name!r} and {more['label']!r} in {member.name!r}; leave one out"
+                )
+            fields |= more
+        return fields
+
+
+def _image(shard: Path, key: str, members: Sequence[tarfile.TarInfo]) -> tarfile.TarInfo | None:
+    """The member that is the image: KEY.jpg, or KEY.more.jpg where there is no other."""
+    images = [member for member in members if extension(member).rpartition(".")[2] in IMAGES]
+    images = [member for member in images if "." not in extension(member)] or images
+    if len(images) > 1:
+        raise DataError(
+            f"{shard}: the key {key!r} has two images, {images[0].name!r} and "
+            f"{images[1].name!r}; expected one (a key ends at the first dot of the name)"
+        )
+    return images[0] if images else None
+
+
+def _read_cls(where: str, text: bytes) -> dict[str, Label]:
+    if not re.fullmatch(rb"\s*-?[0-9]{1,9}\s*", text):
+        raise DataError(
+            f"{where}: the label {text[:20].decode('ascii', 'replace')!r} is no class number; "
+            "expected one such as 3"
+        )
+    return {"label": int(text)}
+
+
+def _read_json(where: str, text: bytes, wanted: set[str]) -> dict[str, Label]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: does not read as JSON ({error}); mend or remove it") from None
+    if not isinstance(content, dict):
+        raise DataError(f'{where}: is no JSON object; expected one such as {{"label": 3}}')
+    fields: dict[str, Label] = {}
+    for column in wanted:
+        value = content.get(column)
+        if isinstance(value, bool) or not isinstance(value, int | str | None):
+            raise DataError(
+                f"{where}: the label {str(value)[:40]!r} of the field {column!r} is neither a "
+                "class number nor a name"
+            )
+        if isinstance(value, int) and abs(value) >= 1 << 31:
+            raise DataError(f"{where}: the label in {column!r} is out of range: {str(value)[:40]}")
+        if value is not None:
+            fields[column] = value
+    return fields
