@@ -6,9 +6,10 @@ Standard library only: ``tdctl datasets`` and the settings read it without loadi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CATALOGUE", "Entry"]
+__all__ = ["CATALOGUE", "Entry", "find", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,10 @@ class Entry:
         landmarks: paths below ``--data-dir``, or below one of ``folders`` there, that tell that
             the data set is there; all of them must be.
         folders: names that the archive's own top folder may have.
-        classes, train, test: how many, where that is fixed; None where it is the user's.
+        inner: folders below the one that was found in which landmarks may lie as well.
+        classes, train, test: how many, where that is fixed; None where it is the user's or,
+            of ``train`` and ``test``, a seeded split of ``total``.
+        total: images in all, where they come without a split.
         size: of its images, in words.
         terms: licence or terms of use.
         preset: settings that the paper uses for it, below the user's own.
@@ -34,13 +38,46 @@ class Entry:
     terms: str
     landmarks: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
     classes: int | None = None
     train: int | None = None
     test: int | None = None
+    total: int | None = None
     size: str = "any"
     preset: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     in_memory: bool = False
+
+
+def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder that looks most like a data set's, and the landmarks that it lacks.
+
+    Looked at, in this order: ``data_dir``, ``data_dir/<name>``, and the archive's own top folder
+    in either.
+
+    Raises:
+        KeyError: no data set is known by that name.
+    """
+    entry = CATALOGUE[name]
+    homes: tuple[Path, ...] = (data_dir, data_dir / name)
+    homes += tuple(home / folder for home in homes for folder in entry.folders)
+    lacks = {home: tuple(m for m in entry.landmarks if not _has(home, m, entry)) for home in homes}
+    best = min(homes, key=lambda home: len(lacks[home]))
+    return best, lacks[best]
+
+
+def find(name: str, data_dir: Path) -> Path | None:
+    """The folder that holds all landmarks of a data set; None where none does, or it has none.
+
+    Raises:
+        KeyError: no data set is known by that name.
+    """
+    home, lacks = nearest(name, data_dir)
+    return home if CATALOGUE[name].landmarks and not lacks else None
+
+
+def _has(home: Path, landmark: str, entry: Entry) -> bool:
+    return any((home / part / landmark).exists() for part in ("", *entry.inner))
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -49,14 +86,86 @@ CATALOGUE: dict[str, Entry] = {
     "table": Entry("", "", ""),
     "webdataset": Entry("", "", ""),
     "hf": Entry("", "", ""),
-    "cifar10": Entry("", "", "", in_memory=True),
-    "cifar100": Entry("", "", "", in_memory=True),
-    "mnist": Entry("", "", "", in_memory=True),
-    "fashion_mnist": Entry("", "", "", in_memory=True),
-    "svhn": Entry("", "", "", in_memory=True),
-    "tiny_imagenet": Entry("", "", ""),
-    "cub_200_2011": Entry("", "", ""),
-    "caltech256": Entry("", "", ""),
-    "webvision50": Entry("", "", ""),
-    "clothing100k": Entry("", "", ""),
+    "cifar10": Entry("", "", "", classes=10, in_memory=True),
+    "cifar100": Entry("", "", "", classes=100, in_memory=True),
+    "mnist": Entry("", "", "", classes=10, in_memory=True),
+    "fashion_mnist": Entry("", "", "", classes=10, in_memory=True),
+    "svhn": Entry("", "", "", classes=10, in_memory=True),
+    "tiny_imagenet": Entry(
+        title="Tiny ImageNet (Stanford CS231n, 2015), of ImageNet (Russakovsky et al., 2015)",
+        layout="tiny-imagenet-200/ with wnids.txt, train/<wnid>/images/*.JPEG, val/images/ and "
+        "val/val_annotations.txt; val is the test set",
+        terms="no licence of its own stated; ImageNet's: non-commercial research and education",
+        landmarks=("wnids.txt", "train", "val/images", "val/val_annotations.txt"),
+        folders=("tiny-imagenet-200",),
+        classes=200,
+        train=100_000,
+        test=10_000,
+        size="64x64",
+    ),
+    "cub_200_2011": Entry(
+        title="Caltech-UCSD Birds-200-2011 (Wah et al., CNS-TR-2011-001)",
+        layout="CUB_200_2011/ with images.txt, image_class_labels.txt, train_test_split.txt, "
+        "classes.txt and images/",
+        terms="no licence in the archive; the photographs are their owners'",
+        landmarks=(
+            "images.txt",
+            "image_class_labels.txt",
+            "train_test_split.txt",
+            "classes.txt",
+            "images",
+        ),
+        folders=("CUB_200_2011",),
+        classes=200,
+        train=5994,
+        test=5794,
+        size="photographs",
+    ),
+    "caltech256": Entry(
+        title="Caltech-256 (Griffin, Holub and Perona, CNS-TR-2007-001)",
+        layout="256_ObjectCategories/ with 257 folders from 001.ak47 to 257.clutter",
+        terms="see its page at data.caltech.edu; the photographs are their owners'",
+        landmarks=("001.ak47",),
+        folders=("256_ObjectCategories",),
+        classes=257,
+        total=30_607,
+        size="photographs",
+    ),
+    "webvision50": Entry(
+        title="WebVision 1.0 (Li et al., arXiv:1708.02862): 50 classes of its Google half",
+        layout="info/ with train_filelist_google.txt and val_filelist.txt, google/, "
+        "val_images_256/; the first 50 classes",
+        terms="see its page at data.vision.ee.ethz.ch; the images are their owners'",
+        landmarks=(
+            "info/train_filelist_google.txt",
+            "info/val_filelist.txt",
+            "google",
+            "val_images_256",
+        ),
+        folders=("WebVision", "webvision"),
+        classes=50,
+        train=65_944,
+        test=2500,
+        size="photographs",
+    ),
+    "clothing100k": Entry(
+        title="Clothing1M (Xiao et al., CVPR 2015): 100,000 of its million, drawn by seed",
+        layout="images/ and, there or in annotations/: noisy_train_key_list.txt, "
+        "noisy_label_kv.txt, clean_test_key_list.txt, clean_label_kv.txt, category_names_eng.txt",
+        terms="on request to its authors, who ask not to pass it on",
+        landmarks=(
+            "noisy_train_key_list.txt",
+            "noisy_label_kv.txt",
+            "clean_test_key_list.txt",
+            "clean_label_kv.txt",
+            "category_names_eng.txt",
+            "images",
+        ),
+        folders=("clothing1M", "Clothing1M", "clothing1m"),
+        inner=("annotations",),
+        classes=14,
+        train=100_000,
+        test=10_526,
+        size="photographs",
+    ),
 }
