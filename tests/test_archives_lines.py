@@ -37,8 +37,9 @@ def test_ends_of_lines_and_of_the_file_do_not_matter(tmp_path: Path, data: bytes
 
 
 def test_names_in_any_language_are_kept(tmp_path: Path) -> None:
-    data = "猫/é.jpg 1\nü\u2028.jpg\t2\n".encode()
-    assert records(tmp_path, data, "x", separator="\n") == [["猫/é.jpg 1"], ["ü\u2028.jpg\t2"]]
+    data = "猫/é.jpg\t1\nü 3.jpg\t2\n".encode()
+    wanted = [["猫/é.jpg", "1"], ["ü 3.jpg", "2"]]
+    assert records(tmp_path, data, "name", "label", separator="\t") == wanted
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def test_names_in_any_language_are_kept(tmp_path: Path) -> None:
         (b"a 1\nb\xff 2\nc 3\n", "line 2 is not UTF-8"),
         ("a 1\n".encode("utf-16"), "line 1 is not UTF-8"),
         (b"a 1\nb\x002\n", "line 2 holds the control character '\\x00'"),
+        ("a 1\nb\u2028 2\n".encode(), "line 2 holds the control character '\\u2028'"),
         (b"a 1\rb 2\r", "line 1 holds the control character '\\r'"),
         (b"a 1\n" + 500 * b"b " + b"\n", "line 2 has 500 fields"),
     ],

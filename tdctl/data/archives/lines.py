@@ -14,7 +14,8 @@ __all__ = ["ListFile", "read_list"]
 
 # A part of a path that is empty, or that leads to where it came from.
 NO_PLAIN_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# Also what ends a line for some readers and not for others.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)

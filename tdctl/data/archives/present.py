@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from tdctl.errors import DataError
 __all__ = ["folders_in", "images_in", "left_out", "require_images"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def require_images(
@@ -63,7 +65,7 @@ def images_in(folder: Path) -> tuple[list[str], list[str]]:
     images = [name for name, file in found if file and name.lower().endswith(SUFFIXES)]
     for name in images:
         try:
-            name.encode()
+            f"{folder.name}/{name}".encode()
         except UnicodeEncodeError:
             raise DataError(
                 f"{str(folder / name)!r}: the name is not valid UTF-8 and could not be written to "
@@ -99,9 +101,9 @@ def _files_in(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_file()}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
     except OSError as error:
+        if error.errno in NOT_THERE:
+            return set()
         raise _unreadable(folder, error) from None
 
 

@@ -37,20 +37,21 @@ def list_tiny_imagenet(root: Path, config: DataConfig, split_seed: int) -> Listi
     train_names: list[str] = []
     ignored: list[str] = []
     sizes = []
-    unknown = sorted(set(folders_in(root / "train")) - set(classes))
+    there = set(folders_in(root / "train"))
+    unknown = sorted(there - set(classes))
     if unknown:
         raise DataError(
             f"{root / 'train' / unknown[0]}: no class of this name is in {wnids.path}; expected "
             "only folders that it names"
         )
     for wnid in classes:
-        folder = f"train/{wnids.below(lines[wnid], wnid)}/images"
-        if not (root / folder).is_dir():
+        if wnid not in there:
             raise wnids.wrong(
                 lines[wnid],
-                f"names a class whose images are not there, {root / folder}; unpack the archive "
-                "anew",
+                f"names the class {wnid!r}, but {root / 'train'} has no such folder; unpack the "
+                "archive anew",
             )
+        folder = f"train/{wnid}/images"
         images, others = images_in(root / folder)
         train_names += [f"{folder}/{name}" for name in images]
         ignored += [f"{folder}/{name}" for name in others]
