@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from archives_made import (
     OBJECTS,
@@ -22,11 +21,7 @@ from archives_made import (
 
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import DataConfig
-from tdctl.data import folder
 from tdctl.data.archives import READERS, as_folder, list_archive
-from tdctl.data.encoded import Files
-from tdctl.data.listing import Listing
-from tdctl.labels import Labels
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "tiny_imagenet": make_tiny_imagenet,
@@ -39,21 +34,6 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 
 def config(name: str, root: Path, **more: Any) -> DataConfig:
     return DataConfig(dataset=name, data_dir=root, **more)
-
-
-def list_train_and_val(config: DataConfig, split_seed: int) -> Listing:
-    root = config.data_dir or Path()
-    names = [p.relative_to(root).as_posix() for p in sorted((root / "train").rglob("*.jpg"))]
-    classes = sorted(p.name for p in (root / "train").iterdir())
-    targets = np.array([classes.index(name.split("/")[1]) for name in names])
-    labels, none = Labels(np.arange(len(names)), targets, targets), np.zeros(0, dtype=np.int64)
-    return Listing("folder", classes, labels, none, none, names, Files(root, names))
-
-
-@pytest.fixture(autouse=True)
-def the_folder_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not hasattr(folder, "list_folder"):  # TODO: goes once it is there
-        monkeypatch.setattr(folder, "list_folder", list_train_and_val, raising=False)
 
 
 def make_image_folder(root: Path, classes: int, names: Any = str) -> Path:
@@ -126,7 +106,7 @@ def test_image_folders_are_read_under_the_name_of_the_set(
     k = CATALOGUE[name].classes
     assert k is not None
     make_image_folder(tmp_path / name if nested else tmp_path, k)
-    listing = as_folder(config(name, tmp_path), 0)
+    listing = as_folder(config(name, tmp_path, test_share=0.0), 0)
     assert listing is not None and listing.name == name and not listing.trusted
     assert listing.class_names == sorted(map(str, range(k)))
     assert listing.mirrors == (name not in {"mnist", "svhn"})
@@ -135,9 +115,11 @@ def test_image_folders_are_read_under_the_name_of_the_set(
 
 def test_an_image_folder_stands_in_for_an_archive(tmp_path: Path) -> None:
     make_image_folder(tmp_path, 14)
+    write_image(tmp_path / "val/3/y.jpg", 3, 2, size=8)
     listing = list_archive(config("clothing100k", tmp_path), 0)
     assert listing.name == "clothing100k" and len(listing.class_names) == 14
-    assert "14 training images instead of 100,000" in listing.notes[-1]
+    assert listing.test_targets.tolist() == [listing.class_names.index("3")]
+    assert "14 training images instead of 100,000, 1 test images instead" in listing.notes[-1]
 
 
 def test_an_archive_comes_before_an_image_folder(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tdctl.catalogue import CATALOGUE, find, nearest
 from tdctl.config import DataConfig
-from tdctl.data import folder
 from tdctl.data.archives.caltech256 import CLUTTER, list_caltech256
 from tdctl.data.archives.clothing import list_clothing100k
 from tdctl.data.archives.cub import list_cub_200_2011
 from tdctl.data.archives.present import folders_in
 from tdctl.data.archives.tiny_imagenet import list_tiny_imagenet
 from tdctl.data.archives.webvision import list_webvision50
+from tdctl.data.folder import list_folder
 from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 
@@ -82,9 +82,7 @@ def as_folder(config: DataConfig, split_seed: int) -> Listing | None:
             break
     else:
         return None
-    listing: Listing = folder.list_folder(  # type: ignore[attr-defined, unused-ignore]
-        config.model_copy(update={"data_dir": root}), split_seed
-    )
+    listing = list_folder(config.model_copy(update={"data_dir": root}), split_seed)
     if config.drop_clutter and CLUTTER in listing.class_names:
         raise DataError(
             f"{root / 'train' / CLUTTER}: --drop-clutter leaves it out of the archive's own layout "
