@@ -1,0 +1,7 @@
+"""Data sets as their archives unpack: lists and folders into listings; no image is decoded."""
+
+from __future__ import annotations
+
+from tdctl.data.archives.found import READERS, as_folder, list_archive
+
+__all__ = ["READERS", "as_folder", "list_archive"]

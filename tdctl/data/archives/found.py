@@ -1,0 +1,126 @@
+"""Which layout a data set of the catalogue lies in, and its listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tdctl.catalogue import CATALOGUE, find, nearest
+from tdctl.config import DataConfig
+from tdctl.data.archives.caltech256 import CLUTTER, list_caltech256
+from tdctl.data.archives.clothing import list_clothing100k
+from tdctl.data.archives.cub import list_cub_200_2011
+from tdctl.data.archives.present import folders_in
+from tdctl.data.archives.tiny_imagenet import list_tiny_imagenet
+from tdctl.data.archives.webvision import list_webvision50
+from tdctl.data.folder import list_folder
+from tdctl.data.listing import Listing
+from tdctl.errors import DataError
+
+__all__ = ["READERS", "as_folder", "list_archive"]
+
+READERS: dict[str, Callable[[Path, DataConfig, int], Listing]] = {
+    "tiny_imagenet": list_tiny_imagenet,
+    "cub_200_2011": list_cub_200_2011,
+    "caltech256": list_caltech256,
+    "webvision50": list_webvision50,
+    "clothing100k": list_clothing100k,
+}
+# A mirrored digit is another sign.
+NOT_MIRRORED = {"mnist", "svhn"}
+
+
+def list_archive(config: DataConfig, split_seed: int) -> Listing:
+    """A data set of ``READERS`` from the folders of its archive, or else from an image folder.
+
+    Looked for in ``data_dir``, in ``data_dir/<dataset>``, and in the archive's own top folder
+    below either.
+
+    Raises:
+        DataError: it is in neither layout (names what is missing and where), or it is malformed.
+    """
+    name, directory = config.dataset, config.data_dir or Path()
+    if not directory.is_dir():
+        raise DataError(f"{name}: {directory}: no such folder; give an existing --data-dir")
+    root = find(name, directory)
+    if root is not None:
+        return _compared(READERS[name](root, config, split_seed), config)
+    listing = as_folder(config, split_seed)
+    if listing is not None:
+        return _compared(listing, config)
+    entry = CATALOGUE[name]
+    home, lacks = nearest(name, directory)
+    if len(lacks) < len(entry.landmarks):
+        raise DataError(
+            f"{name}: {home} lacks {', '.join(lacks)}; unpack the archive anew: expected "
+            f"{entry.layout}"
+        )
+    places = ", ".join(str(directory / p) for p in (name, *entry.folders))
+    raise DataError(
+        f"{name}: {', '.join(entry.landmarks)} are not in {directory} nor in {places}; expected "
+        f"{entry.layout}, or an image folder: train/ with {entry.classes} class folders"
+    )
+
+
+def as_folder(config: DataConfig, split_seed: int) -> Listing | None:
+    """The listing of a data set of the catalogue that lies as an image folder, under its name.
+
+    Looked at are ``data_dir/<dataset>`` and ``data_dir``: ``train/`` must have as many class
+    folders as the data set has classes, and ``test/`` or ``val/`` no others. The labels are not
+    trusted as an archive's are: they may have been changed.
+
+    Returns:
+        None where neither folder is one.
+
+    Raises:
+        DataError: as ``list_folder``; or ``drop_clutter`` is asked of folders with the class.
+    """
+    directory = config.data_dir or Path()
+    for root in (directory / config.dataset, directory):
+        if _is_image_folder(root, config.dataset):
+            break
+    else:
+        return None
+    listing = list_folder(config.model_copy(update={"data_dir": root}), split_seed)
+    if config.drop_clutter and CLUTTER in listing.class_names:
+        raise DataError(
+            f"{root / 'train' / CLUTTER}: --drop-clutter leaves it out of the archive's own layout "
+            "alone; move the folder elsewhere"
+        )
+    return replace(
+        listing, name=config.dataset, mirrors=config.dataset not in NOT_MIRRORED, trusted=False
+    )
+
+
+def _is_image_folder(root: Path, name: str) -> bool:
+    if not (root / "train").is_dir():
+        return False
+    classes = set(folders_in(root / "train"))
+    tested = next((root / n for n in ("test", "val") if (root / n).is_dir()), None)
+    if tested is not None and not classes.issuperset(folders_in(tested)):
+        return False
+    return len(classes) in _class_counts(name)
+
+
+def _class_counts(name: str) -> set[int | None]:
+    # With and without its class of clutter.
+    return {256, 257} if name == "caltech256" else {CATALOGUE[name].classes}
+
+
+def _compared(listing: Listing, config: DataConfig) -> Listing:
+    """The same with a note where the numbers are not those of the published data set."""
+    entry = CATALOGUE[config.dataset]
+    n, m, k = len(listing.labels), len(listing.test_index), len(listing.class_names)
+    differing = []
+    if k not in _class_counts(config.dataset):
+        differing.append(f"{k:,} classes instead of {entry.classes:,}")
+    for found, published, what in ((n, entry.train, "training"), (m, entry.test, "test")):
+        if published not in {None, found}:
+            differing.append(f"{found:,} {what} images instead of {published:,}")
+    if entry.total not in {None, n + m} and CLUTTER in listing.class_names:
+        differing.append(f"{n + m:,} images instead of {entry.total:,}")
+    if not differing:
+        return listing
+    note = f"{config.dataset}: not the published numbers: {', '.join(differing)}"
+    return replace(listing, notes=(*listing.notes, note))
