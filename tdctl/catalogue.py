@@ -30,7 +30,6 @@ class Entry:
         terms: licence or terms of use.
         preset: settings that the paper uses for it, below the user's own.
         pretrained: whether the paper starts from ImageNet weights.
-        in_memory: whether its reader gives all pixels at once, so that it is held in memory.
     """
 
     title: str
@@ -46,7 +45,6 @@ class Entry:
     size: str = "any"
     preset: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
-    in_memory: bool = False
 
 
 def known_name(name: str) -> str:
@@ -120,7 +118,6 @@ CATALOGUE: dict[str, Entry] = {
         train=1198,
         test=599,
         size="8x8 grey",
-        in_memory=True,
     ),
     "folder": Entry(
         title="your image folder",
@@ -152,7 +149,6 @@ CATALOGUE: dict[str, Entry] = {
         test=10_000,
         size="32x32",
         preset=SMALL,
-        in_memory=True,
     ),
     "cifar100": Entry(
         title="CIFAR-100 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
@@ -164,7 +160,6 @@ CATALOGUE: dict[str, Entry] = {
         test=10_000,
         size="32x32",
         preset=SMALL,
-        in_memory=True,
     ),
     "mnist": Entry(
         title="MNIST (LeCun, Cortes and Burges, 1998)",
@@ -175,7 +170,6 @@ CATALOGUE: dict[str, Entry] = {
         train=60_000,
         test=10_000,
         size="28x28 grey",
-        in_memory=True,
     ),
     "fashion_mnist": Entry(
         title="Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)",
@@ -186,7 +180,6 @@ CATALOGUE: dict[str, Entry] = {
         train=60_000,
         test=10_000,
         size="28x28 grey",
-        in_memory=True,
     ),
     "svhn": Entry(
         title="SVHN, cropped digits (Netzer et al., NIPS workshop 2011)",
@@ -197,7 +190,6 @@ CATALOGUE: dict[str, Entry] = {
         train=73_257,
         test=26_032,
         size="32x32",
-        in_memory=True,
     ),
     "tiny_imagenet": Entry(
         title="Tiny ImageNet (Stanford CS231n, 2015), of ImageNet (Russakovsky et al., 2015)",

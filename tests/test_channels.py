@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_image_folder, tiny_config
+from conftest import make_image_folder, pixels_of, tiny_config
 from torchvision.transforms import v2
 
 from tdctl import runner
@@ -35,7 +35,7 @@ def channels_of(run: Path) -> Any:
 def test_imagenets_are_what_torchvision_normalises_by(tmp_path: Path) -> None:
     root = make_image_folder(tmp_path)
     data = open_dataset(DataConfig(dataset="folder", data_dir=root, normalise="imagenet"))
-    pixels = data.train.tensor()
+    pixels = pixels_of(data.train)
     assert pixels is not None
     ours = Normalise(data, torch.device("cpu"))(pixels)
     theirs = v2.functional.normalize(pixels.float() / 255, **OF_IMAGENET)
@@ -44,7 +44,7 @@ def test_imagenets_are_what_torchvision_normalises_by(tmp_path: Path) -> None:
 
 def test_the_datas_own_make_mean_0_and_deviation_1(tmp_path: Path) -> None:
     data = open_dataset(DataConfig(dataset="folder", data_dir=make_image_folder(tmp_path)))
-    pixels = data.train.tensor()
+    pixels = pixels_of(data.train)
     assert pixels is not None
     ours = Normalise(data, torch.device("cpu"))(pixels)
     assert ours.mean(dim=(0, 2, 3)).abs().max() < 1e-4

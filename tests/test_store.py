@@ -16,7 +16,7 @@ from tdctl import runner
 from tdctl.cli import app
 from tdctl.config import DataConfig
 from tdctl.data import DataSet, decode, hold, open_dataset
-from tdctl.errors import DataError
+from tdctl.errors import ConfigError, DataError
 from tdctl.run import read_json
 from tdctl.training import Progress
 
@@ -194,9 +194,9 @@ def test_streaming_draws_nothing_from_torchs_own_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["cache", "stream"])
-def test_named_sets_are_always_in_memory(way: str) -> None:
-    with pytest.raises(ValueError, match="held in memory"):
-        DataConfig(images=way)
+def test_what_comes_as_pixels_is_always_in_memory(way: str) -> None:
+    with pytest.raises(ConfigError, match="held in memory"):
+        open_dataset(DataConfig(images=way, limit=20))
     assert open_dataset(DataConfig(limit=20, images="memory")).train.resident
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tdctl.catalogue import CATALOGUE, known_name
+from tdctl.catalogue import known_name
 from tdctl.config.section import Fraction, Positive, Section, Seed
 
 __all__ = ["DataConfig"]
@@ -100,11 +100,6 @@ class DataConfig(Section):
         own_fields = self.dataset in {"webdataset", "hf"}
         if self.true_column is not None and self.labels is None and not own_fields:
             raise ValueError("true_column: names a column of --labels, which is not given")
-        if self.images in {"cache", "stream"} and CATALOGUE[self.dataset].in_memory:
-            raise ValueError(
-                f"images: '{self.images}' does not go with dataset '{self.dataset}', which is "
-                "held in memory"
-            )
         if self.dataset not in {"digits", "table"} and self.data_dir is None:
             raise ValueError(f"data_dir: dataset '{self.dataset}' needs --data-dir DIR")
         return self

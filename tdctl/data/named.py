@@ -15,7 +15,7 @@ from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 
-__all__ = ["list_digits", "list_torchvision"]
+__all__ = ["in_torchvisions_layout", "list_digits", "list_torchvision"]
 
 # Dataset name to torchvision's class, and whether it may be mirrored without changing its class.
 TORCHVISION = {
@@ -59,6 +59,23 @@ def list_digits() -> Listing:
     )
 
 
+def in_torchvisions_layout(config: DataConfig) -> bool:
+    """Whether a data set that torchvision reads lies in ``DIR/<dataset>`` or ``DIR``."""
+    return _found(config) is not None
+
+
+def _places(config: DataConfig) -> tuple[Path, Path]:
+    directory = config.data_dir or Path()
+    return directory / config.dataset, directory
+
+
+def _found(config: DataConfig) -> Path | None:
+    (landmark,) = CATALOGUE[config.dataset].landmarks
+    # mat files and idx files may lie there packed or unpacked; torchvision accepts both.
+    here = [landmark, f"{landmark}.gz"]
+    return next((r for r in _places(config) if any((r / n).exists() for n in here)), None)
+
+
 def list_torchvision(config: DataConfig) -> Listing:
     """A data set that torchvision reads, from ``DIR/<dataset>`` or ``DIR``.
 
@@ -70,15 +87,12 @@ def list_torchvision(config: DataConfig) -> Listing:
     class_name, mirrors = TORCHVISION[config.dataset]
     (landmark,) = CATALOGUE[config.dataset].landmarks
     kind = getattr(datasets, class_name)
-    directory = config.data_dir or Path()
-    roots = (directory / config.dataset, directory)
-    # mat files and idx files may lie there packed or unpacked; torchvision accepts both.
-    found = [r for r in roots if (r / landmark).exists() or (r / f"{landmark}.gz").exists()]
-    root = found[0] if found else roots[0]
-    if not found and not config.download:
+    roots, found = _places(config), _found(config)
+    root = found or roots[0]
+    if found is None and not config.download:
         raise DataError(
             f"{config.dataset}: found neither {roots[0] / landmark} nor {roots[1] / landmark}; "
-            "expected torchvision's layout there, or give --download"
+            "expected torchvision's layout there, an image folder with train/, or --download"
         )
     splits: list[dict[str, Any]] = [{"train": True}, {"train": False}]
     if config.dataset == "svhn":

@@ -9,14 +9,19 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
+from tdctl.data.archives import READERS, as_folder, list_archive
 from tdctl.data.channels import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
 from tdctl.data.folder import list_folder
 from tdctl.data.hold import Held, check_memory, hold
+from tdctl.data.hub import list_hf
+from tdctl.data.listed import list_table
 from tdctl.data.listing import Listing
-from tdctl.data.named import list_digits, list_torchvision
+from tdctl.data.named import in_torchvisions_layout, list_digits, list_torchvision
 from tdctl.data.store import MemoryStore
 from tdctl.data.table import labels_from_table
+from tdctl.data.webdataset import list_webdataset
+from tdctl.errors import ConfigError
 
 __all__ = ["list_dataset", "open_dataset"]
 
@@ -101,11 +106,19 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
 
 
 def _list(config: DataConfig, split_seed: int) -> Listing:
+    readers = {
+        "folder": list_folder,
+        "table": list_table,
+        "webdataset": list_webdataset,
+        "hf": list_hf,
+        **{name: list_archive for name in READERS},
+    }
     if config.dataset == "digits":
         return list_digits()
-    if config.dataset == "folder":
-        return list_folder(config, split_seed)
-    return list_torchvision(config)
+    if config.dataset in readers:
+        return readers[config.dataset](config, split_seed)
+    listing = None if in_torchvisions_layout(config) else as_folder(config, split_seed)
+    return list_torchvision(config) if listing is None else listing
 
 
 def _relabelled(config: DataConfig, listing: Listing) -> Listing:
@@ -134,6 +147,11 @@ def _relabelled(config: DataConfig, listing: Listing) -> Listing:
 
 def _held(config: DataConfig, pixels: torch.Tensor, train: int) -> Held:
     """Pixels that come whole, brought to the size asked for."""
+    if config.images in {"cache", "stream"}:
+        raise ConfigError(
+            f"data.images: '{config.images}' does not go with {config.dataset} in torchvision's "
+            "layout, which is held in memory; leave out --images"
+        )
     size = config.image_size
     if size is not None and pixels.shape[2:] != (size, size):
         from torchvision.transforms import v2
