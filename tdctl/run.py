@@ -31,6 +31,7 @@ CHECKPOINT_FILE = "checkpoint.pth"
 OUR_FILES = (
     CONFIG_FILE,
     CHECKPOINT_FILE,
+    "confusion.csv",
     "metadata.pth",
     "model.pth",
     "model.pth.last",

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdctl.errors import ConfigError, DataError
-from tdctl.labels import Labels, corrupt, stratified_holdout
+from tdctl.labels import Labels, stratified_holdout
+from tdctl.noise import corrupt
 
 noises = st.sampled_from(["uniform", "flip"])
 seeds = st.integers(0, 2**31 - 1)

@@ -17,6 +17,7 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.corrupt import corrupt
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
@@ -272,6 +273,7 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("corrupt")(corrupt)
 app.command("cache")(cache)
 
 

@@ -122,6 +122,8 @@ class DataSet:
             them where a note says so).
         mirrors: whether a mirrored image still shows its class.
         notes: what the user should know about how the data was read, one line each.
+        held: bool [n], True for rows of ``train`` that the source itself holds out for validation;
+            None where it holds out none.
     """
 
     name: str
@@ -135,6 +137,7 @@ class DataSet:
     std: tuple[float, ...]
     mirrors: bool
     notes: tuple[str, ...] = ()
+    held: NDArray[np.bool_] | None = None
 
     @property
     def num_classes(self) -> int:

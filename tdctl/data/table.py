@@ -15,10 +15,12 @@ from tdctl.labels import Labels
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_label_table"]
+__all__ = ["labels_from_table", "read_label_table"]
 
 
-def read_label_table(config: DataConfig, file_names: list[str], class_names: list[str]) -> Labels:
+def read_label_table(
+    config: DataConfig, file_names: list[str], class_names: list[str], key: str = "file_name"
+) -> Labels:
     """Labels in the order of ``file_names`` from the table ``config.labels``.
 
     The table is a CSV with a column ``file_name`` (relative to the data folder, with ``/``),
@@ -32,7 +34,7 @@ def read_label_table(config: DataConfig, file_names: list[str], class_names: lis
     """
     path = config.labels or Path()
     table = _read(path)
-    wanted = ["file_name", config.label_column]
+    wanted = [key, config.label_column]
     wanted += [config.true_column] if config.true_column is not None else []
     for column in wanted:
         if column not in table.columns:
@@ -40,20 +42,20 @@ def read_label_table(config: DataConfig, file_names: list[str], class_names: lis
                 f"{path}: no column '{column}'; it has {', '.join(map(str, table.columns))}"
             )
     row_of = {name: row for row, name in enumerate(file_names)}
-    rows = table["file_name"].map(row_of)
+    rows = table[key].map(row_of)
     unknown = np.flatnonzero(rows.isna())
     if len(unknown):
-        name = table["file_name"].iloc[unknown[0]]
+        name = table[key].iloc[unknown[0]]
         raise DataError(
             f"{path}: line {unknown[0] + 2} names '{name}', which is not a training image under "
             f"{config.data_dir}; expected names such as '{file_names[0]}'"
         )
-    twice = np.flatnonzero(table["file_name"].duplicated())
+    twice = np.flatnonzero(table[key].duplicated())
     if len(twice):
-        name = table["file_name"].iloc[twice[0]]
+        name = table[key].iloc[twice[0]]
         raise DataError(f"{path}: line {twice[0] + 2} names '{name}' a second time")
     if len(table) < len(file_names):
-        missing = sorted(set(file_names) - set(table["file_name"]))
+        missing = sorted(set(file_names) - set(table[key]))
         raise DataError(
             f"{path}: {len(missing)} training images have no row, first '{missing[0]}'; "
             "expected one row for each"
@@ -66,6 +68,34 @@ def read_label_table(config: DataConfig, file_names: list[str], class_names: lis
     assigned_n, true_n = np.empty_like(given), np.empty_like(true)
     assigned_n[at], true_n[at] = given, true
     return Labels(np.arange(len(file_names), dtype=np.int64), assigned_n, true_n)
+
+
+def labels_from_table(
+    config: DataConfig,
+    names: list[str] | None,
+    index: NDArray[np.int64],
+    class_names: list[str],
+    own: NDArray[np.int64] | None,
+) -> Labels:
+    """Labels in the order of ``index``, by file name, or by ``index`` where there are no names.
+
+    With ``own``, int64 [n], these are the true labels, and the column ``config.true_column`` must
+    agree with them.
+
+    Raises:
+        DataError: the table does not fit.
+    """
+    keys = [str(i) for i in index] if names is None else names
+    found = read_label_table(config, keys, class_names, "file_name" if names else "index")
+    if own is None:
+        return Labels(index, found.assigned, found.true)
+    if config.true_column is not None and (found.true != own).any():
+        row = int(np.flatnonzero(found.true != own)[0])
+        raise DataError(
+            f"{config.labels}: column '{config.true_column}' calls '{keys[row]}' "
+            f"'{class_names[found.true[row]]}', the data set '{class_names[own[row]]}'"
+        )
+    return Labels(index, found.assigned, own)
 
 
 def _read(path: Path) -> pd.DataFrame:

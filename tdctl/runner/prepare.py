@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.data import DataSet, Images, open_dataset
-from tdctl.labels import Labels, corrupt, stratified_holdout
+from tdctl.data import DataSet, Images
+from tdctl.errors import ConfigError
+from tdctl.labels import Labels, stratified_holdout
 from tdctl.run import MANIFEST_FILE, read_json
+from tdctl.runner.given import Given, TrainingRows, given_labels, open_training_data
 from tdctl.training import World
 
-__all__ = ["Prepared", "normalised_alike", "prepare", "with_whole_paths"]
+__all__ = ["Prepared", "normalised_alike", "prepare", "valid_targets", "with_whole_paths"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,15 @@ class Prepared:
 
     Attributes:
         dataset: as it was read.
+        given: the given labels of all training images, those of ``valid`` among them.
         labels: given and true labels of ``train``, row by row.
-        train: training images whose targets are the given labels.
-        valid: held-out images with given labels, or None.
+        train: training images whose targets are the given labels; with ``noise.oracle`` only
+            those whose given label is the true one.
+        valid: held-out images with the labels that ``data.valid_labels`` says, or None.
     """
 
     dataset: DataSet
+    given: Given
     labels: Labels
     train: Images
     valid: Images | None
@@ -40,7 +45,11 @@ class Prepared:
         return np.zeros(0, dtype=np.int64) if self.valid is None else self.valid.index
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of the data; ``realised`` is over all training labels."""
+        """What the manifest says of data and noise.
+
+        ``flipped`` and ``realised_rate`` are of the labels that are trained on; the rates within
+        ``noise`` are of all that it was drawn for, those of ``--num-valid`` included.
+        """
         flipped = int(self.labels.flipped.sum())
         return {
             "dataset": {
@@ -55,6 +64,8 @@ class Prepared:
             "test_fingerprint": self.dataset.test_fingerprint(),
             "pixel_digest": self.dataset.pixel_digest(),
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
+            "noise": self.given.noise,
+            "given_fingerprint": self.given.fingerprint(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
@@ -62,13 +73,14 @@ class Prepared:
 
 def with_whole_paths(config: Config) -> Config:
     """The settings with absolute paths, so that a run finds its data from any folder."""
-    data = config.data
-    paths = {
-        name: path.absolute()
-        for name in ("data_dir", "labels", "cache_dir")
-        if (path := getattr(data, name)) is not None
-    }
-    return config.model_copy(update={"data": data.model_copy(update=paths)})
+    places = {"data": ("data_dir", "labels", "cache_dir"), "noise": ("pairs", "matrix")}
+    sections = {}
+    for section, names in places.items():
+        part = getattr(config, section)
+        found = {name: getattr(part, name) for name in names}
+        whole = {name: path.absolute() for name, path in found.items() if path is not None}
+        sections[section] = part.model_copy(update=whole)
+    return config.model_copy(update=sections)
 
 
 def normalised_alike(dataset: DataSet, run: Path | None, world: World) -> DataSet:
@@ -91,26 +103,39 @@ def normalised_alike(dataset: DataSet, run: Path | None, world: World) -> DataSe
 def prepare(config: Config) -> Prepared:
     """Reads the data set, corrupts its labels and holds out the validation images.
 
-    The corruption covers the held-out images too: a user's labels would be as wrong there.
+    The corruption covers the images that ``--num-valid`` holds out too: a user's labels would be
+    as wrong there. Those that the data set itself holds out keep the labels they have.
 
     Raises:
-        DataError: the data set is missing or malformed.
-        ConfigError: more images are to be held out than there are.
+        DataError: the data set, or a table that noise comes from, is missing or malformed.
+        ConfigError: more images are to be held out than there are, the noise does not go with
+            the classes, or none of the labels is right where only such are to be trained on.
     """
-    dataset = open_dataset(config.data)
-    clean = dataset.labels
-    assigned = clean.assigned
-    if config.noise.noise_ratio > 0:
-        assigned = corrupt(
-            clean.assigned,
-            clean.index,
-            dataset.num_classes,
-            config.noise.noise_type,
-            config.noise.noise_ratio,
-            config.noise_seed,
+    dataset = open_training_data(config)
+    given = given_labels(config, TrainingRows.of(dataset))
+    labels = given.labels
+    held = _held_out(config, dataset, labels)
+    kept = ~held & ~labels.flipped if config.noise.oracle else ~held
+    if not kept.any():
+        raise ConfigError(
+            "noise.oracle: no training image has a label that is right; leave out --oracle"
         )
-    labels = Labels(clean.index, assigned, clean.true)
-    held = stratified_holdout(assigned, config.data.num_valid, config.seed)
-    kept = labels.take(~held)
-    valid = dataset.train.take(held, assigned[held]) if held.any() else None
-    return Prepared(dataset, kept, dataset.train.take(~held, kept.assigned), valid)
+    valid = dataset.train.take(held, valid_targets(config, labels)[held]) if held.any() else None
+    train = dataset.train.take(kept, labels.assigned[kept])
+    return Prepared(dataset, given, labels.take(kept), train, valid)
+
+
+def valid_targets(config: Config, labels: Labels) -> NDArray[np.int64]:
+    """The labels that held-out images are judged by, as ``data.valid_labels`` says; int64 [n]."""
+    return labels.true if config.data.valid_labels == "true" else labels.assigned
+
+
+def _held_out(config: Config, dataset: DataSet, labels: Labels) -> NDArray[np.bool_]:
+    if dataset.held is None or not dataset.held.any():
+        return stratified_holdout(labels.assigned, config.data.num_valid, config.split_seed)
+    if config.data.num_valid:
+        raise ConfigError(
+            f"num_valid: {dataset.name} itself holds out {int(dataset.held.sum())} training "
+            "images for validation; leave out --num-valid"
+        )
+    return dataset.held

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.data import DataSet, Images, open_dataset
+from tdctl.data import DataSet, Images
 from tdctl.detector import load_detector
 from tdctl.errors import ConfigError, DataError
 from tdctl.files import atomic_path, write_json
-from tdctl.labels import Labels, corrupt
+from tdctl.labels import Labels
 from tdctl.run import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -25,8 +25,9 @@ from tdctl.run import (
     software_versions,
 )
 from tdctl.runner.classifier import plan_training, train_classifier
+from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
-from tdctl.runner.prepare import normalised_alike, with_whole_paths
+from tdctl.runner.prepare import normalised_alike, valid_targets, with_whole_paths
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, World, pick_device
 
@@ -50,14 +51,15 @@ class DenoiseResult:
 def settings_of_run(folder: Path) -> dict[str, Any] | None:
     """The nested settings of a run as a base for denoising; None for other code's runs.
 
-    The seed of the noise is written out, so that another ``seed`` retrains otherwise but
-    leaves the labels what they were.
+    The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise but
+    leaves labels and test set what they were.
     """
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
     settings = config.model_dump(mode="json")
     settings["noise"]["noise_seed"] = config.noise_seed
+    settings["data"]["split_seed"] = config.split_seed
     return settings
 
 
@@ -103,11 +105,11 @@ def denoise(
     jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
-    dataset = world.together(lambda: open_dataset(config.data))
+    dataset = world.together(lambda: open_training_data(config))
     _check_data(run, dataset)
     dataset = normalised_alike(dataset, run, world)
     images = _images_of(dataset, detection.labels)
-    valid = _valid_of(dataset, detection.valid_indices, config)
+    valid = world.together(lambda: _valid_of(run, dataset, detection.valid_indices, config))
     notes = dataset.notes
     if valid is not None and not (run / CONFIG_FILE).exists():
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
@@ -185,20 +187,22 @@ def _images_of(dataset: DataSet, labels: Labels) -> Images:
     return dataset.train.take(rows, labels.assigned)
 
 
-def _valid_of(dataset: DataSet, index: NDArray[np.int64], config: Config) -> Images | None:
-    """The images that the run held out, with labels as wrong as the user's would be."""
+def _valid_of(
+    run: Path, dataset: DataSet, index: NDArray[np.int64], config: Config
+) -> Images | None:
+    """The images that the run held out, with labels as the run had them."""
     if not len(index):
         return None
+    given = given_labels(config, TrainingRows.of(dataset))
+    manifest = run / MANIFEST_FILE
+    was = read_json(manifest).get("given_fingerprint") if manifest.exists() else None
+    if was is not None and was != given.fingerprint():
+        raise DataError(
+            f"{run}: its settings give other labels now than when it was made; restore the table, "
+            "pairs or matrix that its noise comes from, or record it anew"
+        )
     rows = dataset.train.rows_of(index)
-    given = corrupt(
-        dataset.labels.assigned[rows],
-        index,
-        dataset.num_classes,
-        config.noise.noise_type,
-        config.noise.noise_ratio,
-        config.noise_seed,
-    )
-    return dataset.train.take(rows, given)
+    return dataset.train.take(rows, valid_targets(config, given.labels)[rows])
 
 
 def _write_result(
