@@ -170,22 +170,19 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
 
 def _noise(manifest: dict[str, Any]) -> str:
     noise, flipped = manifest["noise"], manifest["flipped"]
-    if noise["type"] is None:
-        known = f"none added; {flipped or 'no'} labels are known to be wrong"
-    else:
-        known = (
-            f"{_asked(noise)}{noise['expected_rate']:.2%} expected, {flipped} labels flipped "
-            f"({manifest['realised_rate']:.2%})"
-        )
+    none = noise["type"] is None
+    added = "none added" if none else f"{_asked(noise)}{noise['expected_rate']:.2%} expected"
     if noise["oracle"]:
-        known += f"; oracle: {noise['realised_rate']:.2%} of all labels, the wrong ones, left out"
-    return known
+        return f"{added}; {noise['realised_rate']:.2%} of the labels are wrong and left out"
+    if none:
+        return f"{added}; {flipped or 'no'} labels are known to be wrong"
+    return f"{added}, {flipped} labels flipped ({manifest['realised_rate']:.2%})"
 
 
 def _asked(noise: dict[str, Any]) -> str:
     """What was asked for: type and ratio, or type and file."""
     if noise["type"] == "labels":
-        return f"labels of {noise['labels']['file']}, column {noise['labels']['column']}; "
+        return f"labels of {noise['labels']['file']}, column {noise['labels']['column']}, "
     if noise["type"] == "matrix":
         return f"matrix {noise['matrix']['file']}, "
     return f"{noise['type']} {noise['ratio']:g} asked, "
