@@ -36,7 +36,8 @@ def read_matrix(path: Path, class_names: list[str]) -> Floats:
         places = [f"row {row + 1} ('{name}')" for row, name in enumerate(class_names)]
     else:
         table = read_rows(path, "matrix")
-        rows, places = (_plain if _is_number(table[0][1][0]) else _named)(path, table, class_names)
+        read = _plain if all(_is_number(value) for value in table[0][1]) else _named
+        rows, places = read(path, table, class_names)
     _check(path, rows, places)
     scaled: Floats = rows / rows.sum(axis=1, keepdims=True)
     return scaled
