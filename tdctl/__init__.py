@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from tdctl.detector import load_detector, suspicion
     from tdctl.dynamics import TrainingDynamics, read_run
     from tdctl.errors import TdctlError
-    from tdctl.labels import Labels, corrupt
+    from tdctl.labels import Labels
     from tdctl.metrics import detection_metrics
+    from tdctl.noise import corrupt
     from tdctl.ranking import Ranking
     from tdctl.recorder import Recorder
     from tdctl.runner import denoise, detect, generate_td, train_detector
@@ -33,7 +34,7 @@ _HOME = {
     "read_run": "dynamics",
     "TdctlError": "errors",
     "Labels": "labels",
-    "corrupt": "labels",
+    "corrupt": "noise",
     "detection_metrics": "metrics",
     "Ranking": "ranking",
     "Recorder": "recorder",

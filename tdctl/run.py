@@ -32,6 +32,7 @@ SKIPPED_FILE = "skipped.csv"
 OUR_FILES = (
     CONFIG_FILE,
     CHECKPOINT_FILE,
+    "confusion.csv",
     "metadata.pth",
     "model.pth",
     "model.pth.last",

@@ -14,8 +14,9 @@ from PIL import Image
 from tdctl.data import Images
 from tdctl.detector import Card, Detector, LstmDetector, save_detector
 from tdctl.dynamics import write_td
-from tdctl.labels import Labels, corrupt
+from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
+from tdctl.noise import corrupt
 from tdctl.settings import load_config
 
 # The networks here are so small that a second thread costs more than it brings, above all

@@ -203,3 +203,59 @@ def test_a_store_is_accepted_as_it_is_written(store: str) -> None:
 def test_another_store_is_refused(store: str) -> None:
     with pytest.raises(ConfigError, match="use full, given or topk:K"):
         load_config(None, {"train.store": store})
+
+
+TABLE = {"data.dataset": "folder", "data.data_dir": "x", "data.labels": "l.csv"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"noise.noise_type": "matrix"}, "needs --matrix FILE"),
+        ({"noise.matrix": "m.csv", "noise.noise_ratio": 0.1}, "goes with --noise-type matrix"),
+        ({"noise.pairs": "p.csv", "noise.noise_ratio": 0.1}, "goes with --noise-type pair"),
+        (
+            {"noise.noise_type": "matrix", "noise.matrix": "m", "noise.noise_ratio": 0.1},
+            "noise_ratio: the matrix says",
+        ),
+        (
+            TABLE | {"noise.noise_type": "labels", "noise.noise_ratio": 0.1},
+            "noise_ratio: the label table says",
+        ),
+        ({"noise.noise_type": "labels"}, "name it with --labels FILE"),
+        (
+            {"data.dataset": "table", "data.labels": "l.csv", "noise.noise_type": "labels"},
+            "name the true ones with --true-column",
+        ),
+        (
+            TABLE
+            | {"data.true_column": "t", "noise.noise_type": "matrix", "noise.matrix": "m.csv"},
+            "leave out --true-column or --noise-type",
+        ),
+        ({"noise.oracle": True}, "no label is known to be wrong"),
+        (TABLE | {"noise.oracle": True}, "no label is known to be wrong"),
+    ],
+)
+def test_noise_that_does_not_fit_together_is_refused(
+    settings: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(None, settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TABLE | {"data.true_column": "t", "noise.noise_type": "labels"},
+        TABLE | {"data.true_column": "t", "noise.oracle": True},
+        {"noise.noise_type": "matrix", "noise.matrix": "m.csv", "noise.oracle": True},
+        {"noise.noise_type": "pair", "noise.pairs": "p.csv", "noise.noise_ratio": 0.1},
+    ],
+)
+def test_noise_that_fits_together_is_accepted_and_survives_its_yaml(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    config = load_config(None, settings)
+    (tmp_path / "c.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "c.yaml") == config

@@ -17,6 +17,7 @@ FLOORS = [
     {"files", "config"},
     {"settings"},
     {"labels", "cache", "slabs"},
+    {"noise"},
     {"metadata"},
     {"dynamics"},
     {"ranking", "metrics"},

@@ -33,8 +33,8 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_
 def test_a_run_folder_holds_what_the_design_says(digits_run: Path) -> None:
     names = {path.name for path in digits_run.iterdir()}
     assert names == {
-        "config.yaml", "manifest.json", "metadata.pth", "model.pth", "model.pth.last",
-        "results_valid.csv", "train_log.csv", "training_dynamics.npz",
+        "config.yaml", "confusion.csv", "manifest.json", "metadata.pth", "model.pth",
+        "model.pth.last", "results_valid.csv", "train_log.csv", "training_dynamics.npz",
     }  # fmt: skip
     for name in ("train_log.csv", "results_valid.csv"):
         assert list(pd.read_csv(digits_run / name).columns) == GOLDEN[name]

@@ -25,8 +25,8 @@ from torchvision import transforms
 
 from scripts.benchmarks.images import read_folder
 from tdctl.config import NetConfig
-from tdctl.labels import corrupt
 from tdctl.nets import build_net
+from tdctl.noise import corrupt
 
 BATCH = 128
 WORKERS = 2

@@ -17,6 +17,7 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
@@ -274,6 +275,7 @@ def denoise(
 
 
 app.command("datasets")(datasets)
+app.command("corrupt")(corrupt)
 app.command("cache")(cache)
 
 

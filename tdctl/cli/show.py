@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -11,10 +11,18 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from tdctl.metrics import Cut
-    from tdctl.runner import DenoiseResult, DetectResult, GenerateResult, TrainDetectorResult
+    from tdctl.runner import (
+        CorruptResult,
+        DenoiseResult,
+        DetectResult,
+        GenerateResult,
+        TrainDetectorResult,
+    )
 
-__all__ = ["show_denoise", "show_detect", "show_generate", "show_train_detector"]
+__all__ = ["show_corrupt", "show_denoise", "show_detect", "show_generate", "show_train_detector"]
 
+# Up to as many classes a confusion matrix is printed whole.
+WHOLE = 12
 SEEN = {
     True: "in-sample: the detector was trained on this run",
     False: "not in-sample: the detector was not trained on this run",
@@ -25,19 +33,14 @@ SEEN = {
 def show_generate(result: GenerateResult) -> None:
     """Prints what was recorded and how the classifier did."""
     manifest = result.manifest
-    data, noise = manifest["dataset"], manifest["noise"]
+    data = manifest["dataset"]
     console = _console()
     console.print(f"run        {result.folder}")
     console.print(
         f"data       {data['name']}: {data['train']} train, {data['valid']} held out, "
         f"{data['test']} test, {len(data['class_names'])} classes"
     )
-    console.print(
-        f"noise      {noise['type']} {noise['ratio']:g} asked, "
-        f"{manifest['flipped']} labels flipped ({manifest['realised_rate']:.2%})"
-        if noise["ratio"]
-        else f"noise      none added; {manifest['flipped'] or 'no'} labels are known to be wrong"
-    )
+    console.print(f"noise      {_noise(manifest)}")
     best = manifest["test_error_best"]
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
@@ -47,6 +50,41 @@ def show_generate(result: GenerateResult) -> None:
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
         f"on {manifest['device']}"
     )
+
+
+def show_corrupt(result: CorruptResult, out: Path) -> None:
+    """Prints the rates and the confusion matrix: whole up to 12 classes, else its largest pairs."""
+    given, names = result.given, result.class_names
+    confusion, flipped = given.confusion, int(given.labels.flipped.sum())
+    console = _console()
+    console.print(f"data       {result.dataset}: {len(given.labels)} images, {len(names)} classes")
+    console.print(
+        f"noise      {_asked(given.noise)}{confusion.expected_rate:.2%} expected, "
+        f"{flipped} labels flipped ({confusion.realised_rate:.2%})"
+    )
+    console.print(f"{'table' if result.file else 'would write':<10} {out}")
+    table = Table(box=box.SIMPLE_HEAD)
+    if len(names) <= WHOLE:
+        table.title = "labels by true (rows) and given class (columns), expected in brackets"
+        table.add_column("")
+        for name in names:
+            table.add_column(name, justify="right")
+        cells = [["-"] * len(names) for _ in names]
+        columns = (confusion.true, confusion.given, confusion.count, confusion.expected)
+        for true, label, count, expected in zip(*columns, strict=True):
+            cells[true][label] = f"{count} ({expected:.0f})"
+        for name, row in zip(names, cells, strict=True):
+            table.add_row(name, *row)
+    else:
+        table.title = "the most frequent flips"
+        for header in ("true label", "given label", "labels", "expected"):
+            table.add_column(
+                header, justify="right" if header in {"labels", "expected"} else "left"
+            )
+        for at in confusion.largest_flips(10):
+            pair = (names[confusion.true[at]], names[confusion.given[at]])
+            table.add_row(*pair, str(confusion.count[at]), f"{confusion.expected[at]:.1f}")
+    console.print(table)
 
 
 def show_train_detector(result: TrainDetectorResult) -> None:
@@ -128,6 +166,26 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
+
+
+def _noise(manifest: dict[str, Any]) -> str:
+    noise, flipped = manifest["noise"], manifest["flipped"]
+    none = noise["type"] is None
+    added = "none added" if none else f"{_asked(noise)}{noise['expected_rate']:.2%} expected"
+    if noise["oracle"]:
+        return f"{added}; {noise['realised_rate']:.2%} of the labels are wrong and left out"
+    if none:
+        return f"{added}; {flipped or 'no'} labels are known to be wrong"
+    return f"{added}, {flipped} labels flipped ({manifest['realised_rate']:.2%})"
+
+
+def _asked(noise: dict[str, Any]) -> str:
+    """What was asked for: type and ratio, or type and file."""
+    if noise["type"] == "labels":
+        return f"labels of {noise['labels']['file']}, column {noise['labels']['column']}, "
+    if noise["type"] == "matrix":
+        return f"matrix {noise['matrix']['file']}, "
+    return f"{noise['type']} {noise['ratio']:g} asked, "
 
 
 def _console() -> Console:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.section import Fraction, Section, Seed
 
@@ -25,7 +25,9 @@ class NoiseConfig(Section):
         "--label-column of --labels.",
     )
     noise_ratio: Fraction = Field(
-        0.0, description="Probability with which each label is replaced, in [0, 1)."
+        0.0,
+        description="Probability with which each label is replaced, in [0, 1); not for matrix and "
+        "labels, which say it themselves.",
     )
     noise_seed: Seed | None = Field(
         None, description="Seed of the corruption alone; --seed where not given."
@@ -48,3 +50,24 @@ class NoiseConfig(Section):
     @classmethod
     def _alias(cls, value: object) -> object:
         return "flip" if value == "asym" else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> NoiseConfig:
+        kind = self.noise_type
+        if kind == "matrix" and self.matrix is None:
+            raise ValueError("matrix: noise 'matrix' needs --matrix FILE")
+        if self.matrix is not None and kind != "matrix":
+            raise ValueError(f"matrix: goes with --noise-type matrix, not with '{kind}'")
+        if self.pairs is not None and kind != "pair":
+            raise ValueError(f"pairs: goes with --noise-type pair, not with '{kind}'")
+        if kind in {"matrix", "labels"} and self.noise_ratio > 0:
+            whose = "the matrix" if kind == "matrix" else "the label table"
+            raise ValueError(
+                f"noise_ratio: {whose} says how many labels are wrong; leave out --noise-ratio"
+            )
+        return self
+
+    @property
+    def changes_labels(self) -> bool:
+        """Whether given labels come from here, and not from the data set alone."""
+        return self.noise_ratio > 0 or self.noise_type in {"matrix", "labels"}

@@ -31,10 +31,28 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _noise_needs_one_truth(self) -> Config:
-        if self.data.true_column is not None and self.noise.noise_ratio > 0:
+        data, noise = self.data, self.noise
+        if noise.noise_type == "labels":
+            if data.dataset == "table":
+                raise ValueError(
+                    "noise.noise_type: dataset 'table' has its labels from --labels as it is; "
+                    "leave out --noise-type, and name the true ones with --true-column"
+                )
+            if data.labels is None:
+                raise ValueError(
+                    "noise.noise_type: 'labels' takes the given labels from a table; name it with "
+                    "--labels FILE"
+                )
+        elif data.true_column is not None and noise.changes_labels:
+            setting = "noise_ratio" if noise.noise_ratio > 0 else "noise_type"
             raise ValueError(
-                "noise.noise_ratio: the label table already names given and true labels; "
-                "leave out --true-column or --noise-ratio"
+                f"noise.{setting}: the label table already names given and true labels; "
+                f"leave out --true-column or --{setting.replace('_', '-')}"
+            )
+        if noise.oracle and data.true_column is None and not noise.changes_labels:
+            raise ValueError(
+                "noise.oracle: no label is known to be wrong; give --noise-ratio, or a table's "
+                "--true-column"
             )
         return self
 

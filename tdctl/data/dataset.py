@@ -75,6 +75,15 @@ class Images:
         """
         return self.store.batches([self.rows[part] for part in parts])
 
+    def joined(self, others: Images) -> Images:
+        """These images and then others of the same store."""
+        both = (
+            (self.rows, others.rows),
+            (self.index, others.index),
+            (self.targets, others.targets),
+        )
+        return Images(self.store, *(np.concatenate(parts) for parts in both))
+
     def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that hold the given indices, in their order.
 

@@ -115,6 +115,7 @@ def listing_of(
         test_targets=tested,
         names=None,
         images=images,
+        one_list=test is None,
         # Shards are mostly shuffled: their order is then a sample, and cheap to read.
         first=spread_over_classes(labels.assigned) if class_by_class else None,
         notes=tuple(lines),

@@ -74,6 +74,7 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
         images=Files(root, [names[row] for row in np.concatenate([train, test])]),
         first=_by_file_name([names[row] for row in train]),
         held=None if held is None else held[train],
+        one_list=config.split_column not in table.columns,
         notes=notes,
     )
 

@@ -5,6 +5,7 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
+from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, detect
@@ -13,11 +14,13 @@ from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detecto
 
 __all__ = [
     "PINNED",
+    "CorruptResult",
     "DenoiseResult",
     "DetectResult",
     "GenerateResult",
     "Prepared",
     "TrainDetectorResult",
+    "corrupt_labels",
     "default_folder",
     "denoise",
     "denoise_report",

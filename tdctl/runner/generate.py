@@ -40,10 +40,21 @@ class GenerateResult:
 
 def default_folder(config: Config, root: Path) -> Path:
     """The paper's folder name for a run, under ``root``."""
-    noise, data = config.noise, config.data
-    name = f"{data.dataset}_{config.net.label}"
-    name += f"_percmislabeled{noise.noise_ratio:g}_{noise.noise_type}"
+    name = f"{config.data.dataset}_{config.net.label}_{_noise_name(config)}"
     return root / name / f"computation4td_seed{config.seed}"
+
+
+def _noise_name(config: Config) -> str:
+    """The noise in a folder's name: the paper's words where it has them, else type and file."""
+    noise, labels = config.noise, config.data.labels
+    name = f"percmislabeled{noise.noise_ratio:g}_{noise.noise_type}"
+    if noise.noise_type == "labels" and labels is not None:
+        name = f"labels-{labels.stem}-{config.data.label_column}"
+    elif noise.noise_type == "matrix" and noise.matrix is not None:
+        name = f"matrix-{noise.matrix.stem}"
+    elif noise.pairs is not None:
+        name += f"-{noise.pairs.stem}"
+    return f"{name}_oracle" if noise.oracle else name
 
 
 def generate_td(
@@ -105,6 +116,7 @@ def generate_td(
         if isinstance(recorder, Recorder):
             recorder.write(prepared.valid_indices)
         _write_samples(out, dataset)
+        _write_confusion(out / "confusion.csv", prepared)
         return run.finish(outcome)
 
     with stopped(run, world):
@@ -140,17 +152,12 @@ def plan_generate(
 
 def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
     return {
-        "noise": {
-            "type": config.noise.noise_type,
-            "ratio": config.noise.noise_ratio,
-            "seed": config.noise_seed,
-        },
         "seed": config.seed,
         "normalise": config.data.normalise,
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
-        "watched": _watched(prepared)[1],
+        "watched": _watched(config, prepared)[1],
     }
 
 
@@ -168,6 +175,7 @@ def _start(
     def start() -> Recorder:
         if resumed:
             check_same_data(run.path, prepared.dataset)
+            run.check_same("given_fingerprint", facts["given_fingerprint"], where_known=True)
             run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
@@ -183,9 +191,9 @@ def _start(
     return world.first(start) or EpochRows(prepared.labels, k, world.device, Store.of(store, k))
 
 
-def _watched(prepared: Prepared) -> tuple[Images | None, str]:
+def _watched(config: Config, prepared: Prepared) -> tuple[Images | None, str]:
     if prepared.valid is not None:
-        return prepared.valid, "held-out images with given labels"
+        return prepared.valid, f"held-out images with {config.data.valid_labels} labels"
     if prepared.dataset.test is not None:
         return prepared.dataset.test, "test set (nothing is selected on it)"
     return None, "nothing"
@@ -197,3 +205,10 @@ def _write_samples(folder: Path, dataset: DataSet) -> None:
         write_csv(folder / "samples.csv", pd.DataFrame(names))
     if dataset.skipped:
         write_csv(folder / SKIPPED_FILE, pd.DataFrame([asdict(one) for one in dataset.skipped]))
+
+
+def _write_confusion(path: Path, prepared: Prepared) -> None:
+    """Where labels are known to be wrong, or might have been drawn so: true against given ones."""
+    confusion = prepared.given.confusion
+    if confusion.expected_rate or confusion.realised_rate:
+        write_csv(path, pd.DataFrame(confusion.table(prepared.dataset.class_names)))

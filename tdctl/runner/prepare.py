@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config
 from tdctl.config.section import Section
-from tdctl.data import DataSet, Images, open_dataset
-from tdctl.errors import DataError
-from tdctl.labels import Labels, corrupt, stratified_holdout
+from tdctl.data import DataSet, Images
+from tdctl.errors import ConfigError, DataError
+from tdctl.labels import Labels, stratified_holdout
 from tdctl.run import MANIFEST_FILE, read_json
+from tdctl.runner.given import Given, TrainingRows, given_labels, open_training_data
 from tdctl.training import World
 
-__all__ = ["Prepared", "check_same_data", "normalised_alike", "prepare", "with_whole_paths"]
+__all__ = [
+    "Prepared",
+    "check_same_data",
+    "normalised_alike",
+    "prepare",
+    "valid_targets",
+    "with_whole_paths",
+]
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,15 @@ class Prepared:
 
     Attributes:
         dataset: as it was read.
+        given: the given labels of all training images, those of ``valid`` among them.
         labels: given and true labels of ``train``, row by row.
-        train: training images whose targets are the given labels.
-        valid: held-out images with given labels, or None.
+        train: training images whose targets are the given labels; with ``noise.oracle`` only
+            those whose given label is the true one.
+        valid: held-out images with the labels that ``data.valid_labels`` says, or None.
     """
 
     dataset: DataSet
+    given: Given
     labels: Labels
     train: Images
     valid: Images | None
@@ -42,7 +53,11 @@ class Prepared:
         return np.zeros(0, dtype=np.int64) if self.valid is None else self.valid.index
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of the data; ``realised`` is over all training labels."""
+        """What the manifest says of data and noise.
+
+        ``flipped`` and ``realised_rate`` are of the labels that are trained on; the rates within
+        ``noise`` are of all that it was drawn for, those of ``--num-valid`` included.
+        """
         flipped = int(self.labels.flipped.sum())
         return {
             "dataset": {
@@ -58,6 +73,8 @@ class Prepared:
             "data_identity": self.dataset.identity(),
             "pixel_digest": self.dataset.pixel_digest(),
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
+            "noise": self.given.noise,
+            "given_fingerprint": self.given.fingerprint(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }
@@ -118,26 +135,39 @@ def normalised_alike(dataset: DataSet, config: Config, run: Path | None, world: 
 def prepare(config: Config) -> Prepared:
     """Reads the data set, corrupts its labels and holds out the validation images.
 
-    The corruption covers the held-out images too: a user's labels would be as wrong there.
+    The corruption covers the images that ``--num-valid`` holds out too: a user's labels would be
+    as wrong there. Those that the data set itself holds out keep the labels they have.
 
     Raises:
-        DataError: the data set is missing or malformed.
-        ConfigError: more images are to be held out than there are.
+        DataError: the data set, or a table that noise comes from, is missing or malformed.
+        ConfigError: more images are to be held out than there are, the noise does not go with
+            the classes, or none of the labels is right where only such are to be trained on.
     """
-    dataset = open_dataset(config.data, config.split_seed)
-    clean = dataset.labels
-    assigned = clean.assigned
-    if config.noise.noise_ratio > 0:
-        assigned = corrupt(
-            clean.assigned,
-            clean.index,
-            dataset.num_classes,
-            config.noise.noise_type,
-            config.noise.noise_ratio,
-            config.noise_seed,
+    dataset = open_training_data(config)
+    given = given_labels(config, TrainingRows.of(dataset))
+    labels = given.labels
+    held = _held_out(config, dataset, labels)
+    kept = ~held & ~labels.flipped if config.noise.oracle else ~held
+    if not kept.any():
+        raise ConfigError(
+            "noise.oracle: no training image has a label that is right; leave out --oracle"
         )
-    labels = Labels(clean.index, assigned, clean.true)
-    held = stratified_holdout(assigned, config.data.num_valid, config.split_seed)
-    kept = labels.take(~held)
-    valid = dataset.train.take(held, assigned[held]) if held.any() else None
-    return Prepared(dataset, kept, dataset.train.take(~held, kept.assigned), valid)
+    valid = dataset.train.take(held, valid_targets(config, labels)[held]) if held.any() else None
+    train = dataset.train.take(kept, labels.assigned[kept])
+    return Prepared(dataset, given, labels.take(kept), train, valid)
+
+
+def valid_targets(config: Config, labels: Labels) -> NDArray[np.int64]:
+    """The labels that held-out images are judged by, as ``data.valid_labels`` says; int64 [n]."""
+    return labels.true if config.data.valid_labels == "true" else labels.assigned
+
+
+def _held_out(config: Config, dataset: DataSet, labels: Labels) -> NDArray[np.bool_]:
+    if dataset.held is None or not dataset.held.any():
+        return stratified_holdout(labels.assigned, config.data.num_valid, config.split_seed)
+    if config.data.num_valid:
+        raise ConfigError(
+            f"num_valid: {dataset.name} itself holds out {int(dataset.held.sum())} training "
+            "images for validation; leave out --num-valid"
+        )
+    return dataset.held

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.data import DataSet, Images, open_dataset
+from tdctl.data import DataSet, Images
 from tdctl.detector import load_detector
 from tdctl.errors import ConfigError, DataError
 from tdctl.files import atomic_path, write_json
-from tdctl.labels import Labels, corrupt
+from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
 from tdctl.run import (
     CONFIG_FILE,
@@ -26,8 +26,14 @@ from tdctl.run import (
     software_versions,
 )
 from tdctl.runner.classifier import plan_training, train_classifier
+from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
-from tdctl.runner.prepare import check_same_data, normalised_alike, with_whole_paths
+from tdctl.runner.prepare import (
+    check_same_data,
+    normalised_alike,
+    valid_targets,
+    with_whole_paths,
+)
 from tdctl.runner.rank import DetectResult, rank_run
 from tdctl.training import Report, World, pick_device
 
@@ -106,11 +112,11 @@ def denoise(
     jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
-    dataset = world.together(lambda: open_dataset(config.data, config.split_seed))
+    dataset = world.together(lambda: open_training_data(config))
     check_same_data(run, dataset)
     dataset = normalised_alike(dataset, config, run, world)
     images = _images_of(dataset, detection.labels)
-    valid = _valid_of(dataset, detection.valid_indices, config)
+    valid = world.together(lambda: _valid_of(run, dataset, detection.valid_indices, config))
     # Weights that do not fit are refused before anything is trained, and in a dry run.
     plan = plan_training(config, config.retrain, dataset, images, world)
     notes = dataset.notes if plan.weights is None else (plan.weights.note, *dataset.notes)
@@ -174,20 +180,22 @@ def _images_of(dataset: DataSet, labels: Labels) -> Images:
     return dataset.train.take(rows, labels.assigned)
 
 
-def _valid_of(dataset: DataSet, index: NDArray[np.int64], config: Config) -> Images | None:
-    """The images that the run held out, with labels as wrong as the user's would be."""
+def _valid_of(
+    run: Path, dataset: DataSet, index: NDArray[np.int64], config: Config
+) -> Images | None:
+    """The images that the run held out, with labels as the run had them."""
     if not len(index):
         return None
+    given = given_labels(config, TrainingRows.of(dataset))
+    manifest = run / MANIFEST_FILE
+    was = read_json(manifest).get("given_fingerprint") if manifest.exists() else None
+    if was is not None and was != given.fingerprint():
+        raise DataError(
+            f"{run}: its settings give other labels now than when it was made; restore the table, "
+            "pairs or matrix that its noise comes from, or record it anew"
+        )
     rows = dataset.train.rows_of(index)
-    given = corrupt(
-        dataset.labels.assigned[rows],
-        index,
-        dataset.num_classes,
-        config.noise.noise_type,
-        config.noise.noise_ratio,
-        config.noise_seed,
-    )
-    return dataset.train.take(rows, given)
+    return dataset.train.take(rows, valid_targets(config, given.labels)[rows])
 
 
 def _write_result(

@@ -1,0 +1,54 @@
+"""The noise that the settings ask for."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tdctl.config import NoiseConfig
+from tdctl.errors import ConfigError
+from tdctl.noise.draws import Noise
+from tdctl.noise.instance import InstanceNoise
+from tdctl.noise.matrix import read_matrix
+from tdctl.noise.pairs import known_pairs, read_pairs
+from tdctl.noise.transition import KINDS, Mapped, Matrix, OfClass
+
+__all__ = ["file_facts", "make_noise"]
+
+
+def make_noise(config: NoiseConfig, class_names: list[str]) -> tuple[Noise, dict[str, Any]]:
+    """The noise, and facts for the manifest on where it comes from: file names and digests.
+
+    Of a noise that draws labels; those of a table (``labels``) are read, not drawn.
+
+    Raises:
+        ConfigError: there is a single class, or no pairs are known for these classes.
+        DataError: the file of pairs or the matrix is malformed.
+    """
+    k, ratio = len(class_names), config.noise_ratio
+    if config.noise_type == "matrix" and config.matrix is not None:
+        rows = read_matrix(config.matrix, class_names)
+        return OfClass(Matrix(rows)), {"matrix": file_facts(config.matrix)}
+    if k < 2:
+        raise ConfigError("noise_ratio: labels of a single class cannot be flipped; use 0")
+    if config.noise_type == "pair" and config.pairs is not None:
+        to = read_pairs(config.pairs, class_names)
+        return OfClass(Mapped(to, ratio)), {"pairs": file_facts(config.pairs)}
+    if config.noise_type == "pair":
+        name, to = known_pairs(class_names)
+        return OfClass(Mapped(to, ratio)), {"pairs": name}
+    if config.noise_type == "instance":
+        return InstanceNoise(k, ratio), {}
+    if config.noise_type not in KINDS:
+        raise ConfigError(f"noise_type: '{config.noise_type}' is read from a table, not drawn")
+    return OfClass(KINDS[config.noise_type](k, ratio)), {}
+
+
+def file_facts(path: Path) -> dict[str, str]:
+    """Name and SHA-256 of a file that noise comes from."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return {"file": path.name, "sha256": digest.hexdigest()}

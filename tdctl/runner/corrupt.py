@@ -1,0 +1,97 @@
+"""A noisy label table alone, for other tools and for ``--labels``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tdctl.config import Config
+from tdctl.errors import ConfigError
+from tdctl.run import refuse_existing
+from tdctl.runner.classifier import write_csv
+from tdctl.runner.given import (
+    Given,
+    TrainingRows,
+    given_labels,
+    list_training_data,
+    open_training_data,
+)
+from tdctl.runner.prepare import with_whole_paths
+
+__all__ = ["CorruptResult", "corrupt_labels"]
+
+
+@dataclass(frozen=True)
+class CorruptResult:
+    """What was drawn, and the file that holds it (None in a dry run).
+
+    Attributes:
+        dataset: the data set's name.
+        class_names: k names.
+        given: the labels, their confusion, and facts on the noise.
+    """
+
+    dataset: str
+    class_names: list[str]
+    given: Given
+    file: Path | None
+
+    def report(self) -> dict[str, Any]:
+        """The result as JSON-ready values; ``confusion`` lists pairs of classes by name."""
+        pairs = pd.DataFrame(self.given.confusion.table(self.class_names))
+        return {
+            "file": None if self.file is None else str(self.file),
+            "dataset": self.dataset,
+            "samples": len(self.given.labels),
+            "flipped": int(self.given.labels.flipped.sum()),
+            "noise": self.given.noise,
+            "confusion": pairs.astype(object).to_dict(orient="records"),
+        }
+
+
+def corrupt_labels(
+    config: Config, out: Path, *, overwrite: bool = False, dry_run: bool = False
+) -> CorruptResult:
+    """Writes ``index,file_name,label,true_label`` of all training images.
+
+    Where a share of them will be held out as test set, whatever the seed, they are all there: a
+    test is judged by ``true_label``.
+
+    Labels are class names; ``file_name`` is empty where the data set has none. They are the labels
+    that ``generate_td`` gives with the same settings, and gives again with this table as
+    ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the data set itself
+    holds out are among them, with the labels they have.
+
+    Raises:
+        ConfigError: no noise is asked for, or it does not go with the classes.
+        DataError: the data set, or a table that noise comes from, is missing or malformed.
+        RunError: ``out`` is there already.
+    """
+    if not config.noise.changes_labels:
+        raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
+    refuse_existing([out], overwrite)
+    dataset, rows = _rows_of(with_whole_paths(config))
+    given = given_labels(config, rows)
+    names, labels = np.asarray(rows.class_names, dtype=object), given.labels
+    table = {
+        "index": labels.index,
+        "file_name": "" if rows.names is None else rows.names,
+        "label": names[labels.assigned],
+        "true_label": names[labels.true],
+    }
+    if not dry_run:
+        write_csv(out, pd.DataFrame(table))
+    return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
+
+
+def _rows_of(config: Config) -> tuple[str, TrainingRows]:
+    """The data set's name and rows; images are decoded only for noise that looks at them."""
+    if config.noise.noise_type == "instance":
+        dataset = open_training_data(config)
+        return dataset.name, TrainingRows.of(dataset).whole()
+    listing = list_training_data(config)
+    return listing.name, TrainingRows.listed(listing).whole()
