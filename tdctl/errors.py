@@ -4,7 +4,7 @@
 
     TdctlError              one line for stderr; the command ends with exit code 1
     ├── ConfigError         a setting is unknown, of the wrong type, or out of its range
-    ├── DataError           a data set, an image or a label table is missing or malformed
+    ├── DataError           a data set, image, or table of labels or noise is missing or malformed
     ├── RunError            a run folder is missing, occupied, or belongs to other settings
     ├── DynamicsError       training dynamics or their metadata do not fit together
     ├── DetectorError       a detector cannot be read, or its output says nothing
