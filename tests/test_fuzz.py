@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tdctl.config import DataConfig
@@ -314,6 +316,26 @@ def test_what_does_no_harm_is_read_whole(root: Path, case: str, kind: str) -> No
         check(table, content, found)
         # Which rows are held out without a split follows the rows' order.
         if table.named is not None or "split" in table.columns:
+            assert found == expected
+
+
+@pytest.mark.parametrize("kind", ["bits flipped", "bytes overwritten", "cut short", "cut within",
+                                  "a part twice", "zero bytes", "nothing"])  # fmt: skip
+def test_malformed_parquet_is_refused_or_read_whole(root: Path, kind: str) -> None:
+    """With checksums, as written here, nothing that was altered is read."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
+    case, path = CASES["labels by name"], root / "t.parquet"
+    table = pd.read_csv(io.BytesIO(case.content()), dtype=str)
+    arrow = pytest.importorskip("pyarrow").Table.from_pandas(table)
+    parquet.write_table(arrow, path, write_page_checksum=True)
+    intact, expected = path.read_bytes(), case.read(path)
+    for content in mutants(intact, kind, 10):
+        path.write_bytes(content)
+        try:
+            found = case.read(path)
+        except DataError as error:
+            assert complaint(error).startswith(str(path)), error
+        else:
             assert found == expected
 
 

@@ -102,7 +102,7 @@ def read_table(path: Path, columns: Iterable[str]) -> Table:
             f"{path}: no such label table; give an existing CSV, TSV or Parquet file"
         ) from None
     except OSError as error:
-        why = " ".join(str(error.strerror or error).split())
+        why = _one_line(error.strerror or str(error))
         raise DataError(
             f"{path}: the table cannot be read ({why}); give a CSV, TSV or Parquet file"
         ) from None
@@ -121,6 +121,12 @@ def read_table(path: Path, columns: Iterable[str]) -> Table:
 def shown(value: str) -> str:
     """A value as a message quotes it: on one line, and not too long."""
     return repr(value if len(value) <= LONGEST else value[: LONGEST - 3] + "...")
+
+
+def _one_line(message: str) -> str:
+    """What another library says of a file, which may quote bytes of it."""
+    line = " ".join(message.split())[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _list(names: Sequence[str]) -> str:
@@ -179,7 +185,7 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
                 yield start, row
             start = reader.line_num + 1
     except csv.Error as error:
-        why = " ".join(str(error).split())
+        why = _one_line(str(error))
         raise DataError(
             f"{path}: line {start} is no row of a table ({why}); mend it, or its quotes"
         ) from None
@@ -224,7 +230,7 @@ def _read_parquet(path: Path, wanted: list[str]) -> Table:
             found = file.read(columns=[name for name in wanted if name in header])
             found.validate(full=True)
     except pyarrow.ArrowException as error:
-        why = " ".join(str(error).split())
+        why = _one_line(str(error))
         raise DataError(f"{path}: not a Parquet table ({why}); write it again") from None
     if not found.num_rows:
         raise DataError(f"{path}: the table has no rows; expected one row an image")
