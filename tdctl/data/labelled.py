@@ -96,7 +96,6 @@ def listing_of(
             f"{np.count_nonzero(counts == 0)} of {len(class_names)} classes have no training "
             f"image, first {class_names[int(counts.argmin())]!r}"
         )
-    # Shards are mostly shuffled: the order of the rows is then a sample already.
     class_by_class = np.count_nonzero(np.diff(labels.assigned)) < np.count_nonzero(counts)
     return Listing(
         name=config.dataset,
@@ -106,6 +105,7 @@ def listing_of(
         test_targets=tested,
         names=None,
         images=images,
+        # Shards are mostly shuffled: their order is then a sample, and cheap to read.
         first=spread_over_classes(labels.assigned) if class_by_class else None,
         notes=tuple(lines),
     )
