@@ -296,6 +296,15 @@ def empty(root: Path) -> None:
     table([]).save_to_disk(root / "train")
 
 
+def ended(path: Path) -> bytes:
+    """A whole stream of the same columns, without rows."""
+    with pa.memory_map(str(path)) as source:
+        schema = pa.ipc.open_stream(source).schema
+    sink = pa.BufferOutputStream()
+    pa.ipc.new_stream(sink, schema).close()
+    return bytes(sink.getvalue())
+
+
 ARROW = "train/data-00001-of-00002.arrow"
 NONE_BYTES = [{"bytes": png(0, 0), "path": None}, {"bytes": None, "path": None}]
 FAR = [{"bytes": None, "path": "https://x.org/a.png"}]
@@ -321,6 +330,11 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     ("cut in schema", cut(ARROW, 100), r"00001-of-00002\.arrow: a damaged Arrow file"),
     ("cut in images", cut(ARROW, 900), r"00001-of-00002\.arrow: a damaged Arrow file"),
     ("cut at its end", cut(ARROW, -8), r"00001-of-00002\.arrow: a damaged Arrow file \(cut short"),
+    (
+        "an end within it",
+        lambda r: (r / ARROW).write_bytes(ended(r / ARROW) + (r / ARROW).read_bytes()) and None,
+        r"00001-of-00002\.arrow: a damaged Arrow file \(a mark of its end at byte \d+, within it",
+    ),
     (
         "something else",
         lambda r: (r / ARROW).write_bytes(b"PAR1 and more" * 50) and None,

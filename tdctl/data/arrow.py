@@ -52,9 +52,12 @@ def blocks(paths: Sequence[Path]) -> Iterator[Block]:
             whole = source.read_buffer()
             if whole.slice(max(0, whole.size - len(END))).to_pybytes() != END:
                 raise pa.ArrowInvalid("cut short: the mark of its end is missing")
-            for batch in pa.ipc.open_stream(whole):
+            stream = pa.BufferReader(whole)
+            for batch in pa.ipc.open_stream(stream):
                 yield Block(path, before, batch, whole)
                 before += batch.num_rows
+            if stream.tell() != whole.size:
+                raise pa.ArrowInvalid(f"a mark of its end at byte {stream.tell()}, within it")
 
 
 @dataclass(frozen=True)
@@ -83,20 +86,8 @@ class Block:
         Raises:
             DataError: no such column, it is of another type, or a value is None.
         """
-        import pyarrow as pa
-
-        column = self._column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        kind = column.type
-        self._check_none(name, column)
-        if pa.types.is_integer(kind):
-            return np.asarray(column).astype(np.int64)
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return [str(text) for text in column.to_pylist()]
-        raise DataError(
-            f"{self.path}: column {name!r} holds {kind}; expected class numbers or names"
-        )
+        with _reading(self.path):
+            return self._labels(name)
 
     def byte_ranges(self, name: str) -> tuple[Ints, Ints, dict[int, str]]:
         """Where a column of images lies: int64 [n] offsets and sizes in bytes, and paths.
@@ -108,6 +99,40 @@ class Block:
             DataError: no such column, it is of another type, an image is None, or the file is
                 compressed.
         """
+        with _reading(self.path):
+            column, content, paths = self._images(name)
+            elsewhere = {}
+            for row in map(int, np.flatnonzero(_are_none(column) | _are_none(content))):
+                path = paths[row].as_py() if paths is not None and column[row].is_valid else None
+                if not path:
+                    raise DataError(
+                        f"{self.where(row)}: the image in column {name!r} is None; remove the row"
+                    )
+                elsewhere[row] = str(path)
+            offset, size = self._within(content)
+        offset[list(elsewhere)] = size[list(elsewhere)] = 0
+        return offset, size, elsewhere
+
+    def _labels(self, name: str) -> Ints | list[str]:
+        import pyarrow as pa
+
+        column = self._column(name)
+        missing = np.flatnonzero(_are_none(column))
+        if len(missing):
+            raise DataError(
+                f"{self.where(int(missing[0]))}: the label in column {name!r} is None; remove "
+                "the row"
+            )
+        if pa.types.is_integer(column.type):
+            return np.asarray(column).astype(np.int64)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return [str(text) for text in column.to_pylist()]
+        raise DataError(
+            f"{self.path}: column {name!r} holds {column.type}; expected class numbers or names"
+        )
+
+    def _images(self, name: str) -> tuple[Any, Any, Any]:
+        """A column of images, and the bytes and the paths in it."""
         import pyarrow as pa
 
         column = content = self._column(name)
@@ -122,37 +147,16 @@ class Block:
                 f"{self.path}: column {name!r} holds {column.type}; expected encoded images: "
                 "cast_column to Image() and save anew"
             )
-        elsewhere = {}
-        for row in np.flatnonzero(_are_none(column) | _are_none(content)):
-            at = int(row)
-            path = paths[at].as_py() if paths is not None and column[at].is_valid else None
-            if not path:
-                raise DataError(
-                    f"{self.where(at)}: the image in column {name!r} is None; remove the row"
-                )
-            elsewhere[at] = str(path)
-        offset, size = self._within(content)
-        offset[list(elsewhere)] = size[list(elsewhere)] = 0
-        return offset, size, elsewhere
+        return column, content, paths
 
     def _column(self, name: str) -> Any:
-        if self.batch.schema.names.count(name) != 1:
-            raise DataError(
-                f"{self.path}: no column {name!r}; it has {', '.join(self.batch.schema.names)}"
-            )
+        names = self.batch.schema.names
+        if names.count(name) != 1:
+            raise DataError(f"{self.path}: no column {name!r}; it has {', '.join(names)}")
         column = self.batch.column(name)
         # Offsets that are damaged would else be followed out of the file.
-        with _reading(self.path):
-            column.validate(full=True)
+        column.validate(full=True)
         return column
-
-    def _check_none(self, name: str, column: Any) -> None:
-        missing = np.flatnonzero(_are_none(column))
-        if len(missing):
-            raise DataError(
-                f"{self.where(int(missing[0]))}: the label in column {name!r} is None; remove "
-                "the row"
-            )
 
     def _within(self, content: Any) -> tuple[Ints, Ints]:
         import pyarrow as pa
@@ -162,15 +166,16 @@ class Block:
         if not data or not data.size:  # no block, or all of it None
             nothing = np.zeros(len(content), dtype=np.int64)
             return nothing, nothing.copy()
-        width = np.int64 if pa.types.is_large_binary(content.type) else np.int32
-        bounds = np.frombuffer(buffers[1], dtype=width)[content.offset :][: len(content) + 1]
+        width = np.dtype(np.int64 if pa.types.is_large_binary(content.type) else np.int32)
+        bounds = np.frombuffer(
+            buffers[1], width, count=len(content) + 1, offset=content.offset * width.itemsize
+        ).astype(np.int64)
         start = data.address - self.whole.address
         if not 0 <= start <= start + data.size <= self.whole.size:
             raise DataError(
                 f"{self.path}: its values are compressed and cannot be read in any order; save "
                 "the data anew with save_to_disk"
             )
-        bounds = bounds.astype(np.int64)
         return start + bounds[:-1], np.diff(bounds)
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.data.arrow import blocks, column_names
 from tdctl.data.labelled import (
-    Part,
     Values,
     check_class_names,
     check_range,
@@ -75,13 +74,13 @@ def list_hf(config: DataConfig, split_seed: int) -> Listing:
     rows = _Rows()
     columns = [given] if true is None else [given, true]
     found = rows.read(split, image, columns, class_names)
-    train, test = Part(found[0], found[1] if true is not None else None), None
+    right, test = found[1] if true is not None else None, None
     if test_folder is not None:
         tested = _Split.of(root, test_folder)
         # Test labels are right ones where there are any.
         column = true if true is not None and true in tested.features else given
-        test = Part(rows.read(tested, image, [column], class_names)[0], None)
-    return listing_of(config, split_seed, rows.images(), train, test, class_names, notes)
+        test = rows.read(tested, image, [column], class_names)[0]
+    return listing_of(config, split_seed, rows.images(), found[0], right, test, class_names, notes)
 
 
 def _find_splits(root: Path) -> tuple[Path, Path | None, list[str]]:

@@ -14,7 +14,7 @@ from tdctl.data.slices import Slices
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
 
-__all__ = ["Part", "Values", "check_class_names", "check_range", "label_columns", "listing_of"]
+__all__ = ["Values", "check_class_names", "check_range", "label_columns", "listing_of"]
 
 Ints = NDArray[np.int64]
 MOST_CLASSES = 100_000
@@ -33,14 +33,6 @@ class Values:
     where: Callable[[int], str]
 
 
-@dataclass(frozen=True)
-class Part:
-    """The labels of the training images or of the test images; ``true`` where they are known."""
-
-    given: Values
-    true: Values | None
-
-
 def label_columns(config: DataConfig) -> tuple[str, str | None]:
     """Where the source itself has the given and the true label; with a table, the usual place."""
     if config.labels is not None:
@@ -52,22 +44,24 @@ def listing_of(
     config: DataConfig,
     split_seed: int,
     images: Slices,
-    train: Part,
-    test: Part | None,
+    given: Values,
+    true: Values | None,
+    test: Values | None,
     class_names: list[str] | None,
     notes: Sequence[str],
 ) -> Listing:
     """The listing of images whose labels are read.
 
     Without test images, a stratified share of the training images is held out for the purpose,
-    and both keep their positions in the one list as ``index``. What is right serves as the
-    label of a test image where it is known.
+    and both keep their positions in the one list as ``index``; the true labels are then those
+    that test.
 
     Args:
         config: names the data set and the share.
         split_seed: of the share.
-        images: those of ``train``, then those of ``test``.
-        train, test: their labels.
+        images: the training images, then the test images.
+        given, true: labels of the training images; no ``true`` where nothing else is known.
+        test: labels of the test images; None where the source has none.
         class_names: the k classes; None to take those of the training images: their numbers up
             to the largest, or their names in sorted order.
         notes: for the user, from the source.
@@ -76,23 +70,19 @@ def listing_of(
         DataError: a label is none of the classes; names the image.
         ConfigError: the share would leave no training image.
     """
+    learned = [given] if true is None else [given, true]
     if class_names is None:
-        class_names = _classes_found(train, test)
-    given = _numbered(train.given, class_names)
-    labels = Labels(
-        np.arange(len(given), dtype=np.int64),
-        given,
-        given if train.true is None else _numbered(train.true, class_names),
-    )
+        class_names = _classes_found(learned, test)
+    numbers = [_numbered(column, class_names) for column in learned]
+    labels = Labels(np.arange(len(numbers[0]), dtype=np.int64), numbers[0], numbers[-1])
     lines = list(notes)
     if test is not None:
-        tested = _numbered(test.true or test.given, class_names)
+        tested = _numbered(test, class_names)
         index = np.arange(len(tested), dtype=np.int64)
     else:
-        count = round(config.test_share * len(given))
-        apart = stratified_holdout(given, count, split_seed, "test_share")
-        index = labels.index[apart]
-        tested = labels.true[apart]
+        count = round(config.test_share * len(labels))
+        apart = stratified_holdout(labels.assigned, count, split_seed, "test_share")
+        index, tested = labels.index[apart], labels.true[apart]
         if count:
             images = images.take(np.concatenate([labels.index[~apart], index]))
             labels = labels.take(~apart)
@@ -156,14 +146,8 @@ def check_range(column: Values, limit: int, known: str) -> None:
         )
 
 
-def _classes_found(train: Part, test: Part | None) -> list[str]:
-    columns = [
-        values
-        for part in (train, test)
-        if part is not None
-        for values in (part.given, part.true)
-        if values is not None
-    ]
+def _classes_found(learned: Sequence[Values], test: Values | None) -> list[str]:
+    columns = [*learned, test] if test is not None else learned
     numbered = [isinstance(column.values, np.ndarray) for column in columns]
     if any(numbered) and not all(numbered):
         number, name = columns[numbered.index(True)], columns[numbered.index(False)]
@@ -171,10 +155,9 @@ def _classes_found(train: Part, test: Part | None) -> list[str]:
             f"{number.where(0)}: a number, and {name.where(0)}: a name; expected one kind in "
             "all, or a list of the classes"
         )
-    learned = [values for values in (train.given, train.true) if values is not None]
     if not any(numbered):
-        names = {name for column in learned for name in column.values}
-        return check_class_names(train.given.where(0), sorted(map(str, names)))
+        names = {str(name) for column in learned for name in column.values}
+        return check_class_names(learned[0].where(0), sorted(names))
     for column in learned:
         check_range(column, MOST_CLASSES, "without a list of the classes")
     return [str(number) for number in range(1 + max(int(max(c.values)) for c in learned))]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tdctl.config import DataConfig
-from tdctl.data.labelled import Part, Values, check_class_names, label_columns, listing_of
+from tdctl.data.labelled import Values, check_class_names, label_columns, listing_of
 from tdctl.data.listing import Listing
 from tdctl.data.slices import Slices
 from tdctl.data.tars import compressed, extension, samples
@@ -71,19 +71,16 @@ def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
     n = index.read(train_shards, "training")
     rows, test_rows = range(n), range(n, n + index.read(test_shards, "test"))
     images = index.images()
-    train = Part(
-        index.values(rows, given, images),
-        None if true is None else index.values(rows, true, images),
-    )
+    assigned = index.values(rows, given, images)
+    right = index.values(rows, true, images) if true is not None else None
     test = None
     if test_shards:
         # Test labels are right ones where there are any.
         known = true is not None and any(index.labels[true][row] is not None for row in test_rows)
         column = true if true is not None and known else given
-        test = Part(index.values(test_rows, column, images), None)
-    return listing_of(
-        config, split_seed, images, train, test, class_names, [*notes, *index.notes()]
-    )
+        test = index.values(test_rows, column, images)
+    lines = [*notes, *index.notes()]
+    return listing_of(config, split_seed, images, assigned, right, test, class_names, lines)
 
 
 def _find_shards(root: Path) -> tuple[list[Path], list[Path], list[str]]:
