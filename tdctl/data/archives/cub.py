@@ -68,7 +68,6 @@ def list_cub_200_2011(root: Path, config: DataConfig, split_seed: int) -> Listin
         names=names,
         images=Files(root, names),
         first=spread_over_classes(targets),
-        one_list=True,
         trusted=True,
     )
 
