@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdctl.data.listing import Listing
 from tdctl.errors import TdctlError
+from tdctl.sources.listing import Listing
 
 STEP = 5  # JPEG keeps a flat grey within a unit or two
 

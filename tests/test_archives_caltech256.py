@@ -10,8 +10,8 @@ import pytest
 from archives_made import OBJECTS, assert_refused, make_caltech256, removed, seen, write_image
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.caltech256 import list_caltech256
-from tdctl.data.listing import Listing
+from tdctl.sources.archives.caltech256 import list_caltech256
+from tdctl.sources.listing import Listing
 
 Damage = Callable[[Path], None]
 

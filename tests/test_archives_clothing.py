@@ -19,9 +19,9 @@ from archives_made import (
 )
 
 from tdctl.config import DataConfig
-from tdctl.data.archives import clothing
-from tdctl.data.archives.clothing import list_clothing100k
-from tdctl.data.listing import Listing
+from tdctl.sources.archives import clothing
+from tdctl.sources.archives.clothing import list_clothing100k
+from tdctl.sources.listing import Listing
 
 Damage = Callable[[Path], None]
 KEYS, LABELS = "annotations/noisy_train_key_list.txt", "annotations/noisy_label_kv.txt"

@@ -18,8 +18,8 @@ from archives_made import (
 )
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.cub import list_cub_200_2011
-from tdctl.data.listing import Listing
+from tdctl.sources.archives.cub import list_cub_200_2011
+from tdctl.sources.listing import Listing
 
 Damage = Callable[[Path], None]
 IMAGES, LABELS, SPLIT = "images.txt", "image_class_labels.txt", "train_test_split.txt"

@@ -21,7 +21,7 @@ from archives_made import (
 
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import DataConfig
-from tdctl.data.archives import READERS, as_folder, list_archive
+from tdctl.sources.archives import READERS, as_folder, list_archive
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "tiny_imagenet": make_tiny_imagenet,

@@ -14,9 +14,9 @@ from archives_made import (
 )
 
 from tdctl.config import DataConfig
-from tdctl.data.archives import list_archive
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
+from tdctl.sources.archives import list_archive
+from tdctl.sources.listing import Listing
 
 Maker = Callable[[Path], Path]
 # Lists that say which image is which: with one of them damaged, no label may change.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from archives_made import assert_refused
 
-from tdctl.data.archives.lines import ListFile, read_list
+from tdctl.sources.archives.lines import ListFile, read_list
 
 
 def written(tmp_path: Path, data: bytes) -> Path:

@@ -18,8 +18,8 @@ from archives_made import (
 )
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.tiny_imagenet import list_tiny_imagenet
-from tdctl.data.listing import Listing
+from tdctl.sources.archives.tiny_imagenet import list_tiny_imagenet
+from tdctl.sources.listing import Listing
 
 Damage = Callable[[Path], None]
 ANNOTATIONS = "val/val_annotations.txt"

@@ -16,8 +16,8 @@ from archives_made import (
 )
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.webvision import list_webvision50
-from tdctl.data.listing import Listing
+from tdctl.sources.archives.webvision import list_webvision50
+from tdctl.sources.listing import Listing
 
 Damage = Callable[[Path], None]
 TRAIN, VAL, SYNSETS = "info/train_filelist_google.txt", "info/val_filelist.txt", "info/synsets.txt"

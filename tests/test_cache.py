@@ -19,8 +19,8 @@ from tdctl.cache import default_cache_dir, entries, evict, locked
 from tdctl.cli import app
 from tdctl.config import DataConfig
 from tdctl.data import DataSet, cached, decode, open_dataset
-from tdctl.data.encoded import Encoded
 from tdctl.errors import DataError
+from tdctl.sources.encoded import Encoded
 
 
 def open_way(root: Path, cache: Path, images: str = "cache", **more: Any) -> DataSet:

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from tdctl.config import DataConfig
-from tdctl.data.listed import list_table
-from tdctl.data.table import labels_from_table
 from tdctl.errors import ConfigError, DataError
+from tdctl.sources.tables.listed import list_table
+from tdctl.sources.tables.relabelling import labels_from_table
 
 Mutation = Callable[[np.random.Generator, bytes], bytes]
 

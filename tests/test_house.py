@@ -22,6 +22,7 @@ FLOORS = [
     {"dynamics"},
     {"ranking", "metrics"},
     {"recorder"},
+    {"sources"},
     {"data", "nets", "pretrained"},
     {"training"},
     {"detector"},

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tdctl.config import DataConfig
-from tdctl.data.listed import list_table
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
+from tdctl.sources.listing import Listing
+from tdctl.sources.tables.listed import list_table
 
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "bleu clair": (0, 0, 250), "黒": (0, 0, 0)}
 HEADER = ["file_name", "label", "true_label", "split"]

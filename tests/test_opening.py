@@ -11,10 +11,11 @@ from PIL import Image
 
 from tdctl import runner
 from tdctl.config import DataConfig
-from tdctl.data import list_dataset, open_dataset
-from tdctl.data.listing import spread_over_classes
+from tdctl.data import open_dataset
 from tdctl.errors import DataError
 from tdctl.run import read_json
+from tdctl.sources import list_dataset
+from tdctl.sources.listing import spread_over_classes
 
 WAYS = ("memory", "cache", "stream")
 

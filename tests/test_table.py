@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tdctl.config import DataConfig
 from tdctl.data import DataSet, open_dataset
-from tdctl.data.columns import read_table
-from tdctl.data.table import labels_from_table
 from tdctl.errors import DataError
 from tdctl.labels import Labels
+from tdctl.sources.tables.columns import read_table
+from tdctl.sources.tables.relabelling import labels_from_table
 
 NAMES = [
     f"train/{c}/{i:03}_{c}.{'png' if i % 2 else 'jpg'}" for c in ("dark", "light") for i in range(6)

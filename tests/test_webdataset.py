@@ -17,9 +17,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from tdctl.config import DataConfig
-from tdctl.data.listing import Listing
-from tdctl.data.webdataset import list_webdataset
 from tdctl.errors import ConfigError, DataError
+from tdctl.sources.listing import Listing
+from tdctl.sources.shards.webdataset import list_webdataset
 
 Member = tuple[str, bytes]
 
@@ -73,7 +73,8 @@ def two_shards(root: Path) -> Path:
 
 def test_shards_by_name_and_members_by_position(tmp_path: Path) -> None:
     listing = list_webdataset(config(two_shards(tmp_path)), 0)
-    assert listing.name == "webdataset" and not listing.trusted and listing.names is None
+    assert listing.name == "webdataset" and not listing.trusted
+    assert listing.names is not None and listing.names[4] == "train-001.tar/0004.png"
     assert listing.class_names == ["0", "1", "2"]
     assert listing.labels.index.tolist() == list(range(6))
     assert listing.labels.assigned.tolist() == listing.labels.true.tolist() == [0, 2, 1, 1, 0, 2]

@@ -137,7 +137,6 @@ class DataSet:
         mirrors: whether a mirrored image still shows its class.
         held: bool [n], True for images that the source itself holds out for validation, or None.
         one_list: whether the test images were split off the list of training images.
-        trusted: whether the source's labels are known to be right, as a benchmark's are.
         skipped: images that do not decode and were left out.
         notes: what the user should know about how the data was read, one line each.
     """
@@ -156,7 +155,6 @@ class DataSet:
     test_sizes: list[int] | None = None
     held: NDArray[np.bool_] | None = None
     one_list: bool = False
-    trusted: bool = False
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as PILLOW
 
 from tdctl.errors import DataError
-
-if TYPE_CHECKING:
-    from tdctl.data.encoded import Encoded
+from tdctl.sources import Encoded
 
 __all__ = ["DECODER", "Decoder", "own_processors", "slabs", "unreadable"]
 

@@ -16,10 +16,10 @@ from tdctl.cache import default_cache_dir, free_bytes
 from tdctl.config import DataConfig
 from tdctl.data.cached import CacheStore, cache_key, is_cached, open_cached
 from tdctl.data.decode import Decoder, unreadable
-from tdctl.data.encoded import Encoded
 from tdctl.data.store import Kind, MemoryStore, Store, Tally
 from tdctl.data.streamed import StreamStore
 from tdctl.errors import DataError
+from tdctl.sources.encoded import Encoded
 
 __all__ = ["Held", "available_memory", "check_memory", "hold"]
 

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.archives import READERS, as_folder, list_archive
 from tdctl.data.channels import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
-from tdctl.data.folder import list_folder
 from tdctl.data.hold import Held, check_memory, hold
-from tdctl.data.hub import list_hf
-from tdctl.data.listed import list_table
-from tdctl.data.listing import Listing
-from tdctl.data.named import in_torchvisions_layout, list_digits, list_torchvision
 from tdctl.data.store import MemoryStore
-from tdctl.data.table import labels_from_table
-from tdctl.data.webdataset import list_webdataset
 from tdctl.errors import ConfigError
+from tdctl.sources import Listing, list_dataset
 
-__all__ = ["list_dataset", "open_dataset"]
-
-
-def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
-    """The data set that the settings name, its labels and their limit, before any pixel is read.
-
-    (The sets of torchvision come with their pixels.)
-
-    Args:
-        config: the settings.
-        split_seed: of the split into training and test images, where the source has none.
-
-    Raises:
-        DataError: something is missing or malformed; the message names the path and the
-            layout that is expected there.
-    """
-    listing = _list(config, split_seed)
-    if config.labels is not None and config.dataset != "table":
-        listing = _relabelled(config, listing)
-    return listing.limited(config.limit)
+__all__ = ["open_dataset"]
 
 
 def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
@@ -54,36 +26,28 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
         ConfigError: the images have not the channels that the settings normalise by.
     """
     listing = list_dataset(config, split_seed)
-    n, m = len(listing), len(listing.test_index)
-    names, stats = listing.names, None
+    n = len(listing)
     if isinstance(listing.images, torch.Tensor):
-        held = _held(config, listing.images, n)
-    else:
-        stats = listing.images.stats()
-        held = hold(config, listing.images, names or [], stats, n)
+        return _assembled(config, listing, _held(config, listing.images, n), None)
+    stats = listing.images.stats()
+    return _assembled(
+        config, listing, hold(config, listing.images, listing.names or [], stats, n), stats
+    )
+
+
+def _assembled(
+    config: DataConfig, listing: Listing, held: Held, stats: NDArray[np.int64] | None
+) -> DataSet:
+    """Listing and pixels as a data set, without the images that do not decode."""
+    n, m = len(listing), len(listing.test_index)
     whole = np.ones(n + m, dtype=np.bool_)
     whole[list(held.broken)] = False
     train, test = np.flatnonzero(whole[:n]), np.flatnonzero(whole[n:])
-    labels = listing.labels.take(train)
-    skipped = _skipped(listing, held.broken)
-    notes = [*held.notes, *listing.notes]
-    notes += by_class(labels.assigned, listing.class_names, config.limit)
-    if skipped:
-        notes.append(
-            f"{len(skipped)} images do not decode and were left out, first "
-            f"{skipped[0].file_name} ({skipped[0].reason})"
-        )
-
-    def files(rows: NDArray[np.int64]) -> tuple[list[str] | None, list[int] | None]:
-        return (
-            None if names is None else [names[row] for row in rows],
-            None if stats is None else stats[rows, 0].tolist(),
-        )
-
-    file_names, file_sizes = files(train)
-    test_names, test_sizes = files(test + n)
-    targets = listing.test_targets[test]
+    labels, targets = listing.labels.take(train), listing.test_targets[test]
     mean, std = channels(config, held.mean, held.std)
+    file_names, file_sizes = _files(listing, stats, train)
+    test_names, test_sizes = _files(listing, stats, test + n)
+    skipped = _skipped(listing, held.broken)
     return DataSet(
         name=listing.name,
         class_names=listing.class_names,
@@ -99,49 +63,31 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
         mirrors=listing.mirrors,
         held=None if listing.held is None else listing.held[train],
         one_list=listing.one_list,
-        trusted=listing.trusted,
         skipped=skipped,
-        notes=tuple(notes),
+        notes=(
+            *held.notes,
+            *listing.notes,
+            *by_class(labels.assigned, listing.class_names, config.limit),
+            *_of_skipped(skipped),
+        ),
     )
 
 
-def _list(config: DataConfig, split_seed: int) -> Listing:
-    readers = {
-        "folder": list_folder,
-        "table": list_table,
-        "webdataset": list_webdataset,
-        "hf": list_hf,
-        **{name: list_archive for name in READERS},
-    }
-    if config.dataset == "digits":
-        return list_digits()
-    if config.dataset in readers:
-        return readers[config.dataset](config, split_seed)
-    listing = None if in_torchvisions_layout(config) else as_folder(config, split_seed)
-    return list_torchvision(config) if listing is None else listing
+def _files(
+    listing: Listing, stats: NDArray[np.int64] | None, rows: NDArray[np.int64]
+) -> tuple[list[str] | None, list[int] | None]:
+    """Names and sizes of some images, where they have any."""
+    names = None if listing.names is None else [listing.names[row] for row in rows]
+    return names, None if stats is None else stats[rows, 0].tolist()
 
 
-def _relabelled(config: DataConfig, listing: Listing) -> Listing:
-    """The listing with the labels of the user's table in place of its own.
-
-    Where the test images were split off the same list the table names them too, and what it
-    says is right is what the test is judged by.
-    """
-    n, one = len(listing), listing.one_list
-    count = n + len(listing.test_index) if one else n
-    index = np.concatenate([listing.labels.index, listing.test_index])[:count]
-    own = np.concatenate([listing.labels.true, listing.test_targets])[:count]
-    labels = labels_from_table(
-        config,
-        None if listing.names is None else listing.names[:count],
-        index,
-        listing.class_names,
-        own if listing.trusted else None,
-    )
-    return replace(
-        listing,
-        labels=labels.take(np.arange(n)),
-        test_targets=labels.true[n:] if one else listing.test_targets,
+def _of_skipped(skipped: tuple[Skipped, ...]) -> tuple[str, ...]:
+    if not skipped:
+        return ()
+    first = skipped[0]
+    return (
+        f"{len(skipped)} images do not decode and were left out, first {first.file_name} "
+        f"({first.reason})",
     )
 
 

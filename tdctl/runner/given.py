@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import Config, DataConfig
-from tdctl.data import DataSet, Images, Listing, list_dataset, open_dataset
-from tdctl.data.table import labels_from_table
+from tdctl.data import DataSet, Images, open_dataset
 from tdctl.labels import Labels
 from tdctl.noise import Confusion, Drawn, PixelSource, confusion_of, file_facts, fixed, make_noise
+from tdctl.sources import Listing, list_dataset
+from tdctl.sources.tables.relabelling import labels_from_table
 
 __all__ = ["Given", "TrainingRows", "given_labels", "list_training_data", "open_training_data"]
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.lines import ListFile, read_list
-from tdctl.data.archives.present import require_images
-from tdctl.data.encoded import Files
-from tdctl.data.listing import Listing, spread_over_classes
 from tdctl.errors import DataError
 from tdctl.labels import Labels
+from tdctl.sources.archives.lines import ListFile, read_list
+from tdctl.sources.archives.present import require_images
+from tdctl.sources.encoded import Files
+from tdctl.sources.listing import Listing, spread_over_classes
 
 __all__ = ["list_cub_200_2011"]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.listing import Listing, spread_over_classes
-from tdctl.data.slices import Slices
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
+from tdctl.sources.listing import Listing, spread_over_classes
+from tdctl.sources.shards.slices import Slices
 
 __all__ = ["Values", "check_class_names", "check_range", "label_columns", "listing_of"]
 
@@ -103,7 +104,7 @@ def listing_of(
         labels=labels,
         test_index=index,
         test_targets=tested,
-        names=None,
+        names=images.names_below(config.data_dir or Path()),
         images=images,
         one_list=test is None,
         # Shards are mostly shuffled: their order is then a sample, and cheap to read.

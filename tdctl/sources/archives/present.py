@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tdctl.data.archives.lines import ListFile
 from tdctl.errors import DataError
+from tdctl.sources.archives.lines import ListFile
 
 __all__ = ["folders_in", "images_in", "left_out", "require_images"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import DataConfig
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels
+from tdctl.sources.listing import Listing
 
 __all__ = ["in_torchvisions_layout", "list_digits", "list_torchvision"]
 

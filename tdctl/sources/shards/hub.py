@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.arrow import blocks, column_names
-from tdctl.data.labelled import (
+from tdctl.errors import DataError
+from tdctl.sources.listing import Listing
+from tdctl.sources.shards.arrow import blocks, column_names
+from tdctl.sources.shards.labelled import (
     Values,
     check_class_names,
     check_range,
     label_columns,
     listing_of,
 )
-from tdctl.data.listing import Listing
-from tdctl.data.slices import Slices
-from tdctl.errors import DataError
+from tdctl.sources.shards.slices import Slices
 
 __all__ = ["list_hf"]
 

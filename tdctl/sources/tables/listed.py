@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.columns import Table, read_table, shown
-from tdctl.data.encoded import Files
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
+from tdctl.sources.encoded import Files
+from tdctl.sources.listing import Listing
+from tdctl.sources.tables.columns import Table, read_table, shown
 
 __all__ = ["list_table"]
 

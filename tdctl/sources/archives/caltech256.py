@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tdctl.config import DataConfig
-from tdctl.data.archives.present import folders_in, images_in, left_out
-from tdctl.data.encoded import Files
-from tdctl.data.listing import Listing, spread_over_classes
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
+from tdctl.sources.archives.present import folders_in, images_in, left_out
+from tdctl.sources.encoded import Files
+from tdctl.sources.listing import Listing, spread_over_classes
 
 __all__ = ["CLUTTER", "list_caltech256"]
 

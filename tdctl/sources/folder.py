@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.encoded import Files
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
 from tdctl.labels import Labels, stratified_holdout
+from tdctl.sources.encoded import Files
+from tdctl.sources.listing import Listing
 
 __all__ = ["by_file_name", "list_folder"]
 

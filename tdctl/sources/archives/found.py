@@ -8,15 +8,15 @@ from pathlib import Path
 
 from tdctl.catalogue import CATALOGUE, find, nearest
 from tdctl.config import DataConfig
-from tdctl.data.archives.caltech256 import CLUTTER, list_caltech256
-from tdctl.data.archives.clothing import list_clothing100k
-from tdctl.data.archives.cub import list_cub_200_2011
-from tdctl.data.archives.present import folders_in
-from tdctl.data.archives.tiny_imagenet import list_tiny_imagenet
-from tdctl.data.archives.webvision import list_webvision50
-from tdctl.data.folder import list_folder
-from tdctl.data.listing import Listing
 from tdctl.errors import DataError
+from tdctl.sources.archives.caltech256 import CLUTTER, list_caltech256
+from tdctl.sources.archives.clothing import list_clothing100k
+from tdctl.sources.archives.cub import list_cub_200_2011
+from tdctl.sources.archives.present import folders_in
+from tdctl.sources.archives.tiny_imagenet import list_tiny_imagenet
+from tdctl.sources.archives.webvision import list_webvision50
+from tdctl.sources.folder import list_folder
+from tdctl.sources.listing import Listing
 
 __all__ = ["READERS", "as_folder", "list_archive"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.data.encoded import Encoded
 from tdctl.labels import Labels
+from tdctl.sources.encoded import Encoded
 
 __all__ = ["Listing", "spread_over_classes"]
 

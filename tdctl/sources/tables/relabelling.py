@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.columns import Table, read_table, shown
 from tdctl.errors import DataError
 from tdctl.labels import Labels
+from tdctl.sources.tables.columns import Table, read_table, shown
 
 __all__ = ["labels_from_table"]
 

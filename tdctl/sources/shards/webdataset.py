@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from tdctl.config import DataConfig
-from tdctl.data.labelled import Values, check_class_names, label_columns, listing_of
-from tdctl.data.listing import Listing
-from tdctl.data.slices import Slices
-from tdctl.data.tars import compressed, extension, samples
 from tdctl.errors import DataError
+from tdctl.sources.listing import Listing
+from tdctl.sources.shards.labelled import Values, check_class_names, label_columns, listing_of
+from tdctl.sources.shards.slices import Slices
+from tdctl.sources.shards.tars import compressed, extension, samples
 
 __all__ = ["list_webdataset"]
 

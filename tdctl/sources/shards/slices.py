@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +56,18 @@ class Slices:
         number = self._file[row]
         return text if number < 0 else f"{self._files[number]}: {text}"
 
+    def names_below(self, root: Path) -> list[str]:
+        """What the images are called relative to a folder: ``train-0.tar/0001.jpg``."""
+        above = [Path(file).relative_to(root).as_posix() for file in self._files]
+        texts = [
+            os.fsdecode(self._texts[start:stop])
+            for start, stop in zip(self._ends[:-1].tolist(), self._ends[1:].tolist(), strict=True)
+        ]
+        return [
+            text if number < 0 else f"{above[number]}/{text}"
+            for number, text in zip(self._file.tolist(), texts, strict=True)
+        ]
+
     def open(self, row: int) -> str | BinaryIO:
         """The bytes of one image; its path where it is a file of its own.
 
@@ -78,15 +91,13 @@ class Slices:
         return io.BytesIO(content)
 
     def stats(self) -> Ints:
-        """Size in bytes, and when the larger file last changed in nanoseconds, int64 [n, 2].
-
-        Raises:
-            DataError: an image that is a file of its own cannot be reached; names it.
-        """
+        """Size in bytes, and when the larger file last changed in nanoseconds, int64 [n, 2]."""
         changed = np.array([time for _, time in self._stamps] or [0], dtype=np.int64)
         stats = np.stack([self._size, changed[self._file]], axis=1)
         for row in np.flatnonzero(self._file < 0):
-            stats[row] = _stamp(self.name(int(row)))
+            stats[row] = -1  # what cannot be reached does not decode either
+            with suppress(DataError):
+                stats[row] = _stamp(self.name(int(row)))
         return stats
 
     def take(self, rows: Ints) -> Slices:
