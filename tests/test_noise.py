@@ -29,7 +29,7 @@ from tdctl.noise import (
     flip_rates,
     transition_row,
 )
-from tdctl.noise.instance import features, truncated_normal
+from tdctl.noise.instance import _chosen, features, truncated_normal
 
 noises = st.sampled_from(["uniform", "flip"])
 seeds = st.integers(0, 2**31 - 1)
@@ -276,6 +276,13 @@ def test_features_are_area_averages_that_are_standardised() -> None:
     assert odd.shape == (2, 3 * 32 * 32)
     assert np.allclose(odd.mean(1), 0) and np.allclose(odd.std(1), 1)
     assert features(np.full((1, 3, 8, 40), 7, np.uint8)).tolist() == [[0.0] * 3 * 8 * 32]
+
+
+def test_rounding_never_gives_a_class_of_probability_0() -> None:
+    others, rate = np.array([[0.25, 0.75, 0.0]]), np.array([0.5])
+    assert _chosen(others, np.array([1.0]), rate, label=2).tolist() == [1]
+    rows = np.array([[0.25, 0.75, 0.0]])
+    assert Matrix(rows).moved(np.array([0]), np.array([1.0]), np.array([0.0])).tolist() == [1]
 
 
 def test_instance_noise_says_what_it_cannot_do() -> None:

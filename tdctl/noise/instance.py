@@ -17,7 +17,7 @@ __all__ = ["InstanceNoise", "features", "truncated_normal"]
 
 DEVIATION = 0.1
 SIDE = 32
-BLOCK = 256
+BLOCK = 64
 VALUES_AT_ONCE = 1 << 22
 MOST_CLASSES = 2000
 
