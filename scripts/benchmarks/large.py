@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,15 @@ from scripts.benchmarks.measure import BenchError, Section, Watched, say, tdctl,
 from scripts.benchmarks.settings import Settings
 
 MB = 1e6
+OPEN = """import sys
+from tdctl.config import DataConfig
+from tdctl.data import open_dataset
+folder, cache = sys.argv[1:]
+config = DataConfig(
+    dataset="folder", data_dir=folder, test_share=0.01, images="cache", cache_dir=cache
+)
+print(len(open_dataset(config).train))
+"""
 
 
 def measure(settings: Settings) -> Section:
@@ -32,15 +42,15 @@ def measure(settings: Settings) -> Section:
         section.add(f"{name}: process", [found.seconds], "s", target)
         section.add(f"{name}: peak memory", [found.peak_rss / MB], "MB", "< 2000")
 
-    bare = watch(tdctl("generate-td", "--dry-run", "--limit", "100", "--out", settings.work / "x"))
-    section.add("dry run on 100 digits: process", [bare.seconds], "s")
-    planned = tdctl("generate-td", *flags, "--dry-run", "--out", settings.work / "large_run")
-    seen(f"first start, {what}", watch(planned))
-    starts = [watch(planned) for _ in range(made.pairs)]
+    loads = watch([sys.executable, "-c", "import tdctl.data"])
+    section.add("loading torch and tdctl.data: process", [loads.seconds], "s")
+    opens = [sys.executable, "-c", OPEN, root, settings.work / "large_cache"]
+    seen(f"opened for the first time, {what}", watch(opens))
+    starts = [watch(opens) for _ in range(made.pairs)]
     for one in starts:
-        seen(f"next start, {what}", one, "seconds")
-    index = [one.seconds - bare.seconds for one in starts]
-    section.add(f"next start less the dry run on digits, {what}", index, "s", "seconds")
+        seen(f"opened again, {what}", one, "seconds")
+    index = [one.seconds - loads.seconds for one in starts]
+    section.add(f"opened again, less the loading of torch, {what}", index, "s", "seconds")
     recorded = tdctl("generate-td", *flags, "--out", settings.work / "large_run", "--quiet")
     seen(f"one recorded epoch, {what}", watch(recorded))
     return section

@@ -26,6 +26,7 @@ __all__ = ["Held", "available_memory", "check_memory", "hold"]
 CGROUP = Path("/sys/fs/cgroup")
 # Streamed images are judged by as many as these: enough for three digits of mean and deviation.
 SAMPLED = 2000
+IN_MEMORY = "held in memory"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def hold(
     names: Sequence[str],
     stats: NDArray[np.int64],
     train: int,
+    dry: bool = False,
 ) -> Held:
     """Decodes images, or sees to it that they are decoded, as the settings say.
 
@@ -66,6 +68,8 @@ def hold(
         names: n paths below the data folder, or none where the images are not files.
         stats: int64 [n, 2], size and time of change of each image.
         train: how many are training images.
+        dry: decode the first image alone and say what would be done: the pixels are then
+            streamed, and the statistics 0 and 1.
 
     Raises:
         DataError: images do not decode and are not to be skipped, no training image does, or
@@ -82,18 +86,24 @@ def hold(
         kind, why = _choice(needed, folder, cached)
     size = "x".join(map(str, decoder.shape))
     note = f"images: {len(decoder):,} of {size} need {needed / 1e6:,.1f} MB{why}: "
+    if dry:
+        store, c = StreamStore(decoder, config.workers), decoder.shape[0]
+        note += {"memory": IN_MEMORY, "cache": f"held in the cache {folder}"}.get(
+            kind, _anew(store)
+        )
+        return Held(store, (0.0,) * c, (1.0,) * c, {}, (note,))
     if kind == "stream":
         return _streamed(config, decoder, train, note)
     if kind == "cache" or (cached and config.images == "auto"):
-        store: CacheStore = open_cached(decoder, folder, key, root, train)
-        _check_broken(config, decoder, train, store.broken)
-        channels, broken = (store.mean, store.std), store.broken
+        cache: CacheStore = open_cached(decoder, folder, key, root, train)
+        _check_broken(config, decoder, train, cache.broken)
+        channels = cache.mean, cache.std
         if kind == "memory":
-            memory = MemoryStore(store.load())
-            note += f"held in memory, read from the cache {folder}"
-            return Held(memory, *channels, broken, (note,))
-        return Held(store, *channels, broken, (f"{note}held in the cache {folder}",))
-    return _in_memory(config, decoder, train, f"{note}held in memory")
+            memory = MemoryStore(cache.load())
+            note += f"{IN_MEMORY}, read from the cache {folder}"
+            return Held(memory, *channels, cache.broken, (note,))
+        return Held(cache, *channels, cache.broken, (f"{note}held in the cache {folder}",))
+    return _in_memory(config, decoder, train, f"{note}{IN_MEMORY}")
 
 
 def _in_memory(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
@@ -116,8 +126,11 @@ def _streamed(config: DataConfig, decoder: Decoder, train: int, note: str) -> He
             pass
         _check_broken(config, decoder, train, broken)
     store = StreamStore(decoder, config.workers)
-    note += f"decoded anew in every pass by {store.workers} processes"
-    return _sampled(store, train, broken, note)
+    return _sampled(store, train, broken, note + _anew(store))
+
+
+def _anew(store: StreamStore) -> str:
+    return f"decoded anew in every pass by {store.workers} processes"
 
 
 def _check_broken(config: DataConfig, decoder: Decoder, train: int, broken: dict[int, str]) -> None:

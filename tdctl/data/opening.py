@@ -17,8 +17,13 @@ from tdctl.sources import Listing, list_dataset
 __all__ = ["open_dataset"]
 
 
-def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
+def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) -> DataSet:
     """The data set that the settings name, decoded and resized, with its labels.
+
+    Args:
+        config: the settings.
+        split_seed: of the split into training and test images, where the source has none.
+        dry: look at the first image alone; see ``hold``.
 
     Raises:
         DataError: as ``list_dataset``; or images do not decode, differ in size and no
@@ -31,7 +36,7 @@ def open_dataset(config: DataConfig, split_seed: int = 0) -> DataSet:
         return _assembled(config, listing, _held(config, listing.images, n), None)
     stats = listing.images.stats()
     return _assembled(
-        config, listing, hold(config, listing.images, listing.names or [], stats, n), stats
+        config, listing, hold(config, listing.images, listing.names or [], stats, n, dry), stats
     )
 
 

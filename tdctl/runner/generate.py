@@ -127,13 +127,16 @@ def generate_td(
 def plan_generate(
     config: Config, out: Path, *, resume: bool = False, overwrite: bool = False
 ) -> list[str]:
-    """What ``generate_td`` would do, a line each; raises what it would raise before it starts."""
+    """What ``generate_td`` would do, a line each; raises what it would raise before it starts.
+
+    Images are not decoded, but for the first: those that do not decode are found by the run.
+    """
     world = World(device=pick_device(config.device))
     weights_file(config)
     status = RunFolder(out, "generate-td").open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
-    prepared = prepare(config)
+    prepared = prepare(config, dry=True)
     plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
     n, k = len(prepared.train), prepared.dataset.num_classes

@@ -99,7 +99,7 @@ class Given:
         return hashlib.sha256(content.tobytes()).hexdigest()
 
 
-def open_training_data(config: Config) -> DataSet:
+def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
     """The data set with the labels that noise starts from.
 
     With noise ``labels`` those are its own: the table says what they become.
@@ -107,7 +107,7 @@ def open_training_data(config: Config) -> DataSet:
     Raises:
         DataError: the data set is missing or malformed.
     """
-    return open_dataset(_without_noise(config), config.split_seed)
+    return open_dataset(_without_noise(config), config.split_seed, dry=dry)
 
 
 def list_training_data(config: Config) -> Listing:

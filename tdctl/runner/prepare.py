@@ -132,8 +132,10 @@ def normalised_alike(dataset: DataSet, config: Config, run: Path | None, world: 
     return replace(dataset, mean=tuple(agreed["mean"]), std=tuple(agreed["std"]))
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config, *, dry: bool = False) -> Prepared:
     """Reads the data set, corrupts its labels and holds out the validation images.
+
+    ``dry`` decodes no image but the first, unless the noise looks at them.
 
     The corruption covers the images that ``--num-valid`` holds out too: a user's labels would be
     as wrong there. Those that the data set itself holds out keep the labels they have.
@@ -143,7 +145,7 @@ def prepare(config: Config) -> Prepared:
         ConfigError: more images are to be held out than there are, the noise does not go with
             the classes, or none of the labels is right where only such are to be trained on.
     """
-    dataset = open_training_data(config)
+    dataset = open_training_data(config, dry=dry)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
     held = _held_out(config, dataset, labels)
