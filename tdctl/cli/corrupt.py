@@ -22,7 +22,10 @@ WITHOUT = {"data.num_valid", "data.valid_labels", "noise.oracle"}
 def corrupt(
     settings: Settings,
     out: Annotated[
-        Path, typer.Option("--out", help="CSV to write: index, file_name, label, true_label.")
+        Path,
+        typer.Option(
+            "--out", help="CSV to write: index, file_name, label, true_label (a table's split too)."
+        ),
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     dry_run: Annotated[

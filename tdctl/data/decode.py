@@ -30,7 +30,6 @@ SLAB_BYTES = 1 << 26
 AT_ONCE = 16
 # What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
 PILLOW_ERRORS = (
-    UnidentifiedImageError,
     Image.DecompressionBombError,
     SyntaxError,
     ValueError,
@@ -82,13 +81,14 @@ class Decoder:
             DataError: none does.
         """
         broken: dict[int, str] = {}
-        for row in range(len(images)):
-            try:
-                h, w, c = _read_rgb(images, row, size).shape
-            except _Unreadable as error:
-                broken[row] = str(error)
-                continue
-            return cls(images, size, (c, h, w), row)
+        with _quiet():
+            for row in range(len(images)):
+                try:
+                    h, w, c = _read_rgb(images, row, size).shape
+                except _Unreadable as error:
+                    broken[row] = str(error)
+                    continue
+                return cls(images, size, (c, h, w), row)
         raise unreadable(images, broken)
 
     def __len__(self) -> int:
@@ -101,14 +101,16 @@ class Decoder:
             DataError: it does not decode, or has another size than the first; names it.
         """
         try:
-            return self._read(row)
+            with _quiet():
+                return self._read(row)
         except _Unreadable as error:
             raise unreadable(self.images, {row: str(error)}) from None
 
     def decodes(self, row: int) -> bool:
         """Whether one image decodes."""
         try:
-            _read_rgb(self.images, row, self.size)
+            with _quiet():
+                _read_rgb(self.images, row, self.size)
         except _Unreadable:
             return False
         return True
@@ -209,7 +211,12 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(images.open(row)) as file:
-            image = _as_rgb(ImageOps.exif_transpose(file))
+            # A copy of its own would double what a large one takes.
+            ImageOps.exif_transpose(file, in_place=True)
+            image = _as_rgb(file)
+    except UnidentifiedImageError:
+        # Pillow's words hold the path a second time, or the address of an object in memory.
+        raise _Unreadable("of no known image format") from None
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
         raise _Unreadable(_in_a_line(error.strerror or error)) from None

@@ -21,6 +21,7 @@ from tdctl.runner.given import (
     open_training_data,
 )
 from tdctl.runner.prepare import with_whole_paths
+from tdctl.sources import Listing
 
 __all__ = ["CorruptResult", "corrupt_labels"]
 
@@ -56,10 +57,11 @@ class CorruptResult:
 def corrupt_labels(
     config: Config, out: Path, *, overwrite: bool = False, dry_run: bool = False
 ) -> CorruptResult:
-    """Writes ``index,file_name,label,true_label`` of all training images.
+    """Writes ``index,file_name,label,true_label`` of all training images, by index.
 
     Where a share of them will be held out as test set, whatever the seed, they are all there: a
-    test is judged by ``true_label``.
+    test is judged by ``true_label``. Of the data set ``table`` all images are there, whatever the
+    limit, with ``split`` where it has one: the new table takes its place.
 
     Labels are class names; ``file_name`` is empty where the data set has none. They are the labels
     that ``generate_td`` gives with the same settings, and gives again with this table as
@@ -74,17 +76,26 @@ def corrupt_labels(
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
     refuse_existing([out], overwrite)
-    dataset, rows = _rows_of(with_whole_paths(config))
+    config = with_whole_paths(config)
+    if config.data.dataset == "table":
+        # An index is a position in the table: without all rows it would be another one.
+        data = config.data.model_copy(update={"limit": None})
+        config = config.model_copy(update={"data": data})
+    dataset, rows = _rows_of(config)
     given = given_labels(config, rows)
-    names, labels = np.asarray(rows.class_names, dtype=object), given.labels
-    table = {
-        "index": labels.index,
-        "file_name": "" if rows.names is None else rows.names,
-        "label": names[labels.assigned],
-        "true_label": names[labels.true],
-    }
     if not dry_run:
-        write_csv(out, pd.DataFrame(table))
+        names, labels = np.asarray(rows.class_names, dtype=object), given.labels
+        table = pd.DataFrame(
+            {
+                "index": labels.index,
+                "file_name": "" if rows.names is None else rows.names,
+                "label": names[labels.assigned],
+                "true_label": names[labels.true],
+            }
+        )
+        if config.data.dataset == "table":
+            table = _whole_table(table, list_training_data(config))
+        write_csv(out, table.sort_values("index"))
     return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
 
 
@@ -95,3 +106,27 @@ def _rows_of(config: Config) -> tuple[str, TrainingRows]:
         return dataset.name, TrainingRows.of(dataset).whole()
     listing = list_training_data(config)
     return listing.name, TrainingRows.listed(listing).whole()
+
+
+def _whole_table(drawn: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """The rows that were drawn, and those of a table of which none were: as they are, with splits.
+
+    They are its test images, and training images that do not decode.
+    """
+    n, names = len(listing), np.asarray(listing.class_names, dtype=object)
+    splits = np.repeat(np.array(["train", "test"], dtype=object), [n, len(listing.test_index)])
+    if listing.held is not None:
+        splits[:n][listing.held] = "val"
+    whole = pd.DataFrame(
+        {
+            "index": np.concatenate([listing.labels.index, listing.test_index]),
+            "file_name": listing.names,
+            "label": names[np.concatenate([listing.labels.assigned, listing.test_targets])],
+            "true_label": names[np.concatenate([listing.labels.true, listing.test_targets])],
+        }
+    )
+    if not listing.one_list:
+        whole["split"] = splits
+    whole = whole.set_index("index")
+    whole.loc[drawn["index"], "label"] = drawn["label"].to_numpy()
+    return whole.reset_index()

@@ -30,10 +30,11 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
         DataError: something is missing or malformed; the message names the path and the
             layout that is expected there.
     """
-    listing = _list(config, split_seed)
+    # Limited first: a table that was made with the limit has no rows of the other images.
+    listing = _list(config, split_seed).limited(config.limit)
     if config.labels is not None and config.dataset != "table":
         listing = _relabelled(config, listing)
-    return listing.limited(config.limit)
+    return listing
 
 
 def _list(config: DataConfig, split_seed: int) -> Listing:
