@@ -84,7 +84,8 @@ class Decoder:
         broken: dict[int, str] = {}
         for row in range(len(images)):
             try:
-                h, w, c = _read_rgb(images, row, size).shape
+                with _quiet():
+                    h, w, c = _read_rgb(images, row, size).shape
             except _Unreadable as error:
                 broken[row] = str(error)
                 continue
@@ -108,7 +109,8 @@ class Decoder:
     def decodes(self, row: int) -> bool:
         """Whether one image decodes."""
         try:
-            _read_rgb(self.images, row, self.size)
+            with _quiet():
+                _read_rgb(self.images, row, self.size)
         except _Unreadable:
             return False
         return True
