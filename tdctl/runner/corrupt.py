@@ -59,7 +59,8 @@ def corrupt_labels(
     """Writes ``index,file_name,label,true_label`` of all training images.
 
     Where a share of them will be held out as test set, whatever the seed, they are all there: a
-    test is judged by ``true_label``.
+    test is judged by ``true_label``. Of a data set that is a table all rows are written, in its
+    order, with a column ``split``: index and split stay what they were.
 
     Labels are class names; ``file_name`` is empty where the data set has none. They are the labels
     that ``generate_td`` gives with the same settings, and gives again with this table as
@@ -74,7 +75,8 @@ def corrupt_labels(
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
     refuse_existing([out], overwrite)
-    dataset, rows = _rows_of(with_whole_paths(config))
+    dataset, own = _rows_of(with_whole_paths(config))
+    rows = own.whole()
     given = given_labels(config, rows)
     names, labels = np.asarray(rows.class_names, dtype=object), given.labels
     table = {
@@ -83,8 +85,13 @@ def corrupt_labels(
         "label": names[labels.assigned],
         "true_label": names[labels.true],
     }
+    if config.data.dataset == "table":
+        held = np.zeros(len(labels), np.bool_) if rows.held is None else rows.held
+        split = np.where(held, "val", "train").astype(object)
+        split[len(own.labels) :] = "test"
+        table["split"] = split
     if not dry_run:
-        write_csv(out, pd.DataFrame(table))
+        write_csv(out, pd.DataFrame(table).sort_values("index"))
     return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
 
 
@@ -92,6 +99,6 @@ def _rows_of(config: Config) -> tuple[str, TrainingRows]:
     """The data set's name and rows; images are decoded only for noise that looks at them."""
     if config.noise.noise_type == "instance":
         dataset = open_training_data(config)
-        return dataset.name, TrainingRows.of(dataset).whole()
+        return dataset.name, TrainingRows.of(dataset)
     listing = list_training_data(config)
-    return listing.name, TrainingRows.listed(listing).whole()
+    return listing.name, TrainingRows.listed(listing)
