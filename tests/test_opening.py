@@ -11,6 +11,7 @@ from conftest import make_image_folder, pixels_of, tiny_config
 from PIL import Image
 
 from tdctl import runner
+from tdctl.cache import entries
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
 from tdctl.errors import DataError
@@ -191,3 +192,20 @@ def test_one_long_name_does_not_make_all_long(tmp_path: Path) -> None:
     assert [files.name(row) for row in (0, 7)] == [f"{tmp_path}/{names[r]}" for r in (0, 7)]
     some = files.take(np.array([5001, 0, 3]))
     assert [some.name(row) for row in range(3)] == [f"{tmp_path}/{names[r]}" for r in (5001, 0, 3)]
+
+
+def test_the_cache_of_a_table_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_image_folder(tmp_path / "photos")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))
+    rows = [f"{name},{name.split('/')[1]}" for name in names]
+    (root / "t.csv").write_text("\n".join(["file_name,label", *rows]))
+    for folder in (tmp_path, root, Path("/")):
+        monkeypatch.chdir(folder)
+        open_dataset(
+            DataConfig(
+                dataset="table", labels=root / "t.csv", images="cache", cache_dir=tmp_path / "c"
+            )
+        )
+    assert [entry.name for entry in entries(tmp_path / "c")] == [str(root)]
