@@ -139,7 +139,7 @@ def _other_head(found: Tensors, own: Tensors) -> str | None:
     if not all(key in found and key in own for key in HEAD):
         return None
     (weight, bias), (classes, features) = (found[key] for key in HEAD), own[HEAD[0]].shape
-    if weight.shape != (len(bias), features) or len(bias) == classes:
+    if weight.shape != (bias.numel(), features) or bias.ndim != 1 or len(bias) == classes:
         return None
     return f"the head ({', '.join(HEAD)}), which is for {len(bias)} classes, not {classes}"
 
@@ -153,7 +153,7 @@ def _misfit(found: Tensors, own: Tensors) -> str | None:
     if unexpected:
         return f"holds {_first(unexpected)}, which the network has not"
     ours, theirs = own[FIRST].shape, found[FIRST].shape
-    if ours != theirs and (ours[0], *ours[2:]) == (theirs[0], *theirs[2:]):
+    if ours != theirs and (*ours[:1], *ours[2:]) == (*theirs[:1], *theirs[2:]):
         return f"is for images of {theirs[1]} channels, not {ours[1]}"
     shapes = [
         f"{key} {list(value.shape)} in place of {list(own[key].shape)}"

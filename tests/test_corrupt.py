@@ -56,6 +56,41 @@ def test_a_table_without_file_names_goes_back_by_index(tmp_path: Path) -> None:
     assert drawn.labels.flipped.any()
 
 
+@pytest.mark.parametrize("kind", ["uniform", "instance"])
+@pytest.mark.parametrize("splits", ["", "train", "val", "val test"])
+def test_of_a_table_index_and_split_stay_what_they_were(
+    tmp_path: Path, splits: str, kind: str
+) -> None:
+    root, out = make_image_folder(tmp_path / "images", per_class=20), tmp_path / "noisy.csv"
+    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.*"))
+    table = pd.DataFrame({"file_name": names, "label": [name.split("/")[1] for name in names]})
+    if splits:
+        # Rows of the test come first and in between, which the positions of others count.
+        kinds = ["train", *splits.split()]
+        table["split"] = [
+            kinds[-1 - row % 3] if row % 3 < len(kinds) else "train" for row in range(len(names))
+        ]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    base = {"data.dataset": "table", "data.data_dir": root, "seed": 4}
+    noise = {"noise.noise_type": kind, "noise.noise_ratio": 0.4}
+    config = load_config(None, base | noise | {"data.labels": tmp_path / "t.csv"})
+    runner.corrupt_labels(config, out)
+    drawn = runner.prepare(config)
+    again = runner.prepare(
+        load_config(None, base | {"data.labels": out, "data.true_column": "true_label"})
+    )
+    assert drawn.labels.flipped.any()
+    for name in ("index", "assigned", "true"):
+        assert (getattr(drawn.labels, name) == getattr(again.labels, name)).all()
+    assert (drawn.valid_indices == again.valid_indices).all()
+    ours, theirs = drawn.dataset.test, again.dataset.test
+    assert (ours is None) == (theirs is None) == (splits == "train")
+    if ours is not None and theirs is not None:
+        assert (ours.index == theirs.index).all() and (ours.targets == theirs.targets).all()
+        assert drawn.dataset.test_names == again.dataset.test_names
+    assert drawn.dataset.file_names == again.dataset.file_names
+
+
 def test_rates_and_the_whole_matrix_are_printed_and_given_as_json(tmp_path: Path) -> None:
     arguments = ["corrupt", "--noise-type", "uniform-inclusive", "--noise-ratio", 0.2, "--out"]
     text = tdctl(*arguments, tmp_path / "a.csv")

@@ -16,7 +16,7 @@ from tdctl import runner
 from tdctl.config import DataConfig, TrainConfig
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
-from tdctl.errors import ConfigError
+from tdctl.errors import ConfigError, DataError
 from tdctl.labels import Labels
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.settings import load_config
@@ -136,6 +136,24 @@ def test_a_whole_run_in_three_processes(tmp_path: Path) -> None:
     dynamics, labels, valid = read_run(tmp_path / "run")
     assert len(dynamics) == len(labels) == N - 20 and len(valid) == 20
     assert labels.flipped.sum() > 0
+
+
+def test_processes_with_other_labels_are_refused(tmp_path: Path) -> None:
+    for rank in range(2):
+        np.save(tmp_path / f"{rank}.npy", np.roll(np.eye(10), rank, axis=1))
+
+    def run() -> Any:
+        with World.joined("cpu") as world:
+            matrix = tmp_path / f"{world.rank}.npy"
+            noise = {"noise__noise_type": "matrix", "noise__matrix": matrix}
+            return runner.generate_td(
+                tiny_config(**noise, noise__noise_ratio=0.0), tmp_path / "run", world=world
+            )
+
+    errors = in_world(2, run)
+    assert all(isinstance(error, DataError) for error in errors), errors
+    assert "process 1 reads other data" in str(errors[0])
+    assert not (tmp_path / "run").exists()
 
 
 def test_denoising_in_two_processes(tmp_path: Path, digits_run: Path, detector_file: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import make_image_folder, tiny_config
+from PIL import Image
 
 from tdctl import runner
 from tdctl.data import DataSet
@@ -288,6 +291,52 @@ def test_a_run_with_labels_of_a_table_goes_through(
     assert yaml.safe_load((run / "config.yaml").read_text())["noise"]["noise_type"] == "labels"
     config = load_config(None, {}, runner.settings_of_run(run))
     assert runner.denoise(config, run, detector_file, [0.2], out=tmp_path / "o").rows
+
+
+def test_the_column_of_a_table_is_no_field_of_shards(tmp_path: Path) -> None:
+    for number in range(20):
+        members = [
+            (f"{number:02}.cls", str(number % 2).encode()),
+            (f"{number:02}.png", png(number)),
+        ]
+        with tarfile.open(tmp_path / "train.tar", "a") as tar:
+            for name, content in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    human = [(number + (number % 5 == 0)) % 2 for number in range(20)]
+    pd.DataFrame({"index": range(20), "human": human}).to_csv(tmp_path / "l.csv", index=False)
+    prepared = runner.prepare(
+        tiny_config(
+            data__dataset="webdataset", data__data_dir=tmp_path, data__test_share=0.0,
+            data__labels=tmp_path / "l.csv", data__label_column="human", data__limit=None,
+            noise__noise_type="labels", noise__noise_ratio=0.0,
+        )
+    )  # fmt: skip
+    assert prepared.labels.assigned.tolist() == human
+    assert prepared.labels.true.tolist() == [number % 2 for number in range(20)]
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (number, 7, 9)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_limit_that_leaves_images_held_out_alone_is_named(tmp_path: Path) -> None:
+    rows = []
+    for number in range(8):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+        rows.append((f"{number}.png", "ab"[number % 2], "val" if number < 4 else "train"))
+    rows.append(("8.png", "a", "test"))
+    (tmp_path / "8.png").write_bytes(png(8))
+    pd.DataFrame(rows, columns=["file_name", "label", "split"]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    settings: dict[str, Any] = {"data__dataset": "table", "data__labels": tmp_path / "t.csv"}
+    with pytest.raises(ConfigError, match=r"all 3 images .* give a larger --limit"):
+        runner.prepare(tiny_config(**settings, data__limit=3))
+    assert len(runner.prepare(tiny_config(**settings, data__limit=5)).train) == 1
 
 
 def test_without_noise_labels_are_taken_as_they_are() -> None:

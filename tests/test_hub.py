@@ -192,6 +192,8 @@ def test_images_that_are_files_of_their_own(tmp_path: Path) -> None:
     listing = list_hf(config(tmp_path), 0)
     assert colours(listing)[:3] == [(2, 7), (1, 8), (0, 9)]
     assert listing.images.name(1) == str(tmp_path / "far/b.png")
+    assert listing.names is not None, "as they are wherever the folder lies"
+    assert listing.names[:3] == ["train/data-00000-of-00002.arrow/row 0", "far/b.png", "c.png"]
     assert listing.images.stats()[:3, 0].tolist() == [len(png(2, 7)), *[len(png(1, 8))] * 2]
     (tmp_path / "c.png").unlink()
     assert listing.images.stats()[:3, 0].tolist() == [len(png(2, 7)), len(png(1, 8)), -1]
@@ -321,6 +323,11 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     ("no files", put("train/state.json", "_data_files", []), r"state\.json: names no data files"),
     ("odd files", put("train/state.json", "_data_files", [{}]), r"state\.json: names no data"),
     ("number", put("train/state.json", "_data_files", 3), r"state\.json: names no data"),
+    (
+        "a file elsewhere",
+        put("train/state.json", "_data_files", [{"filename": "/x/d.arrow"}]),
+        r"train/state\.json: names the data file '/x/d\.arrow'; expected files beside it",
+    ),
     (
         "a selection",
         put("train/state.json", "_indices_data_files", [{"filename": "indices.arrow"}]),

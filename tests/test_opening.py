@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from conftest import make_image_folder, pixels_of, tiny_config
 from PIL import Image
 
 from tdctl import runner
+from tdctl.cache import entries
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
 from tdctl.errors import DataError
 from tdctl.run import read_json
-from tdctl.sources import list_dataset
+from tdctl.sources import Files, list_dataset
 from tdctl.sources.listing import spread_over_classes
 
 WAYS = ("memory", "cache", "stream")
@@ -171,3 +173,39 @@ def test_names_with_odd_characters_are_read(tmp_path: Path) -> None:
         Image.new("RGB", (12, 12)).save(root / "train/dark" / name)
     data = open_dataset(config(root, "memory"))
     assert len(data.train) == 17 and "train/dark/写真.png" in (data.file_names or [])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_odd_metadata_of_the_first_image_is_passed_over(tmp_path: Path, way: str) -> None:
+    root = make_image_folder(tmp_path / "photos")
+    first = min(root.glob("train/dark/*"))
+    odd = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x05\x00\x12\x01\x03"
+    with Image.open(first) as image:
+        image.save(first, "JPEG", exif=odd)
+    assert len(open_dataset(config(root, way)).train) == 12  # a warning would be an error here
+
+
+def test_one_long_name_does_not_make_all_long(tmp_path: Path) -> None:
+    names = ["a/" * 1000 + "x.png", *(f"{row}.png" for row in range(5000)), "\udcff.png"]
+    files = Files(tmp_path, names)
+    assert len(pickle.dumps(files)) < 200_000
+    assert [files.name(row) for row in (0, 7)] == [f"{tmp_path}/{names[r]}" for r in (0, 7)]
+    some = files.take(np.array([5001, 0, 3]))
+    assert [some.name(row) for row in range(3)] == [f"{tmp_path}/{names[r]}" for r in (5001, 0, 3)]
+
+
+def test_the_cache_of_a_table_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_image_folder(tmp_path / "photos")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))
+    rows = [f"{name},{name.split('/')[1]}" for name in names]
+    (root / "t.csv").write_text("\n".join(["file_name,label", *rows]))
+    for folder in (tmp_path, root, Path("/")):
+        monkeypatch.chdir(folder)
+        open_dataset(
+            DataConfig(
+                dataset="table", labels=root / "t.csv", images="cache", cache_dir=tmp_path / "c"
+            )
+        )
+    assert [entry.name for entry in entries(tmp_path / "c")] == [str(root)]

@@ -125,6 +125,8 @@ def one_nan(tensor: torch.Tensor) -> torch.Tensor:
         (changed("bn1.weight", lambda t: t[:3]), "bn1.weight [3] in place of [16]"),
         (changed("fc.weight", lambda t: t[:, :9]), "fc.weight [10, 9] in place of [10, 64]"),
         (changed("fc.weight", lambda t: t[:5]), "fc.weight [5, 64] in place of [10, 64]"),
+        (changed("fc.bias", lambda t: t[0]), "fc.bias [] in place of [10]"),
+        (changed("conv1.weight", lambda t: t.sum()), "conv1.weight [] in place of [16, 1, 3, 3]"),
         (changed("bn1.weight", lambda t: t.long()), "another type in bn1.weight"),
         (changed("bn1.weight", one_nan), "not finite in bn1.weight"),
         (changed("bn1.running_var", lambda t: t / 0), "not finite in bn1.running_var"),

@@ -88,6 +88,13 @@ class DataConfig(Section):
         None, description="Processes that decode streamed images (default: one a processor)."
     )
 
+    @property
+    def root(self) -> Path:
+        """Folder of the data; of a table without ``data_dir``, the one that the table is in."""
+        if self.data_dir is None and self.dataset == "table" and self.labels is not None:
+            return self.labels.parent
+        return Path() if self.data_dir is None else self.data_dir
+
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, value: str) -> str:

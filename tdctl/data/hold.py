@@ -62,8 +62,8 @@ def hold(
     or are there already, else streams.
 
     Args:
-        config: ``images``, ``cache_dir``, ``workers``, ``image_size`` and ``skip_unreadable``
-            are read.
+        config: ``root``, ``images``, ``cache_dir``, ``workers``, ``image_size`` and
+            ``skip_unreadable`` are read.
         images: n, training images first.
         names: n paths below the data folder, or none where the images are not files.
         stats: int64 [n, 2], size and time of change of each image.
@@ -76,7 +76,7 @@ def hold(
             the way asked for has no room.
     """
     decoder = Decoder.of(images, config.image_size)
-    root = str((config.data_dir or Path()).resolve())
+    root = str(config.root.resolve())
     folder = config.cache_dir or default_cache_dir()
     key = cache_key(root, names, stats, train, config.image_size)
     needed = len(decoder) * int(np.prod(decoder.shape))

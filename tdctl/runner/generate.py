@@ -94,7 +94,8 @@ def generate_td(
     began = world.told(run.began_with) if resumed else None
     plan = plan_training(config, config.train, dataset, prepared.train, world, began)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
-    world.check_same(prepared.dataset.name, facts["data_fingerprint"])
+    for fact in ("data_fingerprint", "given_fingerprint"):
+        world.check_same(dataset.name, facts[fact])
     recorder = _start(run, config, prepared, facts, resumed, world)
     outcome = train_classifier(
         run,

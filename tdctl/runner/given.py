@@ -29,7 +29,8 @@ class TrainingRows:
         names: n file names, or None.
         held: bool [n], images that the source itself holds out; None for none of them.
         pixels: the n images, row by row; only ``instance`` noise needs them.
-        apart: the test images, where they were split off the same list: a table names both.
+        apart: the test images, where they were split off the same list, or where the source is a
+            table: a label table names both. Those that a table itself tests by are held.
     """
 
     class_names: list[str]
@@ -43,9 +44,10 @@ class TrainingRows:
     def of(cls, dataset: DataSet) -> TrainingRows:
         """The training images of a data set that is open."""
         apart, test, classes = None, dataset.test, dataset.class_names
-        if dataset.one_list and test is not None:
+        if test is not None and (dataset.one_list or dataset.name == "table"):
             labels = Labels(test.index, test.targets, test.targets)
-            apart = cls(classes, labels, dataset.test_names, None, test)
+            held = None if dataset.one_list else np.ones(len(test), np.bool_)
+            apart = cls(classes, labels, dataset.test_names, held, test)
         return cls(classes, dataset.labels, dataset.file_names, dataset.held, dataset.train, apart)
 
     @classmethod
@@ -54,22 +56,26 @@ class TrainingRows:
         n, names, classes = len(listing), listing.names, listing.class_names
         own, others = (None, None) if names is None else (names[:n], names[n:])
         apart = None
-        if listing.one_list:
+        if listing.one_list or listing.name == "table":
             labels = Labels(listing.test_index, listing.test_targets, listing.test_targets)
-            apart = cls(classes, labels, others, None, None)
+            held = None if listing.one_list else np.ones(len(labels), np.bool_)
+            apart = cls(classes, labels, others, held, None)
         return cls(classes, listing.labels, own, listing.held, None, apart)
 
     def whole(self) -> TrainingRows:
-        """The same with the test images that were split off, after the others."""
+        """The same with the test images of the same list, after the others."""
         if self.apart is None:
             return self
         a, b = self, self.apart
         both = zip(
             *((r.labels.index, r.labels.assigned, r.labels.true) for r in (a, b)), strict=True
         )
-        held = a.held
-        if held is not None:
-            held = np.concatenate([held, np.zeros(len(b.labels), np.bool_)])
+        held = None
+        if a.held is not None or b.held is not None:
+            none = (np.zeros(len(r.labels), np.bool_) for r in (a, b))
+            held = np.concatenate(
+                [z if r.held is None else r.held for r, z in zip((a, b), none, strict=True)]
+            )
         return TrainingRows(
             class_names=a.class_names,
             labels=Labels(*(np.concatenate(parts) for parts in both)),
@@ -122,7 +128,9 @@ def list_training_data(config: Config) -> Listing:
 def _without_noise(config: Config) -> DataConfig:
     if config.noise.noise_type != "labels":
         return config.data
-    return config.data.model_copy(update={"labels": None, "true_column": None})
+    # The columns are the table's: a source with fields of its own must not look for them.
+    own = {"labels": None, "true_column": None, "label_column": DataConfig().label_column}
+    return config.data.model_copy(update=own)
 
 
 def given_labels(config: Config, rows: TrainingRows) -> Given:

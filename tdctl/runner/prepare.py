@@ -142,13 +142,18 @@ def prepare(config: Config, *, dry: bool = False) -> Prepared:
 
     Raises:
         DataError: the data set, or a table that noise comes from, is missing or malformed.
-        ConfigError: more images are to be held out than there are, the noise does not go with
-            the classes, or none of the labels is right where only such are to be trained on.
+        ConfigError: no image is left to train on, the noise does not go with the classes, or
+            none of the labels is right where only such are to be trained on.
     """
     dataset = open_training_data(config, dry=dry)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
     held = _held_out(config, dataset, labels)
+    if held.all():
+        raise ConfigError(
+            f"limit: all {len(held)} images that are read are held out for validation by "
+            f"{dataset.name} itself; give a larger --limit"
+        )
     kept = ~held & ~labels.flipped if config.noise.oracle else ~held
     if not kept.any():
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoded", "Files"]
+__all__ = ["Encoded", "Files", "Texts"]
 
 
 class Encoded(Protocol):
@@ -40,6 +40,33 @@ class Encoded(Protocol):
         """The images of some rows, in that order."""
 
 
+class Texts:
+    """Names by row, as one string of bytes: processes share it, where they would copy a list."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        parts = [os.fsencode(text) for text in texts]
+        self._bytes = b"".join(parts)
+        self._ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> str:
+        return os.fsdecode(self._bytes[self._ends[row] : self._ends[row + 1]])
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))
+
+    def take(self, rows: NDArray[np.int64]) -> Texts:
+        """The names of some rows, in that order."""
+        taken = Texts([])
+        starts, stops = self._ends[:-1][rows], self._ends[1:][rows]
+        pairs = zip(starts.tolist(), stops.tolist(), strict=True)
+        taken._bytes = b"".join(self._bytes[start:stop] for start, stop in pairs)
+        taken._ends = np.concatenate([[0], np.cumsum(stops - starts)])
+        return taken
+
+
 class Files:
     """Images that are files of their own.
 
@@ -49,9 +76,8 @@ class Files:
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
-        # One array, which processes share, where a list of strings would be copied.
         self._root = str(root)
-        self._names = np.array([os.fsencode(name) for name in names])
+        self._names = Texts(names)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -59,7 +85,7 @@ class Files:
     def name(self, row: int) -> str:
         """The path of one image."""
         # Not Path's: a name may begin with a slash only by mistake, and must stay below the root.
-        return f"{self._root}/{os.fsdecode(bytes(self._names[row]))}"
+        return f"{self._root}/{self._names[row]}"
 
     def open(self, row: int) -> str:
         """The path of one image."""
@@ -77,5 +103,5 @@ class Files:
     def take(self, rows: NDArray[np.int64]) -> Files:
         """The images of some rows, in that order."""
         taken = Files(Path(self._root), [])
-        taken._names = self._names[rows]
+        taken._names = self._names.take(rows)
         return taken

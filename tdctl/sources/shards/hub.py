@@ -138,6 +138,11 @@ class _Split:
         names = [entry.get("filename") for entry in entries if isinstance(entry, dict)]
         if not names or not all(isinstance(name, str) and name for name in names):
             raise DataError(f"{folder / 'state.json'}: names no data files; {LAYOUT}, with rows")
+        far = [name for name in names if Path(str(name)).name != name]
+        if far:
+            raise DataError(
+                f"{folder / 'state.json'}: names the data file {far[0]!r}; expected files beside it"
+            )
         if state.get("_indices_data_files"):
             raise DataError(
                 f"{folder}: saved as a selection of rows, by an old version of datasets; load it "

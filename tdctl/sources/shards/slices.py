@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.errors import DataError
+from tdctl.sources.encoded import Texts
 
 __all__ = ["Slices"]
 
@@ -42,30 +43,25 @@ class Slices:
         self._files = [str(path) for path in files]
         self._stamps = [_stamp(path) for path in self._files]
         self._file, self._offset, self._size = file, offset, size
-        # One string of bytes, which processes share, where a list of strings would be copied.
-        texts = [os.fsencode(name) for name in names]
-        self._texts = b"".join(texts)
-        self._ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        self._names = Texts(names)
 
     def __len__(self) -> int:
         return len(self._file)
 
     def name(self, row: int) -> str:
         """The file and what of it the image is, such as ``train-0.tar: 0001.jpg``."""
-        text = os.fsdecode(self._texts[self._ends[row] : self._ends[row + 1]])
         number = self._file[row]
-        return text if number < 0 else f"{self._files[number]}: {text}"
+        return self._names[row] if number < 0 else f"{self._files[number]}: {self._names[row]}"
 
     def names_below(self, root: Path) -> list[str]:
-        """What the images are called relative to a folder: ``train-0.tar/0001.jpg``."""
+        """What the images are called relative to a folder: ``train-0.tar/0001.jpg``.
+
+        One that is a file outside the folder keeps its path.
+        """
         above = [Path(file).relative_to(root).as_posix() for file in self._files]
-        texts = [
-            os.fsdecode(self._texts[start:stop])
-            for start, stop in zip(self._ends[:-1].tolist(), self._ends[1:].tolist(), strict=True)
-        ]
         return [
-            text if number < 0 else f"{above[number]}/{text}"
-            for number, text in zip(self._file.tolist(), texts, strict=True)
+            name.removeprefix(f"{root}/") if number < 0 else f"{above[number]}/{name}"
+            for number, name in zip(self._file.tolist(), self._names, strict=True)
         ]
 
     def open(self, row: int) -> str | BinaryIO:
@@ -107,11 +103,7 @@ class Slices:
         taken._file, taken._offset, taken._size = (
             values[rows] for values in (self._file, self._offset, self._size)
         )
-        starts, stops = self._ends[:-1][rows], self._ends[1:][rows]
-        taken._texts = b"".join(
-            self._texts[start:stop] for start, stop in zip(starts, stops, strict=True)
-        )
-        taken._ends = np.concatenate([[0], np.cumsum(stops - starts)])
+        taken._names = self._names.take(rows)
         return taken
 
 

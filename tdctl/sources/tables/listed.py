@@ -50,8 +50,7 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
         DataError: the table is not readable, lacks a column, or has a row that names no class, no
             split, a file twice, none, or one that is not there.
     """
-    path = config.labels or Path()
-    root = path.parent if config.data_dir is None else config.data_dir
+    path, root = config.labels or Path(), config.root
     label_columns = [config.label_column]
     label_columns += [config.true_column] if config.true_column is not None else []
     table = read_table(path, [config.file_column, *label_columns, config.split_column])
