@@ -30,8 +30,12 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
         DataError: something is missing or malformed; the message names the path and the
             layout that is expected there.
     """
+    listing = _list(config, split_seed)
+    if config.limit is not None and config.limit >= len(listing):
+        # A limit that leaves out no image excuses no row of another one.
+        config = config.model_copy(update={"limit": None})
     # Limited first: a table that was made with the limit has no rows of the other images.
-    listing = _list(config, split_seed).limited(config.limit)
+    listing = listing.limited(config.limit)
     if config.labels is not None and config.dataset != "table":
         listing = _relabelled(config, listing)
     return listing
