@@ -163,6 +163,12 @@ def empty_image(root: Path) -> None:
     (root / "test/dark/000_dark.jpg").write_bytes(b"")
 
 
+def postscript(root: Path) -> None:
+    (root / "test/dark/000_dark.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+
+
 def empty_class(root: Path) -> None:
     (root / "train/medium").mkdir()
 
@@ -179,6 +185,7 @@ def unknown_test_class(root: Path) -> None:
         (broken_image, r"003_light\.png: does not decode"),
         (truncated_image, r"002_light\.jpg: does not decode.*truncated"),
         (empty_image, r"000_dark\.jpg: does not decode"),
+        (postscript, r"000_dark\.jpg: does not decode .*no known image format"),
         (empty_class, r"medium: the class has no image"),
         (unknown_test_class, r"medium: the training images have no class"),
     ],

@@ -28,6 +28,8 @@ DECODER = f"2, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
 # Images that a thread decodes at a time: small ones take less long than handing them out.
 AT_ONCE = 16
+# Named, since Pillow would run a program of its own (Ghostscript) on PostScript, whatever its name.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 # What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
 PILLOW_ERRORS = (
     Image.DecompressionBombError,
@@ -210,7 +212,7 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(images.open(row)) as file:
+        with Image.open(images.open(row), formats=FORMATS) as file:
             # A copy of its own would double what a large one takes.
             ImageOps.exif_transpose(file, in_place=True)
             image = _as_rgb(file)
