@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -210,7 +210,7 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(images.open(row)) as file:
+        with Image.open(images.open(row), formats=_formats()) as file:
             image = _as_rgb(ImageOps.exif_transpose(file))
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
@@ -220,6 +220,13 @@ def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """What Pillow reads by itself: for EPS it would run Ghostscript on whatever is called .jpg."""
+    Image.init()
+    return tuple(name for name in Image.ID if name != "EPS")
 
 
 @contextmanager
