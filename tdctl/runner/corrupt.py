@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.labels import Labels
 from tdctl.run import refuse_existing
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.given import (
@@ -75,9 +76,8 @@ def corrupt_labels(
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
     refuse_existing([out], overwrite)
-    dataset, own = _rows_of(with_whole_paths(config))
+    dataset, own, given = _drawn(with_whole_paths(config))
     rows = own.whole()
-    given = given_labels(config, rows)
     names, labels = np.asarray(rows.class_names, dtype=object), given.labels
     table = {
         "index": labels.index,
@@ -95,10 +95,18 @@ def corrupt_labels(
     return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
 
 
-def _rows_of(config: Config) -> tuple[str, TrainingRows]:
-    """The data set's name and rows; images are decoded only for noise that looks at them."""
-    if config.noise.noise_type == "instance":
-        dataset = open_training_data(config)
-        return dataset.name, TrainingRows.of(dataset)
+def _drawn(config: Config) -> tuple[str, TrainingRows, Given]:
+    """The data set's name, its rows, and their given labels, those of the whole list.
+
+    Images are decoded only for noise that looks at them. One that does not decode and is skipped
+    keeps its label: whoever reads the table lists the images before they are decoded.
+    """
     listing = list_training_data(config)
-    return listing.name, TrainingRows.listed(listing)
+    own = TrainingRows.listed(listing)
+    if config.noise.noise_type != "instance":
+        return listing.name, own, given_labels(config, own.whole())
+    given = given_labels(config, TrainingRows.of(open_training_data(config)).whole())
+    labels = own.whole().labels
+    assigned = labels.assigned.copy()
+    assigned[np.isin(labels.index, given.labels.index)] = given.labels.assigned
+    return listing.name, own, replace(given, labels=Labels(labels.index, assigned, labels.true))
