@@ -57,6 +57,23 @@ def test_a_table_without_file_names_goes_back_by_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uniform", "instance"])
+def test_skipped_images_are_in_the_table_with_their_own_labels(tmp_path: Path, kind: str) -> None:
+    root, out = make_image_folder(tmp_path / "images", per_class=30), tmp_path / "noisy.csv"
+    for place in ("train/dark/002_dark.jpg", "train/light/003_light.png"):
+        (root / place).write_bytes(b"")
+    base = folder_settings(root) | {"data.skip_unreadable": True}
+    config = load_config(None, base | {"noise.noise_type": kind, "noise.noise_ratio": 0.4})
+    runner.corrupt_labels(config, out)
+    drawn = runner.prepare(config)
+    again = runner.prepare(
+        load_config(None, base | {"data.labels": out, "data.true_column": "true_label"})
+    )
+    assert len(drawn.labels) == 58 and drawn.labels.flipped.any()
+    for name in ("index", "assigned", "true"):
+        assert (getattr(drawn.labels, name) == getattr(again.labels, name)).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "instance"])
 @pytest.mark.parametrize("splits", ["", "train", "val", "val test"])
 def test_of_a_table_index_and_split_stay_what_they_were(
     tmp_path: Path, splits: str, kind: str

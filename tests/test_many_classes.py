@@ -52,8 +52,8 @@ def test_of_very_many_classes_the_same_is_kept_without_all_of_them(
     kept = recorded(tmp_path / "kept", name, shared_by)
     for field in ("td", "labels", "index", "margin", "loss", "other", "other_class"):
         ours, theirs = (np.asarray(getattr(run, field)) for run in (kept, exact))
-        # Other batches round the last bit otherwise.
-        assert np.allclose(ours, theirs, atol=0 if shared_by == 1 else 1e-3), field
+        # Another order of summing rounds the last bit otherwise.
+        assert np.allclose(ours, theirs, atol=1e-3, rtol=1e-5), field
 
 
 @pytest.mark.parametrize("name", ["given", "topk:2"])

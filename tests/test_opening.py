@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_image_folder, pixels_of, tiny_config
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from tdctl import runner
 from tdctl.cache import entries
@@ -209,3 +209,16 @@ def test_the_cache_of_a_table_is_found_from_any_folder(
             )
         )
     assert [entry.name for entry in entries(tmp_path / "c")] == [str(root)]
+
+
+def test_no_program_is_run_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_image_folder(tmp_path / "photos")
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.eps")
+    (root / "train/dark/002_dark.jpg").write_bytes((tmp_path / "x.eps").read_bytes())
+    run: list[Any] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *parts: run.append(parts))
+    with pytest.raises(
+        DataError, match=r"002_dark\.jpg: does not decode as an image \(cannot ident"
+    ):
+        open_dataset(config(root, "memory"))
+    assert not run

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -28,8 +28,6 @@ DECODER = f"2, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
 # Images that a thread decodes at a time: small ones take less long than handing them out.
 AT_ONCE = 16
-# Named, since Pillow would run a program of its own (Ghostscript) on PostScript, whatever its name.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 # What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
 PILLOW_ERRORS = (
     Image.DecompressionBombError,
@@ -212,7 +210,7 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(images.open(row), formats=FORMATS) as file:
+        with Image.open(images.open(row), formats=_formats()) as file:
             # A copy of its own would double what a large one takes.
             ImageOps.exif_transpose(file, in_place=True)
             image = _as_rgb(file)
@@ -227,6 +225,14 @@ def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+@cache
+@cache
+def _formats() -> tuple[str, ...]:
+    """What Pillow reads by itself: for EPS it would run Ghostscript on whatever is called .jpg."""
+    Image.init()
+    return tuple(name for name in Image.ID if name != "EPS")
 
 
 @contextmanager

@@ -128,7 +128,11 @@ class EpochRows:
         if self._filled:
             stop = self._filled * self._index_shape[0]
             self._filled = 0
-            self._work(self._index_S[:stop], self._logits_SK[:stop].t().contiguous())
+            index_S, logits_SK = self._index_S[:stop], self._logits_SK[:stop]
+            if self.other_class is None:
+                self._work(index_S, logits_SK.t().contiguous())
+            else:
+                self._keep_largest(index_S, logits_SK, self.other_class)
 
     @torch.no_grad()
     def _work(self, index_S: torch.Tensor, logits_KS: torch.Tensor) -> None:
@@ -144,21 +148,33 @@ class EpochRows:
         top = logits_KS.amax(dim=0)
         probs_KS = (logits_KS - top).exp_()
         total = probs_KS.sum(dim=0)
-        others_KS = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS)
-        if self.other_class is None:
-            largest_other = others_KS.amax(dim=0)
-            self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
-        else:
-            del probs_KS
-            best = others_KS.topk(self._others, dim=0)
-            largest_other = best.values[0]
-            kept_KS = torch.cat([own[None], best.values]).sub_(top).exp_().div_(total)
-            self.probs.index_copy_(0, rows, kept_KS.half().t())
-            self.other_class.index_copy_(0, rows, best.indices.int().t())
+        largest_other = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS).amax(dim=0)
+        self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
         if self._k == 1:
             largest_other = own  # there is no other; a margin of 0 says nothing either way
-        self.margin.scatter_(0, rows, own - largest_other)
-        self.loss.scatter_(0, rows, total.log_().add_(top.sub_(own)))
+        self._put(rows, own - largest_other, total.log_().add_(top.sub_(own)))
+
+    @torch.no_grad()
+    def _keep_largest(
+        self, index_S: torch.Tensor, logits_SK: torch.Tensor, other_class: torch.Tensor
+    ) -> None:
+        """The same where only the largest are held: of many classes, a search along each row.
+
+        The logits are overwritten.
+        """
+        rows = self._row_of_index.index_select(0, index_S.clamp(-1, self._largest).add_(1))
+        given_S1 = self.given.index_select(0, rows)[:, None]
+        own_S1 = logits_SK.gather(1, given_S1)
+        total_S1 = logits_SK.logsumexp(dim=1, keepdim=True)
+        best = logits_SK.scatter_(1, given_S1, -torch.inf).topk(self._others, dim=1)
+        kept = torch.cat([own_S1, best.values], dim=1)
+        self.probs.index_copy_(0, rows, (kept - total_S1).exp_().half())
+        other_class.index_copy_(0, rows, best.indices.int())
+        self._put(rows, (own_S1 - best.values[:, :1])[:, 0], (total_S1 - own_S1)[:, 0])
+
+    def _put(self, rows: torch.Tensor, margin: torch.Tensor, loss: torch.Tensor) -> None:
+        self.margin.scatter_(0, rows, margin)
+        self.loss.scatter_(0, rows, loss)
         self.times_seen.scatter_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
 
     def reset(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.labels import Labels
 from tdctl.run import refuse_existing
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.given import (
@@ -81,8 +82,7 @@ def corrupt_labels(
         # An index is a position in the table: without all rows it would be another one.
         data = config.data.model_copy(update={"limit": None})
         config = config.model_copy(update={"data": data})
-    dataset, rows = _rows_of(config)
-    given = given_labels(config, rows)
+    dataset, rows, given = _drawn(config)
     if not dry_run:
         names, labels = np.asarray(rows.class_names, dtype=object), given.labels
         table = pd.DataFrame(
@@ -99,20 +99,24 @@ def corrupt_labels(
     return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
 
 
-def _rows_of(config: Config) -> tuple[str, TrainingRows]:
-    """The data set's name and rows; images are decoded only for noise that looks at them."""
-    if config.noise.noise_type == "instance":
-        dataset = open_training_data(config)
-        return dataset.name, TrainingRows.of(dataset).whole()
+def _drawn(config: Config) -> tuple[str, TrainingRows, Given]:
+    """The data set's name, the rows of its whole list, and their given labels.
+
+    Images are decoded only for noise that looks at them. One that does not decode and is skipped
+    keeps its label: whoever reads the table lists the images before they are decoded.
+    """
     listing = list_training_data(config)
-    return listing.name, TrainingRows.listed(listing).whole()
+    rows = TrainingRows.listed(listing).whole()
+    if config.noise.noise_type != "instance":
+        return listing.name, rows, given_labels(config, rows)
+    given = given_labels(config, TrainingRows.of(open_training_data(config)).whole())
+    labels, assigned = rows.labels, rows.labels.assigned.copy()
+    assigned[np.isin(labels.index, given.labels.index)] = given.labels.assigned
+    return listing.name, rows, replace(given, labels=Labels(labels.index, assigned, labels.true))
 
 
 def _whole_table(drawn: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """The rows that were drawn, and those of a table of which none were: as they are, with splits.
-
-    They are its test images, and training images that do not decode.
-    """
+    """The rows that were drawn, and the test images of a table as they are, with the splits."""
     n, names = len(listing), np.asarray(listing.class_names, dtype=object)
     splits = np.repeat(np.array(["train", "test"], dtype=object), [n, len(listing.test_index)])
     if listing.held is not None:
