@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 from tdctl.sources.tables.columns import Table, read_table, shown
@@ -35,7 +35,7 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
     folder where that is not set), ``config.label_column`` class names, ``config.true_column`` the
     right ones where they are known, ``config.split_column`` train, val or test. Without rows of
     test, those of val are the test set; with them, those of val are held out for validation.
-    Without that column ``config.test_share`` is held out as test set, stratified by given label;
+    Without that column ``config.test_share`` is held out as test set, stratified by true label;
     no class loses its last image so.
 
     ``index`` is the position in the table, for training and test images alike. Classes are sorted
@@ -62,7 +62,7 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
         for column in label_columns
     ]
     labels = Labels(np.arange(len(table), dtype=np.int64), codes[0], codes[-1])
-    tested, held, notes = _split(config, table, labels.assigned, split_seed)
+    tested, held, notes = _split(config, table, labels.true, split_seed)
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     return Listing(
         name="table",
@@ -161,12 +161,12 @@ def _class_names(table: Table, columns: Iterable[str]) -> list[str]:
 
 
 def _split(
-    config: DataConfig, table: Table, given: Ints, seed: int
+    config: DataConfig, table: Table, true: Ints, seed: int
 ) -> tuple[Bools, Bools | None, tuple[str, ...]]:
     """Which rows are the test set, which are held out for validation, and what to say of it."""
     column = config.split_column
     if column not in table.columns and column == type(config).model_fields["split_column"].default:
-        tested = _hold_out(given, config.test_share, seed)
+        tested = held_out_for_test(true, config.test_share, seed)
         note = (
             f"no column {shown(column)}: {tested.sum()} images are held out as test set with the "
             "labels they have, and are not ranked; --test-share 0 ranks all"
@@ -191,16 +191,6 @@ def _split(
     if not (kind == VAL).any():
         notes = (f"column {shown(column)} has no row of test or val: there is no test set",)
     return kind == VAL, None, notes
-
-
-def _hold_out(given: Ints, share: float, seed: int) -> Bools:
-    n = len(given)
-    tested = stratified_holdout(given, min(round(share * n), n - 1), seed, "test_share")
-    left = np.bincount(given[~tested], minlength=int(given.max()) + 1)
-    # A class that is all in the test set could not be learned: its first image goes back.
-    lost = np.flatnonzero(tested & (left[given] == 0))
-    tested[lost[np.unique(given[lost], return_index=True)[1]]] = False
-    return tested
 
 
 def _by_file_name(names: list[str]) -> Ints:
