@@ -21,8 +21,12 @@ from tdctl.runner.given import (
     open_training_data,
 )
 from tdctl.runner.prepare import with_whole_paths
+from tdctl.sources import Listing
 
 __all__ = ["CorruptResult", "corrupt_labels"]
+
+# As these a label table is read as something else.
+NO_CSV = {".parquet", ".pq", ".tab", ".tsv"}
 
 
 @dataclass(frozen=True)
@@ -61,37 +65,65 @@ def corrupt_labels(
     Where a share of them will be held out as test set, whatever the seed, they are all there: a
     test is judged by ``true_label``.
 
-    Labels are class names; ``file_name`` is empty where the data set has none. They are the labels
-    that ``generate_td`` gives with the same settings, and gives again with this table as
-    ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the data set itself
-    holds out are among them, with the labels they have.
+    Labels are class names; ``file_name`` is empty where the data set has none; rows follow the
+    index. They are the labels that ``generate_td`` gives with the same settings, and gives again
+    with this table as ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the
+    data set itself holds out are among them, with the labels they have, and so are those that do
+    not decode. The table of a user's table that has splits has them too, in a column ``split``,
+    and the rows of test: it stands in for the user's.
 
     Raises:
-        ConfigError: no noise is asked for, or it does not go with the classes.
+        ConfigError: no noise is asked for, or it does not go with the classes; or ``out`` is
+            named as a file that is no CSV.
         DataError: the data set, or a table that noise comes from, is missing or malformed.
         RunError: ``out`` is there already.
     """
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
+    if out.suffix.lower() in NO_CSV:
+        raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
     refuse_existing([out], overwrite)
-    dataset, rows = _rows_of(with_whole_paths(config))
-    given = given_labels(config, rows)
-    names, labels = np.asarray(rows.class_names, dtype=object), given.labels
-    table = {
+    config = with_whole_paths(config)
+    listing = list_training_data(config)
+    rows = TrainingRows.listed(listing).whole()
+    # Images are decoded only for noise that looks at them.
+    looks = config.noise.noise_type == "instance"
+    drawn_for = TrainingRows.of(open_training_data(config)).whole() if looks else rows
+    given = given_labels(config, drawn_for)
+    table = _table(rows, given)
+    if config.data.dataset == "table" and not listing.one_list:
+        table = _with_splits(table, listing)
+    if not dry_run:
+        write_csv(out, table.sort_values("index"))
+    return CorruptResult(listing.name, rows.class_names, given, None if dry_run else out)
+
+
+def _table(rows: TrainingRows, given: Given) -> pd.DataFrame:
+    """A row for each of ``rows``, of which those that do not decode keep the label they have."""
+    names, labels = np.asarray(rows.class_names, dtype=object), rows.labels
+    order = np.argsort(labels.index)
+    assigned = labels.assigned.copy()
+    at = np.searchsorted(labels.index, given.labels.index, sorter=order)
+    assigned[order[at]] = given.labels.assigned
+    columns = {
         "index": labels.index,
         "file_name": "" if rows.names is None else rows.names,
-        "label": names[labels.assigned],
+        "label": names[assigned],
         "true_label": names[labels.true],
     }
-    if not dry_run:
-        write_csv(out, pd.DataFrame(table))
-    return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
+    return pd.DataFrame(columns)
 
 
-def _rows_of(config: Config) -> tuple[str, TrainingRows]:
-    """The data set's name and rows; images are decoded only for noise that looks at them."""
-    if config.noise.noise_type == "instance":
-        dataset = open_training_data(config)
-        return dataset.name, TrainingRows.of(dataset).whole()
-    listing = list_training_data(config)
-    return listing.name, TrainingRows.listed(listing).whole()
+def _with_splits(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """The rows of train and val with their split, and those of test, whose labels are right."""
+    held = np.zeros(len(listing), np.bool_) if listing.held is None else listing.held
+    right = np.asarray(listing.class_names, dtype=object)[listing.test_targets]
+    columns = {
+        "index": listing.test_index,
+        "file_name": (listing.names or [])[len(listing) :],
+        "label": right,
+        "true_label": right,
+        "split": "test",
+    }
+    train = table.assign(split=np.where(held, "val", "train"))
+    return pd.concat([train, pd.DataFrame(columns)], ignore_index=True)

@@ -30,10 +30,11 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
         DataError: something is missing or malformed; the message names the path and the
             layout that is expected there.
     """
-    listing = _list(config, split_seed)
+    # Limited first: a table of the first images alone, as 'corrupt' writes it, is enough.
+    listing = _list(config, split_seed).limited(config.limit)
     if config.labels is not None and config.dataset != "table":
         listing = _relabelled(config, listing)
-    return listing.limited(config.limit)
+    return listing
 
 
 def _list(config: DataConfig, split_seed: int) -> Listing:
