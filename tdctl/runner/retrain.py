@@ -40,6 +40,14 @@ from tdctl.training import Report, World, pick_device
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
 RESULT_FILE = "denoise.json"
+# Given labels and held-out images come from the run: nothing changes them.
+FIXED = (
+    "data.num_valid",
+    "noise.noise_type",
+    "noise.noise_ratio",
+    "noise.noise_seed",
+    "noise.oracle",
+)
 # What a run was made from: a config file given to denoise does not change it, only flags do.
 PINNED = ("seed", "data", "noise", "net")
 
@@ -69,6 +77,22 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
     return settings
 
 
+def _check_as_recorded(config: Config, run: Path) -> None:
+    base = settings_of_run(run)
+    if base is None:
+        return
+    now = config.model_dump(mode="json")
+    now["noise"]["noise_seed"] = config.noise_seed
+    for key in FIXED:
+        section, _, name = key.partition(".")
+        was, asked = base[section][name], now[section][name]
+        if was != asked:
+            raise ConfigError(
+                f"{key}: {asked} is asked for, but {run} was recorded with {was}, which stays; "
+                "leave it out, or record another run"
+            )
+
+
 def denoise(
     config: Config,
     run: Path,
@@ -95,7 +119,8 @@ def denoise(
             where the truth is known, on the truly clean subset.
 
     Raises:
-        ConfigError: a remove ratio is outside [0, 1) or drops everything.
+        ConfigError: a remove ratio is outside [0, 1) or drops everything, or the settings ask
+            for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
         RunError: a folder is occupied, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
@@ -104,6 +129,7 @@ def denoise(
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     detector = world.together(lambda: load_detector(detector_file, world.device))
     detection = rank_run(run, detector, str(detector_file), world)
