@@ -194,3 +194,8 @@ def test_what_a_run_was_recorded_with_is_not_asked_for_otherwise(
     config = load_config(None, {key: value}, runner.settings_of_run(digits_run))
     with pytest.raises(ConfigError, match=f"{key}: {value} is asked for, but .* stays"):
         runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path, dry_run=True)
+
+
+def test_a_run_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        runner.settings_of_run(tmp_path / "none")

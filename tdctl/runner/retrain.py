@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.detector import load_detector
-from tdctl.errors import ConfigError, DataError
+from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
@@ -67,7 +67,14 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
 
     The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise
     but leaves the labels and the test set what they were.
+
+    Raises:
+        RunError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder}: no such run folder; expected a folder that tdctl generate-td wrote"
+        )
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
