@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tdctl.errors import ConfigError, DataError
 
-__all__ = ["Labels", "stratified_holdout"]
+__all__ = ["Labels", "stratified_holdout", "held_out_for_test"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -85,3 +85,16 @@ def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_val
     for start, size, take in zip(np.cumsum(sizes) - sizes, sizes, quota, strict=True):
         held[rng.permutation(by_class[start : start + size])[:take]] = True
     return held
+
+
+def held_out_for_test(labels: Ints, share: float, seed: int) -> Bools:
+    """Bool [n], True for about ``share`` of the rows, each class in proportion to its size.
+
+    A class that would be all in the test set could not be learned: its first row stays out of it.
+    """
+    count = min(round(share * len(labels)), len(labels) - 1)
+    tested = stratified_holdout(labels, count, seed, "test_share")
+    left = np.bincount(labels[~tested], minlength=int(labels.max()) + 1)
+    lost = np.flatnonzero(tested & (left[labels] == 0))
+    tested[lost[np.unique(labels[lost], return_index=True)[1]]] = False
+    return tested

@@ -74,9 +74,17 @@ def load_config(
     whole = _preset(tree)
     _merge(whole, tree)
     try:
-        return Config.model_validate(whole)
+        config = Config.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
+    # Asked for in so many words: layers below may hold what another net would use.
+    for name in ("depth", "stride"):
+        if f"net.{name}" in (overrides or {}) and config.net.net_type != "resnet":
+            raise ConfigError(
+                f"net.{name}: goes with --net-type resnet, not with '{config.net.net_type}'; "
+                f"leave out --{name}, or give --net-type resnet"
+            )
+    return config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

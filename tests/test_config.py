@@ -94,7 +94,7 @@ def test_settings_that_name_all_keys_are_not_changed_by_a_preset(tmp_path: Path)
 def test_a_preset_is_left_as_it_is_by_those_who_use_it() -> None:
     named = {"data.dataset": "webvision50", "data.data_dir": "x"}
     before = load_config(None, named)
-    load_config(None, named | {"net.net_type": "resnet18", "net.depth": 8})
+    load_config(None, named | {"net.net_type": "resnet18"})
     assert load_config(None, named) == before
 
 
@@ -138,8 +138,16 @@ def test_a_wrong_setting_is_named(key: str, value: object, says: str) -> None:
         load_config(None, {key: value})
 
 
-def test_depth_is_free_for_other_nets() -> None:
+@pytest.mark.parametrize(("name", "value"), [("depth", 8), ("stride", 2)])
+def test_what_only_the_cifar_style_net_has_is_refused_for_others(name: str, value: int) -> None:
     assert load_config(None, {"net.net_type": "resnet18"}).net.label == "resnet18"
+    with pytest.raises(ConfigError, match=f"{name}: goes with --net-type resnet, not with"):
+        load_config(None, {"net.net_type": "resnet18", f"net.{name}": value})
+
+
+def test_clutter_is_dropped_from_caltech256_alone() -> None:
+    with pytest.raises(ConfigError, match="drop_clutter: goes with dataset 'caltech256'"):
+        load_config(None, {"data.drop_clutter": True})
 
 
 def test_noise_on_top_of_a_true_column_is_refused() -> None:

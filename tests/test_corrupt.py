@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -186,3 +187,73 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(
 ) -> None:
     refused(tdctl("corrupt", *arguments, "--out", tmp_path / "n.csv"), says)
     assert not any(tmp_path.iterdir())
+
+
+def prepared(**settings: object) -> Any:
+    return runner.prepare(load_config(None, {k.replace("__", "."): v for k, v in settings.items()}))
+
+
+def assert_same_labels(one: Any, other: Any) -> None:
+    for name in ("index", "assigned", "true"):
+        assert (getattr(one.labels, name) == getattr(other.labels, name)).all()
+    assert one.labels.flipped.any()
+
+
+@pytest.mark.parametrize("test", [True, False], ids=["with test/", "without"])
+def test_the_table_of_a_limited_set_is_enough_for_that_set(tmp_path: Path, test: bool) -> None:
+    root, out = make_image_folder(tmp_path / "images", 30, test=test), tmp_path / "noisy.csv"
+    tdctl(
+        "corrupt", "--dataset", "folder", "--data-dir", root, "--noise-ratio", 0.4, "--limit", 20,
+        "--out", out,
+    )  # fmt: skip
+    of: dict[str, object] = {"data__dataset": "folder", "data__data_dir": root, "data__limit": 20}
+    back = prepared(**of, data__labels=out, data__true_column="true_label")
+    assert_same_labels(prepared(**of, noise__noise_ratio=0.4), back)
+    assert pd.read_csv(out)["index"].is_monotonic_increasing
+
+
+def test_unreadable_images_have_a_row_too(tmp_path: Path) -> None:
+    root, out = make_image_folder(tmp_path / "images", 30), tmp_path / "noisy.csv"
+    broken = root / "train" / "dark" / "003_dark.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    tdctl(
+        "corrupt", "--dataset", "folder", "--data-dir", root, "--noise-type", "instance",
+        "--noise-ratio", 0.4, "--skip-unreadable", "--out", out,
+    )  # fmt: skip
+    assert pd.read_csv(out).loc[3].tolist() == [3, "train/dark/003_dark.png", "dark", "dark"]
+    of: dict[str, object] = {
+        "data__dataset": "folder", "data__data_dir": root, "data__skip_unreadable": True,
+    }  # fmt: skip
+    back = prepared(**of, data__labels=out, data__true_column="true_label")
+    drawn = prepared(**of, noise__noise_type="instance", noise__noise_ratio=0.4)
+    assert_same_labels(drawn, back)
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["with splits", "without"])
+def test_the_table_of_a_table_stands_in_for_it(tmp_path: Path, split: bool) -> None:
+    root, out = make_image_folder(tmp_path / "images", 30), tmp_path / "noisy.csv"
+    names = [str(p.relative_to(root)) for p in sorted(root.rglob("*.*g"))][::-1]
+    rows = pd.DataFrame({"file_name": names, "label": [Path(n).parent.name for n in names]})
+    if split:
+        rows["split"] = ["test", "train", "train", "val", "train"] * (len(rows) // 5)
+    rows.to_csv(tmp_path / "own.csv", index=False)
+    of: dict[str, object] = {"data__dataset": "table", "data__data_dir": root}
+    tdctl(
+        "corrupt", "--dataset", "table", "--data-dir", root, "--labels", tmp_path / "own.csv",
+        "--noise-ratio", 0.4, "--out", out,
+    )  # fmt: skip
+    assert pd.read_csv(out)["file_name"].tolist() == names
+    drawn = prepared(**of, data__labels=tmp_path / "own.csv", noise__noise_ratio=0.4)
+    back = prepared(**of, data__labels=out, data__true_column="true_label")
+    assert_same_labels(drawn, back)
+    assert drawn.valid_indices.tolist() == back.valid_indices.tolist()
+    assert drawn.dataset.test.index.tolist() == back.dataset.test.index.tolist()
+    assert drawn.dataset.test.targets.tolist() == back.dataset.test.targets.tolist()
+    assert len(drawn.valid_indices) == (24 if split else 0)
+
+
+@pytest.mark.parametrize("name", ["n.parquet", "n.tsv"])
+def test_a_name_that_would_be_read_as_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    refused(tdctl("corrupt", "--noise-ratio", 0.2, "--out", out), "written as CSV")
+    assert not out.exists()

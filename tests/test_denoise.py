@@ -183,3 +183,19 @@ def test_wrong_digits_are_found_removed_and_a_better_network_trained(tmp_path: P
     assert error["pruned"] is not None and error["all"] is not None
     assert error["random"] is not None
     assert error["pruned"] < min(error["all"], error["random"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("data.num_valid", 7), ("noise.noise_ratio", 0.1), ("noise.noise_seed", 5)]
+)
+def test_what_a_run_was_recorded_with_is_not_asked_for_otherwise(
+    digits_run: Path, tmp_path: Path, detector_file: Path, key: str, value: object
+) -> None:
+    config = load_config(None, {key: value}, runner.settings_of_run(digits_run))
+    with pytest.raises(ConfigError, match=f"{key}: {value} is asked for, but .* stays"):
+        runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path, dry_run=True)
+
+
+def test_a_run_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        runner.settings_of_run(tmp_path / "none")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdctl.errors import ConfigError, DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test, stratified_holdout
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -42,3 +42,9 @@ def test_holding_out_everything_is_refused() -> None:
 def test_labels_refuse_an_index_that_appears_twice() -> None:
     with pytest.raises(DataError, match="twice"):
         Labels(np.array([1, 1]), np.array([0, 0]), np.array([0, 0]))
+
+
+def test_no_class_loses_its_last_image_to_a_test_share() -> None:
+    labels = np.concatenate([np.arange(30), np.zeros(70, np.int64)])
+    tested = held_out_for_test(labels, 0.3, 0)
+    assert set(labels[~tested]) == set(range(30)) and 15 < tested.sum() <= 30

@@ -217,8 +217,6 @@ def test_no_program_is_run_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (root / "train/dark/002_dark.jpg").write_bytes((tmp_path / "x.eps").read_bytes())
     run: list[Any] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *parts: run.append(parts))
-    with pytest.raises(
-        DataError, match=r"002_dark\.jpg: does not decode as an image \(cannot ident"
-    ):
+    with pytest.raises(DataError, match=r"002_dark\.jpg: .* \(of no known image format"):
         open_dataset(config(root, "memory"))
     assert not run

@@ -205,7 +205,7 @@ def detect(
 
 @app.command("denoise")
 @guarded
-@with_settings(*DATA, *NET, *section("retrain"))
+@with_settings(*(key for key in DATA if key != "data.num_valid"), *NET, *section("retrain"))
 def denoise(
     settings: Settings,
     td: Run,

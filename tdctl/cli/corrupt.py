@@ -41,7 +41,7 @@ def corrupt(
     """Write a table of noisy labels, for other tools or for --labels, and train nothing.
 
     The labels are those that generate-td gives with the same settings and seeds. The table goes
-    back in with --labels FILE --true-column true_label.
+    back in with --labels FILE --true-column true_label; of a table with splits it has them too.
 
     Example: tdctl corrupt --dataset folder --data-dir photos --noise-ratio 0.2 --out noisy.csv
     """

@@ -107,6 +107,11 @@ class DataConfig(Section):
         own_fields = self.dataset in {"webdataset", "hf"}
         if self.true_column is not None and self.labels is None and not own_fields:
             raise ValueError("true_column: names a column of --labels, which is not given")
+        if self.drop_clutter and self.dataset != "caltech256":
+            raise ValueError(
+                f"drop_clutter: goes with dataset 'caltech256', not with '{self.dataset}'; leave "
+                "out --drop-clutter"
+            )
         if self.dataset not in {"digits", "table"} and self.data_dir is None:
             raise ValueError(f"data_dir: dataset '{self.dataset}' needs --data-dir DIR")
         return self

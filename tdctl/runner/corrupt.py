@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pandas as pd
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.labels import Labels
 from tdctl.run import refuse_existing
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.given import (
@@ -25,6 +24,9 @@ from tdctl.runner.prepare import with_whole_paths
 from tdctl.sources import Listing
 
 __all__ = ["CorruptResult", "corrupt_labels"]
+
+# As these a label table is read as something else.
+NO_CSV = {".parquet", ".pq", ".tab", ".tsv"}
 
 
 @dataclass(frozen=True)
@@ -64,73 +66,61 @@ def corrupt_labels(
     test is judged by ``true_label``. Of the data set ``table`` all images are there, whatever the
     limit, with ``split`` where it has one: the new table takes its place.
 
-    Labels are class names; ``file_name`` is empty where the data set has none. They are the labels
-    that ``generate_td`` gives with the same settings, and gives again with this table as
-    ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the data set itself
-    holds out are among them, with the labels they have.
+    Labels are class names; ``file_name`` is empty where the data set has none; rows follow the
+    index. They are the labels that ``generate_td`` gives with the same settings, and gives again
+    with this table as ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the
+    data set itself holds out are among them, with the labels they have, and so are those that do
+    not decode. The table of a user's table that has splits has them too, in a column ``split``,
+    and the rows of test: it stands in for the user's.
 
     Raises:
-        ConfigError: no noise is asked for, or it does not go with the classes.
+        ConfigError: no noise is asked for, or it does not go with the classes; or ``out`` is
+            named as a file that is no CSV.
         DataError: the data set, or a table that noise comes from, is missing or malformed.
         RunError: ``out`` is there already.
     """
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
+    if out.suffix.lower() in NO_CSV:
+        raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
     refuse_existing([out], overwrite)
     config = with_whole_paths(config)
     if config.data.dataset == "table":
         # An index is a position in the table: without all rows it would be another one.
         data = config.data.model_copy(update={"limit": None})
         config = config.model_copy(update={"data": data})
-    dataset, rows, given = _drawn(config)
-    if not dry_run:
-        names, labels = np.asarray(rows.class_names, dtype=object), given.labels
-        table = pd.DataFrame(
-            {
-                "index": labels.index,
-                "file_name": "" if rows.names is None else rows.names,
-                "label": names[labels.assigned],
-                "true_label": names[labels.true],
-            }
-        )
-        if config.data.dataset == "table":
-            table = _whole_table(table, list_training_data(config))
-        write_csv(out, table.sort_values("index"))
-    return CorruptResult(dataset, rows.class_names, given, None if dry_run else out)
-
-
-def _drawn(config: Config) -> tuple[str, TrainingRows, Given]:
-    """The data set's name, the rows of its whole list, and their given labels.
-
-    Images are decoded only for noise that looks at them. One that does not decode and is skipped
-    keeps its label: whoever reads the table lists the images before they are decoded.
-    """
     listing = list_training_data(config)
     rows = TrainingRows.listed(listing).whole()
-    if config.noise.noise_type != "instance":
-        return listing.name, rows, given_labels(config, rows)
-    given = given_labels(config, TrainingRows.of(open_training_data(config)).whole())
-    labels, assigned = rows.labels, rows.labels.assigned.copy()
-    assigned[np.isin(labels.index, given.labels.index)] = given.labels.assigned
-    return listing.name, rows, replace(given, labels=Labels(labels.index, assigned, labels.true))
+    # Images are decoded only for noise that looks at them.
+    looks = config.noise.noise_type == "instance"
+    drawn_for = TrainingRows.of(open_training_data(config)).whole() if looks else rows
+    given = given_labels(config, drawn_for)
+    table = _table(rows, given)
+    if config.data.dataset == "table" and not listing.one_list:
+        table = _with_splits(table, listing)
+    if not dry_run:
+        write_csv(out, table.sort_values("index"))
+    return CorruptResult(listing.name, rows.class_names, given, None if dry_run else out)
 
 
-def _whole_table(drawn: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """The rows that were drawn, and the test images of a table as they are, with the splits."""
-    n, names = len(listing), np.asarray(listing.class_names, dtype=object)
-    splits = np.repeat(np.array(["train", "test"], dtype=object), [n, len(listing.test_index)])
-    if listing.held is not None:
-        splits[:n][listing.held] = "val"
-    whole = pd.DataFrame(
-        {
-            "index": np.concatenate([listing.labels.index, listing.test_index]),
-            "file_name": listing.names,
-            "label": names[np.concatenate([listing.labels.assigned, listing.test_targets])],
-            "true_label": names[np.concatenate([listing.labels.true, listing.test_targets])],
-        }
-    )
-    if not listing.one_list:
-        whole["split"] = splits
-    whole = whole.set_index("index")
-    whole.loc[drawn["index"], "label"] = drawn["label"].to_numpy()
-    return whole.reset_index()
+def _table(rows: TrainingRows, given: Given) -> pd.DataFrame:
+    """A row for each of ``rows``, of which those that do not decode keep the label they have."""
+    names, labels = np.asarray(rows.class_names, dtype=object), rows.labels
+    order = np.argsort(labels.index)
+    assigned = labels.assigned.copy()
+    at = np.searchsorted(labels.index, given.labels.index, sorter=order)
+    assigned[order[at]] = given.labels.assigned
+    columns = {
+        "index": labels.index,
+        "file_name": "" if rows.names is None else rows.names,
+        "label": names[assigned],
+        "true_label": names[labels.true],
+    }
+    return pd.DataFrame(columns)
+
+
+def _with_splits(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """The rows of train and val, and then of test, with their split."""
+    held = np.zeros(len(listing), np.bool_) if listing.held is None else listing.held
+    tested = np.repeat("test", len(listing.test_index))
+    return table.assign(split=np.concatenate([np.where(held, "val", "train"), tested]))

@@ -179,7 +179,9 @@ def _start(
     def start() -> Recorder:
         if resumed:
             check_same_data(run.path, prepared.dataset)
-            run.check_same("given_fingerprint", facts["given_fingerprint"], where_known=True)
+            given = facts["given_fingerprint"]
+            of = "the labels that its noise or table gives"
+            run.check_same("given_fingerprint", given, where_known=True, of=of)
             run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:

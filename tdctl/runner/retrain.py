@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.detector import load_detector
-from tdctl.errors import ConfigError, DataError
+from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
@@ -40,6 +40,14 @@ from tdctl.training import Report, World, pick_device
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
 RESULT_FILE = "denoise.json"
+# Given labels and held-out images come from the run: nothing changes them.
+FIXED = (
+    "data.num_valid",
+    "noise.noise_type",
+    "noise.noise_ratio",
+    "noise.noise_seed",
+    "noise.oracle",
+)
 # What a run was made from: a config file given to denoise does not change it, only flags do.
 PINNED = ("seed", "data", "noise", "net")
 
@@ -59,7 +67,14 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
 
     The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise
     but leaves the labels and the test set what they were.
+
+    Raises:
+        RunError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder}: no such run folder; expected a folder that tdctl generate-td wrote"
+        )
     if not (folder / CONFIG_FILE).exists():
         return None
     config = read_config(folder)
@@ -67,6 +82,22 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
     settings["noise"]["noise_seed"] = config.noise_seed
     settings["data"]["split_seed"] = config.split_seed
     return settings
+
+
+def _check_as_recorded(config: Config, run: Path) -> None:
+    base = settings_of_run(run)
+    if base is None:
+        return
+    now = config.model_dump(mode="json")
+    now["noise"]["noise_seed"] = config.noise_seed
+    for key in FIXED:
+        section, _, name = key.partition(".")
+        was, asked = base[section][name], now[section][name]
+        if was != asked:
+            raise ConfigError(
+                f"{key}: {asked} is asked for, but {run} was recorded with {was}, which stays; "
+                "leave it out, or record another run"
+            )
 
 
 def denoise(
@@ -95,7 +126,8 @@ def denoise(
             where the truth is known, on the truly clean subset.
 
     Raises:
-        ConfigError: a remove ratio is outside [0, 1) or drops everything.
+        ConfigError: a remove ratio is outside [0, 1) or drops everything, or the settings ask
+            for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
         RunError: a folder is occupied, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
@@ -104,6 +136,7 @@ def denoise(
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     detector = world.together(lambda: load_detector(detector_file, world.device))
     detection = rank_run(run, detector, str(detector_file), world)

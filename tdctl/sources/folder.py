@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 
@@ -66,9 +66,7 @@ def list_folder(config: DataConfig, split_seed: int) -> Listing:
         names, targets, test_targets = split.names, split.targets, tested.targets
         names = [*names, *tested.names]
     else:
-        apart = stratified_holdout(
-            split.targets, round(config.test_share * len(split.names)), split_seed, "test_share"
-        )
+        apart = held_out_for_test(split.targets, config.test_share, split_seed)
         index, test_index = np.flatnonzero(~apart), np.flatnonzero(apart)
         targets, test_targets = split.targets[index], split.targets[test_index]
         names = [split.names[row] for row in (*index, *test_index)]

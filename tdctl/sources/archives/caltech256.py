@@ -9,7 +9,7 @@ import numpy as np
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test
 from tdctl.sources.archives.present import folders_in, images_in, left_out
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing, spread_over_classes
@@ -45,8 +45,7 @@ def list_caltech256(root: Path, config: DataConfig, split_seed: int) -> Listing:
         ignored += [f"{folder}/{name}" for name in others]
         sizes.append(len(images))
     label_n = np.repeat(np.arange(len(folders), dtype=np.int64), sizes)
-    count = round(config.test_share * len(names))
-    tested_n = stratified_holdout(label_n, count, split_seed, "test_share")
+    tested_n = held_out_for_test(label_n, config.test_share, split_seed)
     rows, test_rows = np.flatnonzero(~tested_n), np.flatnonzero(tested_n)
     targets = label_n[rows]
     notes = left_out(ignored)

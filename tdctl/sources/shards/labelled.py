@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test
 from tdctl.sources.listing import Listing, spread_over_classes
 from tdctl.sources.shards.slices import Slices
 
@@ -81,14 +81,13 @@ def listing_of(
         tested = _numbered(test, class_names)
         index = np.arange(len(tested), dtype=np.int64)
     else:
-        count = round(config.test_share * len(labels))
-        apart = stratified_holdout(labels.assigned, count, split_seed, "test_share")
+        apart = held_out_for_test(labels.assigned, config.test_share, split_seed)
         index, tested = labels.index[apart], labels.true[apart]
-        if count:
+        if len(index):
             images = images.take(np.concatenate([labels.index[~apart], index]))
             labels = labels.take(~apart)
             lines.append(
-                f"no test images of its own: {count} images are held out as test set with the "
+                f"no test images of its own: {len(index)} images are held out as test set with the "
                 "labels they have, and are not ranked; --test-share 0 ranks all"
             )
     counts = np.bincount(labels.assigned, minlength=len(class_names))

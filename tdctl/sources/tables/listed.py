@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.labels import Labels, stratified_holdout
+from tdctl.labels import Labels, held_out_for_test
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 from tdctl.sources.tables.columns import Table, read_table, shown
@@ -166,7 +166,7 @@ def _split(
     """Which rows are the test set, which are held out for validation, and what to say of it."""
     column = config.split_column
     if column not in table.columns and column == type(config).model_fields["split_column"].default:
-        tested = _hold_out(true, config.test_share, seed)
+        tested = held_out_for_test(true, config.test_share, seed)
         note = (
             f"no column {shown(column)}: {tested.sum()} images are held out as test set with the "
             "labels they have, and are not ranked; --test-share 0 ranks all"
@@ -191,16 +191,6 @@ def _split(
     if not (kind == VAL).any():
         notes = (f"column {shown(column)} has no row of test or val: there is no test set",)
     return kind == VAL, None, notes
-
-
-def _hold_out(true: Ints, share: float, seed: int) -> Bools:
-    n = len(true)
-    tested = stratified_holdout(true, min(round(share * n), n - 1), seed, "test_share")
-    left = np.bincount(true[~tested], minlength=int(true.max()) + 1)
-    # A class that is all in the test set could not be learned: its first image goes back.
-    lost = np.flatnonzero(tested & (left[true] == 0))
-    tested[lost[np.unique(true[lost], return_index=True)[1]]] = False
-    return tested
 
 
 def _by_file_name(names: list[str]) -> Ints:
