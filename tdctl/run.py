@@ -45,6 +45,8 @@ OUR_FILES = (
 OUR_FOLDERS = ("capture",)
 # How images come and are held changes no result: a run may go on where there is less memory.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
+# Where things lie: what lies there is compared itself when an unfinished run goes on.
+PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix")
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
     "generate-td": ("device", "retrain", "detector"),
@@ -109,13 +111,15 @@ class RunFolder:
         if not (self.path / CONFIG_FILE).exists() and not self.checkpoint.exists():
             return "unfinished"  # killed as it began: there is nothing to go on with
         unread = UNREAD.get(self._command, ("device",))
-        differ = differences(read_config(self.path), config, unread)
+        finished = self._manifest.get("status") == "complete"
+        free = HELD if finished else HELD + PLACES
+        differ = differences(read_config(self.path), config, unread, free)
         if differ:
             raise RunError(
                 f"{self.path}: was started with other settings ({'; '.join(differ)}); give the "
                 "same ones to --resume, or --overwrite"
             )
-        return "complete" if self._manifest.get("status") == "complete" else "unfinished"
+        return "complete" if finished else "unfinished"
 
     def check_same(
         self, name: str, value: Any, where_known: bool = False, of: str = "images or labels"
@@ -251,17 +255,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def differences(old: Config, new: Config, unread: Iterable[str]) -> list[str]:
+def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
     """The settings in which two configs differ, as ``key: old, now new``.
 
-    Some sections do not count, nor does how images are held.
+    Neither sections that are ``unread`` count, nor keys that are ``free``.
     """
-    free = set(unread)
-    before, after = (flat(config.model_dump(mode="json", exclude=free)) for config in (old, new))
+    out = set(unread)
+    before, after = (flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
     return [
         f"{key}: {before.get(key)}, now {after.get(key)}"
         for key in after
-        if before.get(key) != after.get(key) and key not in HELD
+        if before.get(key) != after.get(key) and key not in free
     ]
 
 

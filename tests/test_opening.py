@@ -14,10 +14,11 @@ from tdctl import runner
 from tdctl.cache import entries
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
-from tdctl.errors import DataError
+from tdctl.errors import DataError, RunError
 from tdctl.run import read_json
 from tdctl.sources import Files, list_dataset
 from tdctl.sources.listing import spread_over_classes
+from tdctl.training import Progress
 
 WAYS = ("memory", "cache", "stream")
 
@@ -220,3 +221,25 @@ def test_no_program_is_run_to_decode(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match=r"002_dark\.jpg: .* \(of no known image format"):
         open_dataset(config(root, "memory"))
     assert not run
+
+
+def test_an_unfinished_run_goes_on_where_its_data_were_moved_to(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path / "photos")
+    settings = {"data__dataset": "folder", "data__limit": None, "train__epochs": 3}
+
+    def stop(progress: Progress) -> None:
+        if progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    before = tiny_config(data__data_dir=str(root), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        runner.generate_td(before, tmp_path / "r", report=stop)
+    moved = root.rename(tmp_path / "elsewhere")
+    after = tiny_config(data__data_dir=str(moved), **settings)
+    assert runner.generate_td(after, tmp_path / "r", resume=True).resumed
+    runner.generate_td(after, tmp_path / "whole")
+    model = "model.pth.last"
+    assert (tmp_path / "r" / model).read_bytes() == (tmp_path / "whole" / model).read_bytes()
+    make_image_folder(root)
+    with pytest.raises(RunError, match=r"data\.data_dir"):
+        runner.generate_td(before, tmp_path / "r", resume=True)
