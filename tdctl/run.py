@@ -20,7 +20,7 @@ import numpy as np
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import write_json, write_text
-from tdctl.settings import load_config, read_yaml
+from tdctl.settings import differences, load_config, read_yaml
 
 __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
 
@@ -253,31 +253,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"{path}: expected a JSON object")
     return content
-
-
-def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
-    """The settings in which two configs differ, as ``key: old, now new``.
-
-    Neither sections that are ``unread`` count, nor keys that are ``free``.
-    """
-    out = set(unread)
-    before, after = (flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
-    return [
-        f"{key}: {before.get(key)}, now {after.get(key)}"
-        for key in after
-        if before.get(key) != after.get(key) and key not in free
-    ]
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys."""
-    result: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[prefix + key] = value
-    return result
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:

@@ -16,7 +16,7 @@ from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 
-__all__ = ["load_config", "parse_set", "read_yaml"]
+__all__ = ["differences", "load_config", "parse_set", "read_yaml"]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
@@ -116,6 +116,31 @@ def _preset(tree: Mapping[str, Any]) -> dict[str, Any]:
     except ValueError:
         return {}  # refused, with its reason, where the settings are validated
     return {} if entry is None else {key: dict(part) for key, part in entry.preset.items()}
+
+
+def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
+    """The settings in which two configs differ, as ``key: old, now new``.
+
+    Neither sections that are ``unread`` count, nor keys that are ``free``.
+    """
+    out = set(unread)
+    before, after = (_flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
+    return [
+        f"{key}: {before.get(key)}, now {after.get(key)}"
+        for key in after
+        if before.get(key) != after.get(key) and key not in free
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value
+    return result
 
 
 def _merge(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:

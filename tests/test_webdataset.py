@@ -261,7 +261,7 @@ def test_slices_are_read_alike_in_processes_threads_and_copies(tmp_path: Path) -
         def __len__(self) -> int:
             return 120
 
-    loader = DataLoader(Rows(), batch_size=8, num_workers=2, collate_fn=list)  # type: ignore
+    loader = DataLoader(Rows(), batch_size=8, num_workers=2, collate_fn=list)  # type: ignore[arg-type]
     assert [content for batch in loader for content in batch] == whole
     copy = pickle.loads(pickle.dumps(images))
     assert [copy.open(row).read() for row in range(120)] == whole
