@@ -87,8 +87,9 @@ def issue_rank(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) 
     """Samples off the diagonal of the confident joint first, float64 [n] in [0, 1].
 
     (1 + 1 - p) / 2, so at least 0.5, where cleanlab calls the label an issue, else (1 - p) / 2:
-    each part is ranked by self-confidence. cleanlab calls an issue what some other class claims
-    with at least the mean probability that it gives to samples of its own label.
+    each part is ranked by self-confidence. An issue is a sample that is not predicted as its label
+    and to which another class gives at least the mean probability that it gives to samples of its
+    own label (the most probable such class counts, which may be the given one).
 
     Args:
         pred_probs_nk: [n, k] in [0, 1], column c is class c.

@@ -53,7 +53,8 @@ def p_mean(rows: Rows) -> Floats:
 def p_last(rows: Rows) -> Floats:
     """Minus p of the last epoch, in [-1, 0].
 
-    On the last softmax, cleanlab's self-confidence is its negative, hence the same ranking.
+    On the last softmax, cleanlab's self-confidence is its negative, hence the same ranking. So is
+    that of ``loss_last``, but for what float16 rounds away; this one needs no recorded loss.
     """
     return -rows.given[:, -1]
 
@@ -85,6 +86,8 @@ def loss_mean(rows: Rows) -> Floats:
 
 def loss_last(rows: Rows) -> Floats:
     """Cross-entropy -ln p of the last epoch in nats, at least 0.
+
+    The ranking of ``p_last``, with the float32 of the loss in place of the float16 of p.
 
     Source: the small-loss rule; see ``loss_mean``.
     """
