@@ -16,23 +16,22 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tdctl import load_detector, read_run
 from tdctl.detector import score_run
 from tdctl.files import write_json
+from tdctl.scores import SCORES, scores_of
 
 CAPTURES = ("in-loop", "eval-pass")
-SCORES = ("AUM", "mean loss", "mean probability", "last loss", "LSTM")
+HAND_MADE = {
+    "AUM": "aum",
+    "mean loss": "loss-mean",
+    "mean probability": "p-mean",
+    "last loss": "loss-last",
+}
 
 
-def scores_of(run: Path, detector: Path) -> dict[str, NDArray[np.float64]]:
+def suspicions_of(run: Path, detector: Path) -> dict[str, NDArray[np.float64]]:
     """Suspicion of each sample by each score; higher is worse."""
     dynamics, _, _ = read_run(run)
-    curve = np.asarray(dynamics.given_curve()).astype(np.float64)
-    margin = np.asarray(dynamics.margin, dtype=np.float64)
-    loss = -np.log(np.maximum(curve, 1e-7))
-    found = {
-        "AUM": -margin.mean(axis=1),
-        "mean loss": loss.mean(axis=1),
-        "mean probability": -curve.mean(axis=1),
-        "last loss": loss[:, -1],
-    }
+    computed = scores_of(dynamics, [SCORES[name] for name in HAND_MADE.values()])
+    found = {shown: computed[name] for shown, name in HAND_MADE.items()}
     if detector.exists():
         found["LSTM"] = score_run(dynamics, load_detector(detector).net)
     return found
@@ -49,7 +48,7 @@ def main() -> None:
                     continue
                 _, labels, _ = read_run(run)
                 seconds = json.loads((run / "manifest.json").read_text())["seconds"]
-                found = scores_of(run, work / f"detector_{epochs}_{capture}.pth.tar")
+                found = suspicions_of(run, work / f"detector_{epochs}_{capture}.pth.tar")
                 for name, values in found.items():
                     auc = float(roc_auc_score(labels.flipped, values))
                     ap = float(average_precision_score(labels.flipped, values))
@@ -70,7 +69,7 @@ def print_table(rows: list[dict[str, float | str]]) -> None:
         both = [found[noise, epochs, score, name] for name in CAPTURES]
         cells = [f"{100 * float(r['auc']):.1f} / {100 * float(r['ap']):.1f}" for r in both]
         print(f"| {noise} | {epochs} | {score} | {cells[0]} | {cells[1]} |")
-    for score in SCORES:
+    for score in (*HAND_MADE, "LSTM"):
         gaps = [
             100 * (float(found[n, e, s, CAPTURES[1]]["ap"]) - float(row["ap"]))
             for (n, e, s, c), row in found.items()

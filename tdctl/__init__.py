@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tdctl.ranking import Ranking
     from tdctl.recorder import Recorder
     from tdctl.runner import denoise, detect, generate_td, train_detector
+    from tdctl.scores import score
     from tdctl.settings import load_config
 
 _HOME = {
@@ -42,6 +43,7 @@ _HOME = {
     "detect": "runner",
     "generate_td": "runner",
     "train_detector": "runner",
+    "score": "scores",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "load_config",
     "load_detector",
     "read_run",
+    "score",
     "suspicion",
     "train_detector",
 ]

@@ -20,7 +20,7 @@ FLOORS = [
     {"noise"},
     {"metadata"},
     {"dynamics"},
-    {"ranking", "metrics"},
+    {"ranking", "metrics", "scores"},
     {"recorder"},
     {"sources"},
     {"data", "nets", "pretrained"},

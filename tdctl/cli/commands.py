@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +18,11 @@ from tdctl.cli.boundary import (
 from tdctl.cli.cache import cache
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
+from tdctl.cli.detect import DetectorFile, Run, detect, the_source
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
-from tdctl.cli.show import show_denoise, show_detect, show_generate, show_train_detector
+from tdctl.cli.scores import scores
+from tdctl.cli.show import show_denoise, show_generate, show_train_detector
 from tdctl.errors import ConfigError
 
 __all__ = ["app", "main"]
@@ -43,10 +44,6 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
-DetectorFile = Annotated[
-    Path, typer.Option("--detector", help="Detector file (.pth.tar or .safetensors).")
-]
 PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the resolved settings as YAML and stop.")
 ]
@@ -164,43 +161,7 @@ def train_detector(
         show_train_detector(result)
 
 
-@app.command("detect")
-@guarded
-def detect(
-    td: Run,
-    detector: DetectorFile,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Rank the samples of a run by suspicion, without retraining.
-
-    Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
-    """
-    from tdctl import runner
-
-    with joined(device) as world:
-        result = runner.detect(td, detector, out=out, overwrite=overwrite, world=world)
-    if not world.is_first:
-        return
-    if as_json:
-        print_json(
-            {
-                "run": str(td),
-                "detector": str(detector),
-                "out": None if out is None else str(out),
-                "samples": len(result.labels),
-                "in_sample": result.in_sample,
-                "metrics": result.metrics.to_dict(),
-                "worst": json.loads(result.table.head(top).to_json(orient="records")),
-            }
-        )
-    else:
-        show_detect(result, td, out, top)
+app.command("detect")(detect)
 
 
 @app.command("denoise")
@@ -209,11 +170,17 @@ def detect(
 def denoise(
     settings: Settings,
     td: Run,
-    detector: DetectorFile,
     remove_ratio: Annotated[
         list[float],
         typer.Option("--remove-ratio", help="Share to drop, in [0, 1); repeatable."),
     ],
+    detector: DetectorFile = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+        ),
+    ] = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -238,6 +205,7 @@ def denoise(
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
     """
+    source = the_source(detector, score)
     from tdctl import runner
 
     base = runner.settings_of_run(td)
@@ -254,7 +222,7 @@ def denoise(
         result = runner.denoise(
             config,
             td,
-            detector,
+            source,
             remove_ratio,
             baselines=baselines,
             out=out,
@@ -274,6 +242,7 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("scores")(scores)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)
 app.command("cache")(cache)

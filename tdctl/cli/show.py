@@ -16,10 +16,20 @@ if TYPE_CHECKING:
         DenoiseResult,
         DetectResult,
         GenerateResult,
+        ScoreTable,
         TrainDetectorResult,
     )
+    from tdctl.scores import Score
 
-__all__ = ["show_corrupt", "show_denoise", "show_detect", "show_generate", "show_train_detector"]
+__all__ = [
+    "show_corrupt",
+    "show_denoise",
+    "show_detect",
+    "show_generate",
+    "show_score_list",
+    "show_scores",
+    "show_train_detector",
+]
 
 # Up to as many classes a confusion matrix is printed whole.
 WHOLE = 12
@@ -111,13 +121,14 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
     console = _console()
     metrics = result.metrics
     console.print(f"run        {run}: {len(result.labels)} samples")
-    console.print(f"judged     {SEEN[result.in_sample]}")
+    console.print(f"judged     {_judged(result)}")
     if metrics.auc is None:
         console.print("metrics    none: no label of this run is known to be wrong")
     else:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
-        console.print(f"at 0.5     {_cut(metrics.at_half)}")
+        if metrics.at_half is not None:
+            console.print(f"at 0.5     {_cut(metrics.at_half)}")
         console.print(
             f"at rate    {_cut(metrics.at_realised_rate)}, the realised {metrics.realised_rate:.2%}"
         )
@@ -131,6 +142,39 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         for row in head.itertuples(index=False):
             table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
         console.print(table)
+
+
+def show_scores(table: ScoreTable, run: Path) -> None:
+    """Prints the scores' figures, the best by AP first, and what was left out."""
+    console = _console()
+    console.print(f"run        {run}: {table.samples} samples")
+    if not table.truth_known:
+        console.print("metrics    none: no label of this run is known to be wrong")
+    judged = [(row.score, row.metrics) for row in table.rows if row.metrics is not None]
+    ranked = sorted(judged, key=lambda pair: -(pair[1].ap or 0.0))
+    grid = Table(box=box.SIMPLE_HEAD)
+    grid.add_column("score")
+    for header in ("AUC", "AP (mAP)", "F1 at the realised rate"):
+        grid.add_column(header, justify="right")
+    for name, metrics in ranked:
+        cut = metrics.at_realised_rate
+        values = (metrics.auc, metrics.ap, None if cut is None else cut.f1)
+        grid.add_row(name, *("-" if value is None else f"{value:.4f}" for value in values))
+    console.print(grid)
+    for row in table.rows:
+        if row.left_out is not None:
+            console.print(f"left out   {row.left_out}")
+
+
+def show_score_list(scores: list[Score]) -> None:
+    """Prints what each score is, its range and what it needs."""
+    grid = Table(box=box.SIMPLE_HEAD, title="higher is more suspicious; E epochs, k classes")
+    for header in ("score", "what it is", "range", "needs", "also called"):
+        grid.add_column(header)
+    for score in scores:
+        row = (score.name, score.description, score.range)
+        grid.add_row(*row, ", ".join(score.needs), ", ".join(score.aliases))
+    _console().print(grid)
 
 
 def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
@@ -159,13 +203,18 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
             "-" if row.seconds is None else f"{row.seconds:.0f}",
         )
     metrics = result.detection.metrics
-    console.print(f"judged     {SEEN[result.detection.in_sample]}")
+    console.print(f"judged     {_judged(result.detection)}")
     if metrics.auc is not None:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
+
+
+def _judged(result: DetectResult) -> str:
+    score = result.ranker.facts["score"]
+    return SEEN[result.in_sample] if score is None else f"by the score {score}, which is a formula"
 
 
 def _noise(manifest: dict[str, Any]) -> str:

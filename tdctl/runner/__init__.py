@@ -9,7 +9,9 @@ from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, detect
+from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "DetectResult",
     "GenerateResult",
     "Prepared",
+    "ScoreTable",
+    "Source",
     "TrainDetectorResult",
     "corrupt_labels",
     "default_folder",
@@ -26,6 +30,7 @@ __all__ = [
     "denoise_report",
     "detect",
     "generate_td",
+    "judge_scores",
     "plan_detector",
     "plan_generate",
     "prepare",

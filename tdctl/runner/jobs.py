@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.detector import detector_files
 from tdctl.labels import Labels
 from tdctl.ranking import num_removed
 from tdctl.run import RunFolder, Status
 from tdctl.runner.rank import DetectResult
 
-__all__ = ["Job", "Retraining", "detector_folder", "plan_jobs"]
+__all__ = ["Job", "Retraining", "plan_jobs"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,6 @@ class Job:
 
 def plan_jobs(
     detection: DetectResult,
-    detector_file: Path,
     ratios: list[float],
     baselines: bool,
     base: Path,
@@ -130,7 +128,7 @@ def plan_jobs(
         add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
     for ratio in ratios:
         keep = detection.ranking.kept(ratio)
-        add("pruned", ratio, keep, detector_folder(base, detector_file) / f"percremove{ratio}")
+        add("pruned", ratio, keep, base / detection.ranker.label / f"percremove{ratio}")
         if baselines:
             drawn = np.ones(n, dtype=np.bool_)
             order = np.random.default_rng([seed, 2]).permutation(n)
@@ -139,9 +137,3 @@ def plan_jobs(
     if baselines and truth:
         add("clean", None, ~flipped, base / "baseline_clean")
     return jobs
-
-
-def detector_folder(base: Path, detector_file: Path) -> Path:
-    """Where the paper puts what was pruned by one detector, under ``base``."""
-    name = detector_files(detector_file)[0].name.removesuffix(".pth.tar")
-    return base / f"detector_{name}"

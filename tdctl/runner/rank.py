@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from tdctl.detector import Detector, load_detector, score_run
-from tdctl.detector.scoring import check_informative
 from tdctl.dynamics import TrainingDynamics, read_run
-from tdctl.errors import DynamicsError, RunError
+from tdctl.errors import RunError
 from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
 from tdctl.metrics import DetectionMetrics, detection_metrics
 from tdctl.ranking import Ranking
 from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
-from tdctl.slabs import rows_per_slab, slabs_of
+from tdctl.runner.ranker import Ranker, Source, open_ranker
 from tdctl.training import World, pick_device
 
 __all__ = ["DetectResult", "detect", "rank_run"]
@@ -36,8 +33,10 @@ class DetectResult:
         ranking: the same by row of ``labels``.
         labels: given and true labels.
         metrics: None in each place where the truth is unknown.
-        in_sample: whether the detector was trained on this run; None where it does not say.
+        in_sample: whether the detector was trained on this run; None where it does not say, False
+            for scores.
         fingerprints: of the run's dynamics and of the detector's weights.
+        ranker: the detector or score that ranked.
     """
 
     table: pd.DataFrame
@@ -47,25 +46,27 @@ class DetectResult:
     metrics: DetectionMetrics
     in_sample: bool | None
     fingerprints: dict[str, str]
+    ranker: Ranker
 
 
 def detect(
     run: Path,
-    detector_file: Path,
+    source: Source,
     *,
     out: Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
     world: World | None = None,
 ) -> DetectResult:
-    """Ranks a run with a detector, and writes the table where ``out`` is given.
+    """Ranks a run, and writes the table where ``out`` is given.
 
     Args:
+        source: the detector's file, or a score (``tdctl.scores.find_score`` knows them by name).
         world: the processes that score a part of the curves each; they all read the run, and
             the first one writes. Without it, this process on ``device``.
 
     Raises:
-        DynamicsError: the run is missing or malformed.
+        DynamicsError: the run is missing or malformed, or lacks what the score needs.
         DetectorError: the detector cannot be read or gives a constant.
         RunError: ``out`` is there already.
     """
@@ -77,42 +78,32 @@ def detect(
                 result.table.to_csv(part, index=False)
 
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
-    detector = world.together(lambda: load_detector(detector_file, world.device))
-    result = rank_run(run, detector, str(detector_file), world)
+    ranker = world.together(lambda: open_ranker(source, world))
+    result = rank_run(run, ranker, world)
     world.first(write)
     return result
 
 
-def rank_run(run: Path, detector: Detector, detector_name: str, world: World) -> DetectResult:
-    """Ranks a run with a detector that is loaded already.
+def rank_run(run: Path, ranker: Ranker, world: World) -> DetectResult:
+    """Ranks a run with a detector that is loaded already, or a score.
 
     The curves are read slab by slab: memory grows by some columns of the table alone.
     """
     dynamics, labels, valid = world.together(lambda: read_run(run))
-    if len(dynamics) > 1 and _all_alike(dynamics):
-        raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
-    part = world.part(0, len(dynamics))
-    own = torch.from_numpy(score_run(dynamics, detector.net, part.start, part.stop))
-    every = world.gather_to_all({"scores": own.to(world.device)})
-    scores = torch.cat([found["scores"] for found in every]).cpu().numpy()
-    check_informative(scores, f"{detector_name} on {run}")
-    ranking = Ranking(dynamics.index, scores)
+    suspicion = ranker.suspicion(run, dynamics, world)
+    ranking = Ranking(dynamics.index, suspicion)
     worst_first = ranking.worst_first()
+    metrics = detection_metrics(suspicion, labels.flipped, worst_first)
     return DetectResult(
         table=_table(run, dynamics, labels, ranking, worst_first),
         ranking=ranking,
         labels=labels,
         valid_indices=valid,
-        metrics=detection_metrics(scores, labels.flipped, worst_first),
-        in_sample=detector.has_seen(fingerprint := dynamics.fingerprint()),
-        fingerprints={"run": fingerprint, "detector": detector.fingerprint()},
+        metrics=metrics if ranker.gives_probability else replace(metrics, at_half=None),
+        in_sample=ranker.has_seen(fingerprint := dynamics.fingerprint()),
+        fingerprints={"run": fingerprint, **ranker.fingerprints()},
+        ranker=ranker,
     )
-
-
-def _all_alike(dynamics: TrainingDynamics) -> bool:
-    first = dynamics.given_curve(0, 1)
-    slabs = slabs_of(len(dynamics), rows_per_slab(dynamics.td))
-    return all(bool((dynamics.given_curve(*slab) == first).all()) for slab in slabs)
 
 
 def _table(

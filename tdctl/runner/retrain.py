@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config
 from tdctl.data import DataSet, Images
-from tdctl.detector import load_detector
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import atomic_path, write_json
 from tdctl.labels import Labels
@@ -27,7 +26,7 @@ from tdctl.run import (
 )
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
-from tdctl.runner.jobs import Job, Retraining, detector_folder, plan_jobs
+from tdctl.runner.jobs import Job, Retraining, plan_jobs
 from tdctl.runner.prepare import (
     check_same_data,
     normalised_alike,
@@ -35,6 +34,7 @@ from tdctl.runner.prepare import (
     with_whole_paths,
 )
 from tdctl.runner.rank import DetectResult, rank_run
+from tdctl.runner.ranker import Source, open_ranker
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
@@ -103,7 +103,7 @@ def _check_as_recorded(config: Config, run: Path) -> None:
 def denoise(
     config: Config,
     run: Path,
-    detector_file: Path,
+    source: Source,
     remove_ratios: list[float],
     *,
     baselines: bool = False,
@@ -121,6 +121,7 @@ def denoise(
 
     Args:
         config: settings; ``config.data`` must be the data set that the run was made with.
+        source: the detector's file, or a score.
         out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the run.
         baselines: also train on all given labels, on random removals of the same sizes, and,
             where the truth is known, on the truly clean subset.
@@ -138,11 +139,11 @@ def denoise(
     config = with_whole_paths(config)
     world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
-    detector = world.together(lambda: load_detector(detector_file, world.device))
-    detection = rank_run(run, detector, str(detector_file), world)
+    ranker = world.together(lambda: open_ranker(source, world))
+    detection = rank_run(run, ranker, world)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     ratios = sorted(set(remove_ratios))
-    jobs = plan_jobs(detection, detector_file, ratios, baselines, base, config.seed)
+    jobs = plan_jobs(detection, ratios, baselines, base, config.seed)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
     dataset = world.together(lambda: open_training_data(config))
@@ -157,7 +158,7 @@ def denoise(
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:
         return DenoiseResult([job.row for job in jobs], detection, None, notes)
-    file = detector_folder(base, detector_file) / RESULT_FILE
+    file = base / ranker.label / RESULT_FILE
     rows = []
     for job in jobs:
         kept = images.take(job.keep)
@@ -165,7 +166,7 @@ def denoise(
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
         found: dict[str, Any] = {name: manifest.get(name) for name in fields}
         rows.append(replace(job.row, **found))
-        world.first(partial(_write_result, file, rows, detection, run, detector_file, config))
+        world.first(partial(_write_result, file, rows, detection, run, config))
     return DenoiseResult(rows, detection, file, notes)
 
 
@@ -236,12 +237,11 @@ def _write_result(
     rows: list[Retraining],
     detection: DetectResult,
     run: Path,
-    detector_file: Path,
     config: Config,
 ) -> None:
     same = {
         "run": str(run),
-        "detector": str(detector_file),
+        **detection.ranker.facts,
         "fingerprints": detection.fingerprints,
         "detection": detection.metrics.to_dict(),
         "seed": config.seed,
@@ -270,6 +270,7 @@ def _write_result(
 def denoise_report(result: DenoiseResult) -> dict[str, Any]:
     """The result as JSON-ready values: detection metrics and one row for each retraining."""
     return {
+        **result.detection.ranker.facts,
         "detector_in_sample": result.detection.in_sample,
         "detection": result.detection.metrics.to_dict(),
         "file": None if result.file is None else str(result.file),

@@ -1,0 +1,118 @@
+"""The subcommand that ranks, and the choice between a detector and scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tdctl.cli.boundary import guarded, joined, print_json
+from tdctl.cli.show import show_detect, show_scores
+from tdctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tdctl.runner import DetectResult, ScoreTable, Source
+
+__all__ = ["DetectorFile", "Run", "detect", "the_source"]
+
+Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
+DetectorFile = Annotated[
+    Path | None, typer.Option("--detector", help="Detector file (.pth.tar or .safetensors).")
+]
+ALL = "all"
+
+
+def the_source(detector: Path | None, score: str | None) -> Source:
+    """The detector or the score, whichever was given.
+
+    Raises:
+        typer.BadParameter: neither or both were given.
+        ConfigError: the score is unknown.
+    """
+    _check_one_kind(detector is not None, score is not None)
+    from tdctl.scores import find_score
+
+    return detector if detector is not None else find_score(score or "")
+
+
+def _check_one_kind(detector: bool, scores: bool) -> None:
+    if detector == scores:
+        raise typer.BadParameter("give either --detector FILE or --score NAME")
+
+
+@guarded
+def detect(
+    td: Run,
+    detector: DetectorFile = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="Hand-made score in place of a detector, such as aum; several, or all, are "
+            "compared where the truth is known. tdctl scores lists them.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Rank the samples of a run by suspicion, without retraining.
+
+    Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
+
+    Example: tdctl detect --td runs/a --score all
+    """
+    _check_one_kind(detector is not None, bool(score))
+    from tdctl import runner
+    from tdctl.scores import SCORES, find_score
+
+    every = ALL in (score or [])
+    names = list(SCORES) if every else [find_score(name).name for name in score or []]
+    scores = [SCORES[name] for name in dict.fromkeys(names)]
+    if len(scores) > 1:
+        if out is not None:
+            raise ConfigError("detect: --out takes one ranking; give one --score with it")
+        with joined(device) as world:
+            table = world.together(lambda: runner.judge_scores(td, scores, leave_out=every))
+        if world.is_first:
+            _show_table(table, td, as_json)
+        return
+    source = scores[0] if detector is None else detector
+    with joined(device) as world:
+        result = runner.detect(td, source, out=out, overwrite=overwrite, world=world)
+    if world.is_first:
+        _show_ranking(result, td, out, top, as_json)
+
+
+def _show_table(table: ScoreTable, td: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": str(td), **table.to_dict()})
+    else:
+        show_scores(table, td)
+
+
+def _show_ranking(
+    result: DetectResult, td: Path, out: Path | None, top: int, as_json: bool
+) -> None:
+    if not as_json:
+        show_detect(result, td, out, top)
+        return
+    print_json(
+        {
+            "run": str(td),
+            **result.ranker.facts,
+            "out": None if out is None else str(out),
+            "samples": len(result.labels),
+            "in_sample": result.in_sample,
+            "metrics": result.metrics.to_dict(),
+            "worst": json.loads(result.table.head(top).to_json(orient="records")),
+        }
+    )

@@ -1,0 +1,138 @@
+"""What gives each sample of a run its suspicion: a trained detector, or a hand-made score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.detector import Detector, detector_files, load_detector, score_run
+from tdctl.detector.scoring import check_informative
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import DynamicsError
+from tdctl.scores import Score
+from tdctl.slabs import rows_per_slab, slabs_of
+from tdctl.training import World
+
+__all__ = ["ByDetector", "ByScore", "Ranker", "Source", "open_ranker"]
+
+# What the user names: a detector file, or a score.
+Source = Path | Score
+
+
+@dataclass(frozen=True)
+class ByDetector:
+    """Ranks by a trained detector; each process scores a part of the curves.
+
+    Attributes:
+        gives_probability: whether the suspicion is P(mislabeled), so that 0.5 is a threshold.
+    """
+
+    file: Path
+    detector: Detector
+    gives_probability: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The paper's name of the folder."""
+        name = detector_files(self.file)[0].name.removesuffix(".pth.tar")
+        return f"detector_{name}"
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The file, as the user named it."""
+        return {"detector": str(self.file), "score": None}
+
+    def suspicion(self, run: Path, dynamics: TrainingDynamics, world: World) -> NDArray[np.float64]:
+        """P(mislabeled) of each sample.
+
+        Raises:
+            DynamicsError: all curves are the same.
+            DetectorError: the detector gives a constant.
+        """
+        if len(dynamics) > 1 and _all_alike(dynamics):
+            raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
+        part = world.part(0, len(dynamics))
+        own = torch.from_numpy(score_run(dynamics, self.detector.net, part.start, part.stop))
+        every = world.gather_to_all({"scores": own.to(world.device)})
+        scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
+        check_informative(scores, f"{self.file} on {run}")
+        return scores
+
+    def has_seen(self, fingerprint: str) -> bool | None:
+        """Whether the detector was trained on the run; None where its file does not say."""
+        return self.detector.has_seen(fingerprint)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of the detector's weights."""
+        return {"detector": self.detector.fingerprint()}
+
+
+@dataclass(frozen=True)
+class ByScore:
+    """Ranks by a hand-made score, which no training has shaped; offers what ``ByDetector`` does."""
+
+    score: Score
+    gives_probability: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """The name of the folder, made like the detectors'."""
+        return f"score_{self.score.name}"
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The score's name."""
+        return {"detector": None, "score": self.score.name}
+
+    def suspicion(self, run: Path, dynamics: TrainingDynamics, world: World) -> NDArray[np.float64]:
+        """The score of each sample, computed in every process.
+
+        Raises:
+            DynamicsError: the run lacks what the score needs, or the score is constant on it.
+        """
+        return world.together(lambda: self._suspicion(run, dynamics))
+
+    def _suspicion(self, run: Path, dynamics: TrainingDynamics) -> NDArray[np.float64]:
+        lack = self.score.why_not(dynamics)
+        if lack is not None:
+            raise DynamicsError(f"{run}: {lack}")
+        scores = self.score(dynamics)
+        if len(scores) > 1 and float(np.ptp(scores)) == 0:
+            raise DynamicsError(
+                f"{run}: the score {self.score.name} is {scores[0]:g} for every sample; there is "
+                "nothing to rank by, use another --score"
+            )
+        return scores
+
+    def has_seen(self, fingerprint: str) -> bool | None:
+        """False: it is a formula."""
+        return False
+
+    def fingerprints(self) -> dict[str, str]:
+        """None: the run's says it all."""
+        return {}
+
+
+Ranker = ByDetector | ByScore
+
+
+def open_ranker(source: Source, world: World) -> Ranker:
+    """The ranker of a detector file or a score.
+
+    Raises:
+        DetectorError: the file cannot be read.
+    """
+    if isinstance(source, Score):
+        return ByScore(source)
+    return ByDetector(source, load_detector(source, world.device))
+
+
+def _all_alike(dynamics: TrainingDynamics) -> bool:
+    first = dynamics.given_curve(0, 1)
+    slabs = slabs_of(len(dynamics), rows_per_slab(dynamics.td))
+    return all(bool((dynamics.given_curve(*slab) == first).all()) for slab in slabs)

@@ -1,0 +1,134 @@
+"""Confident learning through the package cleanlab, on class probabilities from anywhere.
+
+The probabilities may be those of one run, averaged over its epochs or of the last one (then the
+network has seen the labels it judges), or of networks that have not seen them.
+
+Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import ConfigError, DynamicsError
+from tdctl.scores.rows import Floats, rows_at_once
+from tdctl.slabs import slabs_of
+
+__all__ = [
+    "NO_CLEANLAB",
+    "Quality",
+    "cleanlab_missing",
+    "issue_rank",
+    "label_quality",
+    "pred_probs",
+]
+
+Quality = Literal["self_confidence", "normalized_margin"]
+NO_CLEANLAB = "it needs the package cleanlab; pip install 'tdctl[cleanlab]'"
+
+
+def cleanlab_missing() -> bool:
+    """Whether cleanlab is not installed; looks for it without importing it."""
+    return find_spec("cleanlab") is None
+
+
+def pred_probs(dynamics: TrainingDynamics, last: bool = False) -> NDArray[np.float32]:
+    """Float32 [n, k]: the softmax averaged over the epochs, column c is class c.
+
+    Its rows sum to 1 within the rounding of the recorded float16.
+
+    Args:
+        dynamics: of the store ``full``.
+        last: of the last epoch alone.
+    """
+    probs_nk = np.zeros((len(dynamics), dynamics.num_classes), dtype=np.float32)
+    for start, stop in slabs_of(len(dynamics), rows_at_once(dynamics)):
+        td = dynamics.td[start:stop]
+        values_sk = td[:, -1] if last else td.mean(axis=1, dtype=np.float64)
+        columns_sk = dynamics.labels[start:stop].astype(np.int64)
+        # Files of other code may exceed 1 by a rounding error, which cleanlab would refuse.
+        values_sk = np.minimum(values_sk, 1).astype(np.float32)
+        np.put_along_axis(probs_nk[start:stop], columns_sk, values_sk, axis=1)
+    return probs_nk
+
+
+def label_quality(
+    pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer], method: Quality
+) -> Floats:
+    """1 - cleanlab's label quality, float64 [n] in [0, 1], higher is worse.
+
+    ``self_confidence`` gives 1 - p, ``normalized_margin`` (1 - p + q) / 2, with p the given
+    label's probability and q the largest other.
+
+    Args:
+        pred_probs_nk: [n, k] in [0, 1], column c is class c.
+        given: int [n], the given labels.
+
+    Raises:
+        ConfigError: cleanlab is not installed.
+        DynamicsError: the two do not fit together, or a probability is none.
+
+    Source: ``cleanlab.rank.get_label_quality_scores``; Kuan and Mueller, "Model-agnostic label
+        quality scoring to detect real-world label errors", 2022.
+    """
+    given = _checked(pred_probs_nk, given)
+    from cleanlab.rank import get_label_quality_scores
+
+    quality = get_label_quality_scores(given, pred_probs_nk, method=method)
+    return 1.0 - np.asarray(quality, dtype=np.float64)
+
+
+def issue_rank(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) -> Floats:
+    """Samples off the diagonal of the confident joint first, float64 [n] in [0, 1].
+
+    (1 + 1 - p) / 2, so at least 0.5, where cleanlab calls the label an issue, else (1 - p) / 2:
+    each part is ranked by self-confidence. An issue is a sample that is not predicted as its label
+    and to which another class gives at least the mean probability that it gives to samples of its
+    own label (the most probable such class counts, which may be the given one).
+
+    Args:
+        pred_probs_nk: [n, k] in [0, 1], column c is class c.
+        given: int [n], the given labels, at least two different ones.
+
+    Raises:
+        ConfigError: cleanlab is not installed.
+        DynamicsError: as in ``label_quality``, or all given labels are the same.
+
+    Source: ``cleanlab.filter.find_label_issues`` with ``filter_by="confident_learning"``;
+        Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels",
+        JAIR 2021 (arXiv 1911.00068).
+    """
+    given = _checked(pred_probs_nk, given)
+    worse = label_quality(pred_probs_nk, given, "self_confidence")
+    if len(np.unique(given)) < 2:
+        raise DynamicsError(f"labels: all are {given[0]}; the confident joint needs two classes")
+    from cleanlab.filter import find_label_issues
+
+    # More processes than one would be forked behind the back of a program that has threads.
+    issue = find_label_issues(given, pred_probs_nk, filter_by="confident_learning", n_jobs=1)
+    return (np.asarray(issue, dtype=np.float64) + worse) / 2
+
+
+def _checked(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The labels in a type that holds n times k, as cleanlab counts."""
+    if cleanlab_missing():
+        raise ConfigError(f"confident learning: {NO_CLEANLAB}")
+    if pred_probs_nk.ndim != 2 or given.shape != pred_probs_nk.shape[:1] or not len(given):
+        raise DynamicsError(
+            f"pred_probs {pred_probs_nk.shape} and labels {given.shape} do not fit; expected "
+            "[n, k] and [n]"
+        )
+    if pred_probs_nk.shape[1] < 2 or not 0 <= given.min() <= given.max() < pred_probs_nk.shape[1]:
+        raise DynamicsError(
+            f"labels {given.min()} to {given.max()} and {pred_probs_nk.shape[1]} columns of "
+            "pred_probs do not fit; expected a column for each of two classes or more"
+        )
+    # NaN fails both comparisons.
+    if not (pred_probs_nk.min() >= 0 and pred_probs_nk.max() <= 1 + 1e-6):
+        raise DynamicsError("pred_probs holds NaN or values outside [0, 1]; expected probabilities")
+    return given.astype(np.int64)

@@ -1,0 +1,199 @@
+"""All hand-made scores by name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import ConfigError
+from tdctl.scores import curves, learning
+from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
+from tdctl.scores.definition import Need, Score
+from tdctl.scores.rows import Floats
+
+__all__ = ["SCORES", "find_score", "score", "score_names"]
+
+# The epochs that el2n-early takes; its source recommends 10 to 20 of 200.
+EARLY = 10
+
+
+def _quality(dynamics: TrainingDynamics, method: Quality, last: bool = False) -> Floats:
+    return label_quality(pred_probs(dynamics, last), dynamics.labels[:, 0], method)
+
+
+def _issues(dynamics: TrainingDynamics, last: bool = False) -> Floats:
+    return issue_rank(pred_probs(dynamics, last), dynamics.labels[:, 0])
+
+
+_CLEANLAB: tuple[Need, ...] = ("two classes", "every class", "two labels", "cleanlab")
+
+_ALL = (
+    Score(
+        "aum",
+        "area under the margin: minus the mean logit margin of the given label",
+        "any number",
+        curves.aum,
+        needs=("margin",),
+    ),
+    Score(
+        "aum-softmax",
+        "mean of the largest other probability minus the given label's",
+        "[-1, 1]",
+        curves.aum_softmax,
+        needs=("two classes",),
+    ),
+    Score(
+        "forgetting",
+        "how often the given label was predicted and then not; E where it never was",
+        "[0, E]",
+        learning.forgetting,
+        needs=("two classes", "two epochs"),
+    ),
+    Score(
+        "first-learned",
+        "the first epoch that predicted the given label; E where none did",
+        "[0, E]",
+        learning.first_learned,
+        needs=("two classes",),
+    ),
+    Score(
+        "never-learned",
+        "1 where no epoch predicted the given label, else 0",
+        "{0, 1}",
+        learning.never_learned,
+        needs=("two classes",),
+    ),
+    Score(
+        "mean-correct-epoch",
+        "InterpretDL's mean of the epochs that predicted the given label; E where none did",
+        "[0, E]",
+        learning.mean_correct_epoch,
+        needs=("two classes",),
+    ),
+    Score(
+        "wrong-events",
+        "how many epochs did not predict the given label",
+        "[0, E]",
+        learning.wrong_events,
+        needs=("two classes",),
+        aliases=("correctness",),
+    ),
+    Score(
+        "p-mean",
+        "minus the given label's mean probability, the confidence of data maps",
+        "[-1, 0]",
+        curves.p_mean,
+        aliases=("confidence", "cl-self-confidence"),
+    ),
+    Score(
+        "p-last",
+        "minus the given label's probability in the last epoch",
+        "[-1, 0]",
+        curves.p_last,
+        aliases=("cl-self-confidence-last",),
+    ),
+    Score(
+        "variability",
+        "standard deviation of the given label's probability; its direction depends on the run",
+        "[0, 0.5]",
+        curves.variability,
+        needs=("two epochs",),
+    ),
+    Score(
+        "loss-mean",
+        "mean cross-entropy of the given label",
+        "[0, inf)",
+        curves.loss_mean,
+        needs=("loss",),
+        aliases=("loss-cumulative",),
+    ),
+    Score(
+        "loss-last",
+        "cross-entropy of the given label in the last epoch",
+        "[0, inf)",
+        curves.loss_last,
+        needs=("loss",),
+    ),
+    Score(
+        "el2n",
+        "mean length of the error vector, softmax minus one-hot given label",
+        "[0, sqrt 2]",
+        curves.el2n,
+        needs=("two classes", "every class"),
+    ),
+    Score(
+        "el2n-early",
+        f"the same over the first {EARLY} epochs",
+        "[0, sqrt 2]",
+        partial(curves.el2n, first=EARLY),
+        needs=("two classes", "every class"),
+    ),
+    Score(
+        "entropy",
+        "mean entropy of the softmax, whatever the given label",
+        "[0, ln k]",
+        curves.entropy,
+        needs=("two classes", "every class"),
+    ),
+    Score(
+        "cl-margin",
+        "cleanlab's normalised margin on the mean softmax",
+        "[0, 1]",
+        of_run=partial(_quality, method="normalized_margin"),
+        needs=_CLEANLAB,
+    ),
+    Score(
+        "cl-margin-last",
+        "cleanlab's normalised margin on the last softmax",
+        "[0, 1]",
+        of_run=partial(_quality, method="normalized_margin", last=True),
+        needs=_CLEANLAB,
+    ),
+    Score(
+        "cl-joint",
+        "issues of cleanlab's confident joint first, on the mean softmax",
+        "[0, 1]",
+        of_run=_issues,
+        needs=_CLEANLAB,
+    ),
+    Score(
+        "cl-joint-last",
+        "issues of cleanlab's confident joint first, on the last softmax",
+        "[0, 1]",
+        of_run=partial(_issues, last=True),
+        needs=_CLEANLAB,
+    ),
+)
+
+SCORES: dict[str, Score] = {found.name: found for found in _ALL}
+
+
+def score_names() -> list[str]:
+    """The names of all scores, without aliases."""
+    return list(SCORES)
+
+
+def find_score(name: str) -> Score:
+    """The score of a name or alias.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for found in _ALL:
+        if name == found.name or name in found.aliases:
+            return found
+    raise ConfigError(f"score: '{name}' is unknown; use one of {', '.join(SCORES)}")
+
+
+def score(dynamics: TrainingDynamics, name: str) -> Floats:
+    """Float64 [n]: a hand-made score of each sample, higher means more likely mislabeled.
+
+    Args:
+        dynamics: of any store; see ``Score.needs``.
+        name: one of ``score_names()``, or an alias.
+
+    Raises:
+        ConfigError: the name is unknown.
+        DynamicsError: the dynamics lack what the score needs, or hold NaN.
+    """
+    return find_score(name)(dynamics)
