@@ -30,7 +30,6 @@ def list_caltech256(root: Path, config: DataConfig, split_seed: int) -> Listing:
     Raises:
         DataError: a class's number is missing or given twice, a class has no image, or a name is
             not UTF-8.
-        ConfigError: ``test_share`` would leave no training image.
 
     Source: Griffin, Holub and Perona (2007), Caltech Technical Report 7694.
     """

@@ -69,7 +69,6 @@ def listing_of(
 
     Raises:
         DataError: a label is none of the classes; names the image.
-        ConfigError: the share would leave no training image.
     """
     learned = [given] if true is None else [given, true]
     if class_names is None:
