@@ -26,7 +26,8 @@ from tdctl.training import (
     pick_precision,
 )
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.trainer import _batch_bounds, _drop_epoch
+from tdctl.training.schedule import drop_epoch
+from tdctl.training.trainer import _batch_bounds
 
 CPU = torch.device("cpu")
 
@@ -198,7 +199,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path, content: bytes | None) 
 def test_the_rate_drops_after_the_share_but_never_at_once(
     share: float, epochs: int, first: int
 ) -> None:
-    assert _drop_epoch(share, epochs) == first
+    assert drop_epoch(share, epochs) == first
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
