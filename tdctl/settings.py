@@ -75,7 +75,7 @@ def load_config(
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
     was, recipe = base.get("recipe"), tree.get("recipe")
-    if was not in {None, recipe}:
+    if was is not None and was != recipe:
         raise ConfigError(
             f"recipe: the run was made with '{was}', and its settings stand; leave out the recipe, "
             "and name the settings that shall be others"

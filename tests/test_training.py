@@ -26,7 +26,6 @@ from tdctl.training import (
     pick_precision,
 )
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.schedule import drop_epoch
 from tdctl.training.trainer import _batch_bounds
 
 CPU = torch.device("cpu")
@@ -190,16 +189,6 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path, content: bytes | None) 
         path.write_bytes(content)
     with pytest.raises(RunError, match="--overwrite"):
         Checkpoint.read(path)
-
-
-@pytest.mark.parametrize(
-    ("share", "epochs", "first"),
-    [(0.5, 200, 100), (0.75, 10, 7), (0.29, 200, 58), (0.33, 3, 1), (0.5, 1, 1)],
-)
-def test_the_rate_drops_after_the_share_but_never_at_once(
-    share: float, epochs: int, first: int
-) -> None:
-    assert drop_epoch(share, epochs) == first
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
