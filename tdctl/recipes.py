@@ -9,10 +9,12 @@ from typing import Any
 
 __all__ = ["RECIPES"]
 
-# What suits the wide network, in the recording as in a retraining of it.
+# What suits the wide network, in the recording as in a retraining of it. Batch and peak rate are
+# the best of five pairs by AP of AUM (10 epochs of 4,000 CIFAR-10 images, 20 % uniform, one seed):
+# 128 at 0.1 and 0.3, 64 at 0.05 and 0.1, 32 at 0.05 lay within 0.014, the last as good and slower.
 ONE_CYCLE = {
     "epochs": 30,
-    "batch_size": 128,
+    "batch_size": 64,
     "lr": 0.1,
     "schedule": "one-cycle",
     "weight_decay": 5e-4,
