@@ -63,7 +63,7 @@ def weights_file(config: Config) -> Path | None:
     """
     asked, dataset = config.net.pretrained, config.data.dataset
     if asked is None and CATALOGUE[dataset].pretrained:
-        whose = "tdctl's" if config.net.net_type == "resnet" else "torchvision's"
+        whose = "tdctl's" if config.net.net_type in {"resnet", "wide"} else "torchvision's"
         raise ConfigError(
             f"net.pretrained: the paper starts {dataset} from ImageNet weights; give "
             f"--pretrained FILE ({whose} {config.net.label}), or --pretrained none"

@@ -1,6 +1,6 @@
 """Settings from where the user gave them, above what the paper uses for the data set.
 
-Defaults <- the data set's preset <- YAML file <- ``--set a.b=c`` <- flags.
+Defaults <- the data set's preset <- the recipe <- YAML file <- ``--set a.b=c`` <- flags.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.recipes import RECIPES
 
 __all__ = ["differences", "load_config", "parse_set", "read_yaml"]
 
@@ -45,8 +46,9 @@ def load_config(
 ) -> Config:
     """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
 
-    Right above the defaults come those that the paper uses for the data set that all these
-    layers together name. Settings that name all keys, as a run's own do, are not changed by it.
+    Right above the defaults come those that the paper uses for the data set, and above these the
+    recipe's, as all these layers together name them. Settings that name all keys, as a run's own
+    do, are changed by neither.
 
     Args:
         path: a YAML file with some of the keys, or None.
@@ -55,7 +57,8 @@ def load_config(
         pinned: sections of ``base`` that the file does not change, such as ``data``.
 
     Raises:
-        ConfigError: the file cannot be read, or a key is unknown or its value out of range.
+        ConfigError: the file cannot be read, a key is unknown or its value out of range, or
+            another recipe is named than ``base`` was made with.
     """
     tree: dict[str, Any] = {}
     base = base or {}
@@ -71,7 +74,14 @@ def load_config(
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
+    was, recipe = base.get("recipe"), tree.get("recipe")
+    if was is not None and was != recipe:
+        raise ConfigError(
+            f"recipe: the run was made with '{was}', and its settings stand; leave out the recipe, "
+            "and name the settings that shall be others"
+        )
     whole = _preset(tree)
+    _merge(whole, RECIPES.get(recipe, {}) if isinstance(recipe, str) else {})
     _merge(whole, tree)
     try:
         config = Config.model_validate(whole)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tdctl.config import NetConfig
-from tdctl.nets import CifarResNet, build_net
+from tdctl.nets import CifarResNet, WideNet, build_net, count_flops
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (56, 0.85)])
@@ -16,15 +16,16 @@ def test_depth_is_honoured(depth: int, millions: float) -> None:
     assert len(layers) == depth
 
 
-@pytest.mark.parametrize("net_type", ["resnet", "resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("net_type", ["resnet", "wide", "resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_net_takes_its_channels_and_gives_logits(net_type: str, channels: int) -> None:
     net = build_net(NetConfig(net_type=net_type, depth=8), 7, channels, seed=0).eval()
     assert net(torch.zeros(2, channels, 32, 32)).shape == (2, 7)
 
 
-def test_weights_depend_on_the_seed_alone() -> None:
-    config = NetConfig(depth=8)
+@pytest.mark.parametrize("net_type", ["resnet", "wide"])
+def test_weights_depend_on_the_seed_alone(net_type: str) -> None:
+    config = NetConfig.model_validate({"net_type": net_type, "depth": 8})
     torch.manual_seed(1)
     first = build_net(config, 10, 1, seed=3).state_dict()
     torch.manual_seed(2)
@@ -36,13 +37,43 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert (other["conv1.weight"] != first["conv1.weight"]).any()
 
 
-def test_a_stride_of_2_halves_the_image_and_leaves_the_weights_alone() -> None:
+@pytest.mark.parametrize(("net_type", "width"), [("resnet", 16), ("wide", 32)])
+def test_a_stride_of_2_halves_the_image_and_leaves_the_weights_alone(
+    net_type: str, width: int
+) -> None:
     plain, halved = (
-        build_net(NetConfig(depth=8, stride=stride), 10, 3, seed=0).eval() for stride in (1, 2)
+        build_net(
+            NetConfig.model_validate({"net_type": net_type, "depth": 8, "stride": stride}), 10, 3, 0
+        ).eval()
+        for stride in (1, 2)
     )
     states = plain.state_dict(), halved.state_dict()
     assert all((states[0][key] == states[1][key]).all() for key in states[0])
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert halved.conv1(images).shape == (2, 16, 32, 32)
+    assert halved.conv1(images).shape == (2, width, 32, 32)
     assert (halved.conv1(images) == plain.conv1(images)[:, :, ::2, ::2]).all()
     assert (halved(images) != plain(images)).any()
+
+
+def test_the_wide_net_has_half_the_widths_of_its_model() -> None:
+    """ResNet-9 of D. Page's cifar10-fast has 6.57 million weights; halving widths quarters them."""
+    net = WideNet(10)
+    assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(6.57 / 4, abs=0.01)
+    layers = [m for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    assert len(layers) == 9
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 13, 28, 32, 64])
+def test_the_wide_net_takes_images_of_any_side(side: int, channels: int) -> None:
+    net = build_net(NetConfig(net_type="wide"), 3, channels, seed=0).train()
+    images = torch.randn(4, channels, side, side, generator=torch.Generator().manual_seed(0))
+    logits = net(images)
+    logits.sum().backward()
+    assert logits.shape == (4, 3) and len(set(logits[:, 0].tolist())) == 4
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    assert count_flops(NetConfig(net_type="wide"), 3, (channels, side, side)) > 0
+
+
+def test_the_wide_nets_folder_name_is_its_own() -> None:
+    assert NetConfig(net_type="wide").label == "wide"

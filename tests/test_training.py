@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from tdctl.training import (
     pick_precision,
 )
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.trainer import _batch_bounds, _drop_epoch
+from tdctl.training.trainer import _batch_bounds
 
 CPU = torch.device("cpu")
 
@@ -38,8 +38,8 @@ class Setup:
         self.pipeline = Pipeline.of(self.config, self.data, CPU)
         self.images = self.data.train
 
-    def net(self, seed: int = 0) -> nn.Module:
-        return build_net(NetConfig(depth=8), 10, 1, seed)
+    def net(self, seed: int = 0, net_type: Literal["resnet", "wide"] = "resnet") -> nn.Module:
+        return build_net(NetConfig(net_type=net_type, depth=8), 10, 1, seed)
 
     def fit(self, net: nn.Module, seed: int = 0, images: Images | None = None, **more: Any) -> Any:
         return fit(net, images or self.images, self.config, self.pipeline, seed, **more)
@@ -54,9 +54,25 @@ class Setup:
             return archive["td"], net
 
 
-def test_it_learns() -> None:
-    setup = Setup(n=600, epochs=8, lr=0.1)
-    net = setup.net()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"net_type": "wide", "schedule": "one-cycle", "weight_decay": 5e-4},
+        {"loss": "elr", "average": "ema", "average_decay": 0.9},
+        {"loss": "gce"},
+        {"loss": "sce"},
+        {"loss": "bootstrap-soft", "schedule": "cosine"},
+        {"loss": "bootstrap-hard", "schedule": "constant"},
+        {"mixup": 0.2, "capture": "eval-pass"},
+    ],
+    ids=lambda settings: " ".join(str(value) for value in settings.values()),
+)
+def test_it_learns(settings: dict[str, Any]) -> None:
+    train = dict(settings)
+    net_type = train.pop("net_type", "resnet")
+    setup = Setup(n=600, epochs=8, lr=0.1, **train)
+    net = setup.net(net_type=net_type)
     result = setup.fit(net, watched=setup.data.test)
     assert setup.data.test is not None
     outcome = evaluate(net, setup.data.test, setup.pipeline)
@@ -191,16 +207,6 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path, content: bytes | None) 
         Checkpoint.read(path)
 
 
-@pytest.mark.parametrize(
-    ("share", "epochs", "first"),
-    [(0.5, 200, 100), (0.75, 10, 7), (0.29, 200, 58), (0.33, 3, 1), (0.5, 1, 1)],
-)
-def test_the_rate_drops_after_the_share_but_never_at_once(
-    share: float, epochs: int, first: int
-) -> None:
-    assert _drop_epoch(share, epochs) == first
-
-
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     setup = Setup()
     path = tmp_path / "checkpoint.pth"
@@ -249,9 +255,10 @@ def test_compiling_is_chosen_by_the_length_of_the_run(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="compiling needs a C++ compiler")
-def test_a_compiled_network_learns_the_same() -> None:
-    setup = Setup(n=300, epochs=3)
-    plain, compiled = setup.net(), setup.net()
+@pytest.mark.parametrize("net_type", ["resnet", "wide"])
+def test_a_compiled_network_learns_the_same(net_type: Literal["resnet", "wide"]) -> None:
+    setup = Setup(n=300, epochs=3, lr=0.02 if net_type == "wide" else 0.1)
+    plain, compiled = setup.net(net_type=net_type), setup.net(net_type=net_type)
     setup.fit(plain)
     setup.fit(compiled, compiled=True)
     for name, value in plain.state_dict().items():

@@ -62,7 +62,7 @@ def _root(
 
 @app.command("generate-td")
 @guarded
-@with_settings(*DATA, *NOISE, *NET, *section("train"))
+@with_settings("recipe", *DATA, *NOISE, *NET, *section("train"))
 def generate_td(
     settings: Settings,
     out: Annotated[

@@ -54,6 +54,7 @@ def show_generate(result: GenerateResult) -> None:
     best = manifest["test_error_best"]
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
+        + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
         + ("" if best is None else f", {_percent(best)} at the best by held-out images")
     )
     console.print(

@@ -11,7 +11,7 @@ from tdctl.config.section import Section
 
 __all__ = ["NetConfig"]
 
-NetType = Literal["resnet", "resnet18", "resnet34", "resnet50"]
+NetType = Literal["resnet", "wide", "resnet18", "resnet34", "resnet50"]
 
 
 class NetConfig(Section):
@@ -19,15 +19,15 @@ class NetConfig(Section):
 
     net_type: NetType = Field(
         "resnet",
-        description="resnet: CIFAR-style for small images; resnet18, resnet34, resnet50: "
-        "torchvision's, for larger ones.",
+        description="resnet: CIFAR-style for small images; wide: wide and shallow, for images of "
+        "8 to 64 pixels; resnet18, resnet34, resnet50: torchvision's, for larger ones.",
     )
     depth: Annotated[int, Field(ge=8)] = Field(
         32, description="Depth 6n+2 of the CIFAR-style resnet: 8, 14, 20, 32, 44, 56, 110, ..."
     )
     stride: Literal[1, 2] = Field(
         1,
-        description="Stride of the CIFAR-style resnet's first convolution: 2 for images of 64 "
+        description="Stride of the first convolution of resnet and wide: 2 for images of 64 "
         "pixels and more.",
     )
     pretrained: Literal["none"] | Path | None = Field(
@@ -41,7 +41,8 @@ class NetConfig(Section):
         if self.net_type == "resnet" and (self.depth - 2) % 6:
             raise ValueError(
                 f"depth: {self.depth} is not of the form 6n+2; "
-                "use 8, 14, 20, 26, 32, 44, 56 or 110, or --net-type resnet18|resnet34|resnet50"
+                "use 8, 14, 20, 26, 32, 44, 56 or 110, or --net-type "
+                "wide|resnet18|resnet34|resnet50"
             )
         return self
 

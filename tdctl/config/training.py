@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.section import Positive, Section
 
@@ -21,10 +21,19 @@ class FitConfig(Section):
     epochs: Positive = Field(200, description="Epochs of training.")
     batch_size: Annotated[int, Field(ge=2)] = Field(128, description="Images per step.")
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        0.1, description="Learning rate at the start."
+        0.1, description="Learning rate at the start; of a one-cycle schedule at its peak."
+    )
+    schedule: Literal["step", "constant", "one-cycle", "cosine"] = Field(
+        "step",
+        description="step: the rate drops as --lr-drops says; constant: never; one-cycle: up in a "
+        "line to --lr and down to 0; cosine: half a cosine from --lr to 0.",
     )
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.5, 0.75), description="Shares of the run after which the rate is multiplied by 0.1."
+        (0.5, 0.75),
+        description="Shares of the run after which a step schedule multiplies the rate by 0.1.",
+    )
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.3, description="Share of the run in which a one-cycle schedule rises."
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.9, description="SGD momentum (Nesterov's where above 0)."
@@ -55,9 +64,52 @@ class FitConfig(Section):
     eval_every: Positive = Field(
         1, description="Evaluate after every Nth epoch, and after the last."
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Label smoothing of the cross-entropy."
+    loss: Literal["ce", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr"] = Field(
+        "ce",
+        description="ce: cross-entropy; bootstrap-soft, bootstrap-hard: the target is mixed with "
+        "the prediction; gce: generalised, sce: symmetric cross-entropy; elr: early-learning "
+        "regularisation.",
     )
+    loss_detach: bool = Field(
+        False,
+        description="No gradient through the target's part of bootstrap-soft, which leaves that of "
+        "cross-entropy times 0.95.",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Label smoothing of the cross-entropy; with loss ce only."
+    )
+    mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Train on pairs of images mixed by a share from Beta(ALPHA, ALPHA); 0: on "
+        "single ones.",
+    )
+    average: Literal["none", "ema"] = Field(
+        "none",
+        description="ema: evaluate, save and (with eval-pass) record a running average of the "
+        "weights.",
+    )
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.998, description="What the running average keeps in each step; less in the first steps."
+    )
+
+    @model_validator(mode="after")
+    def _loss_goes_with_the_rest(self) -> FitConfig:
+        if self.loss != "ce" and self.label_smoothing > 0:
+            raise ValueError(
+                f"label_smoothing: goes with --loss ce, not with '{self.loss}'; give "
+                "--label-smoothing 0"
+            )
+        if self.loss_detach and self.loss != "bootstrap-soft":
+            raise ValueError(
+                f"loss_detach: goes with --loss bootstrap-soft, not with '{self.loss}'; leave it "
+                "out"
+            )
+        if self.loss == "elr" and self.mixup > 0:
+            raise ValueError(
+                "mixup: 'elr' keeps a target for each image, and a mixed one is none of them; "
+                "give --mixup 0 or another --loss"
+            )
+        return self
 
 
 class TrainConfig(FitConfig):
@@ -80,6 +132,15 @@ class TrainConfig(FitConfig):
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
             raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value
+
+    @model_validator(mode="after")
+    def _capture_sees_single_images(self) -> TrainConfig:
+        if self.mixup > 0 and self.capture == "in-loop":
+            raise ValueError(
+                "mixup: the training step sees mixed images, and dynamics are of single ones; "
+                "give --capture eval-pass"
+            )
+        return self
 
 
 class RetrainConfig(FitConfig):

@@ -50,7 +50,7 @@ class Draw:
     shift: torch.Tensor | None
     boxes: torch.Tensor | None
 
-    def __getitem__(self, part: slice) -> Draw:
+    def __getitem__(self, part: slice | torch.Tensor) -> Draw:
         drawn = (self.flips, self.shift, self.boxes)
         return Draw(*(None if rows is None else rows[part] for rows in drawn))
 

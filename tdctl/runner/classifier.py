@@ -140,7 +140,7 @@ def train_classifier(
 
     Returns the errors for the manifest: ``test_error_last`` of the last epoch, and
     ``test_error_best`` of the epoch that was best on held-out images (None without any: a
-    number chosen on the test set itself is never reported).
+    number chosen on the test set itself is never reported); ``weights`` says whose they are.
 
     Raises:
         TrainingError: the training diverged; the run is marked as failed, or left as it was
@@ -180,6 +180,7 @@ def train_classifier(
         world.first(lambda: _write_tables(run.path, result, watched, outcome))
     return {
         "epochs": training.epochs,
+        "weights": "last step" if training.average == "none" else "running average",
         "test_error_last": None if last is None else last.error,
         "test_error_best": None if best is None else best.error,
         "best_epoch": result.best_epoch if valid is not None else None,

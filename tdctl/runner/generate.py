@@ -157,6 +157,7 @@ def plan_generate(
 def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
     return {
         "seed": config.seed,
+        "recipe": config.recipe,
         "normalise": config.data.normalise,
         "net": config.net.label,
         "capture": config.train.capture,

@@ -23,13 +23,17 @@ State = dict[str, torch.Tensor]
 class Checkpoint:
     """Weights, optimiser, loss scale and log after ``epoch`` whole epochs.
 
-    No random state is kept: every stream is derived from the seed and the epoch.
+    ``loss`` is what the loss remembers of each image, ``average`` the averaged weights; empty
+    where the settings ask for none. No random state is kept: every stream is derived from the
+    seed and the epoch.
     """
 
     epoch: int
     net: dict[str, Any]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
+    loss: dict[str, Any]
+    average: dict[str, Any]
     log: list[LogRow]
     best_epoch: int
     best: State
@@ -41,7 +45,9 @@ class Checkpoint:
         """The present state of a training."""
         net, optimizer, scaler = trainer.net, trainer.optimizer, trainer.scaler
         states = net.state_dict(), optimizer.state_dict(), scaler.state_dict()
-        return cls(epoch, *states, log, best_epoch, best)
+        average = {} if trainer.average is None else trainer.average.net.state_dict()
+        memory = trainer.loss.state_dict()
+        return cls(epoch, *states, memory, average, log, best_epoch, best)
 
     def write(self, path: Path) -> None:
         """Replaces the checkpoint file, whole or not at all."""
@@ -79,6 +85,9 @@ class Checkpoint:
             trainer.net.load_state_dict(self.net)
             trainer.optimizer.load_state_dict(self.optimizer)
             trainer.scaler.load_state_dict(self.scaler)
+            trainer.loss.load_state_dict(self.loss, trainer.pipeline.device)
+            if trainer.average is not None:
+                trainer.average.net.load_state_dict(self.average)
         except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
             raise RunError(
                 f"checkpoint: not of this network ({first_line(error)}); start again with "

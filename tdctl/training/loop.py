@@ -58,7 +58,7 @@ def fit(
     report: Report | None = None,
     stage: str = "train",
 ) -> FitResult:
-    """Trains ``net`` in place on the given targets.
+    """Trains ``net`` in place on the given targets; with ``config.average`` it ends averaged.
 
     The order of epoch e and its augmentation depend on (seed, e) alone, so that a run that
     goes on from a checkpoint is the run that was never stopped.
@@ -104,11 +104,13 @@ def fit(
             _watch(row, trainer, watched, watched_feed)
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
-            result.best_epoch, result.best = epoch, _state_of(net)
+            result.best_epoch, result.best = epoch, _state_of(trainer.judged)
         if checkpoint is not None:
             state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
             world.first(partial(state.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
+    if trainer.average is not None:
+        net.load_state_dict(trainer.average.net.state_dict())
     return result
 
 
@@ -147,7 +149,7 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
 
 def _watch(row: LogRow, trainer: Trainer, watched: Images, feed: Feed | None) -> None:
     """Evaluates into the log's row."""
-    outcome = evaluate(trainer.net, watched, trainer.pipeline, world=trainer.world, feed=feed)
+    outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
     row["valid_top5_error"] = outcome.top5_error
     row["valid_loss"] = outcome.mean_loss

@@ -41,13 +41,24 @@ class Pipeline:
         )
 
     def logits(
-        self, net: nn.Module, pixels: torch.Tensor, draw: Draw | None = None
+        self,
+        net: nn.Module,
+        pixels: torch.Tensor,
+        draw: Draw | None = None,
+        share: float | None = None,
     ) -> torch.Tensor:
-        """Logits float32 [B, k] of pixels uint8 [B, C, H, W]; augmented where draws are given."""
+        """Logits float32 [B, k] of pixels uint8 [B, C, H, W]; augmented where draws are given.
+
+        With a ``share`` the images are mixed, and there are B + 1: each but the first has that
+        share in a mixture with the one before it.
+        """
         pixels = pixels.to(self.device, non_blocking=True)
         if draw is not None:
             pixels = self.augment(pixels, draw)
         enabled = self.precision != "float32"
         with torch.autocast(self.device.type, DTYPES[self.precision], enabled=enabled):
-            outputs: torch.Tensor = net(self.normalise(pixels))
+            values = self.normalise(pixels)
+            if share is not None:
+                values = torch.lerp(values[:-1], values[1:], share)
+            outputs: torch.Tensor = net(values)
         return outputs.float()

@@ -7,20 +7,26 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
 from tdctl.recorder import EpochRows, Recorder
+from tdctl.training.average import Average
 from tdctl.training.feed import Feed
+from tdctl.training.losses import Loss
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
+from tdctl.training.schedule import rate
 from tdctl.training.world import World
 
 __all__ = ["REMEDY", "Trainer"]
+
+# Positions int64 [B], pixels uint8 [B, C, H, W] and draws of a process's part of a batch.
+Batch = tuple[torch.Tensor, torch.Tensor, Draw]
 
 REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
 CAPTURE_BATCH = 512
@@ -31,6 +37,8 @@ class Trainer:
 
     Attributes:
         steps: batches of an epoch.
+        loss: what is minimised.
+        average: the running average of the weights, where the settings ask for one.
     """
 
     def __init__(
@@ -61,40 +69,50 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self.loss = Loss(config, len(images))
+        averaged = config.average == "ema"
+        self.average = Average(net, config.average_decay) if averaged else None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._bounds = _batch_bounds(len(images), config.batch_size, 2 * world.size)
         self._sizes = torch.tensor([stop - start for start, stop in self._bounds])
         self.steps = len(self._bounds)
 
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated and saved: the averaged one where there is one."""
+        return self.net if self.average is None else self.average.net
+
     def train_epoch(
         self, epoch: int, recorder: Recorder | EpochRows | None, tell: Teller
     ) -> LogRow:
         """One pass over the images; every sample is seen exactly once, in one process."""
-        config, total = self._config, int(self._sizes.sum())
-        drops = sum(epoch >= _drop_epoch(share, config.epochs) for share in config.lr_drops)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * 0.1**drops
+        total = int(self._sizes.sum())
         self.net.train()
         order = torch.randperm(total, generator=self._stream(epoch, 0, torch.device("cpu")))
         # Of each batch, this process's part of the mean loss; the sum over all is the mean.
         losses = torch.zeros(self.steps, device=self._device)
         wrong = torch.zeros((), device=self._device)
-        stream = self._stream(epoch, 1, self._device)
-        for step, (rows, pixels, draw) in enumerate(self._batches(order, self._bounds, stream)):
+        stream, shares = self._stream(epoch, 1, self._device), self._shares(epoch)
+        batches = self._batches(order, self._bounds, stream, mixed=shares is not None)
+        for step, batch in enumerate(batches):
             size = int(self._sizes[step])
-            targets = self._targets[rows]
-            logits, losses[step] = self._step(pixels, draw, targets, size)
-            wrong += (logits.argmax(dim=1) != targets).sum()
+            self._set_rate(epoch, step)
+            share = None if shares is None else float(shares[step])
+            logits, losses[step] = self._step(batch, size, share)
+            if self.average is not None:
+                self.average.update(self.net, epoch * self.steps + step)
+            rows = batch[0] if share is None else _larger(batch[0], share)
+            wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
                 recorder.record(self._index[rows], logits)
             # Reading a loss waits for the device, so it happens only when a report is due.
             if tell.step_done(size) and step + 1 < self.steps:
-                share = self.world.size
-                mean = _checked_mean(losses[: step + 1] * share, self._sizes, epoch)
+                parts = self.world.size
+                mean = _checked_mean(losses[: step + 1] * parts, self._sizes, epoch)
                 seen = int(self._sizes[: step + 1].sum())
-                tell.within(epoch, step + 1, mean, float(wrong) * share / seen)
-        self.world.average_buffers(self.net)
+                tell.within(epoch, step + 1, mean, float(wrong) * parts / seen)
+        self._share_state()
         mean = _checked_mean(self.world.sum(losses), self._sizes, epoch)
         return {
             "epoch": epoch,
@@ -112,40 +130,72 @@ class Trainer:
         Source: Jia et al. (AAAI 2023), published code: an extra pass over the augmented
             training set after each epoch.
         """
-        self.net.eval()
+        net = self.judged.eval()
         stream, total = self._stream(epoch, 2, self._device), int(self._sizes.sum())
         bounds = _batch_bounds(total, CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(torch.arange(total), bounds, stream):
-            recorder.record(self._index[rows], self.pipeline.logits(self.net, pixels, draw))
+            recorder.record(self._index[rows], self.pipeline.logits(net, pixels, draw))
 
     def _batches(
-        self, order: torch.Tensor, bounds: list[tuple[int, int]], stream: torch.Generator
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Draw]]:
+        self,
+        order: torch.Tensor,
+        bounds: list[tuple[int, int]],
+        stream: torch.Generator,
+        mixed: bool = False,
+    ) -> Iterator[Batch]:
         """Rows, pixels and draws of this process's part of each batch.
 
         The draws are made for the whole batch, so that an image is augmented alike however
-        many processes there are.
+        many processes there are. Where images are mixed, the one that goes before this part
+        comes too: of the first part the batch's last.
         """
         slices = [self.world.part(*bound) for bound in bounds]
-        parts = [order[part] for part in slices]
-        on_device = order.to(self._device)
-        for bound, part, pixels in zip(bounds, slices, self._feed.batches(parts), strict=True):
+        owns = [_own(part, bound, mixed) for part, bound in zip(slices, bounds, strict=True)]
+        parts = [order[start:stop][own] for (start, stop), own in zip(bounds, owns, strict=True)]
+        on_device = torch.split(torch.cat(parts).to(self._device), [len(part) for part in parts])
+        pixels = self._feed.batches(parts)
+        for bound, own, rows, images in zip(bounds, owns, on_device, pixels, strict=True):
             draw = self.pipeline.augment.draw(bound[1] - bound[0], stream)
-            own = slice(part.start - bound[0], part.stop - bound[0])
-            yield on_device[part], pixels, draw[own]
+            yield rows, images, draw[own]
+
+    def _shares(self, epoch: int) -> NDArray[np.float64] | None:
+        """Float64 [steps], what each batch's images keep of themselves in a mixture, or None.
+
+        Source: Zhang et al. (ICLR 2018); a share for each batch and neighbours as partners as
+            in torchvision's v2.MixUp.
+        """
+        alpha = self._config.mixup
+        if alpha == 0:
+            return None
+        return np.random.default_rng([self._seed, epoch, 3]).beta(alpha, alpha, self.steps)
+
+    def _set_rate(self, epoch: int, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self._config, epoch, step, self.steps)
+
+    def _share_state(self) -> None:
+        """After an epoch: what the processes keep apart becomes one."""
+        self.world.average_buffers(self.net)
+        self.loss.epoch_done(self.world)
+        if self.average is not None:
+            self.average.share(self.world)
 
     def _step(
-        self, pixels: torch.Tensor, draw: Draw, targets: torch.Tensor, size: int
+        self, batch: Batch, size: int, share: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, pixels, draw = batch
         # A compiled network is one for a batch size: another size would be compiled anew.
         net = self._parallel
         if self._compiled is not None and size == self._config.batch_size:
             net = self._compiled
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        logits = self.pipeline.logits(net, pixels, draw)
-        summed = functional.cross_entropy(
-            logits, targets, label_smoothing=self._config.label_smoothing, reduction="sum"
-        )
+        logits = self.pipeline.logits(net, pixels, draw, share)
+        if share is None:
+            summed = self.loss(logits, self._targets[rows], rows)
+        else:
+            # Linear in the target, as all losses here are but the one that is refused.
+            own, other = (self.loss(logits, self._targets[r], r) for r in (rows[1:], rows[:-1]))
+            summed = share * own + (1 - share) * other
         loss = summed / size
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over the processes; the loss is a sum over their parts.
@@ -167,9 +217,17 @@ def _compiled(net: nn.Module, world: World) -> nn.Module:
     return cast(nn.Module, torch.compile(net, dynamic=False, mode=mode))
 
 
-def _drop_epoch(share: float, epochs: int) -> int:
-    """The first epoch at the lower rate: never the very first; 0.29 of 200 is 58, not 57."""
-    return max(1, int(share * epochs + 1e-9))
+def _own(part: slice, bound: tuple[int, int], mixed: bool) -> slice | torch.Tensor:
+    """Of a process's part of a batch the places in the batch; if mixed, with the one before."""
+    start, stop = part.start - bound[0], part.stop - bound[0]
+    if not mixed:
+        return slice(start, stop)
+    return torch.arange(start - 1, stop) % (bound[1] - bound[0])
+
+
+def _larger(rows: torch.Tensor, share: float) -> torch.Tensor:
+    """Of mixed images the rows of those with the larger share."""
+    return rows[1:] if share >= 0.5 else rows[:-1]
 
 
 def _batch_bounds(total: int, batch_size: int, least: int) -> list[tuple[int, int]]:

@@ -1,0 +1,9 @@
+"""Classifiers: two made for small images, torchvision's, and how one is built by name."""
+
+from __future__ import annotations
+
+from tdctl.nets.building import build_net, count_flops
+from tdctl.nets.cifar import CifarResNet
+from tdctl.nets.wide import WideNet
+
+__all__ = ["CifarResNet", "WideNet", "build_net", "count_flops"]

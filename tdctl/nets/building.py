@@ -1,0 +1,45 @@
+"""Classifiers by name and depth."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from tdctl.config import NetConfig
+from tdctl.nets.cifar import CifarResNet
+from tdctl.nets.wide import WideNet
+
+__all__ = ["build_net", "count_flops"]
+
+
+def build_net(config: NetConfig, num_classes: int, channels: int, seed: int) -> nn.Module:
+    """A fresh network whose weights depend on the settings and the seed alone.
+
+    ``resnet`` is ``CifarResNet``, ``wide`` is ``WideNet``; ``resnet18``, ``resnet34`` and
+    ``resnet50`` are torchvision's, with a first convolution for ``channels`` channels.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if config.net_type == "resnet":
+            return CifarResNet(config.depth, num_classes, channels, config.stride)
+        if config.net_type == "wide":
+            return WideNet(num_classes, channels, config.stride)
+        from torchvision import models
+
+        net = cast(nn.Module, getattr(models, config.net_type)(num_classes=num_classes))
+        if channels != 3:
+            net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+        return net
+
+
+def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> float:
+    """Floating point operations of the forward pass of one image [C, H, W]."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        net = build_net(config, num_classes, shape[0], 0).eval()
+        with FlopCounterMode(display=False) as counter:
+            net(torch.empty(1, *shape))
+    return float(counter.get_total_flops())

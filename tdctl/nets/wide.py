@@ -1,0 +1,77 @@
+"""A wide, shallow network for small images."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["WideNet"]
+
+# What the logits are multiplied by: without it the first steps are already sure of themselves.
+SCALE = 0.125
+
+
+class _Conv(nn.Module):
+    """A 3x3 convolution, batch norm, ReLU, and where asked for a pooling that halves the image."""
+
+    def __init__(self, width_in: int, width: int, stride: int = 1, pool: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        self.pool = pool
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        if self.pool:
+            # Before batch norm and ReLU, which then cost a quarter; rounded up, so that an image
+            # of any side has a pixel left.
+            x = functional.max_pool2d(x, 2, ceil_mode=True)
+        return functional.relu(self.bn(x), inplace=True)
+
+
+class _Pair(nn.Module):
+    """Two convolutions added to what goes into them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _Conv(width, width), _Conv(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + cast(torch.Tensor, self.second(self.first(x)))
+
+
+class WideNet(nn.Module):
+    """Convolutions of 32, 64, 128 and 256 maps with two residual pairs: 1.6 million weights.
+
+    Made for images of 8 to 64 pixels a side; it learns more in an epoch than a thin, deep network
+    and is faster for its size.
+
+    Args:
+        num_classes: k, the logits' number.
+        channels: of the input image.
+        stride: of the first convolution; 2 halves the image, as for 64 pixels and more.
+
+    Source: the ResNet-9 of D. Page, "How to train your ResNet" (2018, cifar10-fast), at half its
+        widths: convolution, pooled convolution with a residual pair, pooled convolution, pooled
+        convolution with a residual pair, global maximum, logits times 0.125.
+    """
+
+    def __init__(self, num_classes: int, channels: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 32, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.stages = nn.Sequential(
+            nn.Sequential(_Conv(32, 64, pool=True), _Pair(64)),
+            _Conv(64, 128, pool=True),
+            nn.Sequential(_Conv(128, 256, pool=True), _Pair(256)),
+        )
+        self.fc = nn.Linear(256, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits float [B, k] of images [B, C, H, W]."""
+        x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = self.stages(x).amax(dim=(2, 3))
+        return cast(torch.Tensor, self.fc(x) * SCALE)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config
+from typer.testing import CliRunner
+
+from tdctl import runner
+from tdctl.cli.commands import app
+from tdctl.config import Config
+from tdctl.errors import ConfigError, RunError
+from tdctl.recipes import RECIPES
+from tdctl.settings import load_config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_valid_and_named_in_the_settings(name: str) -> None:
+    config = load_config(None, {"recipe": name})
+    assert config.recipe == name
+    for section, settings in RECIPES[name].items():
+        for key, value in settings.items():
+            assert getattr(getattr(config, section), key) == value
+
+
+def test_the_papers_recipe_is_the_default() -> None:
+    assert load_config(None, {"recipe": "paper"}) == load_config() == Config()
+
+
+def test_a_recipe_lies_above_the_data_set_and_below_the_user(tmp_path: Path) -> None:
+    data = {"data.dataset": "tiny_imagenet", "data.data_dir": "x", "recipe": "detect"}
+    config = load_config(None, data)
+    assert (config.net.net_type, config.net.stride, config.data.image_size) == ("wide", 2, 64)
+    file = tmp_path / "c.yaml"
+    file.write_text("recipe: detect\nnet: {net_type: resnet18}\ntrain: {lr: 0.7, epochs: 5}\n")
+    config = load_config(file, {"train.epochs": 6})
+    assert (config.net.net_type, config.train.lr, config.train.epochs) == ("resnet18", 0.7, 6)
+    assert config.train.schedule == "one-cycle"
+
+
+def test_settings_that_name_all_keys_are_not_changed_by_a_recipe() -> None:
+    other = load_config(None, {"recipe": "detect", "net.net_type": "resnet", "train.lr": 0.7})
+    assert load_config(base=other.model_dump(mode="json")) == other
+
+
+def test_a_runs_settings_stand_whatever_recipe_is_named_later(tmp_path: Path) -> None:
+    base = load_config(None, {"recipe": "detect"}).model_dump(mode="json")
+    with pytest.raises(ConfigError, match="made with 'detect', and its settings stand"):
+        load_config(None, {"recipe": "paper"}, base)
+    file = tmp_path / "c.yaml"
+    file.write_text("recipe: detect\n")
+    assert load_config(file, {}, base).recipe == "detect"
+
+
+@pytest.mark.parametrize("name", ["fast", "", 3, ["detect"]])
+def test_an_unknown_recipe_is_refused(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"^recipe: "):
+        load_config(None, {"recipe": name})
+
+
+def test_a_run_by_recipe_ranks_and_retrains(tmp_path: Path, detector_file: Path) -> None:
+    run = tmp_path / "run"
+    arguments = "generate-td --recipe detect --limit 150 --noise-ratio 0.2 --epochs 2 --quiet"
+    settings = ["--set", "retrain.epochs=1", "--no-amp", "--out", str(run)]
+    result = CliRunner().invoke(app, [*arguments.split(), *settings])
+    assert result.exit_code == 0, result.output
+    base = runner.settings_of_run(run)
+    assert base is not None and base["recipe"] == "detect" and base["net"]["net_type"] == "wide"
+    config = load_config(None, {"retrain.amp": False}, base, runner.PINNED)
+    outcome = runner.denoise(config, run, detector_file, [0.2], out=tmp_path / "out")
+    assert outcome.rows[0].test_error_last is not None
+    folder = runner.default_folder(config, Path("r"))
+    assert folder.parts[1] == "digits_wide_percmislabeled0.2_uniform"
+
+
+def test_the_flags_of_a_recipe_are_in_the_help() -> None:
+    for command, flags in (
+        ("generate-td", ("--recipe", "--loss", "--mixup", "--schedule", "--average", "--warmup")),
+        ("denoise", ("--loss", "--mixup", "--schedule", "--average", "--loss-detach")),
+    ):
+        text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+        assert all(flag in text for flag in flags), command
+    assert "--recipe" not in text
+
+
+def test_another_recipe_is_another_run(tmp_path: Path) -> None:
+    runner.generate_td(tiny_config(), tmp_path / "run")
+
+    with pytest.raises(RunError, match="recipe: paper, now detect"):
+        runner.generate_td(tiny_config(recipe="detect"), tmp_path / "run", resume=True)
