@@ -18,7 +18,7 @@ from tdctl.cli.boundary import (
 from tdctl.cli.cache import cache
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
-from tdctl.cli.detect import DetectorFile, Run, detect, the_source
+from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.scores import scores
@@ -171,9 +171,14 @@ def denoise(
     settings: Settings,
     td: Run,
     remove_ratio: Annotated[
-        list[float],
-        typer.Option("--remove-ratio", help="Share to drop, in [0, 1); repeatable."),
+        list[str],
+        typer.Option(
+            "--remove-ratio",
+            help="Share to drop, in [0, 1), or auto: as many as an estimate says are wrong "
+            f"({WAYS}); repeatable.",
+        ),
     ],
+    keep_per_class: KeepPerClass = None,
     detector: DetectorFile = None,
     score: Annotated[
         str | None,
@@ -224,6 +229,7 @@ def denoise(
             td,
             source,
             remove_ratio,
+            keep_per_class=keep_per_class,
             baselines=baselines,
             out=out,
             resume=resume,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
         CorruptResult,
         DenoiseResult,
         DetectResult,
+        Flagged,
         GenerateResult,
+        Retraining,
         ScoreTable,
         TrainDetectorResult,
     )
@@ -132,6 +134,11 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         console.print(
             f"at rate    {_cut(metrics.at_realised_rate)}, the realised {metrics.realised_rate:.2%}"
         )
+    _show_estimates(console, result)
+    if result.flagged is not None:
+        found = result.flagged
+        count = f"{found.rows.sum()} flagged" if found.cut is None else _cut(found.cut)
+        console.print(f"cut        {count}{_spared(found)}")
     if out is not None:
         console.print(f"ranking    {out}")
     if top:
@@ -189,12 +196,12 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     names = {
         "all": "all given labels",
         "clean": "truly clean labels",
-        "pruned": "without the worst {:g}",
-        "random": "without a random {:g}",
+        "pruned": "without the worst {}",
+        "random": "without a random {}",
     }
     for row in result.rows:
         table.add_row(
-            names[row.kind].format(row.remove_ratio or 0.0),
+            names[row.kind].format(_ratio(row)),
             str(row.removed),
             str(row.kept),
             "-" if row.flipped_left is None else str(row.flipped_left),
@@ -207,9 +214,34 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     if metrics.auc is not None:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
+    _show_estimates(console, result.detection)
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
+
+
+def _show_estimates(console: Console, result: DetectResult) -> None:
+    for found in result.estimates.values():
+        known = (
+            "the truth is unknown"
+            if found.error is None or found.realised is None
+            else f"{abs(found.error):.2%} {'more' if found.error > 0 else 'less'} than the "
+            f"realised {found.realised:.2%}"
+        )
+        console.print(f"estimated  {found.rate:.2%} wrong labels by {found.method}, {known}")
+
+
+def _ratio(row: Retraining) -> str:
+    """The ratio, and what the floor per class took back."""
+    ratio = row.remove_ratio or 0.0
+    text = f"{ratio:g}" if row.method is None else f"{ratio:.3f} (auto:{row.method})"
+    return text + (f", {row.spared} spared" if row.spared else "")
+
+
+def _spared(found: Flagged) -> str:
+    if not found.spared:
+        return ""
+    return f"; {found.spared} more are kept by --keep-per-class {found.keep_per_class:g}"
 
 
 def _judged(result: DetectResult) -> str:

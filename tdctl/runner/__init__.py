@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
+from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
-from tdctl.runner.rank import DetectResult, detect
+from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
@@ -19,8 +20,10 @@ __all__ = [
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
+    "Flagged",
     "GenerateResult",
     "Prepared",
+    "Retraining",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
