@@ -16,6 +16,7 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
 from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
@@ -248,6 +249,7 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("compare")(compare)
 app.command("scores")(scores)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)

@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tdctl.cli.console import console as _console
+
 if TYPE_CHECKING:
     from tdctl.metrics import Cut
     from tdctl.runner import (
@@ -267,15 +269,6 @@ def _asked(noise: dict[str, Any]) -> str:
     if noise["type"] == "matrix":
         return f"matrix {noise['matrix']['file']}, "
     return f"{noise['type']} {noise['ratio']:g} asked, "
-
-
-def _console() -> Console:
-    # Paths must not be broken at a pipe's made-up width of 80.
-    # File and class names are shown as they are, brackets and colons included.
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
 
 
 def _percent(value: float | None) -> str:

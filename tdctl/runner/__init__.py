@@ -5,6 +5,7 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
+from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.jobs import Retraining
@@ -13,10 +14,13 @@ from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
     "PINNED",
+    "Compared",
+    "ComparedRow",
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
@@ -27,6 +31,7 @@ __all__ = [
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "compare",
     "corrupt_labels",
     "default_folder",
     "denoise",
