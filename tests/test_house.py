@@ -21,7 +21,7 @@ FLOORS = [
     {"metadata"},
     {"dynamics"},
     {"ranking", "metrics", "scores", "bootstrap"},
-    {"cuts", "plots"},
+    {"cuts", "exchange", "plots"},
     {"recorder"},
     {"sources"},
     {"data", "nets", "pretrained"},

@@ -20,6 +20,7 @@ from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
 from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
+from tdctl.cli.export import export
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.scores import scores
@@ -250,6 +251,7 @@ def denoise(
 
 
 app.command("compare")(compare)
+app.command("export")(export)
 app.command("scores")(scores)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         for column in head.columns:
             table.add_column(str(column))
         for row in head.itertuples(index=False):
-            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+            table.add_row(*map(_shown, row))
         console.print(table)
 
 
@@ -220,6 +221,13 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    # A true label may be known only not to be the given one.
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 def _show_estimates(console: Console, result: DetectResult) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
+from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
@@ -18,6 +19,7 @@ from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
+    "FORMATS",
     "PINNED",
     "Compared",
     "ComparedRow",
@@ -37,6 +39,7 @@ __all__ = [
     "denoise",
     "denoise_report",
     "detect",
+    "export",
     "generate_td",
     "judge_scores",
     "plan_detector",

@@ -22,7 +22,7 @@ from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
 from tdctl.runner.ranker import Ranker, Source, open_ranker
 from tdctl.training import World, pick_device
 
-__all__ = ["DetectResult", "Flagged", "detect", "rank_run"]
+__all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_run"]
 
 
 # What stays of each given class where an estimate names the ratio.
@@ -197,18 +197,19 @@ def _table(
     ranking: Ranking,
     worst_first: NDArray[np.int64],
 ) -> pd.DataFrame:
-    names = _class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
+    names = class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
     # A number a row instead of a name; two classes may bear the same.
     number, unique = pd.factorize(names)
 
     def named(classes: NDArray[np.int64]) -> Any:
-        codes = number.astype(np.int32)[classes[worst_first]]
+        ordered = classes[worst_first]
+        codes = np.where(ordered < 0, -1, number.astype(np.int32)[ordered])
         return pd.Categorical.from_codes(codes, pd.Index(unique))
 
     index = dynamics.index[worst_first]
     columns: dict[str, Any] = {
         "index": index,
-        "file_name": _file_names(run, index),
+        "file_name": file_names(run, index),
         "given_label": named(labels.assigned),
         "suggested_label": named(dynamics.suggested()),
         "suspicion": ranking.suspicion[worst_first],
@@ -220,8 +221,12 @@ def _table(
     return pd.DataFrame(columns, copy=False)
 
 
-def _class_names(run: Path, at_least: int) -> NDArray[np.object_]:
-    """Class names of our runs; the numbers themselves for other code's."""
+def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
+    """Class names of our runs, k strings; the numbers themselves for other code's.
+
+    Raises:
+        RunError: the manifest names fewer than ``at_least``.
+    """
     manifest = run / MANIFEST_FILE
     if manifest.exists():
         data = read_json(manifest).get("dataset")
@@ -232,7 +237,12 @@ def _class_names(run: Path, at_least: int) -> NDArray[np.object_]:
     return np.asarray([str(label) for label in range(at_least)], dtype=object)
 
 
-def _file_names(run: Path, index: NDArray[np.int64]) -> Any:
+def file_names(run: Path, index: NDArray[np.int64]) -> Any:
+    """The file name of each index, n strings; empty ones where the run names none.
+
+    Raises:
+        RunError: ``samples.csv`` is malformed.
+    """
     path = run / "samples.csv"
     if not path.exists():
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))

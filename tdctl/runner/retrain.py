@@ -209,7 +209,8 @@ def _retrain(
 def _images_of(dataset: DataSet, labels: Labels) -> Images:
     """The run's training images with its given labels, after a check that they belong to it."""
     rows = dataset.train.rows_of(labels.index)
-    differ = np.flatnonzero(dataset.labels.true[rows] != labels.true)
+    # What is right of a wrong label may not be known.
+    differ = np.flatnonzero((dataset.labels.true[rows] != labels.true) & (labels.true >= 0))
     if len(differ):
         index = labels.index[differ[0]]
         raise DataError(
