@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tdctl.noise import corrupt
     from tdctl.ranking import Ranking
     from tdctl.recorder import Recorder
-    from tdctl.runner import denoise, detect, generate_td, train_detector
+    from tdctl.runner import compare, denoise, detect, export, generate_td, train_detector
     from tdctl.scores import score
     from tdctl.settings import load_config
 
@@ -39,8 +39,10 @@ _HOME = {
     "detection_metrics": "metrics",
     "Ranking": "ranking",
     "Recorder": "recorder",
+    "compare": "runner",
     "denoise": "runner",
     "detect": "runner",
+    "export": "runner",
     "generate_td": "runner",
     "train_detector": "runner",
     "score": "scores",
@@ -53,10 +55,12 @@ __all__ = [
     "Recorder",
     "TdctlError",
     "TrainingDynamics",
+    "compare",
     "corrupt",
     "denoise",
     "detect",
     "detection_metrics",
+    "export",
     "generate_td",
     "load_config",
     "load_detector",

@@ -22,7 +22,8 @@ class Labels:
     Attributes:
         index: int64 [n], each sample's position in the source data set; no value twice.
         assigned: int64 [n], the given labels: what training sees; in [0, k).
-        true: int64 [n], what is right; equal to ``assigned`` where nothing else is known.
+        true: int64 [n], what is right; equal to ``assigned`` where nothing else is known, and -1
+            where that is known to be wrong, but not what is right.
 
     Raises:
         DataError: the arrays differ in length, or an index appears twice.

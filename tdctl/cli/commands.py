@@ -16,9 +16,11 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
-from tdctl.cli.detect import DetectorFile, Run, detect, the_source
+from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
+from tdctl.cli.export import export
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.scores import scores
@@ -171,9 +173,14 @@ def denoise(
     settings: Settings,
     td: Run,
     remove_ratio: Annotated[
-        list[float],
-        typer.Option("--remove-ratio", help="Share to drop, in [0, 1); repeatable."),
+        list[str],
+        typer.Option(
+            "--remove-ratio",
+            help="Share to drop, in [0, 1), or auto: as many as an estimate says are wrong "
+            f"({WAYS}); repeatable.",
+        ),
     ],
+    keep_per_class: KeepPerClass = None,
     detector: DetectorFile = None,
     score: Annotated[
         str | None,
@@ -224,6 +231,7 @@ def denoise(
             td,
             source,
             remove_ratio,
+            keep_per_class=keep_per_class,
             baselines=baselines,
             out=out,
             resume=resume,
@@ -242,6 +250,8 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("compare")(compare)
+app.command("export")(export)
 app.command("scores")(scores)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)

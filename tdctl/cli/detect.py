@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +16,24 @@ from tdctl.errors import ConfigError
 if TYPE_CHECKING:
     from tdctl.runner import DetectResult, ScoreTable, Source
 
-__all__ = ["DetectorFile", "Run", "detect", "the_source"]
+__all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "detect", "the_source"]
 
 Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
 DetectorFile = Annotated[
     Path | None, typer.Option("--detector", help="Detector file (.pth.tar or .safetensors).")
+]
+# What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
+WAYS = (
+    "auto:mixture, the default: two components of the mean loss; auto:sum: the mean of a "
+    "detector's P(mislabeled); auto:joint: the confident joint"
+)
+KeepPerClass = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-per-class",
+        help="What stays of each given class whatever its rank: a share below 1, or a number of "
+        "samples (default: 0.5 with auto, else 0).",
+    ),
 ]
 ALL = "all"
 
@@ -57,6 +71,15 @@ def detect(
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
     ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            "--cut",
+            help="Also flag the worst: a share in [0, 1), or auto, as many as an estimate says "
+            f"are wrong ({WAYS}).",
+        ),
+    ] = None,
+    keep_per_class: KeepPerClass = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
@@ -68,6 +91,8 @@ def detect(
 
     Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
 
+    Example: tdctl detect --td runs/a --score aum --cut auto --out flagged.csv
+
     Example: tdctl detect --td runs/a --score all
     """
     _check_one_kind(detector is not None, bool(score))
@@ -78,8 +103,9 @@ def detect(
     names = list(SCORES) if every else [find_score(name).name for name in score or []]
     scores = [SCORES[name] for name in dict.fromkeys(names)]
     if len(scores) > 1:
-        if out is not None:
-            raise ConfigError("detect: --out takes one ranking; give one --score with it")
+        given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
+        if given:
+            raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
         with joined(device) as world:
             table = world.together(lambda: runner.judge_scores(td, scores, leave_out=every))
         if world.is_first:
@@ -87,7 +113,15 @@ def detect(
         return
     source = scores[0] if detector is None else detector
     with joined(device) as world:
-        result = runner.detect(td, source, out=out, overwrite=overwrite, world=world)
+        result = runner.detect(
+            td,
+            source,
+            out=out,
+            cut=cut,
+            keep_per_class=keep_per_class,
+            overwrite=overwrite,
+            world=world,
+        )
     if world.is_first:
         _show_ranking(result, td, out, top, as_json)
 
@@ -113,6 +147,8 @@ def _show_ranking(
             "samples": len(result.labels),
             "in_sample": result.in_sample,
             "metrics": result.metrics.to_dict(),
+            "cut": None if result.flagged is None else result.flagged.to_dict(),
+            "estimates": {name: asdict(found) for name, found in result.estimates.items()},
             "worst": json.loads(result.table.head(top).to_json(orient="records")),
         }
     )

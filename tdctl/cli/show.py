@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tdctl.cli.console import console as _console
+
 if TYPE_CHECKING:
     from tdctl.metrics import Cut
     from tdctl.runner import (
         CorruptResult,
         DenoiseResult,
         DetectResult,
+        Flagged,
         GenerateResult,
+        Retraining,
         ScoreTable,
         TrainDetectorResult,
     )
@@ -133,6 +138,11 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         console.print(
             f"at rate    {_cut(metrics.at_realised_rate)}, the realised {metrics.realised_rate:.2%}"
         )
+    _show_estimates(console, result)
+    if result.flagged is not None:
+        found = result.flagged
+        count = f"{found.rows.sum()} flagged" if found.cut is None else _cut(found.cut)
+        console.print(f"cut        {count}{_spared(found)}")
     if out is not None:
         console.print(f"ranking    {out}")
     if top:
@@ -141,7 +151,7 @@ def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> 
         for column in head.columns:
             table.add_column(str(column))
         for row in head.itertuples(index=False):
-            table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+            table.add_row(*map(_shown, row))
         console.print(table)
 
 
@@ -190,12 +200,12 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     names = {
         "all": "all given labels",
         "clean": "truly clean labels",
-        "pruned": "without the worst {:g}",
-        "random": "without a random {:g}",
+        "pruned": "without the worst {}",
+        "random": "without a random {}",
     }
     for row in result.rows:
         table.add_row(
-            names[row.kind].format(row.remove_ratio or 0.0),
+            names[row.kind].format(_ratio(row)),
             str(row.removed),
             str(row.kept),
             "-" if row.flipped_left is None else str(row.flipped_left),
@@ -208,9 +218,41 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     if metrics.auc is not None:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
+    _show_estimates(console, result.detection)
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    # A true label may be known only not to be the given one.
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _show_estimates(console: Console, result: DetectResult) -> None:
+    for found in result.estimates.values():
+        known = (
+            "the truth is unknown"
+            if found.error is None or found.realised is None
+            else f"{abs(found.error):.2%} {'more' if found.error > 0 else 'less'} than the "
+            f"realised {found.realised:.2%}"
+        )
+        console.print(f"estimated  {found.rate:.2%} wrong labels by {found.method}, {known}")
+
+
+def _ratio(row: Retraining) -> str:
+    """The ratio, and what the floor per class took back."""
+    ratio = row.remove_ratio or 0.0
+    text = f"{ratio:g}" if row.method is None else f"{ratio:.3f} (auto:{row.method})"
+    return text + (f", {row.spared} spared" if row.spared else "")
+
+
+def _spared(found: Flagged) -> str:
+    if not found.spared:
+        return ""
+    return f"; {found.spared} more are kept by --keep-per-class {found.keep_per_class:g}"
 
 
 def _judged(result: DetectResult) -> str:
@@ -236,15 +278,6 @@ def _asked(noise: dict[str, Any]) -> str:
     if noise["type"] == "matrix":
         return f"matrix {noise['matrix']['file']}, "
     return f"{noise['type']} {noise['ratio']:g} asked, "
-
-
-def _console() -> Console:
-    # Paths must not be broken at a pipe's made-up width of 80.
-    # File and class names are shown as they are, brackets and colons included.
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
 
 
 def _percent(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tdctl.dynamics.reading import TD_FILE, read_run
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.dynamics.td import TrainingDynamics
-from tdctl.dynamics.writing import write_kept, write_td
+from tdctl.dynamics.writing import write_arrays, write_kept, write_td
 
 __all__ = [
     "TD_FILE",
@@ -15,6 +15,7 @@ __all__ = [
     "class_type",
     "file_layout",
     "read_run",
+    "write_arrays",
     "write_kept",
     "write_td",
 ]

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.dynamics.alone import labels_alone
 from tdctl.dynamics.td import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.files import first_line
@@ -29,17 +30,20 @@ TD_FILE = "training_dynamics.npz"
 SUM_TOLERANCE = 0.05
 # The bits of the float16 next above 1; those of all probabilities are no larger numbers.
 LARGEST_BITS = 0x3C01
-# `label_flip` of InterpretDL's files may hold pickled objects and is never read.
 REQUIRED = ("td", "labels")
 KEPT = ("other", "other_class", "mean", "mean_class")
 NAMES = (*REQUIRED, "index", "margin", "loss", *KEPT)
+Arrays = dict[str, ArrayFile]
 
 
 def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
-    """Dynamics, labels and held-out indices of a run folder, ours or the published code's.
+    """Dynamics, labels and held-out indices of a folder of ours, the published code or InterpretDL.
 
     Rows come sorted by index, so that nothing that follows depends on the order in the file.
     The arrays with a value for every epoch or class stay in the file, which is checked whole.
+
+    InterpretDL writes no ``metadata.pth``; its file stands for itself (``labels_alone``). In one
+    that has ``metadata.pth`` beside it, ``label_flip`` is not read.
 
     Raises:
         DynamicsError: a file is missing or malformed, or the two belong to different runs.
@@ -51,18 +55,25 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
         raise DynamicsError(
             f"{folder}: the run is not finished; continue it with tdctl generate-td --resume"
         )
-    labels, valid = read_metadata(folder / METADATA_FILE)
-    dynamics = _read_td(folder / TD_FILE, labels)
+    path, metadata = folder / TD_FILE, folder / METADATA_FILE
+    valid = np.zeros(0, dtype=np.int64)
+    if metadata.exists() or not path.exists():
+        labels, valid = read_metadata(metadata)
+        arrays = _arrays(path)
+    else:
+        arrays = _arrays(path)
+        labels = labels_alone(path, arrays["labels"], arrays.get("index"))
+    dynamics = _checked(path, arrays, labels)
     order = np.argsort(labels.index)
     if (order[1:] < order[:-1]).any():
         dynamics, labels = dynamics.take(order), labels.take(order)
     return dynamics, labels, valid
 
 
-def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
+def _arrays(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = _members(path, archive)
+            return _members(path, archive)
     except FileNotFoundError:
         raise DynamicsError(
             f"{path}: no such file; expected a folder that tdctl generate-td wrote"
@@ -71,6 +82,10 @@ def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
         raise DynamicsError(
             f"{path}: truncated or not an npz file ({first_line(error)}); record the run again"
         ) from None
+
+
+def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
+    """The dynamics, if the arrays fit together and with the labels."""
     td, columns = arrays["td"], arrays["labels"]
     _check_shapes(path, td, columns, labels)
     td = (td.swapped() if _is_swapped(td, columns) else td).cast(np.float16)
@@ -86,7 +101,7 @@ def _read_td(path: Path, labels: Labels) -> TrainingDynamics:
     return TrainingDynamics(td, columns, labels.index, **extras)
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, ArrayFile]:
+def _members(path: Path, archive: zipfile.ZipFile) -> Arrays:
     found = [name.removesuffix(".npy") for name in archive.namelist()]
     missing = set(REQUIRED) - set(found)
     if missing:

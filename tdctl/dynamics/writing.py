@@ -20,7 +20,7 @@ from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.slabs import SLAB, Array, slabs_of
 
-__all__ = ["write_kept", "write_td"]
+__all__ = ["write_arrays", "write_kept", "write_td"]
 
 Slabs = Callable[[], Iterator[NDArray[Any]]]
 
@@ -56,7 +56,7 @@ def write_td(
         }
         if loss_En is not None:
             slabs["loss"] = lambda: _by_sample(loss_En)
-        _write(path, layout, slabs)
+        write_arrays(path, layout, slabs)
 
 
 def write_kept(
@@ -98,7 +98,7 @@ def write_kept(
         "mean": lambda: (mean for mean, _ in means()),
         "mean_class": lambda: (best for _, best in means()),
     }
-    _write(path, file_layout(n, k, epochs, store), slabs)
+    write_arrays(path, file_layout(n, k, epochs, store), slabs)
 
 
 def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
@@ -128,7 +128,14 @@ def _bytes_of(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:
         yield np.frombuffer(piece, np.uint8)
 
 
-def _write(path: Path, layout: Layout, slabs: dict[str, Slabs]) -> None:
+def write_arrays(path: Path, layout: Layout, slabs: Mapping[str, Slabs]) -> None:
+    """Writes an npz file slab by slab, whole or not at all; equal arrays give equal bytes.
+
+    Args:
+        path: the file.
+        layout: type and shape of each array.
+        slabs: gives the rows of each array, in the order of the file.
+    """
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, parts in slabs.items():
             # A fixed date keeps two runs of the same seed identical to the byte.

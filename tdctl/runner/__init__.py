@@ -5,30 +5,41 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
+from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
+from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
+from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
-from tdctl.runner.rank import DetectResult, detect
+from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
+    "FORMATS",
     "PINNED",
+    "Compared",
+    "ComparedRow",
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
+    "Flagged",
     "GenerateResult",
     "Prepared",
+    "Retraining",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "compare",
     "corrupt_labels",
     "default_folder",
     "denoise",
     "denoise_report",
     "detect",
+    "export",
     "generate_td",
     "judge_scores",
     "plan_detector",

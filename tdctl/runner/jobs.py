@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config
 from tdctl.labels import Labels
-from tdctl.ranking import num_removed
 from tdctl.run import RunFolder, Status
-from tdctl.runner.rank import DetectResult
+from tdctl.runner.rank import DetectResult, Flagged
 
 __all__ = ["Job", "Retraining", "plan_jobs"]
 
@@ -26,12 +26,14 @@ class Retraining:
     Attributes:
         kind: ``pruned``, or a baseline: ``all`` (nothing dropped), ``random`` (as many dropped
             at random), ``clean`` (exactly the flipped dropped).
-        remove_ratio: as asked for; None for ``all`` and ``clean``.
+        remove_ratio: as asked for or estimated; None for ``all`` and ``clean``.
         removed, kept: samples.
         flipped_left: flipped labels among the kept; None where the truth is unknown.
         test_error_last: of the last epoch, in [0, 1]; None without a test set.
         test_error_best: of the epoch that was best on held-out images; None without any.
         folder: where model, log and results are.
+        method: what estimated the ratio; None where it was asked for.
+        spared: samples that a floor per class kept, though they are among the worst.
     """
 
     kind: str
@@ -44,6 +46,8 @@ class Retraining:
     test_error_best: float | None = None
     best_epoch: int | None = None
     seconds: float | None = None
+    method: str | None = None
+    spared: int = 0
 
 
 class Job:
@@ -58,7 +62,10 @@ class Job:
     def stage(self) -> str:
         """What the progress calls it."""
         ratio = self.row.remove_ratio
-        return self.row.kind if ratio is None else f"{self.row.kind} {ratio:g}"
+        if ratio is None:
+            return self.row.kind
+        # An estimate has all digits of a float, of which none tells anything beyond the third.
+        return f"{self.row.kind} {ratio:g}" if self.row.method is None else f"{self.row.kind} auto"
 
     def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> Status:
         """Finds out what the folder holds; changes nothing.
@@ -105,35 +112,46 @@ class Job:
 
 def plan_jobs(
     detection: DetectResult,
-    ratios: list[float],
+    ratios: Sequence[float | str],
     baselines: bool,
     base: Path,
     seed: int,
+    keep_per_class: float | None = None,
 ) -> list[Job]:
     """One retraining a ratio, and the baselines where they are asked for.
 
+    Args:
+        ratios: in [0, 1), or methods of the detection's estimates.
+        keep_per_class: see ``DetectResult.above``.
+
     Raises:
-        ConfigError: a ratio is outside [0, 1) or drops everything.
+        ConfigError: a ratio is outside [0, 1) or drops everything, or the floor is none.
     """
     flipped = detection.labels.flipped
     truth, n = bool(flipped.any()), len(flipped)
     jobs: list[Job] = []
 
-    def add(kind: str, ratio: float | None, keep: NDArray[np.bool_], folder: Path) -> None:
+    def add(kind: str, keep: NDArray[np.bool_], folder: Path, of: Flagged | None = None) -> None:
         left = int((flipped & keep).sum()) if truth else None
         kept = int(keep.sum())
-        jobs.append(Job(Retraining(kind, ratio, n - kept, kept, left, str(folder)), keep))
+        row = Retraining(kind, None, n - kept, kept, left, str(folder))
+        if of is not None:
+            row = replace(row, remove_ratio=of.ratio, method=of.method, spared=of.spared)
+        jobs.append(Job(row, keep))
 
     if baselines:
-        add("all", None, np.ones(n, dtype=np.bool_), base / "baseline_all")
+        add("all", np.ones(n, dtype=np.bool_), base / "baseline_all")
     for ratio in ratios:
-        keep = detection.ranking.kept(ratio)
-        add("pruned", ratio, keep, base / detection.ranker.label / f"percremove{ratio}")
+        found = detection.above(ratio, keep_per_class)
+        folder = f"percremoveauto_{ratio}" if found.method else f"percremove{ratio}"
+        if keep_per_class is not None:
+            folder += f"_keep{keep_per_class:g}"
+        add("pruned", ~found.rows, base / detection.ranker.label / folder, found)
         if baselines:
             drawn = np.ones(n, dtype=np.bool_)
             order = np.random.default_rng([seed, 2]).permutation(n)
-            drawn[order[: num_removed(n, ratio)]] = False
-            add("random", ratio, drawn, base / "baseline_random" / f"percremove{ratio}")
+            drawn[order[: int(found.rows.sum())]] = False
+            add("random", drawn, base / "baseline_random" / folder, found)
     if baselines and truth:
-        add("clean", None, ~flipped, base / "baseline_clean")
+        add("clean", ~flipped, base / "baseline_clean")
     return jobs

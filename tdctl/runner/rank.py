@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,49 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.cuts import Estimate, estimate_rate, ratio_of
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
-from tdctl.metrics import DetectionMetrics, detection_metrics
-from tdctl.ranking import Ranking
+from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
+from tdctl.ranking import Ranking, num_removed
 from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
 from tdctl.runner.ranker import Ranker, Source, open_ranker
 from tdctl.training import World, pick_device
 
-__all__ = ["DetectResult", "detect", "rank_run"]
+__all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_run"]
+
+
+# What stays of each given class where an estimate names the ratio.
+FLOOR = 0.5
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """The samples above a cut.
+
+    Attributes:
+        rows: bool [n], by row of the labels.
+        ratio: the share that was asked for, or estimated.
+        method: what estimated it; None where it was asked for.
+        spared: how many a floor per class kept.
+        keep_per_class: that floor.
+        cut: precision, recall and F1; None where the truth is unknown.
+    """
+
+    rows: NDArray[np.bool_]
+    ratio: float
+    method: str | None
+    spared: int
+    keep_per_class: float
+    cut: Cut | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the rows, JSON-ready."""
+        facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
+        metrics = None if self.cut is None else asdict(self.cut)
+        return {**facts, "flagged": int(self.rows.sum()), "cut": metrics}
 
 
 @dataclass(frozen=True)
@@ -29,7 +62,8 @@ class DetectResult:
 
     Attributes:
         table: worst first; ``index, file_name, given_label, suggested_label, suspicion, rank``,
-            and ``true_label, label_flipped`` where labels are known to be flipped.
+            ``true_label, label_flipped`` where labels are known to be flipped, and ``flagged``
+            where a cut was asked for.
         ranking: the same by row of ``labels``.
         labels: given and true labels.
         metrics: None in each place where the truth is unknown.
@@ -37,6 +71,8 @@ class DetectResult:
             for scores.
         fingerprints: of the run's dynamics and of the detector's weights.
         ranker: the detector or score that ranked.
+        estimates: of the share of wrong labels, by the methods that were asked for.
+        flagged: where a cut was asked for.
     """
 
     table: pd.DataFrame
@@ -47,6 +83,28 @@ class DetectResult:
     in_sample: bool | None
     fingerprints: dict[str, str]
     ranker: Ranker
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    flagged: Flagged | None = None
+
+    def above(self, ratio: float | str, keep_per_class: float | None = None) -> Flagged:
+        """The samples that a ratio, or an estimated one, drops.
+
+        Args:
+            ratio: in [0, 1), or the method of one of the estimates.
+            keep_per_class: floor as ``tdctl.ranking.num_kept`` takes it; by default half of each
+                class where the ratio is an estimate, else none.
+
+        Raises:
+            ConfigError: the ratio is outside [0, 1) or drops everything, or the floor is none.
+        """
+        method = ratio if isinstance(ratio, str) else None
+        share = self.estimates[ratio].rate if isinstance(ratio, str) else ratio
+        floor = (FLOOR if method else 0.0) if keep_per_class is None else keep_per_class
+        rows = ~self.ranking.kept(share, self.labels.assigned, floor)
+        spared = num_removed(len(rows), share) - int(rows.sum())
+        known = bool(self.labels.flipped.any())
+        cut = cut_at(rows, self.labels.flipped) if known else None
+        return Flagged(rows, share, method, spared, floor, cut)
 
 
 def detect(
@@ -54,6 +112,8 @@ def detect(
     source: Source,
     *,
     out: Path | None = None,
+    cut: float | str | None = None,
+    keep_per_class: float | None = None,
     overwrite: bool = False,
     device: str = "auto",
     world: World | None = None,
@@ -62,11 +122,14 @@ def detect(
 
     Args:
         source: the detector's file, or a score (``tdctl.scores.find_score`` knows them by name).
+        cut: a share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
+        keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
         world: the processes that score a part of the curves each; they all read the run, and
             the first one writes. Without it, this process on ``device``.
 
     Raises:
-        DynamicsError: the run is missing or malformed, or lacks what the score needs.
+        ConfigError: the cut is none, or does not go with what ranks.
+        DynamicsError: the run is missing or malformed, or lacks what the score or the cut needs.
         DetectorError: the detector cannot be read or gives a constant.
         RunError: ``out`` is there already.
     """
@@ -77,23 +140,43 @@ def detect(
             with atomic_path(out) as part:
                 result.table.to_csv(part, index=False)
 
+    ratio = None if cut is None else ratio_of(cut)
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
     ranker = world.together(lambda: open_ranker(source, world))
-    result = rank_run(run, ranker, world)
+    result = rank_run(run, ranker, world, [ratio] if isinstance(ratio, str) else [])
+    if ratio is not None:
+        flagged = result.above(ratio, keep_per_class)
+        table = result.table.assign(flagged=flagged.rows[result.ranking.worst_first()])
+        result = replace(result, table=table, flagged=flagged)
     world.first(write)
     return result
 
 
-def rank_run(run: Path, ranker: Ranker, world: World) -> DetectResult:
+def rank_run(run: Path, ranker: Ranker, world: World, methods: Sequence[str] = ()) -> DetectResult:
     """Ranks a run with a detector that is loaded already, or a score.
 
     The curves are read slab by slab: memory grows by some columns of the table alone.
+
+    Args:
+        methods: which estimates of the share of wrong labels to make (``tdctl.cuts.METHODS``).
     """
     dynamics, labels, valid = world.together(lambda: read_run(run))
     suspicion = ranker.suspicion(run, dynamics, world)
     ranking = Ranking(dynamics.index, suspicion)
     worst_first = ranking.worst_first()
     metrics = detection_metrics(suspicion, labels.flipped, worst_first)
+    estimates = world.together(
+        lambda: {
+            method: estimate_rate(
+                method,
+                dynamics,
+                suspicion,
+                gives_probability=ranker.gives_probability,
+                flipped=labels.flipped,
+            )
+            for method in methods
+        }
+    )
     return DetectResult(
         table=_table(run, dynamics, labels, ranking, worst_first),
         ranking=ranking,
@@ -103,6 +186,7 @@ def rank_run(run: Path, ranker: Ranker, world: World) -> DetectResult:
         in_sample=ranker.has_seen(fingerprint := dynamics.fingerprint()),
         fingerprints={"run": fingerprint, **ranker.fingerprints()},
         ranker=ranker,
+        estimates=estimates,
     )
 
 
@@ -113,18 +197,19 @@ def _table(
     ranking: Ranking,
     worst_first: NDArray[np.int64],
 ) -> pd.DataFrame:
-    names = _class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
+    names = class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
     # A number a row instead of a name; two classes may bear the same.
     number, unique = pd.factorize(names)
 
     def named(classes: NDArray[np.int64]) -> Any:
-        codes = number.astype(np.int32)[classes[worst_first]]
+        ordered = classes[worst_first]
+        codes = np.where(ordered < 0, -1, number.astype(np.int32)[ordered])
         return pd.Categorical.from_codes(codes, pd.Index(unique))
 
     index = dynamics.index[worst_first]
     columns: dict[str, Any] = {
         "index": index,
-        "file_name": _file_names(run, index),
+        "file_name": file_names(run, index),
         "given_label": named(labels.assigned),
         "suggested_label": named(dynamics.suggested()),
         "suspicion": ranking.suspicion[worst_first],
@@ -136,8 +221,12 @@ def _table(
     return pd.DataFrame(columns, copy=False)
 
 
-def _class_names(run: Path, at_least: int) -> NDArray[np.object_]:
-    """Class names of our runs; the numbers themselves for other code's."""
+def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
+    """Class names of our runs, k strings; the numbers themselves for other code's.
+
+    Raises:
+        RunError: the manifest names fewer than ``at_least``.
+    """
     manifest = run / MANIFEST_FILE
     if manifest.exists():
         data = read_json(manifest).get("dataset")
@@ -148,7 +237,12 @@ def _class_names(run: Path, at_least: int) -> NDArray[np.object_]:
     return np.asarray([str(label) for label in range(at_least)], dtype=object)
 
 
-def _file_names(run: Path, index: NDArray[np.int64]) -> Any:
+def file_names(run: Path, index: NDArray[np.int64]) -> Any:
+    """The file name of each index, n strings; empty ones where the run names none.
+
+    Raises:
+        RunError: ``samples.csv`` is malformed.
+    """
     path = run / "samples.csv"
     if not path.exists():
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.config import Config
+from tdctl.cuts import ratio_of
 from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import atomic_path, write_json
@@ -104,8 +106,9 @@ def denoise(
     config: Config,
     run: Path,
     source: Source,
-    remove_ratios: list[float],
+    remove_ratios: Sequence[float | str],
     *,
+    keep_per_class: float | None = None,
     baselines: bool = False,
     out: Path | None = None,
     resume: bool = False,
@@ -122,13 +125,15 @@ def denoise(
     Args:
         config: settings; ``config.data`` must be the data set that the run was made with.
         source: the detector's file, or a score.
+        remove_ratios: shares to drop, or ``auto``, as ``tdctl.cuts.ratio_of`` takes them.
+        keep_per_class: what stays of each given class; see ``DetectResult.above``.
         out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the run.
         baselines: also train on all given labels, on random removals of the same sizes, and,
             where the truth is known, on the truly clean subset.
 
     Raises:
-        ConfigError: a remove ratio is outside [0, 1) or drops everything, or the settings ask
-            for other noise or another validation set than the run's.
+        ConfigError: a remove ratio is none, outside [0, 1) or drops everything, or the settings
+            ask for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
         RunError: a folder is occupied, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
@@ -139,11 +144,11 @@ def denoise(
     config = with_whole_paths(config)
     world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
+    ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     ranker = world.together(lambda: open_ranker(source, world))
-    detection = rank_run(run, ranker, world)
+    detection = rank_run(run, ranker, world, [name for name in ratios if isinstance(name, str)])
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
-    ratios = sorted(set(remove_ratios))
-    jobs = plan_jobs(detection, ratios, baselines, base, config.seed)
+    jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
     dataset = world.together(lambda: open_training_data(config))
@@ -204,7 +209,8 @@ def _retrain(
 def _images_of(dataset: DataSet, labels: Labels) -> Images:
     """The run's training images with its given labels, after a check that they belong to it."""
     rows = dataset.train.rows_of(labels.index)
-    differ = np.flatnonzero(dataset.labels.true[rows] != labels.true)
+    # What is right of a wrong label may not be known.
+    differ = np.flatnonzero((dataset.labels.true[rows] != labels.true) & (labels.true >= 0))
     if len(differ):
         index = labels.index[differ[0]]
         raise DataError(
@@ -249,16 +255,17 @@ def _write_result(
         "noise": config.noise.model_dump(mode="json"),
         "retrain": config.retrain.model_dump(mode="json"),
     }
-    table = {(row.kind, row.remove_ratio): asdict(row) for row in rows}
+    table = {_place(asdict(row)): asdict(row) for row in rows}
     # A sweep calls once a ratio: rows of the same run, detector and settings stay in the table.
     if path.exists():
         old = read_json(path)
         if all(old.get(key) == value for key, value in same.items()):
-            table = {(row["kind"], row["remove_ratio"]): row for row in old.get("rows", [])} | table
-    ordered = [table[key] for key in sorted(table, key=lambda key: (key[1] or 0.0, key[0]))]
+            table = {_place(row): row for row in old.get("rows", [])} | table
+    ordered = [table[key] for key in sorted(table)]
     content = {
         **same,
         "detector_in_sample": detection.in_sample,
+        "estimates": {name: asdict(found) for name, found in detection.estimates.items()},
         "versions": software_versions(),
         "rows": ordered,
     }
@@ -267,12 +274,18 @@ def _write_result(
         pd.DataFrame(ordered).to_csv(part, index=False)
 
 
+def _place(row: dict[str, Any]) -> tuple[float, str, str]:
+    """Where a row stands in the table; one of the same folder takes its place."""
+    return row["remove_ratio"] or 0.0, row["kind"], Path(row["folder"]).name
+
+
 def denoise_report(result: DenoiseResult) -> dict[str, Any]:
     """The result as JSON-ready values: detection metrics and one row for each retraining."""
     return {
         **result.detection.ranker.facts,
         "detector_in_sample": result.detection.in_sample,
         "detection": result.detection.metrics.to_dict(),
+        "estimates": {name: asdict(e) for name, e in result.detection.estimates.items()},
         "file": None if result.file is None else str(result.file),
         "rows": [asdict(row) for row in result.rows],
     }

@@ -1,0 +1,136 @@
+"""How far the figures of a ranking would lie from each other on other samples of the same kind.
+
+Shape suffixes: n samples, b resamples, g groups of equal suspicion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.slabs import SLAB, slabs_of
+
+__all__ = ["FIGURES", "SHARES", "Figure", "judged"]
+
+# The shares of a ranking whose precision is told, by the name of the figure.
+SHARES = {"top1": 0.01, "top5": 0.05, "top10": 0.10}
+FIGURES = ("auc", "ap", "f1", *SHARES)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in [0, 1] and the interval that 95 % of the resamples lie in.
+
+    ``low`` and ``high`` are None where nothing was resampled.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def judged(
+    suspicion: NDArray[np.float64],
+    flipped: NDArray[np.bool_],
+    worst_first: NDArray[np.int64],
+    resamples: int = 200,
+    seed: int = 0,
+) -> dict[str, Figure] | None:
+    """The figures of a ranking with their intervals; None where the truth is unknown.
+
+    ``auc`` and ``ap`` are those of ``detection_metrics``, ``f1`` is that at the realised rate,
+    ``top1``, ``top5`` and ``top10`` are the precision among the worst 1, 5 and 10 %.
+
+    Args:
+        suspicion: float64 [n], higher means more likely mislabeled.
+        flipped: bool [n]; where none or all are True there are no figures.
+        worst_first: int64 [n], the rows in the order of the ranking, ties broken as it does.
+        resamples: how often n rows are drawn with replacement; 0 for no intervals.
+        seed: of the draws. Two rankings of the same rows are drawn alike, so that their
+            differences are those of the rankings.
+    """
+    if flipped.all() or not flipped.any():
+        return None
+    hit = flipped[worst_first]
+    ordered = suspicion[worst_first]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    values = _figures(np.ones((1, len(hit)), dtype=np.int64), hit, ends)
+    drawn = _resampled(hit, ends, worst_first, resamples, seed)
+    found = {}
+    for name, value in values.items():
+        low, high = (None, None) if not resamples else _interval(drawn[name])
+        found[name] = Figure(float(value[0]), low, high)
+    return found
+
+
+def _resampled(
+    hit: NDArray[np.bool_],
+    ends: NDArray[np.int64],
+    worst_first: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Each figure of each resample, float64 [b]; NaN where one drew no or only flipped rows.
+
+    ``hit`` are the flipped, worst first, ``ends`` the last place of each group of equals.
+    """
+    n = len(hit)
+    rng = np.random.default_rng([seed, 4])
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FIGURES}
+    for start, stop in slabs_of(resamples, max(1, SLAB // (8 * n))):
+        drawn = [rng.integers(0, n, n) for _ in range(stop - start)]
+        counts_bn = np.stack([np.bincount(rows, minlength=n)[worst_first] for rows in drawn])
+        for name, values in _figures(counts_bn, hit, ends).items():
+            found[name].append(values)
+    return {name: np.concatenate([*parts, np.zeros(0)]) for name, parts in found.items()}
+
+
+def _figures(
+    counts_bn: NDArray[np.int64], hit: NDArray[np.bool_], ends: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Each figure, float64 [b], of rankings in which a place stands so many times."""
+    total_bn = np.cumsum(counts_bn, axis=1)
+    hits_bn = np.cumsum(np.where(hit, counts_bn, 0), axis=1)
+    wrong, n = hits_bn[:, -1], total_bn[:, -1]
+    hits_bg, called_bg = hits_bn[:, ends], total_bn[:, ends]
+    gained_bg = np.diff(hits_bg, axis=1, prepend=0)
+    missed_bg = np.diff(called_bg - hits_bg, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision_bg = hits_bg / np.maximum(called_bg, 1)
+        ap = (precision_bg * gained_bg).sum(axis=1) / wrong
+        # Pairs in the right order, and half of those that are tied.
+        pairs = (missed_bg * (hits_bg - gained_bg / 2)).sum(axis=1)
+        auc = pairs / (wrong * (n - wrong))
+        f1 = _hits_among(counts_bn, total_bn, hits_bn, hit, wrong) / wrong
+    ap = np.where(n > wrong, ap, np.nan)
+    found = {"auc": auc, "ap": ap, "f1": f1}
+    for name, share in SHARES.items():
+        first = np.maximum(1, np.round(n * share).astype(np.int64))
+        found[name] = _hits_among(counts_bn, total_bn, hits_bn, hit, first) / first
+    return found
+
+
+def _hits_among(
+    counts_bn: NDArray[np.int64],
+    total_bn: NDArray[np.int64],
+    hits_bn: NDArray[np.int64],
+    hit: NDArray[np.bool_],
+    first: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Flipped ones among the first places, int64 [b]; of a place that stands often, a part."""
+    at = np.minimum((total_bn < first[:, None]).sum(axis=1), len(hit) - 1)
+    row = np.arange(len(at))
+    before = total_bn[row, at] - counts_bn[row, at]
+    hits_before = hits_bn[row, at] - counts_bn[row, at] * hit[at]
+    found: NDArray[np.int64] = hits_before + (first - before) * hit[at]
+    return found
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float] | tuple[None, None]:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None, None
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)

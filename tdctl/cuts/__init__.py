@@ -1,0 +1,20 @@
+"""Where to cut a ranking when nobody names a ratio: estimates of how many labels are wrong."""
+
+from __future__ import annotations
+
+from tdctl.cuts.joint import joint_rate
+from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
+from tdctl.cuts.mixture import mean_loss, mixture_rate
+from tdctl.cuts.threshold import above_threshold_samples, draw_threshold_samples
+
+__all__ = [
+    "METHODS",
+    "Estimate",
+    "above_threshold_samples",
+    "draw_threshold_samples",
+    "estimate_rate",
+    "joint_rate",
+    "mean_loss",
+    "mixture_rate",
+    "ratio_of",
+]

@@ -1,0 +1,116 @@
+"""The estimates by name, and what a user may write in place of a remove ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.cuts.joint import joint_rate
+from tdctl.cuts.mixture import mean_loss, mixture_rate
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import ConfigError, DynamicsError
+from tdctl.scores import pred_probs
+
+__all__ = ["AUTO", "METHODS", "Estimate", "estimate_rate", "ratio_of"]
+
+AUTO = "auto"
+DEFAULT = "mixture"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How many labels are wrong, as estimated, and how wrong that is where the truth is known.
+
+    Attributes:
+        method: one of ``METHODS``.
+        rate: estimated share of wrong labels, in [0, 1].
+        realised: the true share; None where the truth is unknown.
+        error: ``rate - realised``; None where the truth is unknown.
+    """
+
+    method: str
+    rate: float
+    realised: float | None
+    error: float | None
+
+
+# Dynamics, suspicion, and whether it is P(mislabeled), to the rate.
+Method = Callable[[TrainingDynamics, NDArray[np.float64], bool], float]
+
+
+def _mixture(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
+    return mixture_rate(mean_loss(dynamics))
+
+
+def _sum(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
+    if not probs:
+        raise ConfigError(
+            "auto:sum: adds up P(mislabeled), which a score is not; give --detector, or use auto"
+        )
+    return float(suspicion.mean())
+
+
+def _joint(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
+    if dynamics.other is not None:
+        raise DynamicsError(
+            "auto:joint: needs the probability of every class, which the stores given and topk:K "
+            "do not keep; use auto, or record the run with --store full"
+        )
+    return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
+
+
+METHODS: dict[str, Method] = {DEFAULT: _mixture, "sum": _sum, "joint": _joint}
+
+
+def ratio_of(text: float | str) -> float | str:
+    """A remove ratio, or the name of the method that estimates it.
+
+    ``0.2`` is itself; ``auto`` is ``mixture``; ``auto:NAME`` is a method by name: ``mixture``
+    (``mixture_rate`` of the mean loss), ``sum`` (the mean of a detector's P(mislabeled)) or
+    ``joint`` (``joint_rate`` of the mean softmax).
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(text, str):
+        return text
+    kind, colon, name = text.partition(":")
+    if kind == AUTO and (name if colon else DEFAULT) in METHODS:
+        return name or DEFAULT
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"remove_ratio: '{text}' is neither a share in [0, 1) nor one of auto, "
+            f"{', '.join(f'{AUTO}:{name}' for name in METHODS)}"
+        ) from None
+
+
+def estimate_rate(
+    method: str,
+    dynamics: TrainingDynamics,
+    suspicion: NDArray[np.float64],
+    *,
+    gives_probability: bool,
+    flipped: NDArray[np.bool_],
+) -> Estimate:
+    """The estimate of a method.
+
+    Args:
+        method: one of ``METHODS``.
+        dynamics: of the run.
+        suspicion: float64 [n], by which the run is ranked.
+        gives_probability: whether that is P(mislabeled).
+        flipped: bool [n]; where all are False the truth counts as unknown.
+
+    Raises:
+        ConfigError: the method does not go with what ranks.
+        DynamicsError: the run lacks what the method needs.
+    """
+    rate = METHODS[method](dynamics, suspicion, gives_probability)
+    realised = float(flipped.mean()) if flipped.any() else None
+    error = None if realised is None else rate - realised
+    return Estimate(method, rate, realised, error)

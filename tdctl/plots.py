@@ -1,0 +1,138 @@
+"""Plots of a comparison, through the package matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tdctl.bootstrap import Figure
+from tdctl.errors import ConfigError
+from tdctl.files import atomic_path
+
+__all__ = ["Panel", "check_plots", "plot_ap", "plot_precision_recall"]
+
+KINDS = ("png", "svg")
+COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn of one run.
+
+    Attributes:
+        title: of the run.
+        ap: average precision of each score or detector, by name.
+        curve: precision at as many recalls, evenly from 0 to 1, by name.
+        rate: share of wrong labels, which is the AP of a random ranking.
+        marked: names that saw the run in training.
+    """
+
+    title: str
+    ap: Mapping[str, Figure]
+    curve: Mapping[str, Sequence[float]]
+    rate: float
+    marked: frozenset[str] = frozenset()
+
+
+def check_plots() -> None:
+    """Refuses to plot where it cannot be done, before the work that would be plotted.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ConfigError(
+            "plots: need the package matplotlib; pip install 'tdctl[plots]', or give --no-plots"
+        )
+
+
+def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
+    """A dot with its interval for each score, a panel a run, as PNG and SVG.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    rows = max(len(panel.ap) for panel in panels)
+    with _figure(panels, 1 + 0.22 * rows, folder / "average_precision") as (paths, axes):
+        for panel, ax in zip(panels, axes, strict=True):
+            names = sorted(panel.ap, key=lambda name: panel.ap[name].value)
+            for place, name in enumerate(names):
+                found = panel.ap[name]
+                low = found.value if found.low is None else found.low
+                high = found.value if found.high is None else found.high
+                ax.plot([low, high], [place, place], color="0.6", linewidth=2, zorder=1)
+                ax.plot(found.value, place, "o", color="C0", markersize=4, zorder=2)
+            ax.set_yticks(range(len(names)), [_named(name, panel) for name in names], fontsize=7)
+            ax.axvline(panel.rate, color="0.4", linestyle=":", linewidth=1)
+            ax.set_xlabel("average precision (dotted: chance)", fontsize=8)
+    return paths
+
+
+def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) -> list[Path]:
+    """Precision over recall of the best by average precision, a panel a run, as PNG and SVG.
+
+    Args:
+        panels: one a run.
+        folder: where ``precision_recall.png`` and ``.svg`` go.
+        most: how many are drawn; more cannot be told apart.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    drawn = [sorted(p.curve, key=lambda name: -p.ap[name].value)[:most] for p in panels]
+    # A name has its colour in all panels, as long as there are colours.
+    colours = {name: f"C{at}" for at, name in enumerate(dict.fromkeys(chain(*drawn)))}
+    with _figure(panels, 3.4, folder / "precision_recall") as (paths, axes):
+        for panel, best, ax in zip(panels, drawn, axes, strict=True):
+            for name in best:
+                curve = panel.curve[name]
+                recall = [place / (len(curve) - 1) for place in range(len(curve))]
+                label = _named(name, panel)
+                ax.plot(recall, curve, linewidth=1.2, color=colours[name], label=label)
+            ax.axhline(panel.rate, color="0.4", linestyle=":", linewidth=1)
+            ax.set(xlim=(0, 1), ylim=(0, 1.02))
+            ax.set_xlabel("recall", fontsize=8)
+            ax.set_ylabel("precision (dotted: chance)", fontsize=8)
+            ax.legend(fontsize=6, loc="lower left")
+    return paths
+
+
+def _named(name: str, panel: Panel) -> str:
+    return f"{name} (in-sample)" if name in panel.marked else name
+
+
+@contextmanager
+def _figure(
+    panels: Sequence[Panel], height: float, stem: Path
+) -> Iterator[tuple[list[Path], list[Any]]]:
+    """Axes to draw in; when the block ends the files stand, and their paths are in the list."""
+    check_plots()
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    columns = min(COLUMNS, len(panels))
+    lines = -(-len(panels) // columns)
+    # Without pyplot: no window, no state that a caller's own plots would share.
+    figure = Canvas(figsize=(4.2 * columns, height * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
+    for ax in grid[len(panels) :]:
+        ax.set_axis_off()
+    for panel, ax in zip(panels, grid, strict=False):
+        # A dollar would begin a formula.
+        ax.set_title(panel.title, fontsize=9, parse_math=False)
+        ax.tick_params(labelsize=7)
+    paths = [stem.with_suffix(f".{kind}") for kind in KINDS]
+    yield paths, list(grid[: len(panels)])
+    # A fixed salt and no date: equal tables give equal files.
+    with rc_context({"svg.hashsalt": "tdctl"}):
+        for kind, path in zip(KINDS, paths, strict=True):
+            with atomic_path(path) as part:
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(part, format=kind, dpi=150, metadata=metadata)

@@ -1,0 +1,112 @@
+"""A run in the files of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.errors import ConfigError
+from tdctl.exchange import (
+    data_map,
+    label_quality_of,
+    write_interpretdl,
+    write_order,
+    write_pred_probs,
+)
+from tdctl.files import atomic_path
+from tdctl.labels import Labels
+from tdctl.run import refuse_existing
+from tdctl.runner.rank import class_names, file_names
+from tdctl.runner.ranker import Source, open_ranker
+from tdctl.training import World, pick_device
+
+__all__ = ["FORMATS", "Format", "export"]
+
+Format = Literal["cleanlab", "datamap", "interpretdl", "order"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+# Formats that hold a ranking.
+RANKED = ("cleanlab", "order")
+
+
+def export(
+    run: Path,
+    kind: Format,
+    out: Path,
+    source: Source | None = None,
+    *,
+    overwrite: bool = False,
+    device: str = "auto",
+) -> list[Path]:
+    """Writes a run for another program, each file whole or not at all; gives the files.
+
+    - ``cleanlab``: ``pred_probs``, ``labels`` and ``index`` in the npz file ``out``, and beside it
+      ``NAME.label_quality.csv`` with the columns of ``CleanLearning``'s label issues.
+    - ``datamap``: a CSV of confidence, variability and correctness.
+    - ``interpretdl``: ``training_dynamics.npz`` as InterpretDL writes it.
+    - ``order``: an npz file with ``order`` and ``predictions`` as InterpretDL returns them.
+
+    Rows are sorted by index.
+
+    Args:
+        source: a detector's file or a score, which ``cleanlab`` and ``order`` rank by.
+
+    Raises:
+        ConfigError: the file's name does not suit, or a source is missing or of no use.
+        DynamicsError: the run is missing or malformed, or lacks what the format needs.
+        DetectorError: the detector cannot be read, or gives NaN or a constant.
+        RunError: a file is there already.
+    """
+    suffix = ".csv" if kind == "datamap" else ".npz"
+    if out.suffix != suffix:
+        raise ConfigError(f"{out}: {kind} is a {suffix} file; name it so")
+    if (source is not None) != (kind in RANKED):
+        need = "needs a ranking; give --detector or --score" if source is None else "holds none"
+        raise ConfigError(f"export: {kind} {need}")
+    quality = out.with_name(f"{out.stem}.label_quality.csv")
+    files = [out, quality] if kind == "cleanlab" else [out]
+    refuse_existing(files, overwrite)
+    dynamics, labels, _ = read_run(run)
+    if kind == "interpretdl":
+        write_interpretdl(out, dynamics, labels)
+    elif kind == "datamap":
+        table = _of_samples(run, dynamics.index) | data_map(dynamics)
+        _write_csv(out, table)
+    elif source is not None:
+        world = World(device=pick_device(device))
+        ranker = open_ranker(source, world)
+        suspicion = ranker.suspicion(run, dynamics, world)
+        if kind == "order":
+            write_order(out, dynamics.index, suspicion)
+        else:
+            write_pred_probs(out, dynamics, labels)
+            worth = label_quality_of(suspicion, ranker.gives_probability)
+            _write_csv(quality, _issues(run, dynamics, labels, worth))
+    return files
+
+
+def _issues(
+    run: Path, dynamics: TrainingDynamics, labels: Labels, quality: NDArray[np.float64]
+) -> dict[str, Sequence[object] | NDArray[np.generic]]:
+    names = class_names(run, dynamics.num_classes)
+    return _of_samples(run, dynamics.index) | {
+        "given_label": names[labels.assigned],
+        "predicted_label": names[dynamics.suggested()],
+        "label_quality": quality,
+    }
+
+
+def _of_samples(
+    run: Path, index: NDArray[np.int64]
+) -> dict[str, Sequence[object] | NDArray[np.generic]]:
+    return {"index": index, "file_name": file_names(run, index)}
+
+
+def _write_csv(path: Path, columns: dict[str, Sequence[object] | NDArray[np.generic]]) -> None:
+    with atomic_path(path) as part:
+        pd.DataFrame(columns).to_csv(part, index=False)

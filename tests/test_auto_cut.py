@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import Result
+from conftest import make_published_run, make_run, planted_labels
+from typer.testing import CliRunner
+
+from tdctl import runner
+from tdctl.cli.commands import app
+from tdctl.cuts import METHODS
+from tdctl.dynamics import read_run
+from tdctl.errors import ConfigError, DynamicsError
+from tdctl.labels import Labels
+from tdctl.ranking import num_removed
+from tdctl.recorder import Recorder
+from tdctl.run import read_json
+from tdctl.scores import find_score
+from tdctl.settings import load_config
+
+
+def tdctl(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, *says: str) -> None:
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("tdctl: error: ") and len(result.stderr.splitlines()) == 1
+    for text in says:
+        assert text in result.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("cut") / "r", n=400)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_detect_flags_as_many_as_an_estimate_says(
+    run: Path, tmp_path: Path, detector_file: Path, method: str
+) -> None:
+    out = tmp_path / "flagged.csv"
+    result = tdctl(
+        "detect", "--td", run, "--detector", detector_file, "--cut", f"auto:{method}", "--out", out,
+        "--keep-per-class", 0, "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    found, cut = content["estimates"][method], content["cut"]
+    flipped = read_run(run)[1].flipped
+    assert found["error"] == pytest.approx(found["rate"] - flipped.mean())
+    table = pd.read_csv(out)
+    count = num_removed(400, found["rate"])
+    assert table["flagged"].tolist() == [True] * count + [False] * (400 - count)
+    assert cut["flagged"] == count and cut["spared"] == 0 and cut["method"] == method
+    assert cut["cut"]["precision"] == table["label_flipped"][:count].mean()
+
+
+def test_the_estimate_is_shown_with_its_error(run: Path) -> None:
+    shown = tdctl("detect", "--td", run, "--score", "aum", "--cut", "auto", "--top", 0).stdout
+    assert "wrong labels by mixture, " in shown and "than the realised 2" in shown
+    assert "cut        precision " in shown
+
+
+def test_a_cut_without_truth_has_no_error_and_no_precision(tmp_path: Path) -> None:
+    given = planted_labels(60, 4)
+    folder = make_published_run(
+        tmp_path / "r", Labels(given.index, given.assigned, given.assigned), classes=4
+    )
+    content = json.loads(
+        tdctl("detect", "--td", folder, "--score", "p-mean", "--cut", "auto", "--json").stdout
+    )
+    assert content["cut"]["cut"] is None and content["cut"]["flagged"] > 0
+    assert content["estimates"]["mixture"]["error"] is None
+    shown = tdctl("detect", "--td", folder, "--score", "p-mean", "--cut", "auto").stdout
+    assert "the truth is unknown" in shown
+
+
+def test_a_share_flags_exactly_as_many_and_a_floor_fewer(run: Path) -> None:
+    aum = find_score("aum")
+    whole = runner.detect(run, aum, cut=0.6).flagged
+    assert whole is not None and whole.rows.sum() == 240 and whole.method is None
+    floored = runner.detect(run, aum, cut=0.6, keep_per_class=0.7).flagged
+    assert floored is not None and not (floored.rows & ~whole.rows).any()
+    assert floored.rows.sum() + floored.spared == 240
+    given = read_run(run)[1].assigned
+    for label in np.unique(given):
+        assert floored.rows[given == label].mean() <= 0.3
+    shown = tdctl("detect", "--td", run, "--score", "aum", "--cut", 0.6, "--keep-per-class", 0.7)
+    assert f"; {floored.spared} more are kept by --keep-per-class 0.7" in shown.stdout
+
+
+def test_an_estimated_cut_leaves_half_of_each_class_by_default(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "mixture", lambda *_: 0.9)
+    found = runner.detect(run, find_score("aum"), cut="auto").flagged
+    given = read_run(run)[1].assigned
+    assert found is not None and found.keep_per_class == 0.5
+    for label in np.unique(given):
+        left = (~found.rows)[given == label].sum()
+        assert left == np.ceil((given == label).sum() / 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--score", "aum", "--cut", "auto:sum"], "give --detector"),
+        (["--score", "aum", "--cut", "some"], "auto:mixture"),
+        (["--score", "aum", "--cut", "1.0"], "outside [0, 1)"),
+        (["--score", "aum", "--cut", "0.2", "--keep-per-class", "1.5"], "whole number"),
+        (["--score", "all", "--cut", "auto"], "--cut takes one ranking"),
+    ],
+)
+def test_a_cut_that_is_none_is_refused(run: Path, options: list[str], says: str) -> None:
+    refused(tdctl("detect", "--td", run, *options), says)
+
+
+def test_the_joint_needs_every_class(tmp_path: Path) -> None:
+    labels = planted_labels(40, 4)
+    recorder = Recorder.create(tmp_path / "r", labels, 4, 2, store="given")
+    logits = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    for epoch in range(2):
+        recorder.record(torch.from_numpy(labels.index), logits)
+        recorder.commit(epoch)
+    recorder.finish()
+    with pytest.raises(DynamicsError, match="use auto"):
+        runner.detect(tmp_path / "r", find_score("p-mean"), cut="auto:joint")
+    assert runner.detect(tmp_path / "r", find_score("p-mean"), cut="auto").flagged is not None
+
+
+def test_denoise_drops_what_an_estimate_says(digits_run: Path, tmp_path: Path) -> None:
+    config = load_config(None, {}, runner.settings_of_run(digits_run))
+    aum = find_score("aum")
+    result = runner.denoise(
+        config, digits_run, aum, ["auto", 0.1], baselines=True, out=tmp_path, keep_per_class=2
+    )
+    rows: dict[Any, Any] = {(row.kind, row.method): row for row in result.rows}
+    pruned, drawn = rows["pruned", "mixture"], rows["random", "mixture"]
+    estimate = result.detection.estimates["mixture"]
+    assert pruned.remove_ratio == estimate.rate and estimate.error is not None
+    assert pruned.removed + pruned.spared == num_removed(120, estimate.rate)
+    assert drawn.removed == pruned.removed
+    assert Path(pruned.folder).name == "percremoveauto_mixture_keep2"
+    assert result.file is not None
+    stored = read_json(result.file)
+    assert stored["estimates"]["mixture"]["rate"] == estimate.rate
+    again = runner.denoise(
+        config, digits_run, aum, ["auto:mixture"], out=tmp_path, keep_per_class=2, resume=True
+    )
+    assert again.rows == [pruned] and len(read_json(result.file)["rows"]) == len(stored["rows"])
+
+
+def test_denoise_shows_the_estimate_before_it_trains(digits_run: Path, tmp_path: Path) -> None:
+    shown = tdctl(
+        "denoise", "--td", digits_run, "--score", "aum", "--remove-ratio", "auto", "--dry-run",
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    assert "wrong labels by mixture" in shown.stdout and "(auto:mixture)" in shown.stdout
+
+
+def test_denoise_refuses_a_ratio_that_is_none(digits_run: Path, tmp_path: Path) -> None:
+    config = load_config(None, {}, runner.settings_of_run(digits_run))
+    with pytest.raises(ConfigError, match="auto:mixture"):
+        runner.denoise(config, digits_run, find_score("aum"), ["half"], out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
