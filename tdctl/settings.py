@@ -87,14 +87,22 @@ def load_config(
         config = Config.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
-    # Asked for in so many words: layers below may hold what another net would use.
-    for name in ("depth", "stride"):
-        if f"net.{name}" in (overrides or {}) and config.net.net_type != "resnet":
-            raise ConfigError(
-                f"net.{name}: goes with --net-type resnet, not with '{config.net.net_type}'; "
-                f"leave out --{name}, or give --net-type resnet"
-            )
+    _check_net(config, overrides or {})
     return config
+
+
+def _check_net(config: Config, overrides: Mapping[str, Any]) -> None:
+    """Refuses what was asked for in so many words of another net than the one that is trained.
+
+    Layers below may hold it: a recipe's or a data set's net need not be the user's.
+    """
+    fits = {"depth": {"resnet"}, "stride": {"resnet", "wide"}}
+    for name, nets in fits.items():
+        if f"net.{name}" in overrides and config.net.net_type not in nets:
+            raise ConfigError(
+                f"net.{name}: goes with --net-type {' or '.join(sorted(nets))}, not with "
+                f"'{config.net.net_type}'; leave out --{name}, or give another --net-type"
+            )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

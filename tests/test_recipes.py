@@ -87,4 +87,6 @@ def test_another_recipe_is_another_run(tmp_path: Path) -> None:
     runner.generate_td(tiny_config(), tmp_path / "run")
 
     with pytest.raises(RunError, match="recipe: paper, now detect"):
-        runner.generate_td(tiny_config(recipe="detect"), tmp_path / "run", resume=True)
+        runner.generate_td(
+            tiny_config(recipe="detect", net__net_type="resnet"), tmp_path / "run", resume=True
+        )
