@@ -233,12 +233,14 @@ def _missing(path: Path) -> DetectorError:
 
 def _facts(path: Path, text: Any) -> dict[str, Any]:
     """What the card says, as read; empty where there is none."""
-    if text is None or text == "null":
+    if text is None:
         return {}
     try:
         facts = json.loads(text)
     except (TypeError, ValueError):
-        facts = None
+        facts = ""
+    if facts is None:
+        return {}
     if not isinstance(facts, dict):
         raise DetectorError(f"{path}: its card is not the JSON that tdctl writes")
     return facts
