@@ -210,7 +210,7 @@ def test_smaller_stores_serve_most_channels_and_say_what_they_lack(
     small = kept(full, others)
     reader = Reader("gru", SETS["most"], 10)
     assert np.array_equal(reader.open(small).rows(), reader.open(full).rows())
-    with pytest.raises(DynamicsError, match="channel suggests-other needs .*--store full"):
+    with pytest.raises(DynamicsError, match=r"channel suggests-other needs .*--store full"):
         Reader("gru", SETS["all"], 10).open(small)
 
 

@@ -226,11 +226,11 @@ def test_one_that_says_nothing_is_refused(
 
 def test_the_published_layout_is_for_the_papers_network_alone(tmp_path: Path) -> None:
     detector = Detector(make_net("gru", 1), reader=Reader("gru", ("given",), 30))
-    with pytest.raises(DetectorError, match="name d.safetensors"):
+    with pytest.raises(DetectorError, match=r"name d\.safetensors"):
         save_detector(tmp_path / "d.pth.tar", detector)
     assert not list(tmp_path.iterdir())
     saved(tmp_path)
-    with pytest.raises(DetectorError, match="no such detector; use .*d.safetensors"):
+    with pytest.raises(DetectorError, match=r"no such detector; use .*d\.safetensors"):
         load_detector(tmp_path / "d.pth.tar")
 
 

@@ -13,6 +13,7 @@ __all__ = ["BUILTIN", "Shipped", "builtin_file", "builtin_name", "shipped_detect
 
 BUILTIN = "builtin"
 WEIGHTS = Path(__file__).parent / "weights"
+TOLD = {"trained_on", "held_out", "settings"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,11 @@ def shipped_detectors() -> list[Shipped]:
         card = file.with_suffix(".json")
         try:
             content = json.loads(card.read_text(encoding="utf-8"))
+            whole = isinstance(content, dict) and content.keys() >= TOLD
         except (OSError, ValueError):
-            raise DetectorError(f"{card}: missing or damaged; install tdctl again") from None
+            whole = False
+        if not whole:
+            raise DetectorError(f"{card}: missing or damaged; install tdctl again")
         name = BUILTIN if file.stem == BUILTIN else f"{BUILTIN}:{file.stem}"
         found.append(Shipped(name, file, file.stat().st_size, content))
     return found
