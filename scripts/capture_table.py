@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tdctl import load_detector, read_run
-from tdctl.detector import score_run
 from tdctl.files import write_json
 from tdctl.scores import SCORES, scores_of
 
@@ -33,7 +32,7 @@ def suspicions_of(run: Path, detector: Path) -> dict[str, NDArray[np.float64]]:
     computed = scores_of(dynamics, [SCORES[name] for name in HAND_MADE.values()])
     found = {shown: computed[name] for shown, name in HAND_MADE.items()}
     if detector.exists():
-        found["LSTM"] = score_run(dynamics, load_detector(detector).net)
+        found["LSTM"] = load_detector(detector).score(dynamics)
     return found
 
 

@@ -21,9 +21,10 @@ from tdctl.detector import (
     save_detector,
     score_run,
     suspicion,
-    train_lstm,
+    train_net,
 )
-from tdctl.detector.training import Recipe, split_runs
+from tdctl.detector.recipe import Recipe
+from tdctl.detector.training import split_runs
 from tdctl.dynamics import read_run
 from tdctl.errors import DetectorError
 from tdctl.metrics import detection_metrics
@@ -39,7 +40,7 @@ def curves_of(folder: Path, **more: int) -> Curves:
 
 
 def test_planted_errors_of_another_run_are_found(tmp_path: Path) -> None:
-    trained = train_lstm([curves_of(tmp_path / "a", n=300)], FAST, 0, CPU)
+    trained = train_net([curves_of(tmp_path / "a", n=300)], FAST, 0, CPU)
     other = curves_of(tmp_path / "b", n=300, seed=1)
     scores = suspicion(trained.net, other.values)
     metrics = detection_metrics(scores, other.flipped, np.argsort(-scores))
@@ -53,14 +54,14 @@ def test_runs_of_different_length_train_one_detector_held_out_by_run(tmp_path: P
         curves_of(tmp_path / "b", n=200, epochs=20, seed=1),
         curves_of(tmp_path / "c", n=90, epochs=14, seed=2),
     ]
-    trained = train_lstm(runs, FAST, 0, CPU)
+    trained = train_net(runs, FAST, 0, CPU)
     assert trained.held_out == 90
     assert trained.ap > 0.9
 
 
 def test_the_same_seed_trains_the_same_detector(tmp_path: Path) -> None:
     run = curves_of(tmp_path / "a")
-    first, second = (train_lstm([run], DetectorConfig(epochs=2, restarts=2), 3, CPU) for _ in "ab")
+    first, second = (train_net([run], DetectorConfig(epochs=2, restarts=2), 3, CPU) for _ in "ab")
     for a, b in zip(first.net.parameters(), second.net.parameters(), strict=True):
         assert (a == b).all()
 
@@ -76,20 +77,20 @@ def test_held_out_rows_hold_both_kinds_and_are_not_trained_on(tmp_path: Path) ->
 def test_one_kind_of_label_is_not_enough(flipped: bool) -> None:
     run = Curves(np.zeros((50, 5), np.float32), np.full(50, flipped))
     with pytest.raises(DetectorError, match="--noise-ratio"):
-        train_lstm([run], FAST, 0, CPU)
+        train_net([run], FAST, 0, CPU)
 
 
 def test_a_training_that_learns_nothing_is_refused() -> None:
     run = Curves(np.full((200, 5), 0.5, np.float32), np.arange(200) % 4 == 0)
     with pytest.raises(DetectorError, match="collapsed"):
-        train_lstm([run], FAST, 0, CPU)
+        train_net([run], FAST, 0, CPU)
 
 
 def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path) -> None:
     run = curves_of(tmp_path / "a")
     start = hand_made_detector()
     config = DetectorConfig(epochs=1, lr=1e-9)
-    tuned = train_lstm([run], config, 0, CPU, init_from=start).net
+    tuned = train_net([run], config, 0, CPU, init_from=start).net
     for a, b in zip(start.parameters(), tuned.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
     assert tuned is not start
@@ -290,6 +291,6 @@ def test_curves_are_scored_and_learned_alike_in_either_type(tmp_path: Path) -> N
     net = hand_made_detector()
     assert (suspicion(net, run.values) == suspicion(net, wide.values)).all()
     config = DetectorConfig(epochs=2, restarts=1)
-    first, second = (train_lstm([curves], config, 0, CPU).net for curves in (run, wide))
+    first, second = (train_net([curves], config, 0, CPU).net for curves in (run, wide))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert (a == b).all()

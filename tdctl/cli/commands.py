@@ -20,6 +20,7 @@ from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
 from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
+from tdctl.cli.detectors import detectors
 from tdctl.cli.export import export
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
@@ -120,7 +121,12 @@ def train_detector(
         typer.Option("--td", help="Run folder with known flips; repeatable, the last is held out."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="Detector to write: NAME.pth.tar and NAME.safetensors.")
+        Path,
+        typer.Option(
+            "--out",
+            help="Detector to write: NAME.safetensors with its card NAME.json, and NAME.pth.tar "
+            "for the paper's network.",
+        ),
     ],
     init_from: Annotated[
         Path | None, typer.Option("--init-from", help="Detector file to fine-tune.")
@@ -131,9 +137,11 @@ def train_detector(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Step 2: train the LSTM on runs whose flipped labels are known.
+    """Step 2: train a detector on runs whose flipped labels are known.
 
     Example: tdctl train-detector --td runs/a --out detectors/a.pth.tar
+
+    Example: tdctl train-detector --td runs/a --td runs/b --detector-net gru --out detectors/ab
     """
     config = settings.resolve()
     if print_config:
@@ -253,6 +261,7 @@ def denoise(
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)
+app.command("detectors")(detectors)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)
 app.command("cache")(cache)

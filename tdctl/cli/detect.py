@@ -20,7 +20,13 @@ __all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "detect", "the_source"
 
 Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
 DetectorFile = Annotated[
-    Path | None, typer.Option("--detector", help="Detector file (.pth.tar or .safetensors).")
+    Path | None,
+    typer.Option(
+        "--detector",
+        help="Detector file (.pth.tar or .safetensors), or one that ships: builtin, "
+        "builtin:NAME; tdctl detectors lists them (default: builtin).",
+        show_default=False,
+    ),
 ]
 # What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
 WAYS = (
@@ -36,23 +42,26 @@ KeepPerClass = Annotated[
     ),
 ]
 ALL = "all"
+BUILTIN = Path("builtin")
 
 
 def the_source(detector: Path | None, score: str | None) -> Source:
-    """The detector or the score, whichever was given.
+    """The detector or the score, whichever was given; the detector that ships where none was.
 
     Raises:
-        typer.BadParameter: neither or both were given.
+        typer.BadParameter: both were given.
         ConfigError: the score is unknown.
     """
     _check_one_kind(detector is not None, score is not None)
+    if score is None:
+        return detector or BUILTIN
     from tdctl.scores import find_score
 
-    return detector if detector is not None else find_score(score or "")
+    return find_score(score)
 
 
 def _check_one_kind(detector: bool, scores: bool) -> None:
-    if detector == scores:
+    if detector and scores:
         raise typer.BadParameter("give either --detector FILE or --score NAME")
 
 
@@ -91,6 +100,8 @@ def detect(
 
     Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
 
+    Example: tdctl detect --td runs/a
+
     Example: tdctl detect --td runs/a --score aum --cut auto --out flagged.csv
 
     Example: tdctl detect --td runs/a --score all
@@ -111,7 +122,7 @@ def detect(
         if world.is_first:
             _show_table(table, td, as_json)
         return
-    source = scores[0] if detector is None else detector
+    source = scores[0] if scores else detector or BUILTIN
     with joined(device) as world:
         result = runner.detect(
             td,

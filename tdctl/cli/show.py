@@ -13,6 +13,7 @@ from rich.table import Table
 from tdctl.cli.console import console as _console
 
 if TYPE_CHECKING:
+    from tdctl.detector import Shipped
     from tdctl.metrics import Cut
     from tdctl.runner import (
         CorruptResult,
@@ -30,6 +31,7 @@ __all__ = [
     "show_corrupt",
     "show_denoise",
     "show_detect",
+    "show_detectors",
     "show_generate",
     "show_score_list",
     "show_scores",
@@ -108,7 +110,7 @@ def show_train_detector(result: TrainDetectorResult) -> None:
     held = result.card.held_out
     console = _console()
     console.print(f"detector   {result.files[0]}")
-    console.print(f"           {result.files[1]}, {result.files[2].name}")
+    console.print(f"           {', '.join(map(str, result.files[1:]))}")
     for run in result.card.trained_on:
         known = run["fingerprint"] is not None
         console.print(
@@ -186,6 +188,29 @@ def show_score_list(scores: list[Score]) -> None:
         row = (score.name, score.description, score.range)
         grid.add_row(*row, ", ".join(score.needs), ", ".join(score.aliases))
     _console().print(grid)
+
+
+def show_detectors(shipped: list[Shipped]) -> None:
+    """Prints of each detector that ships what it was trained on and how it did."""
+    console = _console()
+    if not shipped:
+        console.print("none: this installation holds no detectors; make one with train-detector")
+        return
+    grid = Table(box=box.SIMPLE_HEAD)
+    for header in ("detector", "network", "channels", "trained on", "AP held out", "KB"):
+        grid.add_column(header, justify="right" if header in {"AP held out", "KB"} else "left")
+    for one in shipped:
+        settings, held = one.card["settings"], one.card["held_out"]
+        runs = one.card["trained_on"]
+        grid.add_row(
+            one.name,
+            settings["net"],
+            str(1 + settings["channels"].count(",")),
+            f"{len(runs)} runs, {sum(run['samples'] for run in runs)} curves",
+            f"{held['ap']:.4f}",
+            f"{one.size / 1000:.0f}",
+        )
+    console.print(grid)
 
 
 def show_denoise(result: DenoiseResult, dry_run: bool) -> None:

@@ -1,21 +1,29 @@
-"""The LSTM that recognises the curve of a wrong label: its training, files and scoring."""
+"""The networks that recognise the curve of a wrong label: their training, files and scoring."""
 
 from __future__ import annotations
 
-from tdctl.detector.checkpoint import Card, Detector, detector_files, load_detector, save_detector
+from tdctl.detector.builtin import Shipped, shipped_detectors
+from tdctl.detector.checkpoint import detector_files, load_detector, save_detector
 from tdctl.detector.lstm import LstmDetector
+from tdctl.detector.model import Card, Detector
+from tdctl.detector.reader import Reader
+from tdctl.detector.recipe import Curves, reader_of
 from tdctl.detector.scoring import score_run, suspicion
-from tdctl.detector.training import Curves, train_lstm
+from tdctl.detector.training import train_net
 
 __all__ = [
     "Card",
     "Curves",
     "Detector",
     "LstmDetector",
+    "Reader",
+    "Shipped",
     "detector_files",
     "load_detector",
+    "reader_of",
     "save_detector",
     "score_run",
+    "shipped_detectors",
     "suspicion",
-    "train_lstm",
+    "train_net",
 ]

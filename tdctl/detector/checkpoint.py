@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from tdctl.detector.builtin import builtin_file, builtin_name
+from tdctl.detector.channels import CHANNELS
 from tdctl.detector.lstm import LstmDetector
-from tdctl.detector.scoring import check_informative, probe_curves, suspicion
+from tdctl.detector.model import Card, Detector
+from tdctl.detector.nets import NETS, make_net
+from tdctl.detector.probe import check_telling
+from tdctl.detector.reader import PAPERS, Reader
 from tdctl.errors import DetectorError
 from tdctl.files import atomic_path, load_tensors, save_tensors, write_json
 
-__all__ = ["Card", "Detector", "detector_files", "load_detector", "save_detector"]
+__all__ = ["detector_files", "detector_label", "load_detector", "save_detector", "written_files"]
 
 TAR = ".pth.tar"
 TENSORS = ".safetensors"
-PROBE_EPOCHS = (2, 5, 10, 50, 200)
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a detector was trained on and how well it did on what was held out.
-
-    Attributes:
-        trained_on: for each run its folder's name, samples, epochs and fingerprint.
-        held_out: how rows were held out, how many, and AUC and AP on them. The best epoch was
-            chosen on the same rows, so the figures lean to the good side.
-        settings: preset, rate, epochs, restarts, seed.
-        version: of tdctl.
-    """
-
-    trained_on: list[dict[str, Any]]
-    held_out: dict[str, Any]
-    settings: dict[str, Any]
-    version: str
-
-
-@dataclass
-class Detector:
-    """A detector network and what is known about it.
-
-    Attributes:
-        net: the LSTM.
-        card: None for files of other code.
-        epoch, best_prec, optimizer: the further entries of the published layout.
-    """
-
-    net: LstmDetector
-    card: Card | None = None
-    epoch: int = 0
-    best_prec: float = 0.0
-    optimizer: dict[str, Any] = field(default_factory=dict)
-
-    def has_seen(self, fingerprint: str) -> bool | None:
-        """Whether the run was trained on; None where the file does not say."""
-        if self.card is None:
-            return None
-        seen = {run.get("fingerprint") for run in self.card.trained_on}
-        if fingerprint in seen:
-            return True
-        # Fine-tuned from a file that does not say: it may have seen anything.
-        return None if None in seen else False
-
-    def fingerprint(self) -> str:
-        """Hex digest of the weights."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.net.state_dict().items()):
-            digest.update(key.encode() + value.cpu().numpy().tobytes())
-        return digest.hexdigest()
 
 
 def detector_files(path: Path) -> tuple[Path, Path, Path]:
@@ -89,31 +41,66 @@ def detector_files(path: Path) -> tuple[Path, Path, Path]:
     return tuple(path.with_name(name + s) for s in (TAR, TENSORS, ".json"))  # type: ignore[return-value]
 
 
-def save_detector(path: Path, detector: Detector) -> tuple[Path, Path, Path]:
-    """Writes the three files of a detector, each whole or not at all, and returns their paths.
+def detector_label(path: Path) -> str:
+    """A detector's name without folder and suffix, fit for a folder's name."""
+    name = builtin_name(path)
+    if name is not None:
+        return "builtin" if name == "builtin" else f"builtin_{name}"
+    return detector_files(path)[0].name.removesuffix(TAR)
 
-    The ``.pth.tar`` has the published entries ``epoch``, ``state_dict``, ``best_prec`` and
-    ``optimizer``, and beside them the card as JSON text, which other readers ignore.
+
+def written_files(path: Path, reader: Reader) -> tuple[Path, ...]:
+    """The files that ``save_detector`` writes for a detector that reads so.
+
+    Raises:
+        DetectorError: the path is a folder, or names the published layout for another network.
+    """
+    files = detector_files(path)
+    if reader.is_papers:
+        return files
+    if path.name.endswith(TAR):
+        raise DetectorError(
+            f"{path}: {TAR} is the published layout of --detector-net lstm --channels given; "
+            f"name {files[1].name}"
+        )
+    return files[1:]
+
+
+def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
+    """Writes the files of a detector, each whole or not at all, and returns their paths.
+
+    Safetensors and a JSON card, which also says how the detector reads a run. The paper's network
+    is written as ``.pth.tar`` as well, first of the three, with the published entries ``epoch``,
+    ``state_dict``, ``best_prec`` and ``optimizer``, and beside them the card as JSON text, which
+    other readers ignore.
     """
     from safetensors.torch import save_file
 
-    tar, tensors, card_file = detector_files(path)
+    files = written_files(path, detector.reader)
+    _, tensors, card_file = detector_files(path)
     card = asdict(detector.card) if detector.card is not None else None
+    if not detector.reader.is_papers:
+        # The digest ties the two files together.
+        card = (card or {}) | {
+            "reader": asdict(detector.reader),
+            "weights": detector.fingerprint(),
+        }
     state = {
         key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
-    }
-    content = {
-        "epoch": detector.epoch,
-        "state_dict": state,
-        "best_prec": detector.best_prec,
-        "optimizer": _on_cpu(detector.optimizer),
-        "card": json.dumps(card),
     }
     with atomic_path(tensors) as part:
         save_file(state, part)
     write_json(card_file, card)
-    save_tensors(tar, content)
-    return tar, tensors, card_file
+    if detector.reader.is_papers:
+        content = {
+            "epoch": detector.epoch,
+            "state_dict": state,
+            "best_prec": detector.best_prec,
+            "optimizer": _on_cpu(detector.optimizer),
+            "card": json.dumps(card),
+        }
+        save_tensors(files[0], content)
+    return files
 
 
 def _on_cpu(value: Any) -> Any:
@@ -126,17 +113,46 @@ def _on_cpu(value: Any) -> Any:
 
 
 def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
-    """A detector from ``.pth.tar`` (ours or published) or ``.safetensors``.
+    """A detector from ``.pth.tar`` (ours or published) or ``.safetensors``, or one that ships.
 
     Nothing is unpickled but tensors, plain values and the numpy scalar that published files
     hold as ``best_prec``.
 
+    Args:
+        path: a file, or ``builtin`` or ``builtin:NAME``.
+        device: where the network computes.
+
     Raises:
-        DetectorError: the file is missing, holds anything else, is not this network, or the
-            network's output does not depend on the curve.
+        DetectorError: the file is missing, holds anything else, is not the network that its card
+            names, or the network's output does not depend on the curve.
     """
-    content = _read_tensors(path) if path.name.endswith(TENSORS) else _read_tar(path)
-    state = content["state_dict"]
+    name = builtin_name(path)
+    file = path if name is None else builtin_file(name)
+    content = _read_tensors(file) if file.name.endswith(TENSORS) else _read_tar(file)
+    facts = _facts(file, content.get("card"))
+    reader = _reader(file, facts)
+    net = (
+        _papers(file, content["state_dict"])
+        if reader.is_papers
+        else _ours(file, reader, content["state_dict"])
+    )
+    try:
+        epoch, best_prec = int(content.get("epoch", 0)), float(content.get("best_prec", 0.0))
+    except (TypeError, ValueError, RuntimeError):
+        raise DetectorError(f"{file}: its epoch or best_prec is not a number") from None
+    optimizer = content.get("optimizer") or {}
+    detector = Detector(net, _card(file, facts), epoch, best_prec, optimizer, reader)
+    if "weights" in facts and facts["weights"] != detector.fingerprint():
+        raise DetectorError(
+            f"{file}: its weights are not those that its card tells of; copy both files of the "
+            "detector together"
+        )
+    check_telling(net, reader, str(file))
+    net.to(device)
+    return detector
+
+
+def _papers(path: Path, state: dict[str, Any]) -> LstmDetector:
     try:
         channels = state["lstm.weight_ih_l0"].shape[1]
         hidden = state["lstm.weight_hh_l0"].shape[1]
@@ -145,22 +161,26 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
         net.load_state_dict(state)
     except (KeyError, AttributeError, IndexError, TypeError, RuntimeError):
         raise DetectorError(
-            f"{path}: not an LSTM detector; expected the parameters lstm.* and classifier.*"
+            f"{path}: not an LSTM detector; expected the parameters lstm.* and classifier.*, or "
+            "a card beside it that names another network"
         ) from None
     if channels != 1:
         raise DetectorError(
             f"{path}: reads {channels} channels; expected 1, the given label's probability"
         )
-    probes = [suspicion(net, probe_curves(epochs)) for epochs in PROBE_EPOCHS]
-    # One that was trained on a few epochs may be right to answer all of fifty alike.
-    check_informative(max(probes, key=lambda scores: float(np.ptp(scores))), str(path))
-    net.to(device)
+    return net
+
+
+def _ours(path: Path, reader: Reader, state: dict[str, Any]) -> nn.Module:
+    net = make_net(reader.net, len(reader.channels))
     try:
-        epoch, best_prec = int(content.get("epoch", 0)), float(content.get("best_prec", 0.0))
-    except (TypeError, ValueError, RuntimeError):
-        raise DetectorError(f"{path}: its epoch or best_prec is not a number") from None
-    card = _card(path, content.get("card"))
-    return Detector(net, card, epoch, best_prec, content.get("optimizer") or {})
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError):
+        raise DetectorError(
+            f"{path}: its weights are not those of the {reader.net} of {len(reader.channels)} "
+            "channels that its card names; train it again"
+        ) from None
+    return net
 
 
 def _read_tar(path: Path) -> dict[str, Any]:
@@ -171,9 +191,7 @@ def _read_tar(path: Path) -> dict[str, Any]:
     try:
         content = load_tensors(path, allowed)
     except FileNotFoundError:
-        raise DetectorError(
-            f"{path}: no such detector; make one with tdctl train-detector --out {path}"
-        ) from None
+        raise _missing(path) from None
     except IsADirectoryError:
         raise DetectorError(f"{path}: is a folder; expected a detector file") from None
     except ValueError as error:
@@ -192,9 +210,7 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     try:
         state = load_file(path)
     except FileNotFoundError:
-        raise DetectorError(
-            f"{path}: no such detector; make one with tdctl train-detector --out {path}"
-        ) from None
+        raise _missing(path) from None
     except (SafetensorError, OSError) as error:
         raise DetectorError(f"{path}: not a safetensors file ({error})") from None
     card_file = detector_files(path)[2]
@@ -205,13 +221,62 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     return {"state_dict": state, "card": card}
 
 
-def _card(path: Path, text: Any) -> Card | None:
-    if text is None or text == "null":
+def _missing(path: Path) -> DetectorError:
+    beside = detector_files(path)[1]
+    advice = (
+        f"use {beside}"
+        if beside.exists()
+        else f"make one with tdctl train-detector --out {path}, or use builtin"
+    )
+    return DetectorError(f"{path}: no such detector; {advice}")
+
+
+def _facts(path: Path, text: Any) -> dict[str, Any]:
+    """What the card says, as read; empty where there is none."""
+    if text is None:
+        return {}
+    try:
+        facts = json.loads(text)
+    except (TypeError, ValueError):
+        facts = ""
+    if facts is None:
+        return {}
+    if not isinstance(facts, dict):
+        raise DetectorError(f"{path}: its card is not the JSON that tdctl writes")
+    return facts
+
+
+def _reader(path: Path, facts: dict[str, Any]) -> Reader:
+    if "reader" not in facts:
+        return PAPERS
+    try:
+        reader = Reader(**facts["reader"])
+        reader = Reader(reader.net, tuple(reader.channels), reader.steps)
+        known = (
+            reader.net in NETS
+            and len(reader.channels) > 0
+            and set(reader.channels) <= set(CHANNELS)
+            and type(reader.steps) is int
+            and 0 <= reader.steps <= 1000
+        )
+    except TypeError:
+        known = False
+    if not known:
+        raise DetectorError(
+            f"{path}: its card names a network or channels that this version of tdctl does not "
+            "know; use the version that trained it, or train it again"
+        )
+    return reader
+
+
+def _card(path: Path, facts: dict[str, Any]) -> Card | None:
+    told = {key: value for key, value in facts.items() if key not in {"reader", "weights"}}
+    if not told:
         return None
     try:
-        card = Card(**json.loads(text))
+        card = Card(**told)
         if not all(isinstance(run, dict) for run in card.trained_on):
             raise TypeError
         return card
-    except (TypeError, ValueError):
+    except TypeError:
         raise DetectorError(f"{path}: its card is not the JSON that tdctl writes") from None

@@ -1,4 +1,4 @@
-"""Suspicion of curves, and the refusal of detectors that say nothing."""
+"""Suspicion of curves and of whole runs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from tdctl.detector.lstm import LstmDetector
+from tdctl.detector.reader import PAPERS, Reader, check_readable
 from tdctl.dynamics import TrainingDynamics
-from tdctl.errors import DetectorError
 from tdctl.slabs import SLAB, slabs_of
 
-__all__ = ["check_informative", "curves_at_once", "score_run", "suspicion"]
+__all__ = ["curves_at_once", "score_run", "suspicion"]
 
-# Outputs closer together than this on clearly different curves are a collapsed training.
-CONSTANT_BELOW = 1e-4
 # Curves scored at once. On a CPU the states of a batch should stay in the cache: 20,000 curves of
 # 100 epochs took 2.7 s in batches of 256 and 4.3 s in batches of 4,096, on one core.
 BATCH = {"cpu": 256}
@@ -32,28 +30,34 @@ def curves_at_once(device: torch.device) -> int:
 
 @contextmanager
 def _whole_float32() -> Iterator[None]:
-    """On CUDA, torch's default for an LSTM is TF32: ten bits of mantissa in place of 23."""
-    rnn: Any = torch.backends.cudnn.rnn  # the stubs do not know its settings
-    before = rnn.fp32_precision
-    rnn.fp32_precision = "ieee"
+    """On CUDA, torch's default for these networks is TF32: ten bits of mantissa in place of 23."""
+    cudnn: Any = torch.backends.cudnn  # the stubs do not know its settings
+    kinds = (cudnn.rnn, cudnn.conv)
+    before = [kind.fp32_precision for kind in kinds]
+    for kind in kinds:
+        kind.fp32_precision = "ieee"
     try:
         yield
     finally:
-        rnn.fp32_precision = before
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 @torch.no_grad()
 @_whole_float32()
 def suspicion(
-    net: LstmDetector, curves: NDArray[np.floating[Any]], batch_size: int | None = None
+    net: nn.Module, curves: NDArray[np.floating[Any]], batch_size: int | None = None
 ) -> NDArray[np.float64]:
-    """P(mislabeled) in [0, 1], float64 [n], of curves float16 or float32 [n, epochs].
+    """P(mislabeled) in [0, 1], float64 [n], of curves float16 or float32.
 
     The network computes in float32: in bfloat16 it was 1.6 times as fast on a CPU that has it,
     but 6,000 curves got 53 different scores in place of 5,856, and a quarter of the 60 worst
     changed. The two logits are compared in float64, so that confident outputs do not tie at 1.
 
     Args:
+        net: of a ``Detector``.
+        curves: [n, epochs], the given label's probability, for the paper's network; for others
+            [n, T, C], what ``Reader.open`` shows of a run.
         batch_size: curves at once; by default what suits the device that the network is on.
     """
     net.eval()
@@ -62,50 +66,37 @@ def suspicion(
     scores = torch.empty(len(curves), dtype=torch.float64, device=device)
     for start, stop in slabs_of(len(curves), size):
         batch = torch.from_numpy(curves[start:stop]).to(device).float()
-        logits = net(batch[:, :, None]).double()
+        logits = net(batch if batch.ndim == 3 else batch[:, :, None]).double()
         scores[start:stop] = torch.sigmoid(logits[:, 1] - logits[:, 0])
     return np.asarray(scores.cpu().numpy(), dtype=np.float64)
 
 
 def score_run(
-    dynamics: TrainingDynamics, net: LstmDetector, start: int = 0, stop: int | None = None
+    dynamics: TrainingDynamics,
+    net: nn.Module,
+    start: int = 0,
+    stop: int | None = None,
+    reader: Reader = PAPERS,
 ) -> NDArray[np.float64]:
     """P(mislabeled) in [0, 1], float64, of the rows ``start`` to ``stop`` of a run.
 
-    One slab of curves is in memory at a time. Several processes may take a range of rows each:
-    a curve's suspicion does not depend on those beside it, but for the last bits of float32.
+    One slab of curves is in memory at a time, beside the ranks where the reader sees them.
+    Several processes may take a range of rows each: a row's suspicion does not depend on which
+    others are asked for, but for the last bits of float32.
+
+    Raises:
+        DynamicsError: the run is too short, has a single class, or lacks what a channel needs.
     """
+    check_readable(dynamics)
     first, last, _ = slice(start, stop).indices(len(dynamics))
     scores = np.empty(max(0, last - first), dtype=np.float64)
     device = next(net.parameters()).device
     size = curves_at_once(device)
+    # The paper's network takes the curves as they are stored, which copies least.
+    curves = dynamics.given_curve if reader.is_papers else reader.open(dynamics).rows
+    values = 2 * dynamics.epochs if reader.is_papers else 4 * reader.values(dynamics.epochs)
     # Whole batches, so that every one but the last is as large as the device likes it.
-    rows = size * max(1, SLAB // (2 * dynamics.epochs * size))
+    rows = size * max(1, SLAB // (values * size))
     for a, b in slabs_of(last, rows, first):
-        scores[a - first : b - first] = suspicion(net, dynamics.given_curve(a, b))
+        scores[a - first : b - first] = suspicion(net, curves(a, b))
     return scores
-
-
-def check_informative(scores: NDArray[np.float64], where: str) -> None:
-    """Refuses scores that do not tell samples apart.
-
-    Raises:
-        DetectorError: a score is not finite, or all are the same within 1e-4.
-    """
-    if not np.isfinite(scores).all():
-        raise DetectorError(f"{where}: the detector's output is NaN; train it again")
-    if len(scores) and float(np.ptp(scores)) < CONSTANT_BELOW:
-        raise DetectorError(
-            f"{where}: the detector gives {scores[0]:.4f} for every curve, its training has "
-            "collapsed; train it again at a lower rate (tdctl train-detector without "
-            "--preset paper)"
-        )
-
-
-def probe_curves(epochs: int = 50) -> NDArray[np.float32]:
-    """Float32 [6, epochs]: curves that any working detector tells apart."""
-    time = np.linspace(0, 1, epochs, dtype=np.float32)
-    low, high = np.zeros_like(time), np.ones_like(time)
-    early = 1 - np.exp(-12 * time)
-    late = np.clip(4 * time - 3, 0, 1)
-    return np.stack([low, high, early, late, np.full_like(time, 0.5), time]).astype(np.float32)

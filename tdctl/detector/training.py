@@ -1,82 +1,37 @@
-"""Training of the detector on runs whose flipped labels are known."""
+"""Training of a detector on runs whose flipped labels are known."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
+from torch import nn
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from tdctl.config import DetectorConfig
-from tdctl.detector.lstm import LstmDetector
-from tdctl.detector.scoring import check_informative, suspicion
+from tdctl.detector.augment import augmented
+from tdctl.detector.losses import detection_loss
+from tdctl.detector.nets import PooledDetector, make_net
+from tdctl.detector.probe import check_informative
+from tdctl.detector.recipe import Curves, Recipe, reader_of
+from tdctl.detector.scoring import suspicion
 from tdctl.errors import DetectorError
 from tdctl.labels import stratified_holdout
 from tdctl.training.progress import Clock, Progress, Report
 
-__all__ = ["Curves", "Recipe", "Trained", "train_lstm"]
+__all__ = ["Trained", "split_runs", "train_net"]
 
-MIN_STEPS = 600
 MAX_NORM = 1.0
 # The averaged weights forget those of about a hundred steps ago. In a trial on the digits, ten
 # trainings each, this raised the mean AP on another run from 0.987 to 0.995 and the worst from
 # 0.933 to 0.982: single late steps made some detectors call hard but right samples wrong.
 AVERAGE_DECAY = 0.99
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What the detector learns from: one run's curves and where its labels are wrong.
-
-    Attributes:
-        values: float16 or float32 [n, epochs], the given label's probability. The type is kept
-            on the device and a batch computed in float32.
-        flipped: bool [n].
-    """
-
-    values: NDArray[np.floating[Any]]
-    flipped: NDArray[np.bool_]
-
-    def take(self, rows: NDArray[np.bool_]) -> Curves:
-        """Some of the curves."""
-        return Curves(self.values[rows], self.flipped[rows])
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The hyper-parameters after the preset has filled what was not given."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    restarts: int
-    clip: bool
-    average: bool
-
-    @classmethod
-    def of(cls, config: DetectorConfig, samples: int) -> Recipe:
-        """The recipe of a preset for so many training curves.
-
-        Source: ``paper`` is the published code of Jia et al. (AAAI 2023), whose rate of 0.1
-            without clipping makes many trainings collapse to a constant.
-        """
-        paper = config.preset == "paper"
-        steps = math.ceil(samples / config.batch_size)
-        epochs = 10 if paper else max(10, math.ceil(MIN_STEPS / steps))
-        return cls(
-            epochs=config.epochs or epochs,
-            batch_size=config.batch_size,
-            lr=config.lr or (0.1 if paper else 3e-3),
-            restarts=config.restarts or (1 if paper else 3),
-            clip=not paper,
-            average=not paper,
-        )
+# Rows of each training run on which an epoch is judged, where there are several channels.
+JUDGED = 5000
 
 
 @dataclass
@@ -88,12 +43,12 @@ class Trained:
         epoch: that epoch, from 1.
         optimizer: AdamW's state at that epoch.
         auc, ap, accuracy: on the held-out rows, on which the epoch was also chosen.
-        ap_trained: AP on the rows that were trained on, in-sample.
+        ap_trained: AP on (some of) the rows that were trained on, in-sample.
         held_out: how many rows that were.
         recipe: what was used.
     """
 
-    net: LstmDetector
+    net: nn.Module
     epoch: int
     optimizer: dict[str, Any]
     auc: float
@@ -113,20 +68,21 @@ class Trained:
         return other is None or key > (round(other.ap, 4), other.ap_trained)
 
 
-def train_lstm(
+def train_net(
     runs: list[Curves],
     config: DetectorConfig,
     seed: int,
     device: torch.device,
-    init_from: LstmDetector | None = None,
+    init_from: nn.Module | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Trains the LSTM; the best epoch of the best start by AP on held-out rows is kept.
+    """Trains a detector; the best epoch of the best start by AP on held-out rows is kept.
 
     With several runs the last is held out whole, else a stratified share of the rows. Runs may
     differ in length: a batch holds curves of one run.
 
     Args:
+        runs: curves with the channels of ``reader_of(config)``.
         init_from: weights to start from; then there is one start, at a third of the rate.
 
     Raises:
@@ -137,14 +93,13 @@ def train_lstm(
     recipe = Recipe.of(config, sum(len(run.flipped) for run in train))
     if init_from is not None:
         recipe = replace(recipe, lr=config.lr or recipe.lr / 3, restarts=1)
-    steps = sum(math.ceil(len(run.flipped) / recipe.batch_size) for run in train)
-    clock = Clock(steps * recipe.epochs * recipe.restarts)
+    job = _Job(train, held, recipe, device, report)
     best: Trained | None = None
     for start in range(recipe.restarts):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence([seed, start]).generate_state(1)[0]))
-            net = LstmDetector() if init_from is None else copy.deepcopy(init_from)
-            found = _one_start(net.to(device), train, held, recipe, device, clock, report, start)
+            net = _fresh(config, train) if init_from is None else copy.deepcopy(init_from)
+            found = job.one_start(net.to(device), start)
         if found.beats(best):
             best = found
     if best is None:
@@ -152,6 +107,18 @@ def train_lstm(
     scores = np.concatenate([suspicion(best.net, run.values) for run in train])
     check_informative(scores, "train-detector")
     return best
+
+
+def _fresh(config: DetectorConfig, train: list[Curves]) -> nn.Module:
+    reader = reader_of(config)
+    net = make_net(reader.net, len(reader.channels))
+    if isinstance(net, PooledDetector):
+        flat = [run.values.reshape(-1, len(reader.channels)) for run in train]
+        # Every run counts alike, whatever its size.
+        mean = np.mean([values.mean(axis=0, dtype=np.float64) for values in flat], axis=0)
+        square = np.mean([((values - mean) ** 2).mean(axis=0) for values in flat], axis=0)
+        net.fit_scale(torch.from_numpy(mean), torch.from_numpy(np.sqrt(square)))
+    return net
 
 
 def split_runs(runs: list[Curves], share: float, seed: int) -> tuple[list[Curves], Curves]:
@@ -178,65 +145,131 @@ def split_runs(runs: list[Curves], share: float, seed: int) -> tuple[list[Curves
     return train, held
 
 
-def _one_start(
-    net: LstmDetector,
-    train: list[Curves],
-    held: Curves,
-    recipe: Recipe,
-    device: torch.device,
-    clock: Clock,
-    report: Report | None,
-    start: int,
-) -> Trained:
-    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr)
-    values = [torch.from_numpy(run.values).to(device) for run in train]
-    goals = [torch.from_numpy(run.flipped.astype(np.int64)).to(device) for run in train]
-    best: Trained | None = None
-    average = AveragedModel(net, multi_avg_fn=_forgetful) if recipe.average else None
-    for epoch in range(recipe.epochs):
-        net.train()
-        batches = [
-            (run, rows)
-            for run, goal in enumerate(goals)
-            for rows in torch.split(torch.randperm(len(goal)), recipe.batch_size)
+class _Job:
+    """What all starts of one training share."""
+
+    def __init__(
+        self,
+        train: list[Curves],
+        held: Curves,
+        recipe: Recipe,
+        device: torch.device,
+        report: Report | None,
+    ) -> None:
+        self.held, self.recipe, self.device, self.report = held, recipe, device, report
+        self.data = [run.on(device) for run in train]
+        self.judged = [run.take(_some(run, recipe)) for run in train]
+        sizes = [len(run.flipped) for run in train]
+        # Rows that each run gives to an epoch.
+        each = max(sum(sizes) // len(sizes), recipe.batch_size)
+        self.rows = [each] * len(sizes) if recipe.balanced else sizes
+        steps = sum(math.ceil(rows / recipe.batch_size) for rows in self.rows)
+        self.clock = Clock(steps * recipe.epochs * recipe.restarts)
+
+    def one_start(self, net: nn.Module, start: int) -> Trained:
+        """Trains a network and gives its best epoch."""
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr)
+        best: Trained | None = None
+        average = AveragedModel(net, multi_avg_fn=_forgetful) if recipe.average else None
+        for epoch in range(recipe.epochs):
+            net.train()
+            batches = self._batches()
+            for turn in torch.randperm(len(batches)).tolist():
+                run, rows = batches[turn]
+                loss = self._step(net, optimizer, run, rows.to(self.device))
+                if average is not None:
+                    average.update_parameters(net)
+                self.clock.step(len(rows))
+            judged = net if average is None else average.module
+            found = self._judged(judged, epoch + 1, optimizer)
+            if found.beats(best):
+                best = found
+            self._tell(start * recipe.epochs + epoch + 1, len(batches), loss, found)
+        if best is None:
+            raise DetectorError("train-detector: no epoch was trained")
+        return best
+
+    def _batches(self) -> list[tuple[int, torch.Tensor]]:
+        """Run and rows of each batch of an epoch, in no particular order."""
+        orders = [torch.randperm(len(goals)) for _, goals in self.data]
+        orders = [
+            order.repeat(math.ceil(rows / len(order)))[:rows]
+            for order, rows in zip(orders, self.rows, strict=True)
         ]
-        for turn in torch.randperm(len(batches)).tolist():
-            run, rows = batches[turn]
-            rows = rows.to(device)
-            loss = functional.cross_entropy(
-                net(values[run][rows, :, None].float()), goals[run][rows]
+        return [
+            (run, rows)
+            for run, order in enumerate(orders)
+            for rows in torch.split(order, self.recipe.batch_size)
+        ]
+
+    def _step(
+        self, net: nn.Module, optimizer: torch.optim.Optimizer, run: int, rows: torch.Tensor
+    ) -> torch.Tensor:
+        values, goals = self.data[run]
+        curves = values[rows].float()
+        if self.recipe.augment:
+            curves = augmented(curves)
+        loss = detection_loss(net(curves), goals[rows], self.recipe.ranking)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(net.parameters(), MAX_NORM)
+        optimizer.step()
+        return loss.detach()
+
+    def _judged(self, net: nn.Module, epoch: int, optimizer: torch.optim.Optimizer) -> Trained:
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        held = self.held
+        scores = suspicion(net, held.values)
+        if not np.isfinite(scores).all():
+            raise DetectorError(
+                f"train-detector, epoch {epoch}: the detector's output is NaN; lower --lr"
             )
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            if recipe.clip:
-                torch.nn.utils.clip_grad_norm_(net.parameters(), MAX_NORM)
-            optimizer.step()
-            if average is not None:
-                average.update_parameters(net)
-            clock.step(len(rows))
-        judged = net if average is None else cast(LstmDetector, average.module)
-        found = _judged(judged, train, held, epoch + 1, optimizer, recipe)
-        if found.beats(best):
-            best = found
-        if report is not None:
-            done = start * recipe.epochs + epoch + 1
-            speed, left = clock.speed()
-            report(
-                Progress(
-                    "train-detector",
-                    done,
-                    recipe.epochs * recipe.restarts,
-                    len(batches),
-                    len(batches),
-                    loss=float(loss.detach()),
-                    valid_error=1 - found.accuracy,
-                    images_per_second=speed,
-                    seconds_left=left,
-                )
+        trained = [
+            average_precision_score(r.flipped, suspicion(net, r.values)) for r in self.judged
+        ]
+        return Trained(
+            net=copy.deepcopy(net),
+            epoch=epoch,
+            optimizer=copy.deepcopy(optimizer.state_dict()),
+            auc=float(roc_auc_score(held.flipped, scores)),
+            ap=float(average_precision_score(held.flipped, scores)),
+            accuracy=float(((scores >= 0.5) == held.flipped).mean()),
+            ap_trained=float(np.mean(trained)),
+            held_out=len(held.flipped),
+            recipe=self.recipe,
+        )
+
+    def _tell(self, done: int, steps: int, loss: torch.Tensor, found: Trained) -> None:
+        if self.report is None:
+            return
+        speed, left = self.clock.speed()
+        epochs = self.recipe.epochs * self.recipe.restarts
+        self.report(
+            Progress(
+                "train-detector",
+                done,
+                epochs,
+                steps,
+                steps,
+                loss=float(loss),
+                valid_error=1 - found.accuracy,
+                images_per_second=speed,
+                seconds_left=left,
             )
-    if best is None:
-        raise DetectorError("train-detector: no epoch was trained")
-    return best
+        )
+
+
+def _some(run: Curves, recipe: Recipe) -> Any:
+    """Rows of a training run on which epochs are judged, bool [n]."""
+    chosen = np.ones(len(run.flipped), dtype=np.bool_)
+    if recipe.balanced and len(chosen) > JUDGED:
+        for kind in (run.flipped, ~run.flipped):
+            rows = np.flatnonzero(kind)
+            chosen[rows] = np.arange(len(rows)) % math.ceil(len(chosen) / JUDGED) == 0
+    return chosen
 
 
 def _forgetful(averaged: PARAM_LIST, current: PARAM_LIST, count: torch.Tensor | int) -> None:
@@ -245,38 +278,3 @@ def _forgetful(averaged: PARAM_LIST, current: PARAM_LIST, count: torch.Tensor | 
     decay = min(AVERAGE_DECAY, step / (step + 10))
     for kept, new in zip(averaged, current, strict=True):
         kept.lerp_(new, 1 - decay)
-
-
-def _mean_ap(net: LstmDetector, runs: list[Curves]) -> float:
-    from sklearn.metrics import average_precision_score
-
-    scores = [average_precision_score(r.flipped, suspicion(net, r.values)) for r in runs]
-    return float(np.mean(scores))
-
-
-def _judged(
-    net: LstmDetector,
-    train: list[Curves],
-    held: Curves,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-) -> Trained:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    scores = suspicion(net, held.values)
-    if not np.isfinite(scores).all():
-        raise DetectorError(
-            f"train-detector, epoch {epoch}: the detector's output is NaN; lower --lr"
-        )
-    return Trained(
-        net=copy.deepcopy(net),
-        epoch=epoch,
-        optimizer=copy.deepcopy(optimizer.state_dict()),
-        auc=float(roc_auc_score(held.flipped, scores)),
-        ap=float(average_precision_score(held.flipped, scores)),
-        accuracy=float(((scores >= 0.5) == held.flipped).mean()),
-        ap_trained=_mean_ap(net, train),
-        held_out=len(held.flipped),
-        recipe=recipe,
-    )

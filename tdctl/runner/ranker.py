@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.detector import Detector, detector_files, load_detector, score_run
-from tdctl.detector.scoring import check_informative
+from tdctl.detector import Detector, load_detector
+from tdctl.detector.checkpoint import detector_label
+from tdctl.detector.probe import check_informative
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.scores import Score
@@ -20,7 +21,7 @@ from tdctl.training import World
 
 __all__ = ["ByDetector", "ByScore", "Ranker", "Source", "open_ranker"]
 
-# What the user names: a detector file, or a score.
+# What the user names: a detector file (or one that ships), or a score.
 Source = Path | Score
 
 
@@ -39,8 +40,7 @@ class ByDetector:
     @property
     def label(self) -> str:
         """The paper's name of the folder."""
-        name = detector_files(self.file)[0].name.removesuffix(".pth.tar")
-        return f"detector_{name}"
+        return f"detector_{detector_label(self.file)}"
 
     @property
     def facts(self) -> dict[str, str | None]:
@@ -51,13 +51,16 @@ class ByDetector:
         """P(mislabeled) of each sample.
 
         Raises:
-            DynamicsError: all curves are the same.
+            DynamicsError: all curves are the same, or the run lacks what the detector needs.
             DetectorError: the detector gives a constant.
         """
         if len(dynamics) > 1 and _all_alike(dynamics):
             raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
         part = world.part(0, len(dynamics))
-        own = torch.from_numpy(score_run(dynamics, self.detector.net, part.start, part.stop))
+        try:
+            own = torch.from_numpy(self.detector.score(dynamics, part.start, part.stop))
+        except DynamicsError as error:
+            raise DynamicsError(f"{run}: {error}") from None
         every = world.gather_to_all({"scores": own.to(world.device)})
         scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
         check_informative(scores, f"{self.file} on {run}")

@@ -1,4 +1,4 @@
-"""Step 2: train the LSTM on runs whose flipped labels are known."""
+"""Step 2: train a detector on runs whose flipped labels are known."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from tdctl.config import Config
 from tdctl.detector import (
     Card,
     Curves,
     Detector,
-    detector_files,
+    Reader,
     load_detector,
+    reader_of,
     save_detector,
-    train_lstm,
+    train_net,
 )
+from tdctl.detector.checkpoint import written_files
+from tdctl.detector.reader import check_readable
 from tdctl.detector.training import split_runs
-from tdctl.dynamics import read_run
-from tdctl.errors import ConfigError
+from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.errors import ConfigError, DynamicsError
 from tdctl.run import refuse_existing
 from tdctl.training import Report, pick_device
 
@@ -30,7 +35,7 @@ __all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
 class TrainDetectorResult:
     """The files that were written and the card in them."""
 
-    files: tuple[Path, Path, Path]
+    files: tuple[Path, ...]
     card: Card
 
 
@@ -46,16 +51,17 @@ def train_detector(
     """Trains a detector on run folders, ours or the published code's, and writes its files.
 
     Raises:
-        DynamicsError: a run is missing or malformed.
+        ConfigError: a channel is unknown, or the weights to start from read otherwise.
+        DynamicsError: a run is missing or malformed, or lacks what a channel needs.
         DetectorError: the runs lack correct or flipped labels, or the training collapsed.
         RunError: a file is there already.
     """
     device = pick_device(config.device)
-    files = detector_files(out)
-    refuse_existing(files, overwrite)
-    start = load_detector(init_from) if init_from is not None else None
-    curves, trained_on = _gather(runs)
-    trained = train_lstm(
+    reader = reader_of(config.detector)
+    refuse_existing(written_files(out, reader), overwrite)
+    start = _start(init_from, reader)
+    curves, trained_on = _gather(runs, reader)
+    trained = train_net(
         curves, config.detector, config.seed, device, start.net if start else None, report
     )
     if start is not None and init_from is not None:
@@ -73,20 +79,26 @@ def train_detector(
             "note": "the epoch was chosen by AP on these rows",
         },
         settings={
-            "net": "lstm",
-            "channels": "given",
+            "net": reader.net,
+            "channels": ",".join(reader.channels),
+            "steps": reader.steps,
             "preset": config.detector.preset,
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "lr": recipe.lr,
             "restarts": recipe.restarts,
             "average": recipe.average,
+            "ranking": recipe.ranking,
+            "augment": recipe.augment,
+            "balanced": recipe.balanced,
             "seed": config.seed,
             "init_from": init_from.name if init_from is not None else None,
         },
         version=version("tdctl"),
     )
-    detector = Detector(trained.net, card, trained.epoch, trained.accuracy, trained.optimizer)
+    detector = Detector(
+        trained.net, card, trained.epoch, trained.accuracy, trained.optimizer, reader
+    )
     return TrainDetectorResult(save_detector(out, detector), card)
 
 
@@ -94,18 +106,33 @@ def plan_detector(
     config: Config, runs: list[Path], out: Path, *, overwrite: bool = False
 ) -> list[str]:
     """What ``train_detector`` would train on, a line each; raises what it would raise."""
-    files = detector_files(out)
+    reader = reader_of(config.detector)
+    files = written_files(out, reader)
     refuse_existing(files, overwrite)
-    curves, trained_on = _gather(runs)
+    curves, trained_on = _gather(runs, reader)
     split_runs(curves, config.detector.held_out, config.seed)
     lines = [
         f"{run['run']}: {run['samples']} curves of {run['epochs']} epochs, {run['flipped']} flipped"
         for run in trained_on
     ]
-    return [*lines, f"would write {files[0]}, {files[1].name} and {files[2].name}"]
+    names = " and ".join(file.name for file in files[1:])
+    return [*lines, f"would write {files[0]}, {names}"]
 
 
-def _gather(runs: list[Path]) -> tuple[list[Curves], list[dict[str, Any]]]:
+def _start(file: Path | None, reader: Reader) -> Detector | None:
+    if file is None:
+        return None
+    start = load_detector(file)
+    if start.reader != reader:
+        was = start.reader
+        raise ConfigError(
+            f"train-detector: {file} is a {was.net} on {','.join(was.channels)} of {was.steps} "
+            f"steps; ask for the same with --detector-net, --channels and --steps"
+        )
+    return start
+
+
+def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[str, Any]]]:
     if not runs:
         raise ConfigError("train-detector: no run is given; name at least one with --td")
     curves: list[Curves] = []
@@ -117,7 +144,7 @@ def _gather(runs: list[Path]) -> tuple[list[Curves], list[dict[str, Any]]]:
             raise ConfigError(
                 f"train-detector: {folder} is given twice; what is held out must not be trained on"
             )
-        curves.append(Curves(dynamics.given_curve(), labels.flipped))
+        curves.append(Curves(_values(folder, dynamics, reader), labels.flipped))
         described.append(
             {
                 "run": "/".join(folder.resolve().parts[-2:]),
@@ -128,3 +155,14 @@ def _gather(runs: list[Path]) -> tuple[list[Curves], list[dict[str, Any]]]:
             }
         )
     return curves, described
+
+
+def _values(folder: Path, dynamics: TrainingDynamics, reader: Reader) -> NDArray[Any]:
+    """What the detector sees of a run: [n, E] as the paper's, else [n, T, C]."""
+    try:
+        if reader.is_papers:
+            check_readable(dynamics)
+            return dynamics.given_curve()
+        return reader.open(dynamics).rows()
+    except DynamicsError as error:
+        raise DynamicsError(f"{folder}: {error}") from None

@@ -1,0 +1,186 @@
+"""What a detector may see of each sample at each epoch, by name, and sets of it.
+
+Every channel looks at its epoch and those before it alone, so that the beginning of a curve is
+the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from tdctl.detector.ranks import running_mean
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import ConfigError, DynamicsError
+from tdctl.scores.rows import Floats, Rows
+
+__all__ = ["CHANNELS", "SETS", "Channel", "Slab", "check_channels", "find_channels"]
+
+Need = Literal["two classes", "every class"]
+Ranked = Literal["given", "margin", "mean margin"]
+# The smallest float16 above 0: what a stored probability of 0 may have been.
+LEAST = 2.0**-24
+
+
+class Slab(Rows):
+    """Some rows of the dynamics, with what channels are computed from."""
+
+    @cached_property
+    def margin(self) -> Floats:
+        """Float64 [s, E]: the given label's logit minus the largest other.
+
+        Files of other code hold none; there it is the same number from the probabilities,
+        ln p - ln q, within what float16 keeps of them: at most 16.6 either way.
+        """
+        if self._dynamics.margin is not None:
+            return self._read(self._dynamics.margin, "margin")
+        return _log(self.given) - _log(self.other)
+
+    @cached_property
+    def loss(self) -> Floats:
+        """Float64 [s, E]: cross-entropy of the given label in nats; see ``margin``."""
+        if self._dynamics.loss is not None:
+            return self._read(self._dynamics.loss, "loss")
+        return -_log(self.given)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One number for each sample and epoch.
+
+    Attributes:
+        name: what ``--channels`` calls it.
+        description: one line; p is the given label's probability, q the largest other.
+        of_rows: gives it for a slab, float [s, E]; None where it is a rank.
+        rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
+        by_class: ranked among the samples of the same given label.
+        needs: what dynamics must have for it.
+    """
+
+    name: str
+    description: str
+    of_rows: Callable[[Slab], Floats] | None = None
+    rank_of: Ranked | None = None
+    by_class: bool = False
+    needs: tuple[Need, ...] = ("two classes",)
+
+
+def _log(probs: Floats) -> Floats:
+    logs: Floats = np.log(np.maximum(probs, LEAST))
+    return logs
+
+
+def _squashed(margin: Floats) -> Floats:
+    # Linear around 0 and logarithmic far out: order is kept where tanh would round it away.
+    squashed: Floats = np.arcsinh(margin) / 3
+    return squashed
+
+
+def _entropy(rows: Slab) -> Floats:
+    probs = rows.probs
+    logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
+    entropy: Floats = -(probs * logs).sum(axis=2) / np.log(probs.shape[2])
+    return entropy
+
+
+def _suggests_other(rows: Slab) -> Floats:
+    sums = np.cumsum(rows.probs, axis=1)
+    other: Floats = (sums[:, :, 1:].max(axis=2) > sums[:, :, 0]).astype(np.float64)
+    return other
+
+
+_ALL = (
+    Channel("given", "p, in [0, 1]", lambda rows: rows.given, needs=()),
+    Channel("margin", "asinh(logit margin) / 3", lambda rows: _squashed(rows.margin)),
+    Channel("other", "q, in [0, 1]", lambda rows: rows.other),
+    Channel("agrees", "1 where p >= q, else 0", lambda rows: rows.right.astype(np.float64)),
+    Channel("loss", "ln(1 + loss) / 3", lambda rows: np.log1p(rows.loss) / 3, needs=()),
+    Channel(
+        "mean-given",
+        "mean of p so far, in [0, 1]",
+        lambda rows: running_mean(rows.given, axis=1),
+        needs=(),
+    ),
+    Channel(
+        "mean-margin",
+        "asinh(mean logit margin so far) / 3",
+        lambda rows: _squashed(running_mean(rows.margin, axis=1)),
+    ),
+    Channel("given-rank", "rank of p, in (0, 1)", rank_of="given", needs=()),
+    Channel("rank", "rank of the logit margin, in (0, 1)", rank_of="margin"),
+    Channel("class-rank", "the same within the given class", rank_of="margin", by_class=True),
+    Channel("mean-rank", "rank of the mean logit margin so far", rank_of="mean margin"),
+    Channel(
+        "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
+    ),
+    Channel(
+        "suggests-other",
+        "1 where another class has the largest mean probability so far, else 0",
+        _suggests_other,
+        needs=("two classes", "every class"),
+    ),
+    Channel(
+        "entropy",
+        "entropy of the softmax over ln k, in [0, 1]",
+        _entropy,
+        needs=("two classes", "every class"),
+    ),
+)
+
+CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
+_RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
+_VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
+# `most` is what every store of ours and the published files can give.
+SETS: dict[str, tuple[str, ...]] = {
+    "given": ("given",),
+    "margin": ("margin",),
+    "ranks": _RANKS,
+    "values": _VALUES,
+    "most": _VALUES + _RANKS,
+    "all": tuple(CHANNELS),
+}
+
+_LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
+    "two classes": (
+        lambda dynamics: dynamics.td.shape[2] > 1 or dynamics.other is not None,
+        "the probability of another class, but td holds a single one; record the run with tdctl "
+        "generate-td",
+    ),
+    "every class": (
+        lambda dynamics: dynamics.other is None,
+        "the probability of every class, which the stores given and topk:K do not keep; use a "
+        "detector of fewer channels, or record the run with --store full",
+    ),
+}
+
+
+def find_channels(names: str) -> tuple[str, ...]:
+    """The channels of a set's or a channel's name, or of several with commas between.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+    found: dict[str, None] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in SETS and name not in CHANNELS:
+            known = ", ".join((*SETS, *(c for c in CHANNELS if c not in SETS)))
+            raise ConfigError(f"detector.channels: '{name}' is unknown; use {known}")
+        found |= dict.fromkeys(SETS.get(name, (name,)))
+    return tuple(found)
+
+
+def check_channels(names: tuple[str, ...], dynamics: TrainingDynamics) -> None:
+    """Refuses dynamics that lack what a channel needs.
+
+    Raises:
+        DynamicsError: says which channel needs what.
+    """
+    for name in names:
+        for need in CHANNELS[name].needs:
+            met, says = _LACKS[need]
+            if not met(dynamics):
+                raise DynamicsError(f"the detector's channel {name} needs {says}")

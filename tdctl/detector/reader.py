@@ -1,0 +1,147 @@
+"""How a detector reads a run: which channels, at how many steps, with which network.
+
+Shape suffixes: n samples, E epochs, T steps, C channels, s rows of a slab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
+from tdctl.detector.ranks import mid_ranks
+from tdctl.detector.resample import resampling
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import DynamicsError
+from tdctl.scores.rows import rows_at_once
+from tdctl.slabs import slabs_of
+
+__all__ = ["PAPERS", "Reader", "Sight", "check_readable"]
+
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a detector's network is, and what it is shown.
+
+    Attributes:
+        net: ``lstm``, ``gru`` or ``tcn``.
+        channels: names, in the order in which the network sees them.
+        steps: T, to which curves are resampled; 0 keeps the length of each run.
+    """
+
+    net: str = "lstm"
+    channels: tuple[str, ...] = ("given",)
+    steps: int = 0
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether it is the network of the paper, whose files the published code reads."""
+        return self == PAPERS
+
+    def values(self, epochs: int) -> int:
+        """How many numbers the network sees of each sample."""
+        return (self.steps or epochs) * len(self.channels)
+
+    def open(self, dynamics: TrainingDynamics) -> Sight:
+        """The run as the detector sees it.
+
+        Raises:
+            DynamicsError: the run is too short, or lacks what a channel needs.
+        """
+        return Sight(self, dynamics)
+
+
+PAPERS = Reader()
+
+
+class Sight:
+    """A run as a detector sees it, slab by slab.
+
+    Ranks need all samples of an epoch: they are computed here, once, and take
+    4 n (E + T for each channel of ranks) bytes.
+    """
+
+    def __init__(self, reader: Reader, dynamics: TrainingDynamics) -> None:
+        check_readable(dynamics)
+        check_channels(reader.channels, dynamics)
+        self._channels = [CHANNELS[name] for name in reader.channels]
+        self._dynamics = dynamics
+        self._weights = resampling(dynamics.epochs, reader.steps or dynamics.epochs)
+        self._ranks = self._ranked()
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Floats32:
+        """Float32 [s, T, C]: the channels of some rows, or of all."""
+        first, last, _ = slice(start, stop).indices(len(self._dynamics))
+        seen = np.empty((last - first, len(self._weights), len(self._channels)), np.float32)
+        for a, b in slabs_of(last, rows_at_once(self._dynamics), first):
+            slab = Slab(self._dynamics, a, b)
+            for c, channel in enumerate(self._channels):
+                if channel.of_rows is None:
+                    seen[a - first : b - first, :, c] = self._ranks[channel.name][:, a:b].T
+                else:
+                    values = channel.of_rows(slab).astype(np.float32)
+                    seen[a - first : b - first, :, c] = values @ self._weights.T
+        return seen
+
+    def _ranked(self) -> dict[str, Floats32]:
+        """Of each channel of ranks the ranks at each step, float32 [T, n]."""
+        ranked: dict[str | None, list[Channel]] = {}
+        for channel in self._channels:
+            if channel.rank_of is not None:
+                ranked.setdefault(channel.rank_of, []).append(channel)
+        shape = len(self._weights), len(self._dynamics)
+        found = {c.name: np.zeros(shape, np.float32) for some in ranked.values() for c in some}
+        given = np.asarray(self._dynamics.labels[:, 0])
+        columns: dict[str, Floats32] = {}
+        for kind, channels in ranked.items():
+            source = "given" if kind == "given" else "margin"
+            if source not in columns:
+                columns = {source: self._columns(source)}
+            for epoch, values in enumerate(_by_epoch(columns[source], kind == "mean margin")):
+                steps = np.flatnonzero(self._weights[:, epoch])
+                for channel in channels:
+                    ranks = mid_ranks(values, given if channel.by_class else None)
+                    for step in steps:
+                        found[channel.name][step] += self._weights[step, epoch] * ranks
+        return found
+
+    def _columns(self, source: str) -> Floats32:
+        """Float32 [E, n]: given probabilities or logit margins, an epoch after the other."""
+        columns = np.empty((self._dynamics.epochs, len(self._dynamics)), np.float32)
+        for a, b in slabs_of(len(self._dynamics), rows_at_once(self._dynamics)):
+            slab = Slab(self._dynamics, a, b)
+            columns[:, a:b] = (slab.given if source == "given" else slab.margin).T
+        return columns
+
+
+def _by_epoch(columns: Floats32, running: bool) -> Iterator[NDArray[np.floating[Any]]]:
+    """The values of each epoch, or their sums so far, which rank as their means."""
+    if not running:
+        yield from columns
+        return
+    total = np.zeros(columns.shape[1])
+    for values in columns:
+        total += values
+        yield total
+
+
+def check_readable(dynamics: TrainingDynamics) -> None:
+    """Refuses a run in which no detector can tell anything.
+
+    Raises:
+        DynamicsError: it has one epoch, or a single given class.
+    """
+    if dynamics.epochs < 2:
+        raise DynamicsError(
+            "the run has one epoch, which is no curve; a detector needs two or more, or use a "
+            "--score"
+        )
+    given = np.asarray(dynamics.labels[:, 0])
+    if len(given) > 1 and bool((given == given[0]).all()):
+        raise DynamicsError("all given labels are the same; a detector needs two classes or more")
