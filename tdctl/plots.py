@@ -58,7 +58,7 @@ def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
         ConfigError: matplotlib is not installed.
     """
     rows = max(len(panel.ap) for panel in panels)
-    with _figure(panels, 1 + 0.22 * rows, folder / "average_precision") as (paths, axes):
+    with _figure(panels, max(2.2, 1 + 0.22 * rows), folder / "average_precision") as (paths, axes):
         for panel, ax in zip(panels, axes, strict=True):
             names = sorted(panel.ap, key=lambda name: panel.ap[name].value)
             for place, name in enumerate(names):
@@ -103,7 +103,13 @@ def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) 
 
 
 def _named(name: str, panel: Panel) -> str:
+    name = _short(name, 32)
     return f"{name} (in-sample)" if name in panel.marked else name
+
+
+def _short(name: str, length: int) -> str:
+    """The end of a name that is too long, where paths differ: the axes need the room."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 @contextmanager
@@ -126,7 +132,7 @@ def _figure(
         ax.set_axis_off()
     for panel, ax in zip(panels, grid, strict=False):
         # A dollar would begin a formula.
-        ax.set_title(panel.title, fontsize=9, parse_math=False)
+        ax.set_title(_short(panel.title, 48), fontsize=9, parse_math=False)
         ax.tick_params(labelsize=7)
     paths = [stem.with_suffix(f".{kind}") for kind in KINDS]
     yield paths, list(grid[: len(panels)])
