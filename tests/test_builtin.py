@@ -204,10 +204,13 @@ def flat_run(folder: Path, epochs: int, one_class: bool) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("which", ["many", "paper"])
 @pytest.mark.parametrize(
-    ("epochs", "one_class", "says"),
-    [(1, False, "the run has one epoch"), (5, True, "all given labels are the same")],
+    ("which", "epochs", "one_class", "says"),
+    [
+        ("many", 1, False, "the run has one epoch"),
+        ("many", 5, True, "all given labels are the same"),
+        ("paper", 5, True, "all given labels are the same"),
+    ],
 )
 def test_runs_that_no_detector_can_read(
     tmp_path: Path, which: str, epochs: int, one_class: bool, says: str
@@ -221,6 +224,14 @@ def test_runs_that_no_detector_can_read(
     net = ["--detector-net", "gru"] if which == "many" else []
     command = tdctl("train-detector", "--td", run, "--out", tmp_path / "x", "--quiet", *net)
     refused(command, str(run), says)
+
+
+def test_the_papers_network_ranks_a_single_epoch(tmp_path: Path) -> None:
+    run = flat_run(tmp_path / "r", 1, one_class=False)
+    file = save_detector(tmp_path / "d", Detector(hand_made_detector()))[0]
+    suspicion = runner.detect(run, file).ranking.suspicion
+    given = read_run(run)[0].given_curve()[:, 0]
+    assert (np.argsort(suspicion) == np.argsort(-given)).all()
 
 
 def test_a_store_that_lacks_a_channel_is_said_to(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Sight:
     """
 
     def __init__(self, reader: Reader, dynamics: TrainingDynamics) -> None:
-        check_readable(dynamics)
+        check_readable(dynamics, reader)
         check_channels(reader.channels, dynamics)
         self._channels = [CHANNELS[name] for name in reader.channels]
         self._dynamics = dynamics
@@ -131,15 +131,17 @@ def _by_epoch(columns: Floats32, running: bool) -> Iterator[NDArray[np.floating[
         yield total
 
 
-def check_readable(dynamics: TrainingDynamics) -> None:
-    """Refuses a run in which no detector can tell anything.
+def check_readable(dynamics: TrainingDynamics, reader: Reader) -> None:
+    """Refuses a run in which a detector can tell nothing.
+
+    The paper's network takes even a single epoch: it ranks by that one probability.
 
     Raises:
         DynamicsError: it has one epoch, or a single given class.
     """
-    if dynamics.epochs < 2:
+    if dynamics.epochs < 2 and not reader.is_papers:
         raise DynamicsError(
-            "the run has one epoch, which is no curve; a detector needs two or more, or use a "
+            "the run has one epoch, which is no curve; this detector needs two or more, or use a "
             "--score"
         )
     given = np.asarray(dynamics.labels[:, 0])

@@ -87,7 +87,7 @@ def score_run(
     Raises:
         DynamicsError: the run is too short, has a single class, or lacks what a channel needs.
     """
-    check_readable(dynamics)
+    check_readable(dynamics, reader)
     first, last, _ = slice(start, stop).indices(len(dynamics))
     scores = np.empty(max(0, last - first), dtype=np.float64)
     device = next(net.parameters()).device

@@ -161,7 +161,7 @@ def _values(folder: Path, dynamics: TrainingDynamics, reader: Reader) -> NDArray
     """What the detector sees of a run: [n, E] as the paper's, else [n, T, C]."""
     try:
         if reader.is_papers:
-            check_readable(dynamics)
+            check_readable(dynamics, reader)
             return dynamics.given_curve()
         return reader.open(dynamics).rows()
     except DynamicsError as error:
