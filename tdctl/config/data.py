@@ -56,8 +56,8 @@ class DataConfig(Section):
     )
     limit: Positive | None = Field(
         None,
-        description="Use only the first N training images (a folder's: by file name; a "
-        "benchmark's: class by class in turn).",
+        description="Use only the first N training images (of a folder or table by file name; "
+        "of a set that is sorted by class, each class in turn).",
     )
     num_valid: Annotated[int, Field(ge=0)] = Field(
         0, description="Hold out N training images, stratified by given label, for validation."

@@ -100,8 +100,8 @@ def _held(config: DataConfig, pixels: torch.Tensor, train: int) -> Held:
     """Pixels that come whole, brought to the size asked for."""
     if config.images in {"cache", "stream"}:
         raise ConfigError(
-            f"data.images: '{config.images}' does not go with {config.dataset} in torchvision's "
-            "layout, which is held in memory; leave out --images"
+            f"data.images: '{config.images}' does not go with {config.dataset}, whose pixels come "
+            "whole and are held in memory; leave out --images"
         )
     size = config.image_size
     if size is not None and pixels.shape[2:] != (size, size):
