@@ -49,7 +49,8 @@ def mixture_rate(values: NDArray[np.floating]) -> float:
     flip and human noise of 9 to 40 %; 10 to 30 epochs) the mean error of the rate was 0.027 with
     one variance on ``mean_loss``, 0.081 with two, 0.077 with two beta components (Arazo), and
     0.077 with one variance on AUM. These figures chose the method; on 19 further runs of the
-    kind its mean error was 0.029. It says too little where 10 epochs are too few to tell (0.12).
+    kind its mean error was 0.029 (trials, no command is left). It says too little where 10 epochs
+    are too few to tell (0.12).
 
     It always finds two components: on labels that are all right, those that are hard to learn.
 

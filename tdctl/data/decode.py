@@ -94,18 +94,6 @@ class Decoder:
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, row: int) -> NDArray[np.uint8]:
-        """Uint8 [C, H, W] of one image.
-
-        Raises:
-            DataError: it does not decode, or has another size than the first; names it.
-        """
-        try:
-            with _quiet():
-                return self._read(row)
-        except _Unreadable as error:
-            raise unreadable(self.images, {row: str(error)}) from None
-
     def decodes(self, row: int) -> bool:
         """Whether one image decodes."""
         try:
@@ -154,7 +142,7 @@ class Decoder:
         """Uint8 [B, C, H, W] of some images, one after the other.
 
         Raises:
-            DataError: in the words of ``read``; names all of these rows that do not decode.
+            DataError: some do not decode (names all of these), or have another size than the first.
         """
         pixels, broken = np.empty((len(rows), *self.shape), dtype=np.uint8), {}
         with _quiet():

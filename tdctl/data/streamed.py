@@ -36,7 +36,7 @@ class StreamStore:
         """Each part, in the order asked for; the processes live as long as the pass.
 
         Raises:
-            DataError: an image does not decode, in the words of ``Decoder.read``; or a worker
+            DataError: an image does not decode, in the words of ``Decoder.batch``; or a worker
                 process died.
         """
         if not parts:
