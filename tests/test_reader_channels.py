@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from tdctl.detector import Reader
 from tdctl.detector.channels import CHANNELS, SETS, find_channels
+from tdctl.detector.pairs import pair_ratios
 from tdctl.detector.ranks import mid_ranks, running_mean
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics, read_run
@@ -86,6 +87,24 @@ def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
     return read_run(make_run(folder, **more))[0]
 
 
+def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
+    mean = np.asarray(dynamics.td).astype(np.float64).mean(axis=1)
+    labels = np.asarray(dynamics.labels).astype(int)
+    n, k = mean.shape
+    size = np.bincount(labels[:, 0], minlength=k)
+    ahead = [i for i in range(n) if mean[i, 1] > mean[i, 0]]
+    share = len(ahead) / (n * (k - 1))
+
+    def ratio(g: int, s: int, without: int) -> float:
+        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in ahead if j != without)
+        return float(np.log((count + 1) / (size[g] * share + 1)) / 3)
+
+    return [
+        {"pair": ratio(g, s, i), "pair-back": ratio(s, g, -1)}
+        for i, (g, s) in enumerate(labels[:, :2])
+    ]
+
+
 def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     """Every channel, sample by sample and epoch by epoch, from the definitions."""
     td = np.asarray(dynamics.td).astype(np.float64)
@@ -99,6 +118,7 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
         return float(((own < of[i]).sum() + (own == of[i]).sum() / 2) / len(own))
 
     every = np.arange(n)
+    pairs = written_out_pairs(dynamics)
     for t in range(epochs):
         so_far = margin[:, : t + 1].astype(np.float64).sum(axis=1)
         for i in range(n):
@@ -118,6 +138,8 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
             found["mean-class-rank"][i, t] = rank(so_far, i, peers)
             means = td[i, : t + 1].sum(axis=0)
             found["suggests-other"][i, t] = float(max(means[1:]) > means[0])
+            for name, value in pairs[i].items():
+                found[name][i, t] = value
             found["entropy"][i, t] = -sum(q * np.log(q) for q in td[i, t] if q > 0) / np.log(k)
     return found
 
@@ -168,7 +190,8 @@ def test_the_beginning_of_a_curve_is_that_of_a_shorter_run(tmp_path: Path) -> No
         margin=np.asarray(dynamics.margin)[:, :5],
         loss=np.asarray(dynamics.loss)[:, :5],
     )
-    reader = Reader("gru", SETS["all"], 0)
+    causal = tuple(name for name, channel in CHANNELS.items() if channel.pair is None)
+    reader = Reader("gru", causal, 0)
     assert np.allclose(reader.open(dynamics).rows()[:, :5], reader.open(short).rows(), atol=1e-6)
 
 
@@ -233,6 +256,33 @@ def test_nan_in_the_dynamics_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_running_means_are_of_what_was_so_far() -> None:
     assert running_mean(np.array([[1.0, 3.0, 5.0]]), axis=1).tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_a_pair_that_is_often_confused_in_one_direction_stands_out(tmp_path: Path) -> None:
+    dynamics = dynamics_of(tmp_path, n=60, epochs=6)
+    labels, td = np.array(dynamics.labels), np.array(dynamics.td)
+    # Every third sample of class 0 looks like class 1 most, and no other sample like another.
+    labels[:, 0], td[:, :, 0], td[:, :, 1:] = np.arange(60) % 5, 0.9, 0.1 / 4
+    for row in range(60):
+        labels[row, 1:] = [c for c in (1, 0, 2, 3, 4) if c != row % 5]
+    like_1 = np.flatnonzero(labels[:, 0] == 0)[::3]
+    td[like_1, :, 0], td[like_1, :, 1] = 0.1, 0.8
+    forth, back = pair_ratios(replace(dynamics, labels=labels, td=td))
+    assert (
+        forth[like_1].min() > 0.9 and np.delete(forth, np.flatnonzero(labels[:, 0] == 0)).max() < 0
+    )
+    assert back[like_1].max() < 0
+
+
+def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
+    full = dynamics_of(tmp_path, n=40, epochs=6)
+    means = np.asarray(full.td).astype(np.float64).mean(axis=1)
+    order = np.argsort(-means, axis=1, kind="stable")[:, :2]
+    classes = np.take_along_axis(np.asarray(full.labels), order, axis=1)
+    for ours, theirs in zip(
+        pair_ratios(replace(kept(full, 1), mean_class=classes)), pair_ratios(full), strict=True
+    ):
+        assert np.array_equal(ours, theirs)
 
 
 def test_channels_by_name() -> None:

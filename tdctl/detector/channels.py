@@ -1,7 +1,8 @@
 """What a detector may see of each sample at each epoch, by name, and sets of it.
 
-Every channel looks at its epoch and those before it alone, so that the beginning of a curve is
-the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
+Every channel but those of pairs looks at its epoch and those before it alone, so that the beginning
+of a curve is the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s
+rows of a slab.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ class Channel:
     Attributes:
         name: what ``--channels`` calls it.
         description: one line; p is the given label's probability, q the largest other.
-        of_rows: gives it for a slab, float [s, E]; None where it is a rank.
+        of_rows: gives it for a slab, float [s, E]; None where it is a rank or of pairs.
         rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
         by_class: ranked among the samples of the same given label.
+        pair: which of ``pair_ratios`` it is, the same in every epoch; None where it is neither.
         needs: what dynamics must have for it.
     """
 
@@ -66,6 +68,7 @@ class Channel:
     of_rows: Callable[[Slab], Floats] | None = None
     rank_of: Ranked | None = None
     by_class: bool = False
+    pair: Literal[0, 1] | None = None
     needs: tuple[Need, ...] = ("two classes",)
 
 
@@ -117,6 +120,8 @@ _ALL = (
     Channel(
         "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
     ),
+    Channel("pair", "how common the given and the likeliest other class are together", pair=0),
+    Channel("pair-back", "the same of the classes the other way round", pair=1),
     Channel(
         "suggests-other",
         "1 where another class has the largest mean probability so far, else 0",
@@ -133,6 +138,7 @@ _ALL = (
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
+_PAIRS = ("pair", "pair-back")
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
 # `most` is what every store of ours and the published files can give.
 SETS: dict[str, tuple[str, ...]] = {
@@ -141,6 +147,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "ranks": _RANKS,
     "values": _VALUES,
     "most": _VALUES + _RANKS,
+    "context": _VALUES + _RANKS + _PAIRS,
     "all": tuple(CHANNELS),
 }
 
