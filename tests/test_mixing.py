@@ -146,7 +146,7 @@ def test_an_averaged_network_is_what_is_judged_recorded_and_saved(tmp_path: Path
     # The last epoch's dynamics are the saved network's own answers.
     data = open_dataset(DataConfig(limit=150))
     config = tiny_config()
-    net = runner.classifier.build_net(config.net, 10, 1, 0)
+    net = runner.classifier.build_net(config.net, 10, (1, 8, 8), 0)
     net.load_state_dict(averaged)
     given = torch.load(tmp_path / "averaged" / "metadata.pth", weights_only=True)
     images = data.train.take(np.arange(150), given["assigned_targets"].numpy())

@@ -32,9 +32,9 @@ def pair_ratios(dynamics: TrainingDynamics) -> tuple[NDArray[np.float32], NDArra
     """
     given, other, ahead = _pairs(dynamics)
     n = len(given)
-    classes = 1 + int(max(given.max(), other.max()))
+    classes = 1 + max(int(given.max()), int(other.max()))
     size = np.bincount(given, minlength=classes)
-    mean = ahead.sum() / (n * max(1, np.count_nonzero(size) - 1))
+    mean = int(ahead.sum()) / (n * max(1, int(np.count_nonzero(size)) - 1))
     forth, back = given * classes + other, other * classes + given
     # Of many classes most pairs do not occur: only those that do are counted.
     found, count = np.unique(forth[ahead], return_counts=True)

@@ -79,7 +79,7 @@ class Sight:
         self._weights = resampling(dynamics.epochs, reader.steps or dynamics.epochs)
         self._ranks = self._ranked()
         pairs = any(channel.pair is not None for channel in self._channels)
-        self._pairs = pair_ratios(dynamics) if pairs else ()
+        self._pairs = pair_ratios(dynamics) if pairs else None
 
     def rows(self, start: int = 0, stop: int | None = None) -> Floats32:
         """Float32 [s, T, C]: the channels of some rows, or of all."""
@@ -88,7 +88,7 @@ class Sight:
         for a, b in slabs_of(last, rows_at_once(self._dynamics), first):
             slab = Slab(self._dynamics, a, b)
             for c, channel in enumerate(self._channels):
-                if channel.pair is not None:
+                if channel.pair is not None and self._pairs is not None:
                     ratios = self._pairs[channel.pair][a:b]
                     seen[a - first : b - first, :, c] = ratios[:, None] / PAIR_SCALE
                 elif channel.of_rows is None:

@@ -190,7 +190,7 @@ def train_classifier(
 
 def _start(config: Config, dataset: DataSet, images: Images) -> tuple[nn.Module, Weights | None]:
     """The network that a training starts from, and the weights it was given."""
-    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
+    net = build_net(config.net, dataset.num_classes, images.shape, config.seed)
     file = weights_file(config)
     return net, None if file is None else load_weights(net, file)
 
