@@ -85,6 +85,13 @@ def generate_td(
     """Step 1: train a classifier and record every sample's softmax at every epoch.
 
     Example: tdctl generate-td --dataset folder --data-dir photos --image-size 64 --out runs/a
+
+    Example of a second round, without the surest errors of the first:
+
+    tdctl detect --td runs/a --out worst.csv
+
+    tdctl generate-td --dataset folder --data-dir photos --image-size 64 --leave-out worst.csv
+    --leave-out-ratio 0.1 --out runs/b
     """
     config = settings.resolve()
     if print_config:

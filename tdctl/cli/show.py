@@ -58,6 +58,8 @@ def show_generate(result: GenerateResult) -> None:
         f"{data['test']} test, {len(data['class_names'])} classes"
     )
     console.print(f"noise      {_noise(manifest)}")
+    if (left := manifest.get("left_out")) is not None:
+        console.print(f"left out   {left['count']} of the worst ranked, which are predicted alone")
     best = manifest["test_error_best"]
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
