@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -124,6 +125,15 @@ class TrainConfig(FitConfig):
         "full",
         description="What is kept of each epoch's softmax: full, every class; given, the given "
         "label's and the largest other; topk:K, the given label's and the K largest others.",
+    )
+    leave_out: Path | None = Field(
+        None,
+        description="Ranking of the same samples (CSV of tdctl detect --out): train without its "
+        "worst, whose softmax is predicted after each epoch instead, without augmentation.",
+    )
+    leave_out_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="Share to leave out with --leave-out; half of each given class stays in.",
     )
 
     @field_validator("store")

@@ -48,7 +48,8 @@ def _mixture(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: 
 def _sum(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
     if not probs:
         raise ConfigError(
-            "auto:sum: adds up P(mislabeled), which a score is not; give --detector, or use auto"
+            "auto:sum: adds up P(mislabeled), which neither a score nor the mean rank of several "
+            "runs is; give --detector and one --td, or use auto"
         )
     return float(suspicion.mean())
 

@@ -133,6 +133,7 @@ def train_classifier(
     plan: Plan,
     world: World,
     recorder: Recorder | EpochRows | None = None,
+    left_out: Images | None = None,
     report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
@@ -166,6 +167,7 @@ def train_classifier(
             select=valid is not None,
             recorder=recorder,
             capture=config.train.capture,
+            left_out=left_out,
             checkpoint=run.checkpoint,
             compiled=plan.compiled,
             report=report if world.is_first else None,

@@ -14,8 +14,9 @@ from tdctl.dynamics import Store
 from tdctl.errors import RunError
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
-from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
+from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
+from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.runner.prepare import (
     Prepared,
     check_same_data,
@@ -39,9 +40,12 @@ class GenerateResult:
 
 
 def default_folder(config: Config, root: Path) -> Path:
-    """The paper's folder name for a run, under ``root``."""
+    """The paper's folder name for a run, under ``root``; a second round says what it left out."""
     name = f"{config.data.dataset}_{config.net.label}_{_noise_name(config)}"
-    return root / name / f"computation4td_seed{config.seed}"
+    folder = f"computation4td_seed{config.seed}"
+    if config.train.leave_out is not None:
+        folder += f"_leaveout{config.train.leave_out_ratio:g}"
+    return root / name / folder
 
 
 def _noise_name(config: Config) -> str:
@@ -88,12 +92,16 @@ def generate_td(
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
         return GenerateResult(out, manifest, ("already complete",), True)
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
+    ranking = world.told(lambda: read_ranking(config.train))
     prepared = world.together(lambda: prepare(config))
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
-    plan = plan_training(config, config.train, dataset, prepared.train, world, began)
+    left = world.together(lambda: find_left_out(ranking, config.train, prepared.labels))
+    images, unseen = left.split(prepared.train)
+    plan = plan_training(config, config.train, dataset, images, world, began)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
+    facts["left_out"] = left.facts()
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
     recorder = _start(run, config, prepared, facts, resumed, world)
@@ -102,11 +110,12 @@ def generate_td(
         config,
         config.train,
         dataset,
-        prepared.train,
+        images,
         valid=prepared.valid,
         plan=plan,
         world=world,
         recorder=recorder,
+        left_out=unseen,
         report=report,
         stage="generate-td",
     )
@@ -117,6 +126,8 @@ def generate_td(
         if isinstance(recorder, Recorder):
             recorder.write(prepared.valid_indices)
         _write_samples(out, dataset)
+        if unseen is not None:
+            write_csv(out / LEFT_OUT_FILE, pd.DataFrame({"index": unseen.index}))
         _write_confusion(out / "confusion.csv", prepared)
         return run.finish(outcome)
 
@@ -137,17 +148,21 @@ def plan_generate(
     status = RunFolder(out, "generate-td").open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
+    ranking = read_ranking(config.train)
     prepared = prepare(config, dry=True)
-    plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
+    left = find_left_out(ranking, config.train, prepared.labels)
+    images, _ = left.split(prepared.train)
+    plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
     n, k = len(prepared.train), prepared.dataset.num_classes
+    without = "" if left.ranking is None else f", {left.rows.sum()} more left out"
     if status == "new":
         check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {config.net.label} for {epochs} epochs on {n} images "
+        f"would train {config.net.label} for {epochs} epochs on {len(images)} images{without} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
@@ -184,6 +199,7 @@ def _start(
             of = "the labels that its noise or table gives"
             run.check_same("given_fingerprint", given, where_known=True, of=of)
             run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
+            run.check_same("left_out", facts["left_out"], of="the ranks in --leave-out")
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
                 del facts["pixel_digest"]

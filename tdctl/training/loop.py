@@ -21,6 +21,7 @@ from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
 from tdctl.training.trainer import REMEDY, Trainer
+from tdctl.training.unseen import Unseen
 from tdctl.training.world import World
 
 __all__ = ["FitResult", "LogRow", "check_sizes", "fit"]
@@ -53,6 +54,7 @@ def fit(
     select: bool = False,
     recorder: Recorder | EpochRows | None = None,
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
+    left_out: Images | None = None,
     checkpoint: Path | None = None,
     compiled: bool = False,
     report: Report | None = None,
@@ -72,6 +74,8 @@ def fit(
         recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
             processes but the first.
         capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
+        left_out: images that are not trained on; after each epoch the recorder gets what the
+            network says of them.
         checkpoint: a file rewritten after each epoch (by the first process), from which the
             training goes on where the file is there.
         compiled: compile the network for the training steps.
@@ -91,6 +95,7 @@ def fit(
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
+    unseen = None if left_out is None else Unseen(left_out, pipeline, world)
     valid_errors = [row["valid_error"] for row in result.log]
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
@@ -98,6 +103,8 @@ def fit(
         if recorder is not None:
             if capture == "eval-pass":
                 trainer.capture_pass(epoch, recorder)
+            if unseen is not None:
+                unseen.record(trainer.judged, recorder)
             _commit(recorder, epoch, world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
