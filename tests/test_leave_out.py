@@ -120,7 +120,7 @@ def test_a_left_out_curve_is_the_networks_answer_in_eval_mode(
     prepared = runner.prepare(tiny_config())
     left = np.isin(prepared.labels.index, pd.read_csv(run / "left_out.csv")["index"])
     pixels = pixels_of(prepared.train.take(left))
-    net = build_net(tiny_config().net, 10, 1, seed=9)
+    net = build_net(tiny_config().net, 10, (1, 8, 8), seed=9)
     net.load_state_dict(torch.load(run / "model.pth.last", weights_only=True))
     net.eval()
     pipeline = Pipeline.of(tiny_config(train__flip=flip).train, prepared.dataset, CPU)
