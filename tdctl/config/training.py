@@ -125,6 +125,12 @@ class TrainConfig(FitConfig):
         description="What is kept of each epoch's softmax: full, every class; given, the given "
         "label's and the largest other; topk:K, the given label's and the K largest others.",
     )
+    neighbours: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="After each epoch, record how far the given labels of each image's K nearest "
+        "neighbours in the network's own features agree with its own; of more than 20,000 images, "
+        "the nearest among 20,000. 0: not.",
+    )
 
     @field_validator("store")
     @classmethod
