@@ -55,7 +55,9 @@ def make_run(folder: Path, n: int = 120, classes: int = 5, epochs: int = 12, see
     probs, margins = softmax_history(labels, classes, epochs, seed)
     given = probs[:, np.arange(n), labels.assigned].astype(np.float32)
     losses = -np.log(np.maximum(given, 1e-8))
-    write_td(folder / "training_dynamics.npz", probs, margins, labels, losses)
+    # Votes of twenty neighbours, for and against.
+    votes = (np.round(20 * np.tanh(margins / 3)) / 20).astype(np.float16)
+    write_td(folder / "training_dynamics.npz", probs, margins, labels, losses, votes)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
     return folder
 
