@@ -83,7 +83,7 @@ def test_ranks_are_those_of_a_written_out_loop(values: Any, seed: int) -> None:
 
 
 def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
-    return read_run(make_run(folder, **more))[0]
+    return read_run(make_run(folder, neighbours=True, **more))[0]
 
 
 def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:

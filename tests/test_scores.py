@@ -132,7 +132,7 @@ def test_a_score_is_its_formula_written_out(name: str, dynamics: TrainingDynamic
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingDynamics, Labels]:
-    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200, classes=5, epochs=12)
+    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200, neighbours=True)
     return read_run(run)[:2]
 
 
@@ -178,7 +178,8 @@ def test_memory_does_not_grow_with_what_is_recorded(
     monkeypatch.setattr("tdctl.scores.rows.SLAB", 1 << 16)
     peaks = []
     for n in (1000, 4000):
-        dynamics, _, _ = read_run(make_run(tmp_path / str(n), n=n, classes=10, epochs=20))
+        run = make_run(tmp_path / str(n), n=n, classes=10, epochs=20, neighbours=True)
+        dynamics, _, _ = read_run(run)
         tracemalloc.start()
         scores_of(dynamics, [SCORES[name] for name in BY_ROWS])
         peaks.append(tracemalloc.get_traced_memory()[1])
