@@ -31,4 +31,10 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "train": ONE_CYCLE | {"capture": "in-loop"},
         "retrain": ONE_CYCLE,
     },
+    # The same, and what the nearest neighbours of each image say of its label.
+    "neighbours": {
+        "net": {"net_type": "wide"},
+        "train": ONE_CYCLE | {"capture": "in-loop", "neighbours": 20},
+        "retrain": ONE_CYCLE,
+    },
 }

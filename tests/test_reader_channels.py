@@ -84,7 +84,7 @@ def test_ranks_are_those_of_a_written_out_loop(values: Any, seed: int) -> None:
 
 
 def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
-    return read_run(make_run(folder, **more))[0]
+    return read_run(make_run(folder, neighbours=True, **more))[0]
 
 
 def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
@@ -109,6 +109,7 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     """Every channel, sample by sample and epoch by epoch, from the definitions."""
     td = np.asarray(dynamics.td).astype(np.float64)
     margin, loss = np.asarray(dynamics.margin), np.asarray(dynamics.loss)
+    votes = np.asarray(dynamics.neighbours).astype(np.float64)
     given = np.asarray(dynamics.labels[:, 0])
     n, epochs, k = td.shape
     found = {name: np.zeros((n, epochs)) for name in CHANNELS}
@@ -140,6 +141,9 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
             found["suggests-other"][i, t] = float(max(means[1:]) > means[0])
             for name, value in pairs[i].items():
                 found[name][i, t] = value
+            found["neighbours"][i, t] = votes[i, t]
+            found["mean-neighbours"][i, t] = sum(votes[i, : t + 1]) / (t + 1)
+            found["neighbours-rank"][i, t] = rank(votes[:, t], i, every)
             found["entropy"][i, t] = -sum(q * np.log(q) for q in td[i, t] if q > 0) / np.log(k)
     return found
 
@@ -154,9 +158,9 @@ def test_channels_are_those_of_a_written_out_loop(tmp_path: Path) -> None:
 
 def test_resampled_channels_are_the_channels_resampled(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=50, epochs=9)
-    native = Reader("gru", SETS["all"], 0).open(dynamics).rows()
+    native = Reader("gru", tuple(CHANNELS), 0).open(dynamics).rows()
     for steps in (4, 9, 20):
-        seen = Reader("gru", SETS["all"], steps).open(dynamics).rows()
+        seen = Reader("gru", tuple(CHANNELS), steps).open(dynamics).rows()
         expected = np.einsum("te,nec->ntc", resampling(9, steps), native)
         assert np.allclose(seen, expected, atol=1e-5)
 
@@ -165,7 +169,7 @@ def test_slabs_and_parts_see_what_the_whole_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=6)
-    reader = Reader("gru", SETS["all"], 10)
+    reader = Reader("gru", tuple(CHANNELS), 10)
     whole = reader.open(dynamics).rows()
     monkeypatch.setattr("tdctl.scores.rows.SLAB", 2000)
     sight = reader.open(dynamics)
@@ -177,7 +181,7 @@ def test_slabs_and_parts_see_what_the_whole_sees(
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=6)
     order = np.random.default_rng(0).permutation(60)
-    reader = Reader("gru", SETS["all"], 8)
+    reader = Reader("gru", tuple(CHANNELS), 8)
     shuffled = reader.open(dynamics.take(order)).rows()
     assert np.array_equal(shuffled, reader.open(dynamics).rows()[order])
 
@@ -189,6 +193,7 @@ def test_the_beginning_of_a_curve_is_that_of_a_shorter_run(tmp_path: Path) -> No
         td=np.asarray(dynamics.td)[:, :5],
         margin=np.asarray(dynamics.margin)[:, :5],
         loss=np.asarray(dynamics.loss)[:, :5],
+        neighbours=np.asarray(dynamics.neighbours)[:, :5],
     )
     causal = tuple(name for name, channel in CHANNELS.items() if channel.pair is None)
     reader = Reader("gru", causal, 0)
@@ -203,10 +208,12 @@ def test_without_logits_the_margin_comes_from_the_probabilities(tmp_path: Path) 
     assert dict(zip(SETS["most"], gap < 0.05, strict=True)) == dict.fromkeys(SETS["most"], True)
 
 
-def test_a_published_run_has_all_channels(tmp_path: Path) -> None:
+def test_a_published_run_has_all_channels_but_the_neighbours(tmp_path: Path) -> None:
     dynamics = read_run(make_published_run(tmp_path, planted_labels(40, 5)))[0]
     seen = Reader("gru", SETS["all"], 30).open(dynamics).rows()
     assert np.isfinite(seen).all()
+    with pytest.raises(DynamicsError, match="channel neighbours needs the neighbours' labels"):
+        Reader("gru", SETS["near"], 30).open(dynamics)
 
 
 def kept(dynamics: TrainingDynamics, others: int) -> TrainingDynamics:
@@ -288,6 +295,7 @@ def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
 def test_channels_by_name() -> None:
     assert find_channels("given") == ("given",)
     assert find_channels("ranks, given,rank") == (*SETS["ranks"], "given")
-    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS)
+    assert set(SETS["most"]) < set(SETS["all"])
+    assert set(SETS["all"]) | set(SETS["near"]) == set(CHANNELS)
     with pytest.raises(ConfigError, match="'nonsense' is unknown; use given"):
         find_channels("given,nonsense")

@@ -135,6 +135,12 @@ class TrainConfig(FitConfig):
         0.1,
         description="Share to leave out with --leave-out; half of each given class stays in.",
     )
+    neighbours: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="After each epoch, record how far the given labels of each image's K nearest "
+        "neighbours in the network's own features agree with its own; of more than 20,000 images, "
+        "the nearest among 20,000. 0: not.",
+    )
 
     @field_validator("store")
     @classmethod
@@ -142,6 +148,15 @@ class TrainConfig(FitConfig):
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
             raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value
+
+    @model_validator(mode="after")
+    def _neighbours_are_all_trained_on(self) -> TrainConfig:
+        if self.neighbours and self.leave_out is not None:
+            raise ValueError(
+                "neighbours: are compared by the features of training steps, and images that are "
+                "left out go through none; give --neighbours 0 or no --leave-out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _capture_sees_single_images(self) -> TrainConfig:

@@ -21,8 +21,8 @@ from tdctl.scores.rows import Floats, Rows
 
 __all__ = ["CHANNELS", "SETS", "Channel", "Slab", "check_channels", "find_channels"]
 
-Need = Literal["two classes", "every class"]
-Ranked = Literal["given", "margin", "mean margin"]
+Need = Literal["two classes", "every class", "neighbours"]
+Ranked = Literal["given", "margin", "mean margin", "neighbours"]
 # The smallest float16 above 0: what a stored probability of 0 may have been.
 LEAST = 2.0**-24
 
@@ -134,13 +134,28 @@ _ALL = (
         _entropy,
         needs=("two classes", "every class"),
     ),
+    Channel(
+        "neighbours",
+        "share of the nearest neighbours with the given label - largest other share, in [-1, 1]",
+        lambda rows: rows.neighbours,
+        needs=("neighbours",),
+    ),
+    Channel(
+        "mean-neighbours",
+        "mean of the same so far",
+        lambda rows: running_mean(rows.neighbours, axis=1),
+        needs=("neighbours",),
+    ),
+    Channel("neighbours-rank", "rank of neighbours", rank_of="neighbours", needs=("neighbours",)),
 )
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
 _PAIRS = ("pair", "pair-back")
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
-# `most` is what every store of ours and the published files can give.
+_NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
+# `most` is what every store of ours and the published files can give; `all` what every run with
+# the full store can.
 SETS: dict[str, tuple[str, ...]] = {
     "given": ("given",),
     "margin": ("margin",),
@@ -148,7 +163,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "values": _VALUES,
     "most": _VALUES + _RANKS,
     "context": _VALUES + _RANKS + _PAIRS,
-    "all": tuple(CHANNELS),
+    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS),
+    "near": _VALUES + _RANKS + _NEIGHBOURS,
 }
 
 _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
@@ -161,6 +177,11 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.other is None,
         "the probability of every class, which the stores given and topk:K do not keep; use a "
         "detector of fewer channels, or record the run with --store full",
+    ),
+    "neighbours": (
+        lambda dynamics: dynamics.neighbours is not None,
+        "the neighbours' labels, which the run did not record; record it with tdctl generate-td "
+        "--neighbours 20, or use a detector of other channels",
     ),
 }
 

@@ -100,7 +100,7 @@ class Sight:
 
     def _ranked(self) -> dict[str, Floats32]:
         """Of each channel of ranks the ranks at each step, float32 [T, n]."""
-        ranked: dict[str | None, list[Channel]] = {}
+        ranked: dict[str, list[Channel]] = {}
         for channel in self._channels:
             if channel.rank_of is not None:
                 ranked.setdefault(channel.rank_of, []).append(channel)
@@ -109,7 +109,7 @@ class Sight:
         given = np.asarray(self._dynamics.labels[:, 0])
         columns: dict[str, Floats32] = {}
         for kind, channels in ranked.items():
-            source = "given" if kind == "given" else "margin"
+            source = "margin" if kind == "mean margin" else kind
             if source not in columns:
                 columns = {source: self._columns(source)}
             for epoch, values in enumerate(_by_epoch(columns[source], kind == "mean margin")):
@@ -121,11 +121,11 @@ class Sight:
         return found
 
     def _columns(self, source: str) -> Floats32:
-        """Float32 [E, n]: given probabilities or logit margins, an epoch after the other."""
+        """Float32 [E, n]: what is ranked of each sample, an epoch after the other."""
         columns = np.empty((self._dynamics.epochs, len(self._dynamics)), np.float32)
         for a, b in slabs_of(len(self._dynamics), rows_at_once(self._dynamics)):
             slab = Slab(self._dynamics, a, b)
-            columns[:, a:b] = (slab.given if source == "given" else slab.margin).T
+            columns[:, a:b] = getattr(slab, source).T
         return columns
 
 

@@ -154,11 +154,11 @@ def plan_generate(
     images, _ = left.split(prepared.train)
     plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
-    n, k = len(prepared.train), prepared.dataset.num_classes
+    n, k, neighbours = len(prepared.train), prepared.dataset.num_classes, config.train.neighbours
     without = "" if left.ranking is None else f", {left.rows.sum()} more left out"
     if status == "new":
-        check_room(out, n, k, epochs, store)
-    size = forecast(n, k, epochs, store)
+        check_room(out, n, k, epochs, store, neighbours)
+    size = forecast(n, k, epochs, store, neighbours)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
@@ -177,6 +177,7 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
+        "neighbours": config.train.neighbours,
         "watched": _watched(config, prepared)[1],
     }
 
@@ -191,6 +192,7 @@ def _start(
 ) -> Recorder | EpochRows:
     """Marks the folder as running and opens the recording: its files in the first process."""
     k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+    labels, neighbours = prepared.labels, config.train.neighbours
 
     def start() -> Recorder:
         if resumed:
@@ -205,13 +207,14 @@ def _start(
                 del facts["pixel_digest"]
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            check_room(run.path, len(prepared.labels), k, epochs, store)
+            check_room(run.path, len(labels), k, epochs, store, neighbours)
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create
-            return make(run.path, prepared.labels, k, epochs, world.device, store)
+            return make(run.path, labels, k, epochs, world.device, store, neighbours)
 
-    return world.first(start) or EpochRows(prepared.labels, k, world.device, Store.of(store, k))
+    recorder, kind = world.first(start), Store.of(store, k)
+    return recorder or EpochRows(labels, k, world.device, kind, features=neighbours > 0)
 
 
 def _watched(config: Config, prepared: Prepared) -> tuple[Images | None, str]:

@@ -20,6 +20,7 @@ from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
+from tdctl.training.tap import Tap
 from tdctl.training.trainer import REMEDY, Trainer
 from tdctl.training.unseen import Unseen
 from tdctl.training.world import World
@@ -81,12 +82,15 @@ def fit(
         compiled: compile the network for the training steps.
 
     Raises:
-        TrainingError: the loss is not finite; names the epoch and the batch.
+        TrainingError: the loss is not finite; names the epoch and the batch. Or the recorder asks
+            for features, and the network has no linear layer.
         ConfigError: there is not one whole batch of two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
     check_sizes(len(images), config.batch_size, world.size)
     trainer = Trainer(net, images, config, pipeline, seed, world, compiled)
+    if recorder is not None and _rows_of(recorder).features is not None:
+        trainer.tap = Tap(net if capture == "in-loop" else trainer.judged)
     result, start = FitResult(), 0
     saved = None
     if checkpoint is not None:
@@ -101,11 +105,7 @@ def fit(
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
         if recorder is not None:
-            if capture == "eval-pass":
-                trainer.capture_pass(epoch, recorder)
-            if unseen is not None:
-                unseen.record(trainer.judged, recorder)
-            _commit(recorder, epoch, world)
+            _complete(recorder, epoch, trainer, capture, unseen)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed)
@@ -116,6 +116,8 @@ def fit(
             state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
             world.first(partial(state.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
+    if trainer.tap is not None:
+        trainer.tap.close()
     if trainer.average is not None:
         net.load_state_dict(trainer.average.net.state_dict())
     return result
@@ -137,10 +139,29 @@ def check_sizes(images: int, batch_size: int, processes: int) -> None:
         )
 
 
+def _rows_of(recorder: Recorder | EpochRows) -> EpochRows:
+    return recorder.rows if isinstance(recorder, Recorder) else recorder
+
+
+def _complete(
+    recorder: Recorder | EpochRows,
+    epoch: int,
+    trainer: Trainer,
+    capture: Literal["in-loop", "eval-pass"],
+    unseen: Unseen | None,
+) -> None:
+    """Records what the steps of the epoch did not, and writes it."""
+    if capture == "eval-pass":
+        trainer.capture_pass(epoch, recorder)
+    if unseen is not None:
+        unseen.record(trainer.judged, recorder)
+    _commit(recorder, epoch, trainer.world)
+
+
 def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     """Brings the rows of all processes to the first, which writes them."""
     if world.size > 1:
-        rows = recorder.rows if isinstance(recorder, Recorder) else recorder
+        rows = _rows_of(recorder)
         parts = world.gather(rows.packed())
         if parts is not None:
             rows.absorb(parts[1:])

@@ -21,6 +21,7 @@ from tdctl.training.losses import Loss
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
+from tdctl.training.tap import Tap
 from tdctl.training.world import World
 
 __all__ = ["REMEDY", "Trainer"]
@@ -39,6 +40,7 @@ class Trainer:
         steps: batches of an epoch.
         loss: what is minimised.
         average: the running average of the weights, where the settings ask for one.
+        tap: gives the features of each batch that is recorded, where they are asked for.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Trainer:
         self.loss = Loss(config, len(images))
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None
+        self.tap: Tap | None = None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._bounds = _batch_bounds(len(images), config.batch_size, 2 * world.size)
@@ -105,7 +108,7 @@ class Trainer:
             rows = batch[0] if share is None else _larger(batch[0], share)
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
-                recorder.record(self._index[rows], logits)
+                recorder.record(self._index[rows], logits, self._features())
             # Reading a loss waits for the device, so it happens only when a report is due.
             if tell.step_done(size) and step + 1 < self.steps:
                 parts = self.world.size
@@ -134,7 +137,11 @@ class Trainer:
         stream, total = self._stream(epoch, 2, self._device), int(self._sizes.sum())
         bounds = _batch_bounds(total, CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(torch.arange(total), bounds, stream):
-            recorder.record(self._index[rows], self.pipeline.logits(net, pixels, draw))
+            logits = self.pipeline.logits(net, pixels, draw)
+            recorder.record(self._index[rows], logits, self._features())
+
+    def _features(self) -> torch.Tensor | None:
+        return None if self.tap is None else self.tap.taken()
 
     def _batches(
         self,
