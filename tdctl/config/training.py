@@ -126,6 +126,12 @@ class TrainConfig(FitConfig):
         "label's and the largest other; topk:K, the given label's and the K largest others.",
     )
 
+    threshold_samples: bool = Field(
+        False,
+        description="Train two networks, each with some of the images under an extra class (AUM's "
+        "threshold samples), for --cut auto:threshold; takes twice the time.",
+    )
+
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:

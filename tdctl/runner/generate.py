@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
@@ -144,10 +145,11 @@ def plan_generate(
     if status == "new":
         check_room(out, n, k, epochs, store)
     size = forecast(n, k, epochs, store)
+    two = "two " if config.train.threshold_samples else ""
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {config.net.label} for {epochs} epochs on {n} images "
+        f"would train {two}{config.net.label} for {epochs} epochs on {n} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
@@ -162,8 +164,16 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
+        "threshold_samples": _threshold_samples(config, prepared),
         "watched": _watched(config, prepared)[1],
     }
+
+
+def _threshold_samples(config: Config, prepared: Prepared) -> int:
+    """How many each of two networks gets; 0 where there is one network and none."""
+    if not config.train.threshold_samples:
+        return 0
+    return count_threshold_samples(len(prepared.train), prepared.dataset.num_classes)
 
 
 def _start(

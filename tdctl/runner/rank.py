@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate, estimate_rate, ratio_of
+from tdctl.cuts import Estimate, Thresholds, estimate_rate, ratio_of
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, first_line
@@ -165,18 +165,21 @@ def rank_run(run: Path, ranker: Ranker, world: World, methods: Sequence[str] = (
     ranking = Ranking(dynamics.index, suspicion)
     worst_first = ranking.worst_first()
     metrics = detection_metrics(suspicion, labels.flipped, worst_first)
-    estimates = world.together(
-        lambda: {
+
+    def estimated() -> dict[str, Estimate]:
+        thresholds = Thresholds.read(run, dynamics.index) if "threshold" in methods else None
+        return {
             method: estimate_rate(
                 method,
                 dynamics,
                 suspicion,
                 gives_probability=ranker.gives_probability,
                 flipped=labels.flipped,
+                thresholds=thresholds,
             )
             for method in methods
         }
-    )
+
     return DetectResult(
         table=_table(run, dynamics, labels, ranking, worst_first),
         ranking=ranking,
@@ -186,7 +189,7 @@ def rank_run(run: Path, ranker: Ranker, world: World, methods: Sequence[str] = (
         in_sample=ranker.has_seen(fingerprint := dynamics.fingerprint()),
         fingerprints={"run": fingerprint, **ranker.fingerprints()},
         ranker=ranker,
-        estimates=estimates,
+        estimates=world.together(estimated),
     )
 
 

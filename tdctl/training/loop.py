@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tdctl.config import FitConfig
+from tdctl.cuts import Thresholds
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import EpochRows, Recorder
@@ -34,11 +35,13 @@ class FitResult:
         log: a row an epoch, with the columns of ``train_log.csv``; errors in [0, 1].
         best_epoch: the epoch of the lowest error on ``watched``, where that may select.
         best: state dict of that epoch, or of the last where nothing may select.
+        thresholds: of a recorded ``Pair``, what it found with its threshold samples; else None.
     """
 
     log: list[LogRow] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
 
 def fit(
@@ -99,6 +102,8 @@ def fit(
             if capture == "eval-pass":
                 trainer.capture_pass(epoch, recorder)
             _commit(recorder, epoch, world)
+            if trainer.threshold is not None:
+                trainer.threshold.commit(world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed)
@@ -109,6 +114,8 @@ def fit(
             state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
             world.first(partial(state.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
+    if trainer.threshold is not None and recorder is not None:
+        result.thresholds = trainer.threshold.found(config.epochs)
     if trainer.average is not None:
         net.load_state_dict(trainer.average.net.state_dict())
     return result
