@@ -18,6 +18,7 @@ from torch import nn
 from tdctl.config import Config, FitConfig, TrainConfig
 from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
+from tdctl.data.augment import Augment
 from tdctl.errors import ConfigError, RunError, TdctlError
 from tdctl.files import atomic_path, first_line, save_tensors
 from tdctl.nets import Pair, build_net, build_pair, count_flops
@@ -106,9 +107,11 @@ def plan_training(
             and what else has changed is noted.
 
     Raises:
-        ConfigError: too few images for the processes, or weights that do not fit the network.
+        ConfigError: too few images for the processes, or what they are augmented by does not suit
+            them, or weights do not fit the network.
     """
     check_sizes(len(images), training.batch_size, world.size)
+    Augment(training, dataset)  # refuses what does not suit the images
     net, weights = world.together(lambda: _start(config, training, dataset, images))
     flops = count_flops(config.net, dataset.num_classes, images.shape) * len(_alone(net))
     compiled, why = compile_pays(training, flops, len(images), world.device)
