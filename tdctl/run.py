@@ -40,6 +40,7 @@ OUR_FILES = (
     "model.pth.last",
     "results_valid.csv",
     "samples.csv",
+    "threshold.npz",
     SKIPPED_FILE,
     "train_log.csv",
     "training_dynamics.npz",

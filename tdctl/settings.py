@@ -81,7 +81,9 @@ def load_config(
             "and name the settings that shall be others"
         )
     whole = _preset(tree)
-    _merge(whole, RECIPES.get(recipe, {}) if isinstance(recipe, str) else {})
+    # One that is unknown is refused where the settings are validated.
+    known = RECIPES.get(recipe) if isinstance(recipe, str) else None
+    _merge(whole, {} if known is None else known.settings)
     _merge(whole, tree)
     try:
         config = Config.model_validate(whole)

@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "one-cycle": {"schedule": "one-cycle"},
     "cosine": {"schedule": "cosine"},
     "gce": {"loss": "gce"},
+    "policy": {"augment_policy": "rand", "cutout": 3},
 }
 
 

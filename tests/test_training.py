@@ -112,9 +112,13 @@ class Stop(Exception):
     """Stands for a kill right after an epoch was committed."""
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_going_on_from_a_checkpoint_is_never_having_stopped(tmp_path: Path, at: int) -> None:
-    setup = Setup(epochs=4, lr_drops=(0.5,))
+@pytest.mark.parametrize(
+    ("at", "settings"), [(1, {}), (2, {}), (3, {}), (2, {"augment_policy": "rand", "cutout": 3})]
+)
+def test_going_on_from_a_checkpoint_is_never_having_stopped(
+    tmp_path: Path, at: int, settings: dict[str, Any]
+) -> None:
+    setup = Setup(epochs=4, lr_drops=(0.5,), **settings)
     whole = setup.net()
     log = setup.fit(whole, watched=setup.data.test).log
 

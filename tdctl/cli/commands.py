@@ -24,6 +24,7 @@ from tdctl.cli.detectors import detectors
 from tdctl.cli.export import export
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
+from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_train_detector
 from tdctl.errors import ConfigError
@@ -270,6 +271,7 @@ app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)
 app.command("detectors")(detectors)
+app.command("recipes")(recipes)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)
 app.command("cache")(cache)

@@ -39,7 +39,8 @@ DetectorFile = Annotated[
 # What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
 WAYS = (
     "auto:mixture, the default: two components of the mean loss; auto:sum: the mean of a "
-    "detector's P(mislabeled); auto:joint: the confident joint"
+    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
+    "samples"
 )
 KeepPerClass = Annotated[
     float | None,

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tdctl.config import Config, FitConfig
+from tdctl.config import Config, FitConfig, TrainConfig
+from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
+from tdctl.data.augment import Augment
 from tdctl.errors import ConfigError, RunError, TdctlError
 from tdctl.files import atomic_path, first_line, save_tensors
-from tdctl.nets import build_net, count_flops
+from tdctl.nets import Pair, build_net, build_pair, count_flops
 from tdctl.pretrained import Weights, load_weights, weights_file
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import RunFolder
@@ -104,11 +107,13 @@ def plan_training(
             and what else has changed is noted.
 
     Raises:
-        ConfigError: too few images for the processes, or weights that do not fit the network.
+        ConfigError: too few images for the processes, or what they are augmented by does not suit
+            them, or weights do not fit the network.
     """
     check_sizes(len(images), training.batch_size, world.size)
-    _, weights = world.together(lambda: _start(config, dataset, images))
-    flops = count_flops(config.net, dataset.num_classes, images.shape)
+    Augment(training, dataset)  # refuses what does not suit the images
+    net, weights = world.together(lambda: _start(config, training, dataset, images))
+    flops = count_flops(config.net, dataset.num_classes, images.shape) * len(_alone(net))
     compiled, why = compile_pays(training, flops, len(images), world.device)
     precision = pick_precision(training, world.device)
     if began:
@@ -150,7 +155,7 @@ def train_classifier(
         ConfigError: the file of weights is not the one that the plan was made with.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
-    net = world.together(lambda: _planned_start(config, dataset, images, plan))
+    net = world.together(lambda: _planned_start(config, training, dataset, images, plan))
 
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
@@ -175,6 +180,8 @@ def train_classifier(
         )
         last = judged(dataset.test)
         world.first(lambda: _save_models(run.path, net, result))
+        if result.thresholds is not None:
+            world.first(partial(result.thresholds.write, run.path))
         result.best = world.shared(result.best)
         net.load_state_dict(result.best)
         best = judged(dataset.test) if valid is not None else None
@@ -190,15 +197,29 @@ def train_classifier(
     }
 
 
-def _start(config: Config, dataset: DataSet, images: Images) -> tuple[nn.Module, Weights | None]:
-    """The network that a training starts from, and the weights it was given."""
-    net = build_net(config.net, dataset.num_classes, images.shape, config.seed)
+def _start(
+    config: Config, training: FitConfig, dataset: DataSet, images: Images
+) -> tuple[nn.Module, Weights | None]:
+    """The network that a training starts from, or the two, and the weights they were given."""
+    paired = isinstance(training, TrainConfig) and training.threshold_samples
+    if paired:
+        count_threshold_samples(len(images), dataset.num_classes)
+    build = build_pair if paired else build_net
+    net = build(config.net, dataset.num_classes, images.shape, config.seed)
     file = weights_file(config)
-    return net, None if file is None else load_weights(net, file)
+    loaded = [None if file is None else load_weights(one, file) for one in _alone(net)]
+    return net, loaded[0]
 
 
-def _planned_start(config: Config, dataset: DataSet, images: Images, plan: Plan) -> nn.Module:
-    net, weights = _start(config, dataset, images)
+def _alone(net: nn.Module) -> list[nn.Module]:
+    """The networks that a training trains, one or two."""
+    return list(net.networks) if isinstance(net, Pair) else [net]
+
+
+def _planned_start(
+    config: Config, training: FitConfig, dataset: DataSet, images: Images, plan: Plan
+) -> nn.Module:
+    net, weights = _start(config, training, dataset, images)
     if weights != plan.weights:
         raise ConfigError(
             f"net.pretrained: {config.net.pretrained}: is not the file that the training was "

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
@@ -155,6 +156,7 @@ def plan_generate(
     plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
     n, k, neighbours = len(prepared.train), prepared.dataset.num_classes, config.train.neighbours
+    two = "two " if config.train.threshold_samples else ""
     without = "" if left.ranking is None else f", {left.rows.sum()} more left out"
     if status == "new":
         check_room(out, n, k, epochs, store, neighbours)
@@ -162,7 +164,7 @@ def plan_generate(
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {config.net.label} for {epochs} epochs on {len(images)} images{without} "
+        f"would train {two}{config.net.label} for {epochs} epochs on {len(images)} images{without} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
@@ -178,8 +180,16 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "capture": config.train.capture,
         "store": config.train.store,
         "neighbours": config.train.neighbours,
+        "threshold_samples": _threshold_samples(config, prepared),
         "watched": _watched(config, prepared)[1],
     }
+
+
+def _threshold_samples(config: Config, prepared: Prepared) -> int:
+    """How many each of two networks gets; 0 where there is one network and none."""
+    if not config.train.threshold_samples:
+        return 0
+    return count_threshold_samples(len(prepared.train), prepared.dataset.num_classes)
 
 
 def _start(

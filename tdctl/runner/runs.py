@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate, estimate_rate
+from tdctl.cuts import Estimate, Thresholds, estimate_rate
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
 from tdctl.errors import DynamicsError
@@ -113,11 +113,20 @@ class Runs:
             DynamicsError: a run lacks what the method needs.
         """
         probability = self.gives_probability(ranker)
+        thresholds: list[Thresholds | None] = [None] * len(self.folders)
+        if method == "threshold":
+            pairs = zip(self.folders, self.dynamics, strict=True)
+            thresholds = [Thresholds.read(folder, run.index) for folder, run in pairs]
         each = [
             estimate_rate(
-                method, dynamics, suspicion, gives_probability=probability, flipped=flipped
+                method,
+                dynamics,
+                suspicion,
+                gives_probability=probability,
+                flipped=flipped,
+                thresholds=found,
             )
-            for dynamics in self.dynamics
+            for dynamics, found in zip(self.dynamics, thresholds, strict=True)
         ]
         rate = math.fsum(found.rate for found in each) / len(each)
         realised = each[0].realised

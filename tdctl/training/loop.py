@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tdctl.config import FitConfig
+from tdctl.cuts import Thresholds
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import EpochRows, Recorder
@@ -36,11 +37,13 @@ class FitResult:
         log: a row an epoch, with the columns of ``train_log.csv``; errors in [0, 1].
         best_epoch: the epoch of the lowest error on ``watched``, where that may select.
         best: state dict of that epoch, or of the last where nothing may select.
+        thresholds: of a recorded ``Pair``, what it found with its threshold samples; else None.
     """
 
     log: list[LogRow] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
 
 def fit(
@@ -118,6 +121,8 @@ def fit(
         tell.epoch_done(epoch + 1, row)
     if trainer.tap is not None:
         trainer.tap.close()
+    if trainer.threshold is not None and recorder is not None:
+        result.thresholds = trainer.threshold.found(config.epochs)
     if trainer.average is not None:
         net.load_state_dict(trainer.average.net.state_dict())
     return result
@@ -156,6 +161,8 @@ def _complete(
     if unseen is not None:
         unseen.record(trainer.judged, recorder)
     _commit(recorder, epoch, trainer.world)
+    if trainer.threshold is not None:
+        trainer.threshold.commit(trainer.world)
 
 
 def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
