@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from tdctl.detector import Reader
 from tdctl.detector.channels import CHANNELS, SETS, find_channels
-from tdctl.detector.pairs import pair_ratios
+from tdctl.detector.pairs import pair_shares
 from tdctl.detector.ranks import mid_ranks, running_mean
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics, read_run
@@ -91,16 +91,19 @@ def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
     mean = np.asarray(dynamics.td).astype(np.float64).mean(axis=1)
     labels = np.asarray(dynamics.labels).astype(int)
     n, k = mean.shape
-    size = np.bincount(labels[:, 0], minlength=k)
-    ahead = [i for i in range(n) if mean[i, 1] > mean[i, 0]]
-    share = len(ahead) / (n * (k - 1))
+    of = [[i for i in range(n) if labels[i, 0] == c] for c in range(k)]
+    sure = [np.mean([mean[i, 0] for i in of[c]]) for c in range(k)]
+    own = [mean[i, 0] / sure[labels[i, 0]] for i in range(n)]
+    rival = [mean[i, 1] / sure[labels[i, 1]] for i in range(n)]
+    taken = [i for i in range(n) if rival[i] >= 1 and rival[i] > own[i]]
+    assert 2 < len(taken) < n - 2
 
-    def ratio(g: int, s: int, without: int) -> float:
-        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in ahead if j != without)
-        return float(np.log((count + 1) / (size[g] * share + 1)) / 3)
+    def share(g: int, s: int, without: int) -> float:
+        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in taken if j != without)
+        return float(np.log(1 + count / len(of[g]) / 0.02))
 
     return [
-        {"pair": ratio(g, s, i), "pair-back": ratio(s, g, -1)}
+        {"pair": share(g, s, i), "pair-back": share(s, g, -1)}
         for i, (g, s) in enumerate(labels[:, :2])
     ]
 
@@ -273,12 +276,10 @@ def test_a_pair_that_is_often_confused_in_one_direction_stands_out(tmp_path: Pat
     for row in range(60):
         labels[row, 1:] = [c for c in (1, 0, 2, 3, 4) if c != row % 5]
     like_1 = np.flatnonzero(labels[:, 0] == 0)[::3]
-    td[like_1, :, 0], td[like_1, :, 1] = 0.1, 0.8
-    forth, back = pair_ratios(replace(dynamics, labels=labels, td=td))
-    assert (
-        forth[like_1].min() > 0.9 and np.delete(forth, np.flatnonzero(labels[:, 0] == 0)).max() < 0
-    )
-    assert back[like_1].max() < 0
+    td[like_1, :, 0], td[like_1, :, 1] = 0.02, 0.95
+    forth, back = pair_shares(replace(dynamics, labels=labels, td=td))
+    assert np.allclose(forth[like_1], np.log(1 + 3 / 12 / 0.02)) and back[like_1].max() == 0
+    assert np.delete(forth, np.flatnonzero(labels[:, 0] == 0)).max() == 0
 
 
 def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
@@ -286,8 +287,11 @@ def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
     means = np.asarray(full.td).astype(np.float64).mean(axis=1)
     order = np.argsort(-means, axis=1, kind="stable")[:, :2]
     classes = np.take_along_axis(np.asarray(full.labels), order, axis=1)
+    largest = np.take_along_axis(means, order, axis=1)
     for ours, theirs in zip(
-        pair_ratios(replace(kept(full, 1), mean_class=classes)), pair_ratios(full), strict=True
+        pair_shares(replace(kept(full, 1), mean=largest, mean_class=classes)),
+        pair_shares(full),
+        strict=True,
     ):
         assert np.array_equal(ours, theirs)
 

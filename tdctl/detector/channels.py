@@ -59,7 +59,7 @@ class Channel:
         of_rows: gives it for a slab, float [s, E]; None where it is a rank or of pairs.
         rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
         by_class: ranked among the samples of the same given label.
-        pair: which of ``pair_ratios`` it is, the same in every epoch; None where it is neither.
+        pair: which of ``pair_shares`` it is, the same in every epoch; None where it is neither.
         needs: what dynamics must have for it.
     """
 
@@ -120,8 +120,8 @@ _ALL = (
     Channel(
         "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
     ),
-    Channel("pair", "how common the given and the likeliest other class are together", pair=0),
-    Channel("pair-back", "the same of the classes the other way round", pair=1),
+    Channel("pair", "how many of the given class are surely taken for the likeliest other", pair=0),
+    Channel("pair-back", "how many of that class are surely taken for the given one", pair=1),
     Channel(
         "suggests-other",
         "1 where another class has the largest mean probability so far, else 0",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
-from tdctl.detector.pairs import pair_ratios
+from tdctl.detector.pairs import pair_shares
 from tdctl.detector.ranks import mid_ranks
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics
@@ -24,9 +24,6 @@ from tdctl.slabs import slabs_of
 __all__ = ["PAPERS", "Reader", "Sight", "check_readable"]
 
 Floats32 = NDArray[np.float32]
-
-# Of a logarithm of counts, so that it lies about where the other channels do.
-PAIR_SCALE = 3
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Sight:
         self._weights = resampling(dynamics.epochs, reader.steps or dynamics.epochs)
         self._ranks = self._ranked()
         pairs = any(channel.pair is not None for channel in self._channels)
-        self._pairs = pair_ratios(dynamics) if pairs else None
+        self._pairs = pair_shares(dynamics) if pairs else None
 
     def rows(self, start: int = 0, stop: int | None = None) -> Floats32:
         """Float32 [s, T, C]: the channels of some rows, or of all."""
@@ -89,8 +86,7 @@ class Sight:
             slab = Slab(self._dynamics, a, b)
             for c, channel in enumerate(self._channels):
                 if channel.pair is not None and self._pairs is not None:
-                    ratios = self._pairs[channel.pair][a:b]
-                    seen[a - first : b - first, :, c] = ratios[:, None] / PAIR_SCALE
+                    seen[a - first : b - first, :, c] = self._pairs[channel.pair][a:b, None]
                 elif channel.of_rows is None:
                     seen[a - first : b - first, :, c] = self._ranks[channel.name][:, a:b].T
                 else:
