@@ -32,13 +32,15 @@ for rate in 10 20; do
   [ -e "$work/confused$rate.npy" ] ||
     "${python[@]}" scripts/confusions.py "$work/uniform20" "0.$rate" "$work/confused$rate.npy"
 done
+short=(--set train.epochs=30)
 {
-  record pair30 1 --noise-type pair --noise-ratio 0.3
-  record instance30 2 --noise-type instance --noise-ratio 0.3
-  record flip30 3 --noise-type flip --noise-ratio 0.3
-  record uniform40 4 --noise-ratio 0.4
-  record instance20 5 --noise-type instance --noise-ratio 0.2
-  record uniform10 6 --noise-ratio 0.1
   record confused20 1 --noise-type matrix --matrix "$work/confused20.npy"
-  record confused10 2 --noise-type matrix --matrix "$work/confused10.npy"
+  record flip30 3 --noise-type flip --noise-ratio 0.3 "${short[@]}"
+  record instance30 2 --noise-type instance --noise-ratio 0.3
+  record pair30 1 --noise-type pair --noise-ratio 0.3 "${short[@]}"
+  record confused10 4 --noise-type matrix --matrix "$work/confused10.npy" "${short[@]}"
+  record uniform40 5 --noise-ratio 0.4 "${short[@]}"
+  record uniform10 6 --noise-ratio 0.1
+  record brief20 3 --noise-ratio 0.2 --set train.epochs=10
+  record instance20 5 --noise-type instance --noise-ratio 0.2 "${short[@]}"
 } | recorded
