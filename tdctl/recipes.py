@@ -28,10 +28,11 @@ class Recipe:
     changes: str | None = None
 
 
-# What suits the wide network, in the recording as in a retraining of it. Of trials on 4,000 CIFAR-10
-# images, in AP of AUM with 20 % uniform noise / aggregate human labels (one seed each, in-loop):
-# 30 epochs, decay 5e-4: 0.859 / 0.572, 2e-3: 0.869 / 0.565, 5e-3: 0.859 / 0.533; 60 epochs, decay
-# 5e-4: 0.867 / 0.590, 2e-3: 0.881 / 0.601. Twice the rate at half the decay ranks the same.
+# What suits the wide network, in the recording as in a retraining of it. Of trials on 4,000
+# CIFAR-10 images, in AP of AUM with 20 % uniform noise / aggregate human labels (one seed each,
+# in-loop): 30 epochs, decay 5e-4: 0.859 / 0.572, 2e-3: 0.869 / 0.565, 5e-3: 0.859 / 0.533; 60
+# epochs, decay 5e-4: 0.867 / 0.590, 2e-3: 0.881 / 0.601. Twice the rate at half the decay ranks
+# the same.
 ONE_CYCLE = {
     "epochs": 60,
     "batch_size": 64,
