@@ -1,0 +1,117 @@
+"""The benchmark's figures as Markdown.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+__all__ = ["report"]
+
+Row = dict[str, Any]
+LSTM, SIBLING, BUILTIN = "paper's LSTM (sibling)", "detector (sibling)", "builtin"
+
+
+def report(figures: Sequence[Row]) -> str:
+    """Three tables: AP of each row and length, errors and their ratios, and every score."""
+    parts = ["AP in %, mean ± standard deviation over seeds:", _rows(figures)]
+    parts += ["Average error, 1 - AP in %, over rows and lengths, and ratios:", _errors(figures)]
+    for kind in ("ours", "paper", "folds"):
+        parts += [f"Mean AP in % on the curves `{kind}`:", _every(figures, kind)]
+    return "\n\n".join(parts)
+
+
+def _rows(figures: Sequence[Row]) -> str:
+    lines = _head("noise", "epochs", *(name for name, _ in _columns()))
+    for row, length in _cells(figures):
+        here = [f for f in figures if (f["row"], f["length"]) == (row, length)]
+        lines.append(_line(row, length, *(_told(pick(here)) for _, pick in _columns())))
+    return "\n".join(lines)
+
+
+def _columns() -> list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]]:
+    """What a row of the first table shows: a name and what picks it from the row's figures."""
+    return [
+        ("paper's recipe, best score", lambda here: _best(here, "paper")),
+        ("paper's recipe, its LSTM", lambda here: _by(here, "paper", LSTM)),
+        ("out of fold, best", lambda here: _best(here, "folds")),
+        ("ours, AUM", lambda here: _by(here, "ours", "aum")),
+        ("ours, best score", lambda here: _best(here, "ours")),
+        ("ours, paper's LSTM", lambda here: _by(here, "ours", LSTM)),
+        ("ours, builtin", lambda here: _by(here, "ours", BUILTIN)),
+        ("ours, sibling's", lambda here: _by(here, "ours", SIBLING)),
+    ]
+
+
+def _by(here: Iterable[Row], kind: str, by: str) -> tuple[str, list[Row]]:
+    return "", [f for f in here if (f["kind"], f["by"]) == (kind, by)]
+
+
+def _best(here: Sequence[Row], kind: str) -> tuple[str, list[Row]]:
+    """The hand-made score of the highest mean AP, chosen in hindsight."""
+    made = [f for f in here if f["kind"] == kind and not _learned(f["by"])]
+    names = dict.fromkeys(f["by"] for f in made)
+    found = {name: [f for f in made if f["by"] == name] for name in names}
+    best = max(found, key=lambda name: mean(f["ap"] for f in found[name]), default="")
+    return best, found.get(best, [])
+
+
+def _learned(by: str) -> bool:
+    return by in (LSTM, SIBLING) or by.startswith(BUILTIN)
+
+
+def _told(picked: tuple[str, list[Row]]) -> str:
+    name, found = picked
+    if not found:
+        return "-"
+    values = [100 * f["ap"] for f in found]
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread}{f' {name}' if name else ''}"
+
+
+def _errors(figures: Sequence[Row]) -> str:
+    """Average errors over the cells that all columns have, with ratios to three of them."""
+    cells = [[f for f in figures if (f["row"], f["length"]) == cell] for cell in _cells(figures)]
+    whole = [here for here in cells if all(pick(here)[1] for _, pick in _columns())]
+    if not whole:
+        return "(no cell is complete)"
+    errors = {
+        name: mean(1 - mean(f["ap"] for f in pick(here)[1]) for here in whole)
+        for name, pick in _columns()
+    }
+    against = ("paper's recipe, best score", "out of fold, best", "ours, AUM", "ours, best score")
+    lines = _head("ranked by", "error", *(f"over {name}" for name in against))
+    for name, error in errors.items():
+        ratios = (f"{error / errors[other]:.2f}" for other in against)
+        lines.append(_line(name, f"{100 * error:.1f}", *ratios))
+    return "\n".join([*lines, "", f"{len(whole)} of {len(cells)} rows and lengths are complete."])
+
+
+def _every(figures: Sequence[Row], kind: str) -> str:
+    here = [f for f in figures if f["kind"] == kind]
+    rows = list(dict.fromkeys(f["row"] for f in here))
+    lines = _head("ranked by", *rows, "mean")
+    table = []
+    for name in dict.fromkeys(f["by"] for f in here):
+        cells = [[f["ap"] for f in here if (f["by"], f["row"]) == (name, row)] for row in rows]
+        if all(cells):
+            means = [100 * mean(values) for values in cells]
+            table.append((name, [*means, mean(means)]))
+    for name, means in sorted(table, key=lambda one: -one[1][-1]):
+        lines.append(_line(name, *(f"{value:.1f}" for value in means)))
+    return "\n".join(lines)
+
+
+def _cells(figures: Sequence[Row]) -> list[tuple[str, int]]:
+    return list(dict.fromkeys((f["row"], f["length"]) for f in figures))
+
+
+def _head(*names: str) -> list[str]:
+    return [_line(*names), "| --- " * len(names) + "|"]
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
