@@ -21,14 +21,18 @@ ONE_CYCLE = {
     "label_smoothing": 0.1,
 }
 
+DETECT: dict[str, dict[str, Any]] = {
+    "net": {"net_type": "wide"},
+    "train": ONE_CYCLE | {"capture": "in-loop"},
+    "retrain": ONE_CYCLE,
+}
+
 # Each lies above the data set's preset and below the user's settings.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # The published code of Jia et al. (AAAI 2023): the settings' own defaults, and what the
     # catalogue says of a data set.
     "paper": {},
-    "detect": {
-        "net": {"net_type": "wide"},
-        "train": ONE_CYCLE | {"capture": "in-loop"},
-        "retrain": ONE_CYCLE,
-    },
+    "detect": DETECT,
+    "cross-fold": DETECT | {"train": DETECT["train"] | {"folds": 2}},
+    "k-fold": DETECT | {"train": DETECT["train"] | {"folds": 5}},
 }

@@ -22,7 +22,8 @@ class DetectorConfig(Section):
     channels: str | None = Field(
         None,
         description="What it sees at each epoch: given (the given label's probability alone), "
-        "margin, values, ranks, most, all, or names of channels with commas between (default: "
+        "margin, values, ranks, most, all, cross (most and held-out curves), or names of channels "
+        "with commas between (default: "
         "lstm given, else most).",
     )
     steps: Annotated[int, Field(ge=0, le=1000)] | None = Field(

@@ -126,6 +126,19 @@ class TrainConfig(FitConfig):
         "label's and the largest other; topk:K, the given label's and the K largest others.",
     )
 
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Train so many networks, each on all images but its own fold, and record each "
+        "image also by the network that has not seen it; 0: one network, on all images.",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_leave_something(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a single fold leaves nothing to train on; give 0, or 2 and more")
+        return value
+
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:

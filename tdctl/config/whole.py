@@ -23,11 +23,12 @@ class Config(Section):
     seed: Seed = Field(
         0, description="Seed of the training, and of noise and splits unless they have their own."
     )
-    recipe: Literal["paper", "detect"] = Field(
+    recipe: Literal["paper", "detect", "cross-fold", "k-fold"] = Field(
         "paper",
         description="Settings by name, below your own. paper: as published (200 epochs of "
         "ResNet-32 on small images); detect: made to tell wrong labels from right ones in less "
-        "time, on images of 8 to 64 pixels (net wide, one-cycle, 30 epochs).",
+        "time, on images of 8 to 64 pixels (net wide, one-cycle, 30 epochs); cross-fold, k-fold: "
+        "the same with two networks on halves, or five on four fifths each (--folds).",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()

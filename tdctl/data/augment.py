@@ -61,6 +61,9 @@ class Augment:
     Images below 96 pixels are padded with black by ``crop_padding`` and cropped back to their
     size; larger ones are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized.
 
+    Attributes:
+        mirrors: whether half of the images are mirrored.
+
     Source: ``RandomCrop(padding)``, ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of
         torchvision; equal in distribution, except that the area crop tries 10 boxes and takes
         the first that fits, else the whole image.
@@ -72,12 +75,12 @@ class Augment:
         padding = side // 8 if config.crop_padding is None else config.crop_padding
         self._padding = padding if config.augment and not self._resized else 0
         mirrors = dataset.mirrors if config.flip is None else config.flip
-        self._flip = config.augment and mirrors
+        self.mirrors = config.augment and mirrors
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """The random numbers for ``count`` samples, on the generator's device."""
         device, flips, shift, boxes = generator.device, None, None, None
-        if self._flip:
+        if self.mirrors:
             flips = torch.rand(count, generator=generator, device=device) < 0.5
         if self._resized:
             boxes = torch.rand(count, 4, 10, generator=generator, device=device)

@@ -16,9 +16,8 @@ from tdctl.dynamics import Layout, Store, class_type, file_layout
 from tdctl.errors import RunError
 from tdctl.slabs import ArrayFile, create_array, open_array
 
-__all__ = ["CAPTURE_FOLDER", "Forecast", "check_room", "create_capture", "forecast", "open_capture"]
+__all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
 
-CAPTURE_FOLDER = "capture"
 # Headers of an array in the capture and in the finished file.
 OVERHEAD = 512
 
@@ -29,8 +28,8 @@ class Forecast:
 
     Attributes:
         capture_bytes: of the files that are filled epoch by epoch.
-        file_bytes: of the finished ``training_dynamics.npz``.
-        td_bytes: of its array ``td`` alone.
+        file_bytes: of the finished files.
+        td_bytes: of their arrays ``td`` alone.
         needed_bytes: of all that stands beside each other as the file is written.
     """
 
@@ -63,8 +62,10 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
     return layout | {"total": (single, (2, n, num_classes))} if store.sums else layout
 
 
-def forecast(n: int, num_classes: int, epochs: int, store: str = "full") -> Forecast:
-    """The disk that a recording of n samples will take.
+def forecast(
+    n: int, num_classes: int, epochs: int, store: str = "full", recordings: int = 1
+) -> Forecast:
+    """The disk that a recording of n samples will take, or two of them: seen and held out.
 
     Raises:
         ConfigError: the store is unknown, or keeps no fewer classes than there are.
@@ -80,19 +81,27 @@ def forecast(n: int, num_classes: int, epochs: int, store: str = "full") -> Fore
             file_layout(n, num_classes, epochs, kind),
         )
     ]
-    capture, file = (sum(size.values()) for size in sizes)
+    capture, file = (recordings * sum(size.values()) for size in sizes)
     # The classes of the columns are set aside while td is written.
-    return Forecast(capture, file, sizes[1]["td"] - OVERHEAD, capture + file + sizes[1]["labels"])
+    needed = capture + file + sizes[1]["labels"]
+    return Forecast(capture, file, recordings * (sizes[1]["td"] - OVERHEAD), needed)
 
 
-def check_room(folder: Path, n: int, num_classes: int, epochs: int, store: str = "full") -> None:
+def check_room(
+    folder: Path,
+    n: int,
+    num_classes: int,
+    epochs: int,
+    store: str = "full",
+    recordings: int = 1,
+) -> None:
     """Refuses a recording for which the disk has no room.
 
     Raises:
         RunError: with the bytes needed and free.
         ConfigError: the store does not fit the classes.
     """
-    needed = forecast(n, num_classes, epochs, store).needed_bytes
+    needed = forecast(n, num_classes, epochs, store, recordings).needed_bytes
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(above).free
     if needed > free:

@@ -13,22 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.dynamics import TD_FILE, Store, write_kept, write_td
+from tdctl.dynamics import HELDOUT_FILE, TD_FILE, Store, write_kept, write_td
 from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
-from tdctl.recorder.capture import (
-    CAPTURE_FOLDER,
-    capture_layout,
-    check_room,
-    create_capture,
-    open_capture,
-)
+from tdctl.recorder.capture import capture_layout, check_room, create_capture, open_capture
 from tdctl.recorder.rows import EpochRows
 from tdctl.slabs import SLAB, ArrayFile, slabs_of
 
-__all__ = ["Recorder"]
+__all__ = ["CAPTURE_FOLDERS", "Recorder"]
 
+CAPTURE_FOLDERS = ("capture", "capture_heldout")
 # How far an epoch came; 0 where it was never begun.
 BEGUN, COMMITTED = 1, 2
 
@@ -50,6 +45,9 @@ class Recorder:
             recorder.commit(epoch)
         recorder.finish()  # training_dynamics.npz and metadata.pth
 
+    With ``heldout`` it records beside it, in files of its own, what a network says of samples
+    that it is not trained on: ``heldout_dynamics.npz``. ``metadata.pth`` is left to the other.
+
     Attributes:
         rows: the epoch that is being recorded. Other processes of the same training have an
             ``EpochRows`` of their own, whose ``packed`` rows this one absorbs before ``commit``.
@@ -63,8 +61,9 @@ class Recorder:
         rows: EpochRows,
         store: Store,
         capture: dict[str, ArrayFile],
+        heldout: bool = False,
     ) -> None:
-        self.rows, self._num_classes = rows, num_classes
+        self.rows, self._num_classes, self._heldout = rows, num_classes, heldout
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
     @classmethod
@@ -76,6 +75,7 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
+        heldout: bool = False,
     ) -> Recorder:
         """A new recording in ``folder/capture``; the room on the disk is taken at once.
 
@@ -83,6 +83,7 @@ class Recorder:
             labels: given labels of the n samples.
             device: where the logits are.
             store: ``full``, ``given`` or ``topk:K``, what is kept of each epoch's softmax.
+            heldout: of networks that are not trained on what they are recorded on.
 
         Raises:
             RunError: the disk has no room for the recording and the file made of it.
@@ -91,8 +92,8 @@ class Recorder:
         rows, kind = _checked(labels, num_classes, epochs, device, store)
         check_room(folder, len(labels), num_classes, epochs, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
-        capture = create_capture(folder / CAPTURE_FOLDER, layout)
-        return cls(folder, labels, num_classes, rows, kind, capture)
+        capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     @classmethod
     def resume(
@@ -103,6 +104,7 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
+        heldout: bool = False,
     ) -> Recorder:
         """Goes on with the recording that ``create`` began in the folder.
 
@@ -111,8 +113,8 @@ class Recorder:
         """
         rows, kind = _checked(labels, num_classes, epochs, device, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
-        capture = open_capture(folder / CAPTURE_FOLDER, layout)
-        return cls(folder, labels, num_classes, rows, kind, capture)
+        capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     def record(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
         """Takes the logits of a batch; see ``EpochRows.record``."""
@@ -190,10 +192,14 @@ class Recorder:
         sums = self._store.others and self._store.sums
         if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(
-                f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
+                f"{self._folder}: epoch {epoch} does not follow what was "
                 f"committed; with --store {self._store.name} epochs are committed in turn, start "
                 "again with --overwrite"
             )
+
+    @property
+    def _folder(self) -> Path:
+        return self._target / CAPTURE_FOLDERS[self._heldout]
 
     def _slabs(self, value_bytes: int) -> list[tuple[int, int]]:
         row = value_bytes * self.rows.probs.shape[1]
@@ -221,7 +227,7 @@ class Recorder:
             total.put(sum_sk + before.block(start, stop) if epoch else sum_sk, start)
 
     def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes ``training_dynamics.npz`` and ``metadata.pth`` and keeps the capture.
+        """Writes the dynamics and ``metadata.pth`` and keeps the capture.
 
         Args:
             valid_indices: int64 [m], indices that were held out; none by default.
@@ -239,7 +245,7 @@ class Recorder:
                 f"{epochs}); create it with as many epochs as are trained"
             )
         held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
-        path, labels = self._target / TD_FILE, self._labels
+        labels, path = self._labels, self._target / (HELDOUT_FILE if self._heldout else TD_FILE)
         try:
             margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
             if self._store.others:
@@ -249,7 +255,8 @@ class Recorder:
                 write_kept(path, kept, total, labels, self._store, self._num_classes)
             else:
                 write_td(path, arrays["probs"], margin, labels, loss)
-            write_metadata(self._target / METADATA_FILE, labels, held)
+            if not self._heldout:
+                write_metadata(self._target / METADATA_FILE, labels, held)
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise
@@ -259,10 +266,10 @@ class Recorder:
             ) from None
 
     def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes the two files as ``write`` does, and drops the capture."""
+        """Writes the files as ``write`` does, and drops the capture."""
         self.write(valid_indices)
         self._capture.clear()
-        shutil.rmtree(self._target / CAPTURE_FOLDER)
+        shutil.rmtree(self._folder)
 
 
 def _checked(

@@ -25,6 +25,8 @@ from tdctl.run import RunFolder
 from tdctl.training import (
     Evaluation,
     FitResult,
+    FoldEnsemble,
+    Folds,
     Pipeline,
     Precision,
     Report,
@@ -33,6 +35,7 @@ from tdctl.training import (
     compile_pays,
     evaluate,
     fit,
+    fold_seeds,
     losses_told,
     pick_precision,
 )
@@ -95,6 +98,7 @@ def plan_training(
     images: Images,
     world: World,
     began: Mapping[str, Any] | None = None,
+    folds: int = 0,
 ) -> Plan:
     """The precision of a training, what it starts from, and whether compiling its network pays:
     the first process's choice, in all.
@@ -102,14 +106,17 @@ def plan_training(
     Args:
         began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
             and what else has changed is noted.
+        folds: how many networks are trained, each without a fold of the images; 0 for one on all.
 
     Raises:
         ConfigError: too few images for the processes, or weights that do not fit the network.
     """
-    check_sizes(len(images), training.batch_size, world.size)
-    _, weights = world.together(lambda: _start(config, dataset, images))
+    check_sizes(len(images), training.batch_size, world.size, folds)
+    _, weights = world.together(lambda: _start(config, dataset, images, config.seed))
     flops = count_flops(config.net, dataset.num_classes, images.shape)
-    compiled, why = compile_pays(training, flops, len(images), world.device)
+    # Each network is compiled for itself.
+    of_each = len(images) * (folds - 1) // folds if folds else len(images)
+    compiled, why = compile_pays(training, flops, of_each, world.device)
     precision = pick_precision(training, world.device)
     if began:
         precision = began.get("precision", precision)
@@ -132,11 +139,14 @@ def train_classifier(
     valid: Images | None,
     plan: Plan,
     world: World,
+    folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
     report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
     """Trains a fresh network and writes log, models and validation results into the run.
+
+    With ``folds`` it is one for each of them; judged and saved is their ensemble.
 
     Returns the errors for the manifest: ``test_error_last`` of the last epoch, and
     ``test_error_best`` of the epoch that was best on held-out images (None without any: a
@@ -149,7 +159,7 @@ def train_classifier(
         ConfigError: the file of weights is not the one that the plan was made with.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
-    net = world.together(lambda: _planned_start(config, dataset, images, plan))
+    net = world.together(lambda: _planned_start(config, dataset, images, plan, folds))
 
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
@@ -164,6 +174,7 @@ def train_classifier(
             world=world,
             watched=valid if valid is not None else dataset.test,
             select=valid is not None,
+            folds=folds,
             recorder=recorder,
             capture=config.train.capture,
             checkpoint=run.checkpoint,
@@ -188,21 +199,26 @@ def train_classifier(
     }
 
 
-def _start(config: Config, dataset: DataSet, images: Images) -> tuple[nn.Module, Weights | None]:
+def _start(
+    config: Config, dataset: DataSet, images: Images, seed: int
+) -> tuple[nn.Module, Weights | None]:
     """The network that a training starts from, and the weights it was given."""
-    net = build_net(config.net, dataset.num_classes, images.shape[0], config.seed)
+    net = build_net(config.net, dataset.num_classes, images.shape[0], seed)
     file = weights_file(config)
     return net, None if file is None else load_weights(net, file)
 
 
-def _planned_start(config: Config, dataset: DataSet, images: Images, plan: Plan) -> nn.Module:
-    net, weights = _start(config, dataset, images)
-    if weights != plan.weights:
+def _planned_start(
+    config: Config, dataset: DataSet, images: Images, plan: Plan, folds: Folds | None
+) -> nn.Module:
+    seeds = [config.seed] if folds is None else fold_seeds(config.seed, folds.count)
+    starts = [_start(config, dataset, images, seed) for seed in seeds]
+    if any(weights != plan.weights for _, weights in starts):
         raise ConfigError(
             f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
             "planned with; give every machine the same, and leave it alone meanwhile"
         )
-    return net
+    return starts[0][0] if folds is None else FoldEnsemble([net for net, _ in starts])
 
 
 @contextmanager

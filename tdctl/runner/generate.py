@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
+from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
 from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
@@ -23,8 +25,9 @@ from tdctl.runner.prepare import (
     prepare,
     with_whole_paths,
 )
-from tdctl.training import Report, World, pick_device
+from tdctl.training import Folds, Report, World, pick_device
 
+Recording = Recorder | EpochRows
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
 
 
@@ -92,11 +95,13 @@ def generate_td(
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
-    plan = plan_training(config, config.train, dataset, prepared.train, world, began)
+    folds = config.train.folds
+    plan = plan_training(config, config.train, dataset, prepared.train, world, began, folds)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
-    recorder = _start(run, config, prepared, facts, resumed, world)
+    recorder, heldout = _start(run, config, prepared, facts, resumed, world)
+    of = stratified_folds(prepared.labels.assigned, folds, config.split_seed) if folds else None
     outcome = train_classifier(
         run,
         config,
@@ -106,6 +111,7 @@ def generate_td(
         valid=prepared.valid,
         plan=plan,
         world=world,
+        folds=None if of is None else Folds(of, folds, heldout),
         recorder=recorder,
         report=report,
         stage="generate-td",
@@ -113,9 +119,10 @@ def generate_td(
 
     def finish() -> dict[str, Any]:
         # The capture goes only after the manifest says complete: a kill in between can be
-        # resumed.
-        if isinstance(recorder, Recorder):
-            recorder.write(prepared.valid_indices)
+        # resumed. The held-out file is there before that by which a run is known.
+        for recording in (heldout, recorder):
+            if isinstance(recording, Recorder):
+                recording.write(prepared.valid_indices)
         _write_samples(out, dataset)
         _write_confusion(out / "confusion.csv", prepared)
         return run.finish(outcome)
@@ -138,16 +145,18 @@ def plan_generate(
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     prepared = prepare(config, dry=True)
-    plan = plan_training(config, config.train, prepared.dataset, prepared.train, world)
-    facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
+    folds, epochs, store = config.train.folds, config.train.epochs, config.train.store
+    plan = plan_training(config, config.train, prepared.dataset, prepared.train, world, None, folds)
+    facts, recordings = prepared.facts(), 2 if folds else 1
     n, k = len(prepared.train), prepared.dataset.num_classes
     if status == "new":
-        check_room(out, n, k, epochs, store)
-    size = forecast(n, k, epochs, store)
+        check_room(out, n, k, epochs, store, recordings)
+    size = forecast(n, k, epochs, store, recordings)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {config.net.label} for {epochs} epochs on {n} images "
+        f"would train {f'{folds} times ' if folds else ''}{config.net.label} for {epochs} epochs "
+        f"on {f'all but one of {folds} folds of ' if folds else ''}{n} images "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
@@ -162,6 +171,7 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
+        "folds": config.train.folds,
         "watched": _watched(config, prepared)[1],
     }
 
@@ -173,11 +183,15 @@ def _start(
     facts: dict[str, Any],
     resumed: bool,
     world: World,
-) -> Recorder | EpochRows:
-    """Marks the folder as running and opens the recording: its files in the first process."""
-    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+) -> tuple[Recording, Recording | None]:
+    """Marks the folder as running and opens the recordings: their files in the first process.
 
-    def start() -> Recorder:
+    The second is that of held-out images, where there are folds.
+    """
+    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+    kinds = (False, True) if config.train.folds else (False,)
+
+    def start() -> list[Recorder]:
         if resumed:
             check_same_data(run.path, prepared.dataset)
             given = facts["given_fingerprint"]
@@ -189,13 +203,17 @@ def _start(
                 del facts["pixel_digest"]
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            check_room(run.path, len(prepared.labels), k, epochs, store)
+            check_room(run.path, len(prepared.labels), k, epochs, store, len(kinds))
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create
-            return make(run.path, prepared.labels, k, epochs, world.device, store)
+            common = (run.path, prepared.labels, k, epochs, world.device, store)
+            return [make(*common, heldout) for heldout in kinds]
 
-    return world.first(start) or EpochRows(prepared.labels, k, world.device, Store.of(store, k))
+    opened: Sequence[Recording] = world.first(start) or [
+        EpochRows(prepared.labels, k, world.device, Store.of(store, k)) for _ in kinds
+    ]
+    return opened[0], opened[1] if config.train.folds else None
 
 
 def _watched(config: Config, prepared: Prepared) -> tuple[Images | None, str]:

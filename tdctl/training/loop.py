@@ -18,6 +18,7 @@ from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
+from tdctl.training.folds import Folds, FoldTrainer
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
 from tdctl.training.trainer import REMEDY, Trainer
@@ -51,6 +52,7 @@ def fit(
     world: World | None = None,
     watched: Images | None = None,
     select: bool = False,
+    folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
     checkpoint: Path | None = None,
@@ -69,6 +71,9 @@ def fit(
         world: the processes that train it together, each on its part of every batch.
         watched: images evaluated after each epoch into the log's ``valid_*`` columns.
         select: whether the best epoch may be chosen on ``watched``: never on a test set.
+        folds: lets each network of ``net``, a ``FoldEnsemble``, train on all images but those of
+            its fold, and records its answers to these. Then ``recorder`` gets each image from
+            the network that has the next fold.
         recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
             processes but the first.
         capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
@@ -81,8 +86,11 @@ def fit(
         ConfigError: there is not one whole batch of two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
-    check_sizes(len(images), config.batch_size, world.size)
-    trainer = Trainer(net, images, config, pipeline, seed, world, compiled)
+    count = 0 if folds is None else folds.count
+    check_sizes(len(images), config.batch_size, world.size, count)
+    course = (images, config, pipeline, seed, world, compiled)
+    trainer: Trainer | FoldTrainer
+    trainer = Trainer(net, *course) if folds is None else FoldTrainer(net, *course, folds)
     result, start = FitResult(), 0
     saved = None
     if checkpoint is not None:
@@ -95,10 +103,11 @@ def fit(
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
-        if recorder is not None:
-            if capture == "eval-pass":
-                trainer.capture_pass(epoch, recorder)
-            _commit(recorder, epoch, world)
+        if recorder is not None and capture == "eval-pass":
+            trainer.capture_pass(epoch, recorder)
+        for recording in (recorder, None if folds is None else folds.heldout):
+            if recording is not None:
+                _commit(recording, epoch, world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed)
@@ -106,23 +115,26 @@ def fit(
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(trainer.judged)
         if checkpoint is not None:
-            state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
-            world.first(partial(state.write, checkpoint))
+            state = trainer.state_dict()
+            whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
+            world.first(partial(whole.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
-    if trainer.average is not None:
-        net.load_state_dict(trainer.average.net.state_dict())
+    if config.average != "none":
+        net.load_state_dict(trainer.judged.state_dict())
     return result
 
 
-def check_sizes(images: int, batch_size: int, processes: int) -> None:
-    """Refuses fewer than two images for each process, in all or in a batch.
+def check_sizes(images: int, batch_size: int, processes: int, folds: int = 0) -> None:
+    """Refuses fewer than two images for each process, in all (of any fold) or in a batch.
 
     Raises:
         ConfigError: says what is expected.
     """
     least = 2 * processes
-    if images < least:
-        raise ConfigError(f"training: {images} images are left; expected at least {least}")
+    left = images - math.ceil(images / folds) if folds else images
+    if left < least:
+        without = f"train.folds: without a fold of {folds}" if folds else "training"
+        raise ConfigError(f"{without}: {left} images are left; expected at least {least}")
     if batch_size < least:
         raise ConfigError(
             f"batch_size: {batch_size} images for {processes} processes; expected at least "
@@ -147,7 +159,7 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     world.first(write)
 
 
-def _watch(row: LogRow, trainer: Trainer, watched: Images, feed: Feed | None) -> None:
+def _watch(row: LogRow, trainer: Trainer | FoldTrainer, watched: Images, feed: Feed | None) -> None:
     """Evaluates into the log's row."""
     outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
