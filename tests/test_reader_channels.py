@@ -92,7 +92,7 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     margin, loss = np.asarray(dynamics.margin), np.asarray(dynamics.loss)
     given = np.asarray(dynamics.labels[:, 0])
     n, epochs, k = td.shape
-    found = {name: np.zeros((n, epochs)) for name in CHANNELS}
+    found = {name: np.zeros((n, epochs)) for name in SETS["all"]}
 
     def rank(of: np.ndarray[Any, Any], i: int, rows: np.ndarray[Any, Any]) -> float:
         own = of[rows]
@@ -124,10 +124,35 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
 
 def test_channels_are_those_of_a_written_out_loop(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=40, epochs=7)
-    seen = Reader("gru", tuple(CHANNELS), 0).open(dynamics).rows()
-    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(CHANNELS))
+    seen = Reader("gru", SETS["all"], 0).open(dynamics).rows()
+    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(SETS["all"]))
     for channel, (name, values) in enumerate(written_out(dynamics).items()):
         assert np.allclose(seen[:, :, channel], values, atol=1e-5), name
+
+
+OF_HELDOUT = {
+    "held-given": "given",
+    "held-margin": "margin",
+    "held-rank": "rank",
+    "held-class-rank": "class-rank",
+    "held-mean-rank": "mean-rank",
+}
+
+
+def test_held_out_channels_are_the_same_of_the_held_out_curves(tmp_path: Path) -> None:
+    seen, heldout = (
+        dynamics_of(tmp_path / str(seed), n=40, epochs=7, seed=seed) for seed in (0, 1)
+    )
+    both = replace(seen, heldout=heldout)
+    names = (*OF_HELDOUT, "mean-rank", "given")
+    found = Reader("gru", names, 5).open(both).rows()
+    expected = Reader("gru", tuple(OF_HELDOUT.values()), 5).open(heldout).rows()
+    assert np.array_equal(found[:, :, :5], expected)
+    own = Reader("gru", names[5:], 5).open(seen).rows()
+    assert np.array_equal(found[:, :, 5:], own)
+    for name in OF_HELDOUT:
+        with pytest.raises(DynamicsError, match=f"channel {name} needs held-out .*--folds K"):
+            Reader("gru", (name,), 5).open(seen)
 
 
 def test_resampled_channels_are_the_channels_resampled(tmp_path: Path) -> None:
@@ -149,7 +174,7 @@ def test_slabs_and_parts_see_what_the_whole_sees(
     sight = reader.open(dynamics)
     assert np.allclose(sight.rows(), whole, atol=1e-6)
     assert np.allclose(sight.rows(13, 41), whole[13:41], atol=1e-6)
-    assert sight.rows(60).shape == (0, 10, len(CHANNELS))
+    assert sight.rows(60).shape == (0, 10, len(SETS["all"]))
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
@@ -238,6 +263,8 @@ def test_running_means_are_of_what_was_so_far() -> None:
 def test_channels_by_name() -> None:
     assert find_channels("given") == ("given",)
     assert find_channels("ranks, given,rank") == (*SETS["ranks"], "given")
-    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS)
+    held = {name for name, channel in CHANNELS.items() if channel.heldout}
+    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held
+    assert set(SETS["cross"]) == set(SETS["most"]) | held
     with pytest.raises(ConfigError, match="'nonsense' is unknown; use given"):
         find_channels("given,nonsense")

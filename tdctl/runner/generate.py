@@ -95,13 +95,12 @@ def generate_td(
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
-    folds = config.train.folds
-    plan = plan_training(config, config.train, dataset, prepared.train, world, began, folds)
+    count = config.train.folds
+    plan = plan_training(config, config.train, dataset, prepared.train, world, began, count)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
-    recorder, heldout = _start(run, config, prepared, facts, resumed, world)
-    of = stratified_folds(prepared.labels.assigned, folds, config.split_seed) if folds else None
+    recorder, folds = _start(run, config, prepared, facts, resumed, world)
     outcome = train_classifier(
         run,
         config,
@@ -111,7 +110,7 @@ def generate_td(
         valid=prepared.valid,
         plan=plan,
         world=world,
-        folds=None if of is None else Folds(of, folds, heldout),
+        folds=folds,
         recorder=recorder,
         report=report,
         stage="generate-td",
@@ -120,7 +119,7 @@ def generate_td(
     def finish() -> dict[str, Any]:
         # The capture goes only after the manifest says complete: a kill in between can be
         # resumed. The held-out file is there before that by which a run is known.
-        for recording in (heldout, recorder):
+        for recording in (None if folds is None else folds.heldout, recorder):
             if isinstance(recording, Recorder):
                 recording.write(prepared.valid_indices)
         _write_samples(out, dataset)
@@ -183,13 +182,14 @@ def _start(
     facts: dict[str, Any],
     resumed: bool,
     world: World,
-) -> tuple[Recording, Recording | None]:
+) -> tuple[Recording, Folds | None]:
     """Marks the folder as running and opens the recordings: their files in the first process.
 
-    The second is that of held-out images, where there are folds.
+    With folds there are two; that of held-out images comes with these.
     """
     k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
-    kinds = (False, True) if config.train.folds else (False,)
+    count = config.train.folds
+    kinds = (False, True) if count else (False,)
 
     def start() -> list[Recorder]:
         if resumed:
@@ -213,7 +213,10 @@ def _start(
     opened: Sequence[Recording] = world.first(start) or [
         EpochRows(prepared.labels, k, world.device, Store.of(store, k)) for _ in kinds
     ]
-    return opened[0], opened[1] if config.train.folds else None
+    if not count:
+        return opened[0], None
+    of = stratified_folds(prepared.labels.assigned, count, config.split_seed)
+    return opened[0], Folds(of, count, opened[1])
 
 
 def _watched(config: Config, prepared: Prepared) -> tuple[Images | None, str]:
