@@ -35,7 +35,8 @@ CAPTURE_BATCH = 512
 class Trainer:
     """Network, optimiser and data of one training.
 
-    Images of index -1 are trained on, and recorded as of an unknown index.
+    Images of index -1 are trained on; in the loop they are recorded as of an unknown index, in a
+    pass of its own not at all.
 
     Attributes:
         steps: batches of an epoch.
