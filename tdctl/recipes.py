@@ -5,9 +5,28 @@ Standard library only: the settings read it without loading torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RECIPES"]
+__all__ = ["RECIPES", "Recipe"]
+
+Sections = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings by name, above the data set's preset and below the user's.
+
+    Attributes:
+        about: one line for the user.
+        settings: section to key to value; empty where the defaults are meant.
+        changes: the recipe that it is but for a setting or two; None where it is its own.
+    """
+
+    about: str
+    settings: Sections
+    changes: str | None = None
+
 
 # What suits the wide network, in the recording as in a retraining of it. Batch and peak rate are
 # the best of five pairs by AP of AUM (10 epochs of 4,000 CIFAR-10 images, 20 % uniform, one seed):
@@ -21,18 +40,95 @@ ONE_CYCLE = {
     "label_smoothing": 0.1,
 }
 
-DETECT: dict[str, dict[str, Any]] = {
+
+DETECT: Sections = {
     "net": {"net_type": "wide"},
     "train": ONE_CYCLE | {"capture": "in-loop"},
     "retrain": ONE_CYCLE,
 }
 
-# Each lies above the data set's preset and below the user's settings.
-RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+
+def _detect(about: str, **train: Any) -> Recipe:
+    """The recipe ``detect`` but for settings of the recording; the retraining is the same."""
+    return Recipe(about, DETECT | {"train": DETECT["train"] | train}, changes="detect")
+
+
+def _loss(name: str, about: str) -> Recipe:
+    # Label smoothing is a part of cross-entropy alone.
+    return _detect(about, loss=name, label_smoothing=0.0)
+
+
+# Small images of the published code of AUM (Pleiss et al., NeurIPS 2020: asappresearch/aum,
+# examples/paper_replication/small_dataset_aum.sh and runner.py): the rate never drops while margins
+# are recorded, and the batch is small so that the network memorises less; then it retrains.
+AUM: Sections = {
+    "net": {"net_type": "resnet", "depth": 32},
+    "train": {
+        "epochs": 150,
+        "batch_size": 64,
+        "lr": 0.1,
+        "schedule": "constant",
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "capture": "in-loop",
+    },
+    "retrain": {
+        "epochs": 300,
+        "batch_size": 256,
+        "lr": 0.1,
+        "schedule": "step",
+        "lr_drops": (0.5, 0.75),
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+    },
+}
+
+RECIPES: dict[str, Recipe] = {
     # The published code of Jia et al. (AAAI 2023): the settings' own defaults, and what the
     # catalogue says of a data set.
-    "paper": {},
-    "detect": DETECT,
-    "cross-fold": DETECT | {"train": DETECT["train"] | {"folds": 2}},
-    "k-fold": DETECT | {"train": DETECT["train"] | {"folds": 5}},
+    "paper": Recipe("as published: 200 epochs of ResNet-32 on small images", {}),
+    "aum": Recipe(
+        "AUM's own: 150 epochs of ResNet-32 at a rate that never drops; its cut needs "
+        "--threshold-samples as well",
+        AUM,
+    ),
+    "detect": Recipe(
+        "made to find wrong labels in less time, in images of 8 to 64 pixels: a small wide "
+        "network, one-cycle rate, label smoothing, 30 epochs",
+        DETECT,
+    ),
+    "mixup": _detect(
+        "mixed images, and a pass over single ones to record",
+        mixup=0.2,
+        capture="eval-pass",
+    ),
+    "bootstrap-soft": _loss("bootstrap-soft", "soft bootstrapping"),
+    "bootstrap-hard": _loss("bootstrap-hard", "hard bootstrapping"),
+    "gce": _loss("gce", "generalised cross-entropy"),
+    "sce": _loss("sce", "symmetric cross-entropy"),
+    "elr": _loss("elr", "early-learning regularisation"),
+    "average": _detect(
+        "averaged weights, and a pass of theirs to record",
+        average="ema",
+        capture="eval-pass",
+    ),
+    # Two operations that grow with the image: trivial's shifts of up to 32 pixels empty a small
+    # image, whose curve then has a hole.
+    "strong": _detect("RandAugment beside crops and flips", augment_policy="rand"),
+    "neighbours": _detect(
+        "what the 20 nearest neighbours of each image say of its label, recorded too",
+        neighbours=20,
+    ),
+    "cross-fold": _detect(
+        "two networks on halves of the images, each also asked for the half it has not seen",
+        folds=2,
+    ),
+    "k-fold": _detect(
+        "five networks on four fifths each, also asked for the fifth, in four times the time",
+        folds=5,
+    ),
+    "threshold": _detect(
+        "two networks with AUM's threshold samples, in twice the time",
+        threshold_samples=True,
+    ),
 }

@@ -27,6 +27,7 @@ __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_
 CONFIG_FILE = "config.yaml"
 MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.pth"
+LEFT_OUT_FILE = "left_out.csv"
 SKIPPED_FILE = "skipped.csv"
 # What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
 OUR_FILES = (
@@ -34,11 +35,13 @@ OUR_FILES = (
     CHECKPOINT_FILE,
     "confusion.csv",
     "heldout_dynamics.npz",
+    LEFT_OUT_FILE,
     "metadata.pth",
     "model.pth",
     "model.pth.last",
     "results_valid.csv",
     "samples.csv",
+    "threshold.npz",
     SKIPPED_FILE,
     "train_log.csv",
     "training_dynamics.npz",
@@ -47,7 +50,7 @@ OUR_FOLDERS = ("capture", "capture_heldout")
 # How images come and are held changes no result: a run may go on where there is less memory.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Where things lie: what lies there is compared itself when an unfinished run goes on.
-PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix")
+PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out")
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
     "generate-td": ("device", "retrain", "detector"),

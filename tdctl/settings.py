@@ -81,21 +81,28 @@ def load_config(
             "and name the settings that shall be others"
         )
     whole = _preset(tree)
-    _merge(whole, RECIPES.get(recipe, {}) if isinstance(recipe, str) else {})
+    # One that is unknown is refused where the settings are validated.
+    known = RECIPES.get(recipe) if isinstance(recipe, str) else None
+    _merge(whole, {} if known is None else known.settings)
     _merge(whole, tree)
     try:
         config = Config.model_validate(whole)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
-    _check_net(config, overrides or {})
+    _check_asked(config, overrides or {})
     return config
 
 
-def _check_net(config: Config, overrides: Mapping[str, Any]) -> None:
-    """Refuses what was asked for in so many words of another net than the one that is trained.
+def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
+    """Refuses what was asked for in so many words and would do nothing.
 
     Layers below may hold it: a recipe's or a data set's net need not be the user's.
     """
+    if "train.leave_out_ratio" in overrides and config.train.leave_out is None:
+        raise ConfigError(
+            "train.leave_out_ratio: nothing is left out without a ranking; name one with "
+            "--leave-out FILE"
+        )
     fits = {"depth": {"resnet"}, "stride": {"resnet", "wide"}}
     for name, nets in fits.items():
         if f"net.{name}" in overrides and config.net.net_type not in nets:

@@ -48,14 +48,24 @@ def planted_labels(n: int, classes: int, ratio: float = 0.25, seed: int = 0) -> 
     return Labels(index, corrupt(true, index, classes, "uniform", ratio, seed), true)
 
 
-def make_run(folder: Path, n: int = 120, classes: int = 5, epochs: int = 12, seed: int = 0) -> Path:
+def make_run(
+    folder: Path,
+    n: int = 120,
+    classes: int = 5,
+    epochs: int = 12,
+    seed: int = 0,
+    neighbours: bool = False,
+) -> Path:
     """A run folder of ours with planted flips, without training."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = planted_labels(n, classes, seed=seed)
     probs, margins = softmax_history(labels, classes, epochs, seed)
     given = probs[:, np.arange(n), labels.assigned].astype(np.float32)
     losses = -np.log(np.maximum(given, 1e-8))
-    write_td(folder / "training_dynamics.npz", probs, margins, labels, losses)
+    # Votes of twenty neighbours, for and against.
+    votes = (np.round(20 * np.tanh(margins / 3)) / 20).astype(np.float16)
+    file = folder / "training_dynamics.npz"
+    write_td(file, probs, margins, labels, losses, votes if neighbours else None)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
     return folder
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tdctl import runner
 from tdctl.cli.commands import app
-from tdctl.cuts import METHODS
+from tdctl.cuts import METHODS, Thresholds, draw_threshold_samples
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
@@ -38,7 +38,15 @@ def refused(result: Result, *says: str) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("cut") / "r", n=400)
+    folder = make_run(tmp_path_factory.mktemp("cut") / "r", n=400)
+    labels = read_run(folder)[1]
+    # AUMs that say of each label what is so, beside threshold samples between the two kinds.
+    aum = np.where(labels.flipped, -2.0, 2.0) + np.zeros((2, 1))
+    threshold = draw_threshold_samples(400, 5, 0)
+    Thresholds(labels.index, threshold, np.where(threshold, 0, aum).astype(np.float32)).write(
+        folder
+    )
+    return folder
 
 
 @pytest.mark.parametrize("method", METHODS)

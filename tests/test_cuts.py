@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tdctl.cuts import (
     METHODS,
     above_threshold_samples,
-    draw_threshold_samples,
     estimate_rate,
     joint_rate,
     mean_loss,
@@ -121,14 +120,6 @@ def test_samples_above_nearly_all_threshold_samples_are_flagged() -> None:
     assert np.array_equal(flagged, (-suspicion < limit) & ~threshold)
     assert flagged.sum() == 49
     assert above_threshold_samples(suspicion, threshold, 50).sum() < flagged.sum()
-
-
-def test_a_class_worth_of_threshold_samples_is_drawn() -> None:
-    drawn = draw_threshold_samples(1100, 10, seed=0)
-    assert drawn.sum() == 100
-    assert (drawn != draw_threshold_samples(1100, 10, seed=1)).any()
-    with pytest.raises(ConfigError, match="at least 11"):
-        draw_threshold_samples(10, 10, 0)
 
 
 @pytest.mark.parametrize(

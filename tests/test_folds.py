@@ -194,7 +194,7 @@ def test_the_run_says_and_saves_what_its_networks_are(cross_run: Path) -> None:
     settings = runner.settings_of_run(cross_run)
     config = load_config(None, base=settings)
     data = open_dataset(config.data)
-    nets = FoldEnsemble([build_net(config.net, 10, 1, 9) for _ in range(2)])
+    nets = FoldEnsemble([build_net(config.net, 10, (1, 8, 8), 9) for _ in range(2)])
     nets.load_state_dict(torch.load(cross_run / "model.pth.last", weights_only=True))
     assert data.test is not None
     pipeline = Pipeline.of(config.train, data, CPU)
@@ -436,6 +436,17 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, more: Any, says: str) -
     with pytest.raises(ConfigError, match=says) as caught:
         runner.generate_td(tiny_config(noise__noise_ratio=0.0, **more), tmp_path / "r")
     assert "\n" not in str(caught.value) and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "value"), [("leave_out", "worst.csv"), ("threshold_samples", True), ("neighbours", 5)]
+)
+def test_folds_go_alone(other: str, value: object) -> None:
+    flag = other.replace("_", "-")
+    with pytest.raises(ConfigError, match=rf"folds: .*; leave out --folds or --{flag}") as caught:
+        load_config(None, {"train.folds": 2, f"train.{other}": value})
+    assert "\n" not in str(caught.value)
+    load_config(None, {"train.folds": 0, f"train.{other}": value})
 
 
 def test_more_folds_are_another_run(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_depth_is_honoured(depth: int, millions: float) -> None:
 @pytest.mark.parametrize("net_type", ["resnet", "wide", "resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_net_takes_its_channels_and_gives_logits(net_type: str, channels: int) -> None:
-    net = build_net(NetConfig(net_type=net_type, depth=8), 7, channels, seed=0).eval()
+    net = build_net(NetConfig(net_type=net_type, depth=8), 7, (channels, 32, 32), seed=0).eval()
     assert net(torch.zeros(2, channels, 32, 32)).shape == (2, 7)
 
 
@@ -27,13 +27,13 @@ def test_each_net_takes_its_channels_and_gives_logits(net_type: str, channels: i
 def test_weights_depend_on_the_seed_alone(net_type: str) -> None:
     config = NetConfig.model_validate({"net_type": net_type, "depth": 8})
     torch.manual_seed(1)
-    first = build_net(config, 10, 1, seed=3).state_dict()
+    first = build_net(config, 10, (1, 8, 8), seed=3).state_dict()
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    second = build_net(config, 10, 1, seed=3).state_dict()
+    second = build_net(config, 10, (1, 8, 8), seed=3).state_dict()
     assert (torch.random.get_rng_state() == before).all(), "the caller's stream is left alone"
     assert all((first[key] == second[key]).all() for key in first)
-    other = build_net(config, 10, 1, seed=4).state_dict()
+    other = build_net(config, 10, (1, 8, 8), seed=4).state_dict()
     assert (other["conv1.weight"] != first["conv1.weight"]).any()
 
 
@@ -43,7 +43,10 @@ def test_a_stride_of_2_halves_the_image_and_leaves_the_weights_alone(
 ) -> None:
     plain, halved = (
         build_net(
-            NetConfig.model_validate({"net_type": net_type, "depth": 8, "stride": stride}), 10, 3, 0
+            NetConfig.model_validate({"net_type": net_type, "depth": 8, "stride": stride}),
+            10,
+            (3, 64, 64),
+            0,
         ).eval()
         for stride in (1, 2)
     )
@@ -53,6 +56,18 @@ def test_a_stride_of_2_halves_the_image_and_leaves_the_weights_alone(
     assert halved.conv1(images).shape == (2, width, 32, 32)
     assert (halved.conv1(images) == plain.conv1(images)[:, :, ::2, ::2]).all()
     assert (halved(images) != plain(images)).any()
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "expected"), [(8, None, 8), (32, None, 16), (32, 1, 32)]
+)
+def test_the_wide_net_halves_images_of_some_size(
+    side: int, stride: int | None, expected: int
+) -> None:
+    config = NetConfig.model_validate({"net_type": "wide", "stride": stride})
+    net = build_net(config, 10, (3, side, side), 0)
+    assert isinstance(net, WideNet)
+    assert net.conv1(torch.zeros(1, 3, side, side)).shape[-1] == expected
 
 
 def test_the_wide_net_has_half_the_widths_of_its_model() -> None:
@@ -66,7 +81,7 @@ def test_the_wide_net_has_half_the_widths_of_its_model() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [8, 13, 28, 32, 64])
 def test_the_wide_net_takes_images_of_any_side(side: int, channels: int) -> None:
-    net = build_net(NetConfig(net_type="wide"), 3, channels, seed=0).train()
+    net = build_net(NetConfig(net_type="wide"), 3, (channels, side, side), seed=0).train()
     images = torch.randn(4, channels, side, side, generator=torch.Generator().manual_seed(0))
     logits = net(images)
     logits.sum().backward()

@@ -26,7 +26,7 @@ State = dict[str, Any]
 
 
 def net_of(classes: int = 10, channels: int = 1, seed: int = 0, depth: int = 8) -> nn.Module:
-    return build_net(NetConfig(depth=depth), classes, channels, seed)
+    return build_net(NetConfig(depth=depth), classes, (channels, 32, 32), seed)
 
 
 def state_of(classes: int = 10, channels: int = 1, seed: int = 1, depth: int = 8) -> State:
@@ -82,7 +82,7 @@ def test_torchvisions_weights_fit_but_for_the_head(tmp_path: Path, net_type: Any
     from torchvision import models
 
     state = getattr(models, net_type)().state_dict()
-    net = build_net(NetConfig(net_type=net_type), 7, 3, seed=5)
+    net = build_net(NetConfig(net_type=net_type), 7, (3, 32, 32), seed=5)
     fresh = {key: value.clone() for key, value in net.state_dict().items()}
     weights = load_weights(net, saved(tmp_path / "w.pth", state))
     for key, value in net.state_dict().items():

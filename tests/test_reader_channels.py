@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from tdctl.detector import Reader
 from tdctl.detector.channels import CHANNELS, SETS, find_channels
+from tdctl.detector.pairs import pair_shares
+from tdctl.detector.probe import probe_run
 from tdctl.detector.ranks import mid_ranks, running_mean
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics, read_run
@@ -82,23 +84,54 @@ def test_ranks_are_those_of_a_written_out_loop(values: Any, seed: int) -> None:
         assert rank == pytest.approx((lower + equal / 2) / len(own), abs=1e-6)
 
 
+OWN = tuple(name for name, channel in CHANNELS.items() if not channel.heldout)
+
+
 def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
-    return read_run(make_run(folder, **more))[0]
+    """A run that has all that a channel may need, the held-out curves of another seed."""
+    seen, other = (
+        read_run(make_run(folder / str(seed), neighbours=True, seed=seed, **more))[0]
+        for seed in (0, 1)
+    )
+    return replace(seen, heldout=replace(other, labels=seen.labels))
+
+
+def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
+    mean = np.asarray(dynamics.td).astype(np.float64).mean(axis=1)
+    labels = np.asarray(dynamics.labels).astype(int)
+    n, k = mean.shape
+    of = [[i for i in range(n) if labels[i, 0] == c] for c in range(k)]
+    sure = [np.mean([mean[i, 0] for i in of[c]]) for c in range(k)]
+    own = [mean[i, 0] / sure[labels[i, 0]] for i in range(n)]
+    rival = [mean[i, 1] / sure[labels[i, 1]] for i in range(n)]
+    taken = [i for i in range(n) if rival[i] >= 1 and rival[i] > own[i]]
+    assert 2 < len(taken) < n - 2
+
+    def share(g: int, s: int, without: int) -> float:
+        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in taken if j != without)
+        return float(np.log(1 + count / len(of[g]) / 0.02))
+
+    return [
+        {"pair": share(g, s, i), "pair-back": share(s, g, -1)}
+        for i, (g, s) in enumerate(labels[:, :2])
+    ]
 
 
 def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     """Every channel, sample by sample and epoch by epoch, from the definitions."""
     td = np.asarray(dynamics.td).astype(np.float64)
     margin, loss = np.asarray(dynamics.margin), np.asarray(dynamics.loss)
+    votes = np.asarray(dynamics.neighbours).astype(np.float64)
     given = np.asarray(dynamics.labels[:, 0])
     n, epochs, k = td.shape
-    found = {name: np.zeros((n, epochs)) for name in SETS["all"]}
+    found = {name: np.zeros((n, epochs)) for name in OWN}
 
     def rank(of: np.ndarray[Any, Any], i: int, rows: np.ndarray[Any, Any]) -> float:
         own = of[rows]
         return float(((own < of[i]).sum() + (own == of[i]).sum() / 2) / len(own))
 
     every = np.arange(n)
+    pairs = written_out_pairs(dynamics)
     for t in range(epochs):
         so_far = margin[:, : t + 1].astype(np.float64).sum(axis=1)
         for i in range(n):
@@ -118,14 +151,19 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
             found["mean-class-rank"][i, t] = rank(so_far, i, peers)
             means = td[i, : t + 1].sum(axis=0)
             found["suggests-other"][i, t] = float(max(means[1:]) > means[0])
+            for name, value in pairs[i].items():
+                found[name][i, t] = value
+            found["neighbours"][i, t] = votes[i, t]
+            found["mean-neighbours"][i, t] = sum(votes[i, : t + 1]) / (t + 1)
+            found["neighbours-rank"][i, t] = rank(votes[:, t], i, every)
             found["entropy"][i, t] = -sum(q * np.log(q) for q in td[i, t] if q > 0) / np.log(k)
     return found
 
 
 def test_channels_are_those_of_a_written_out_loop(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=40, epochs=7)
-    seen = Reader("gru", SETS["all"], 0).open(dynamics).rows()
-    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(SETS["all"]))
+    seen = Reader("gru", OWN, 0).open(dynamics).rows()
+    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(OWN))
     for channel, (name, values) in enumerate(written_out(dynamics).items()):
         assert np.allclose(seen[:, :, channel], values, atol=1e-5), name
 
@@ -140,11 +178,9 @@ OF_HELDOUT = {
 
 
 def test_held_out_channels_are_the_same_of_the_held_out_curves(tmp_path: Path) -> None:
-    seen, heldout = (
-        dynamics_of(tmp_path / str(seed), n=40, epochs=7, seed=seed) for seed in (0, 1)
-    )
-    heldout = replace(heldout, labels=seen.labels)
-    both = replace(seen, heldout=heldout)
+    both = dynamics_of(tmp_path, n=40, epochs=7)
+    seen, heldout = replace(both, heldout=None), both.heldout
+    assert heldout is not None
     names = (*OF_HELDOUT, "mean-rank", "given")
     found = Reader("gru", names, 5).open(both).rows()
     expected = Reader("gru", tuple(OF_HELDOUT.values()), 5).open(heldout).rows()
@@ -158,9 +194,9 @@ def test_held_out_channels_are_the_same_of_the_held_out_curves(tmp_path: Path) -
 
 def test_resampled_channels_are_the_channels_resampled(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=50, epochs=9)
-    native = Reader("gru", SETS["all"], 0).open(dynamics).rows()
+    native = Reader("gru", tuple(CHANNELS), 0).open(dynamics).rows()
     for steps in (4, 9, 20):
-        seen = Reader("gru", SETS["all"], steps).open(dynamics).rows()
+        seen = Reader("gru", tuple(CHANNELS), steps).open(dynamics).rows()
         expected = np.einsum("te,nec->ntc", resampling(9, steps), native)
         assert np.allclose(seen, expected, atol=1e-5)
 
@@ -169,32 +205,34 @@ def test_slabs_and_parts_see_what_the_whole_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=6)
-    reader = Reader("gru", SETS["all"], 10)
+    reader = Reader("gru", tuple(CHANNELS), 10)
     whole = reader.open(dynamics).rows()
     monkeypatch.setattr("tdctl.scores.rows.SLAB", 2000)
     sight = reader.open(dynamics)
     assert np.allclose(sight.rows(), whole, atol=1e-6)
     assert np.allclose(sight.rows(13, 41), whole[13:41], atol=1e-6)
-    assert sight.rows(60).shape == (0, 10, len(SETS["all"]))
+    assert sight.rows(60).shape == (0, 10, len(CHANNELS))
 
 
 def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=6)
     order = np.random.default_rng(0).permutation(60)
-    reader = Reader("gru", SETS["all"], 8)
+    reader = Reader("gru", tuple(CHANNELS), 8)
     shuffled = reader.open(dynamics.take(order)).rows()
     assert np.array_equal(shuffled, reader.open(dynamics).rows()[order])
 
 
+def shortened(dynamics: TrainingDynamics) -> TrainingDynamics:
+    names = ("td", "margin", "loss", "neighbours")
+    return replace(dynamics, **{name: np.asarray(getattr(dynamics, name))[:, :5] for name in names})
+
+
 def test_the_beginning_of_a_curve_is_that_of_a_shorter_run(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=12)
-    short = replace(
-        dynamics,
-        td=np.asarray(dynamics.td)[:, :5],
-        margin=np.asarray(dynamics.margin)[:, :5],
-        loss=np.asarray(dynamics.loss)[:, :5],
-    )
-    reader = Reader("gru", SETS["all"], 0)
+    assert dynamics.heldout is not None
+    short = replace(shortened(dynamics), heldout=shortened(dynamics.heldout))
+    causal = tuple(name for name, channel in CHANNELS.items() if channel.pair is None)
+    reader = Reader("gru", causal, 0)
     assert np.allclose(reader.open(dynamics).rows()[:, :5], reader.open(short).rows(), atol=1e-6)
 
 
@@ -206,10 +244,12 @@ def test_without_logits_the_margin_comes_from_the_probabilities(tmp_path: Path) 
     assert dict(zip(SETS["most"], gap < 0.05, strict=True)) == dict.fromkeys(SETS["most"], True)
 
 
-def test_a_published_run_has_all_channels(tmp_path: Path) -> None:
+def test_a_published_run_has_all_channels_but_the_neighbours(tmp_path: Path) -> None:
     dynamics = read_run(make_published_run(tmp_path, planted_labels(40, 5)))[0]
     seen = Reader("gru", SETS["all"], 30).open(dynamics).rows()
     assert np.isfinite(seen).all()
+    with pytest.raises(DynamicsError, match="channel neighbours needs the neighbours' labels"):
+        Reader("gru", SETS["near"], 30).open(dynamics)
 
 
 def kept(dynamics: TrainingDynamics, others: int) -> TrainingDynamics:
@@ -261,11 +301,50 @@ def test_running_means_are_of_what_was_so_far() -> None:
     assert running_mean(np.array([[1.0, 3.0, 5.0]]), axis=1).tolist() == [[1.0, 2.0, 3.0]]
 
 
+def test_a_pair_that_is_often_confused_in_one_direction_stands_out(tmp_path: Path) -> None:
+    dynamics = dynamics_of(tmp_path, n=60, epochs=6)
+    labels, td = np.array(dynamics.labels), np.array(dynamics.td)
+    # Every third sample of class 0 looks like class 1 most, and no other sample like another.
+    labels[:, 0], td[:, :, 0], td[:, :, 1:] = np.arange(60) % 5, 0.9, 0.1 / 4
+    for row in range(60):
+        labels[row, 1:] = [c for c in (1, 0, 2, 3, 4) if c != row % 5]
+    like_1 = np.flatnonzero(labels[:, 0] == 0)[::3]
+    td[like_1, :, 0], td[like_1, :, 1] = 0.02, 0.95
+    forth, back = pair_shares(replace(dynamics, labels=labels, td=td))
+    assert np.allclose(forth[like_1], np.log(1 + 3 / 12 / 0.02)) and back[like_1].max() == 0
+    assert np.delete(forth, np.flatnonzero(labels[:, 0] == 0)).max() == 0
+
+
+def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
+    full = dynamics_of(tmp_path, n=40, epochs=6)
+    means = np.asarray(full.td).astype(np.float64).mean(axis=1)
+    order = np.argsort(-means, axis=1, kind="stable")[:, :2]
+    classes = np.take_along_axis(np.asarray(full.labels), order, axis=1)
+    largest = np.take_along_axis(means, order, axis=1)
+    for ours, theirs in zip(
+        pair_shares(replace(kept(full, 1), mean=largest, mean_class=classes)),
+        pair_shares(full),
+        strict=True,
+    ):
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_detector_of_any_channel_can_be_probed() -> None:
+    seen = Reader("gru", tuple(CHANNELS), 10).open(probe_run(12)).rows()
+    assert np.isfinite(seen).all()
+    # Of the probe's classes each is taken for the next alone, and never back.
+    alike = [name for name, gap in zip(CHANNELS, np.ptp(seen, axis=(0, 1)), strict=True) if not gap]
+    assert alike == ["pair-back"]
+
+
 def test_channels_by_name() -> None:
     assert find_channels("given") == ("given",)
     assert find_channels("ranks, given,rank") == (*SETS["ranks"], "given")
     held = {name for name, channel in CHANNELS.items() if channel.heldout}
-    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held
+    near = {name for name, channel in CHANNELS.items() if "neighbours" in channel.needs}
+    assert held and near and not held & near
+    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held - near
+    assert set(SETS["near"]) == set(SETS["most"]) | near
     assert set(SETS["cross"]) == set(SETS["most"]) | held
     with pytest.raises(ConfigError, match="'nonsense' is unknown; use given"):
         find_channels("given,nonsense")

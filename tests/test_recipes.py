@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,65 @@ from typer.testing import CliRunner
 from tdctl import runner
 from tdctl.cli.commands import app
 from tdctl.config import Config
+from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, RunError
 from tdctl.recipes import RECIPES
 from tdctl.settings import load_config
+from tdctl.training.schedule import rate
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_valid_and_named_in_the_settings(name: str) -> None:
     config = load_config(None, {"recipe": name})
     assert config.recipe == name
-    for section, settings in RECIPES[name].items():
+    for section, settings in RECIPES[name].settings.items():
         for key, value in settings.items():
             assert getattr(getattr(config, section), key) == value
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_and_records(name: str, tmp_path: Path) -> None:
+    config = load_config(
+        None, {"recipe": name, "data.limit": 60, "train.epochs": 1, "train.amp": False}
+    )
+    manifest = runner.generate_td(config, tmp_path / "run").manifest
+    dynamics, labels, _ = read_run(tmp_path / "run")
+    assert (
+        manifest["recipe"] == name and len(dynamics) == len(labels) == manifest["dataset"]["train"]
+    )
+    assert (tmp_path / "run" / "threshold.npz").exists() == (name == "threshold")
+
+
+def test_a_recipe_that_changes_another_differs_in_the_recording_alone() -> None:
+    for name, recipe in RECIPES.items():
+        if recipe.changes is not None:
+            other = RECIPES[recipe.changes].settings
+            changed = recipe.settings["train"].items() - other["train"].items()
+            assert 1 <= len(changed) <= 2, name
+            assert recipe.settings | {"train": None} == other | {"train": None}
+
+
+def test_aums_recipe_never_drops_the_rate() -> None:
+    config = load_config(None, {"recipe": "aum"})
+    assert config.net.label == "resnet32" and config.train.epochs == 150
+    assert {rate(config.train, epoch, 0, 10) for epoch in range(150)} == {0.1}
+    assert (config.retrain.epochs, config.retrain.batch_size) == (300, 256)
+
+
+def test_the_recipes_are_listed_with_what_they_change() -> None:
+    listed = json.loads(CliRunner().invoke(app, ["recipes", "--json"]).stdout)
+    assert [one["name"] for one in listed] == list(RECIPES)
+    assert listed[0] == {
+        "name": "paper",
+        "about": RECIPES["paper"].about,
+        "settings": {},
+        "changes": None,
+    }
+    shown = CliRunner().invoke(app, ["recipes"]).stdout
+    assert all(name in shown for name in RECIPES) and "lr_drops=0.5,0.75" in shown
+    (line,) = (line for line in shown.splitlines() if line.split()[:1] == ["gce"])
+    assert "detect with: generalised cross-entropy" in line
+    assert line.rstrip().endswith("train: label_smoothing=0.0 loss=gce")
 
 
 def test_the_papers_recipe_is_the_default() -> None:

@@ -29,8 +29,8 @@ from tdctl.scores.rows import Rows
 # Those of held-out curves are the same functions, and are tested with the folds.
 SEEN = {name: found for name, found in SCORES.items() if not found.heldout}
 BY_ROWS = [name for name, found in SEEN.items() if found.of_rows is not None]
-# Those that a run of the published code can serve: it has neither logits nor losses.
-PUBLISHED = [n for n in BY_ROWS if not {"margin", "loss"} & set(SCORES[n].needs)]
+# Those that a run of the published code can serve: it has no logits, losses, neighbours.
+PUBLISHED = [n for n in BY_ROWS if not {"margin", "loss", "neighbours"} & set(SCORES[n].needs)]
 # Those that the stores given and topk:K can serve.
 KEPT = [name for name, found in SEEN.items() if "every class" not in found.needs]
 
@@ -41,7 +41,10 @@ def made(probs: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> TrainingD
     order = np.array([[g, *(c for c in range(k) if c != g)] for g in labels], dtype=np.int16)
     td = np.take_along_axis(probs.astype(np.float16), order[:, None, :].astype(np.int64), axis=2)
     given = np.maximum(td[:, :, 0].astype(np.float32), 1e-6)
-    return TrainingDynamics(td, order, np.arange(n), margin=-1 / given, loss=-np.log(given))
+    votes = (2 * td[:, :, 0] - 1).astype(np.float16)
+    return TrainingDynamics(
+        td, order, np.arange(n), margin=-1 / given, loss=-np.log(given), neighbours=votes
+    )
 
 
 @st.composite
@@ -109,6 +112,9 @@ WRITTEN_OUT: dict[str, Callable[[TrainingDynamics, int], float]] = {
     "el2n": lambda d, i: el2n_written_out(d.td[i]),
     "el2n-early": lambda d, i: el2n_written_out(d.td[i], 10),
     "entropy": lambda d, i: entropy_written_out(d.td[i]),
+    "neighbours": lambda d, i: (
+        -statistics.fmean(float(v) for v in d.neighbours[i, d.epochs // 2 :])  # type: ignore[index]
+    ),
 }
 
 
@@ -128,7 +134,7 @@ def test_a_score_is_its_formula_written_out(name: str, dynamics: TrainingDynamic
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingDynamics, Labels]:
-    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200, classes=5, epochs=12)
+    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200, neighbours=True)
     return read_run(run)[:2]
 
 
@@ -174,7 +180,8 @@ def test_memory_does_not_grow_with_what_is_recorded(
     monkeypatch.setattr("tdctl.scores.rows.SLAB", 1 << 16)
     peaks = []
     for n in (1000, 4000):
-        dynamics, _, _ = read_run(make_run(tmp_path / str(n), n=n, classes=10, epochs=20))
+        run = make_run(tmp_path / str(n), n=n, classes=10, epochs=20, neighbours=True)
+        dynamics, _, _ = read_run(run)
         tracemalloc.start()
         scores_of(dynamics, [SCORES[name] for name in BY_ROWS])
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -186,10 +193,10 @@ def test_memory_does_not_grow_with_what_is_recorded(
 def recorded(folder: Path, store: str) -> TrainingDynamics:
     generator, n, k, epochs = torch.Generator().manual_seed(0), 40, 6, 5
     labels = planted_labels(n, k)
-    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    recorder = Recorder.create(folder, labels, k, epochs, store=store, neighbours=5)
     for epoch in range(epochs):
         logits = 2 * torch.randn(n, k, generator=generator)
-        recorder.record(torch.from_numpy(labels.index), logits)
+        recorder.record(torch.from_numpy(labels.index), logits, logits)
         recorder.commit(epoch)
     recorder.finish()
     return read_run(folder)[0]
@@ -205,7 +212,7 @@ def test_all_stores_give_the_same_scores_or_say_what_is_missing(tmp_path: Path) 
             else:
                 with pytest.raises(DynamicsError, match=rf"score {name}: .*--store full"):
                     score(kept, name)
-    assert len(KEPT) == 12
+    assert len(KEPT) == 13
 
 
 @pytest.mark.parametrize("class_axis_last", [True, False])
@@ -228,7 +235,7 @@ def test_a_run_of_the_published_code_serves_what_needs_no_logits(
             score(read_run(theirs)[0], name)
 
 
-@pytest.mark.parametrize("where", ["td", "margin", "loss"])
+@pytest.mark.parametrize("where", ["td", "margin", "loss", "neighbours"])
 def test_nan_is_refused_with_its_index_and_epoch(
     planted: tuple[TrainingDynamics, Labels], where: str
 ) -> None:
@@ -237,7 +244,8 @@ def test_nan_is_refused_with_its_index_and_epoch(
     array[3, 7] = np.nan
     broken = replace(dynamics, **{where: array})
     for name in BY_ROWS:
-        uses = {"aum": "margin", "loss-mean": "loss", "loss-last": "loss"}.get(name, "td")
+        other = {"aum": "margin", "loss-mean": "loss", "loss-last": "loss"}
+        uses = (other | {"neighbours": "neighbours"}).get(name, "td")
         if uses != where:
             assert np.isfinite(score(broken, name)).all()
             continue

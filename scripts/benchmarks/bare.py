@@ -137,7 +137,9 @@ def _step(
     """One step on a fixed batch: forward, cross-entropy, backward, fused SGD."""
     classes = settings.classes
     bfloat16 = pick_precision(TrainConfig(), device) == "bfloat16"
-    net: nn.Module = build_net(NetConfig(depth=settings.options.depth), classes, shape[1], 0)
+    net: nn.Module = build_net(
+        NetConfig(depth=settings.options.depth), classes, (shape[1], shape[2], shape[3]), 0
+    )
     net.to(device=device, memory_format=torch.channels_last)
     net.train()
     optimizer = torch.optim.SGD(

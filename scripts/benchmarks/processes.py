@@ -78,7 +78,7 @@ def _report(
             section.add(f"{metric.upper()} of AUM, {name}", values, "%", "equal")
     images = made.train_images
     steps = -(-images // BATCH)
-    net = build_net(NetConfig(depth=made.depth), settings.classes, 3, 0)
+    net = build_net(NetConfig(depth=made.depth), settings.classes, (3, 32, 32), 0)
     parameters = sum(p.numel() for p in net.parameters())
     row = row_bytes(settings.classes)
     one, two = (statistics.median(epochs[kind]) for kind in ("one", "two"))

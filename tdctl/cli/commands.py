@@ -19,11 +19,12 @@ from tdctl.cli.cache import cache
 from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
-from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Run, detect, the_source
+from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Runs, detect, the_source
 from tdctl.cli.detectors import detectors
 from tdctl.cli.export import export
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
+from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_train_detector
 from tdctl.errors import ConfigError
@@ -85,6 +86,13 @@ def generate_td(
     """Step 1: train a classifier and record every sample's softmax at every epoch.
 
     Example: tdctl generate-td --dataset folder --data-dir photos --image-size 64 --out runs/a
+
+    Example of a second round, without the surest errors of the first:
+
+    tdctl detect --td runs/a --out worst.csv
+
+    tdctl generate-td --dataset folder --data-dir photos --image-size 64 --leave-out worst.csv
+    --out runs/b
     """
     config = settings.resolve()
     if print_config:
@@ -179,7 +187,7 @@ app.command("detect")(detect)
 @with_settings(*(key for key in DATA if key != "data.num_valid"), *NET, *section("retrain"))
 def denoise(
     settings: Settings,
-    td: Run,
+    td: Runs,
     remove_ratio: Annotated[
         list[str],
         typer.Option(
@@ -216,18 +224,19 @@ def denoise(
 ) -> None:
     """Step 3: drop the worst-ranked share, retrain a fresh network on the rest, compare.
 
-    Data set and labels come from the run; --epochs, --lr and so on are those of the retraining.
+    Data set and labels come from the (first) run; --epochs, --lr and so on are those of the
+    retraining.
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
     """
     source = the_source(detector, score)
     from tdctl import runner
 
-    base = runner.settings_of_run(td)
+    base = runner.settings_of_run(td[0])
     if base is None and not settings.names_data():
         raise ConfigError(
-            f"{td}: holds no config.yaml of tdctl; name the data it was made from with --dataset "
-            "and --data-dir"
+            f"{td[0]}: holds no config.yaml of tdctl; name the data it was made from with "
+            "--dataset and --data-dir"
         )
     config = settings.resolve(base, runner.PINNED)
     if print_config:
@@ -262,6 +271,7 @@ app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)
 app.command("detectors")(detectors)
+app.command("recipes")(recipes)
 app.command("datasets")(datasets)
 app.command("corrupt")(corrupt)
 app.command("cache")(cache)

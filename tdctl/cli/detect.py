@@ -16,9 +16,17 @@ from tdctl.errors import ConfigError
 if TYPE_CHECKING:
     from tdctl.runner import DetectResult, ScoreTable, Source
 
-__all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "detect", "the_source"]
+__all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "Runs", "detect", "the_source"]
 
 Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
+Runs = Annotated[
+    list[Path],
+    typer.Option(
+        "--td",
+        help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
+        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
+    ),
+]
 DetectorFile = Annotated[
     Path | None,
     typer.Option(
@@ -31,7 +39,8 @@ DetectorFile = Annotated[
 # What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
 WAYS = (
     "auto:mixture, the default: two components of the mean loss; auto:sum: the mean of a "
-    "detector's P(mislabeled); auto:joint: the confident joint"
+    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
+    "samples"
 )
 KeepPerClass = Annotated[
     float | None,
@@ -67,7 +76,7 @@ def _check_one_kind(detector: bool, scores: bool) -> None:
 
 @guarded
 def detect(
-    td: Run,
+    td: Runs,
     detector: DetectorFile = None,
     score: Annotated[
         list[str] | None,
@@ -96,7 +105,7 @@ def detect(
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Rank the samples of a run by suspicion, without retraining.
+    """Rank the samples of a run, or of several together, by suspicion, without retraining.
 
     Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
 
@@ -105,6 +114,8 @@ def detect(
     Example: tdctl detect --td runs/a --score aum --cut auto --out flagged.csv
 
     Example: tdctl detect --td runs/a --score all
+
+    Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
     """
     _check_one_kind(detector is not None, bool(score))
     from tdctl import runner
@@ -117,10 +128,15 @@ def detect(
         given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
         if given:
             raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
+        if len(td) > 1:
+            raise ConfigError(
+                "detect: several scores are compared on one run; give one --td or one --score, or "
+                "call tdctl compare"
+            )
         with joined(device) as world:
-            table = world.together(lambda: runner.judge_scores(td, scores, leave_out=every))
+            table = world.together(lambda: runner.judge_scores(td[0], scores, leave_out=every))
         if world.is_first:
-            _show_table(table, td, as_json)
+            _show_table(table, td[0], as_json)
         return
     source = scores[0] if scores else detector or BUILTIN
     with joined(device) as world:
@@ -134,7 +150,7 @@ def detect(
             world=world,
         )
     if world.is_first:
-        _show_ranking(result, td, out, top, as_json)
+        _show_ranking(result, out, top, as_json)
 
 
 def _show_table(table: ScoreTable, td: Path, as_json: bool) -> None:
@@ -144,15 +160,13 @@ def _show_table(table: ScoreTable, td: Path, as_json: bool) -> None:
         show_scores(table, td)
 
 
-def _show_ranking(
-    result: DetectResult, td: Path, out: Path | None, top: int, as_json: bool
-) -> None:
+def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: bool) -> None:
     if not as_json:
-        show_detect(result, td, out, top)
+        show_detect(result, out, top)
         return
     print_json(
         {
-            "run": str(td),
+            **result.run_facts,
             **result.ranker.facts,
             "out": None if out is None else str(out),
             "samples": len(result.labels),

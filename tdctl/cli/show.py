@@ -41,9 +41,9 @@ __all__ = [
 # Up to as many classes a confusion matrix is printed whole.
 WHOLE = 12
 SEEN = {
-    True: "in-sample: the detector was trained on this run",
-    False: "not in-sample: the detector was not trained on this run",
-    None: "unknown whether the detector was trained on this run: its file does not say",
+    True: "in-sample: the detector was trained on {}",
+    False: "not in-sample: the detector was not trained on {}",
+    None: "unknown whether the detector was trained on {}: its file does not say",
 }
 
 
@@ -58,6 +58,8 @@ def show_generate(result: GenerateResult) -> None:
         f"{data['test']} test, {len(data['class_names'])} classes"
     )
     console.print(f"noise      {_noise(manifest)}")
+    if (left := manifest.get("left_out")) is not None:
+        console.print(f"left out   {left['count']} of the worst ranked, which are predicted alone")
     best = manifest["test_error_best"]
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
@@ -124,11 +126,13 @@ def show_train_detector(result: TrainDetectorResult) -> None:
     )
 
 
-def show_detect(result: DetectResult, run: Path, out: Path | None, top: int) -> None:
+def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
     """Prints the metrics and the worst samples."""
     console = _console()
     metrics = result.metrics
-    console.print(f"run        {run}: {len(result.labels)} samples")
+    name = "run" if len(result.runs) == 1 else "runs"
+    names = ", ".join(map(str, result.runs))
+    console.print(f"{name:<10} {names}: {len(result.labels)} samples")
     console.print(f"judged     {_judged(result)}")
     if metrics.auc is None:
         console.print("metrics    none: no label of this run is known to be wrong")
@@ -282,7 +286,12 @@ def _spared(found: Flagged) -> str:
 
 def _judged(result: DetectResult) -> str:
     score = result.ranker.facts["score"]
-    return SEEN[result.in_sample] if score is None else f"by the score {score}, which is a formula"
+    several = len(result.runs) > 1
+    these = "this run" if not several else f"{'one' if result.in_sample else 'any'} of these runs"
+    how = f"by the score {score}, which is a formula"
+    if score is None:
+        how = SEEN[result.in_sample].format(these)
+    return how + (f"; the mean of the ranks in {len(result.runs)} runs" if several else "")
 
 
 def _noise(manifest: dict[str, Any]) -> str:

@@ -25,10 +25,11 @@ class NetConfig(Section):
     depth: Annotated[int, Field(ge=8)] = Field(
         32, description="Depth 6n+2 of the CIFAR-style resnet: 8, 14, 20, 32, 44, 56, 110, ..."
     )
-    stride: Literal[1, 2] = Field(
-        1,
-        description="Stride of the first convolution of resnet and wide: 2 for images of 64 "
-        "pixels and more.",
+    stride: Literal[1, 2] | None = Field(
+        None,
+        description="Stride of the first convolution of resnet and wide; 2 halves the image "
+        "(default: wide 2 from 24 pixels a side on; resnet 1, and 2 where the data set's images "
+        "are of 64).",
     )
     pretrained: Literal["none"] | Path | None = Field(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -42,6 +43,14 @@ class FitConfig(Section):
         1e-4, description="Weight decay."
     )
     augment: bool = Field(True, description="Augment by random crops and flips.")
+    augment_policy: Literal["none", "trivial", "rand"] = Field(
+        "none",
+        description="Distort each image as well: trivial: torchvision's TrivialAugmentWide; rand: "
+        "its RandAugment; 0.2 ms of a core for 32 pixels, 1.5 ms for 224.",
+    )
+    cutout: Annotated[int, Field(ge=0, le=512)] = Field(
+        0, description="Side in pixels of a square that is blanked in each image; 0: none."
+    )
     crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
         None, description="Padding of the random crop; by default an eighth of the image's side."
     )
@@ -93,6 +102,17 @@ class FitConfig(Section):
     )
 
     @model_validator(mode="after")
+    def _augmentation_is_wanted(self) -> FitConfig:
+        for name, asked in {
+            "augment_policy": self.augment_policy != "none",
+            "cutout": self.cutout > 0,
+        }.items():
+            if asked and not self.augment:
+                flag = name.replace("_", "-")
+                raise ValueError(f"{name}: goes with --augment; leave out --no-augment or --{flag}")
+        return self
+
+    @model_validator(mode="after")
     def _loss_goes_with_the_rest(self) -> FitConfig:
         if self.loss != "ce" and self.label_smoothing > 0:
             raise ValueError(
@@ -125,6 +145,27 @@ class TrainConfig(FitConfig):
         description="What is kept of each epoch's softmax: full, every class; given, the given "
         "label's and the largest other; topk:K, the given label's and the K largest others.",
     )
+    leave_out: Path | None = Field(
+        None,
+        description="Ranking of the same samples (CSV of tdctl detect --out): train without its "
+        "worst, whose softmax is predicted after each epoch instead, without augmentation.",
+    )
+    leave_out_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="Share to leave out with --leave-out; half of each given class stays in.",
+    )
+    neighbours: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="After each epoch, record how far the given labels of each image's K nearest "
+        "neighbours in the network's own features agree with its own; of more than 20,000 images, "
+        "the nearest among 20,000. 0: not.",
+    )
+
+    threshold_samples: bool = Field(
+        False,
+        description="Train two networks, each with some of the images under an extra class (AUM's "
+        "threshold samples), for --cut auto:threshold; takes twice the time.",
+    )
 
     folds: Annotated[int, Field(ge=0)] = Field(
         0,
@@ -145,6 +186,36 @@ class TrainConfig(FitConfig):
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
             raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value
+
+    @model_validator(mode="after")
+    def _folds_are_of_all_images_and_plain_networks(self) -> TrainConfig:
+        for other, asked, why in (
+            ("leave_out", self.leave_out is not None, "have all images predicted already"),
+            ("threshold_samples", self.threshold_samples, "train one network each, not two"),
+            ("neighbours", self.neighbours > 0, "are networks whose features do not compare"),
+        ):
+            if self.folds and asked:
+                raise ValueError(f"folds: {why}; leave out --folds or --{other.replace('_', '-')}")
+        return self
+
+    @model_validator(mode="after")
+    def _two_networks_see_every_image(self) -> TrainConfig:
+        if self.threshold_samples and (self.neighbours or self.leave_out is not None):
+            other = "neighbours" if self.neighbours else "leave_out"
+            raise ValueError(
+                f"threshold_samples: trains two networks, and {other} goes with one; leave one of "
+                "the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_are_all_trained_on(self) -> TrainConfig:
+        if self.neighbours and self.leave_out is not None:
+            raise ValueError(
+                "neighbours: are compared by the features of training steps, and images that are "
+                "left out go through none; give --neighbours 0 or no --leave-out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _capture_sees_single_images(self) -> TrainConfig:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
@@ -13,6 +11,7 @@ from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
 from tdctl.config.section import Section, Seed
 from tdctl.config.training import RetrainConfig, TrainConfig
+from tdctl.recipes import RECIPES
 
 __all__ = ["Config"]
 
@@ -23,12 +22,10 @@ class Config(Section):
     seed: Seed = Field(
         0, description="Seed of the training, and of noise and splits unless they have their own."
     )
-    recipe: Literal["paper", "detect", "cross-fold", "k-fold"] = Field(
+    recipe: str = Field(
         "paper",
-        description="Settings by name, below your own. paper: as published (200 epochs of "
-        "ResNet-32 on small images); detect: made to tell wrong labels from right ones in less "
-        "time, on images of 8 to 64 pixels (net wide, one-cycle, 30 epochs); cross-fold, k-fold: "
-        "the same with two networks on halves, or five on four fifths each (--folds).",
+        description="Settings by name, below your own, such as detect, made to find wrong labels; "
+        "tdctl recipes lists them.",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()
@@ -37,6 +34,13 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     retrain: RetrainConfig = RetrainConfig()
     detector: DetectorConfig = DetectorConfig()
+
+    @field_validator("recipe")
+    @classmethod
+    def _recipe_is_known(cls, value: str) -> str:
+        if value not in RECIPES:
+            raise ValueError(f"'{value}' is unknown; use {', '.join(RECIPES)}")
+        return value
 
     @model_validator(mode="after")
     def _noise_needs_one_truth(self) -> Config:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
 from tdctl.cuts.mixture import mean_loss, mixture_rate
-from tdctl.cuts.threshold import above_threshold_samples, draw_threshold_samples
+from tdctl.cuts.threshold import (
+    THRESHOLD_FILE,
+    Thresholds,
+    above_threshold_samples,
+    count_threshold_samples,
+    draw_threshold_samples,
+)
 
 __all__ = [
     "METHODS",
+    "THRESHOLD_FILE",
     "Estimate",
+    "Thresholds",
     "above_threshold_samples",
+    "count_threshold_samples",
     "draw_threshold_samples",
     "estimate_rate",
     "joint_rate",

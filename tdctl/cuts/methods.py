@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
+from tdctl.cuts.threshold import Thresholds
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores import pred_probs
@@ -37,23 +38,41 @@ class Estimate:
     error: float | None
 
 
-# Dynamics, suspicion, and whether it is P(mislabeled), to the rate.
-Method = Callable[[TrainingDynamics, NDArray[np.float64], bool], float]
+@dataclass(frozen=True)
+class Known:
+    """What there is to estimate from.
+
+    Attributes:
+        dynamics: of the run.
+        suspicion: float64 [n], by which the run is ranked.
+        gives_probability: whether that is P(mislabeled).
+        thresholds: of the run's threshold samples; None where it has none.
+    """
+
+    dynamics: TrainingDynamics
+    suspicion: NDArray[np.float64]
+    gives_probability: bool
+    thresholds: Thresholds | None
 
 
-def _mixture(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
-    return mixture_rate(mean_loss(dynamics))
+Method = Callable[[Known], float]
 
 
-def _sum(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
-    if not probs:
+def _mixture(known: Known) -> float:
+    return mixture_rate(mean_loss(known.dynamics))
+
+
+def _sum(known: Known) -> float:
+    if not known.gives_probability:
         raise ConfigError(
-            "auto:sum: adds up P(mislabeled), which a score is not; give --detector, or use auto"
+            "auto:sum: adds up P(mislabeled), which neither a score nor the mean rank of several "
+            "runs is; give --detector and one --td, or use auto"
         )
-    return float(suspicion.mean())
+    return float(known.suspicion.mean())
 
 
-def _joint(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bool) -> float:
+def _joint(known: Known) -> float:
+    dynamics = known.dynamics
     if dynamics.other is not None:
         raise DynamicsError(
             "auto:joint: needs the probability of every class, which the stores given and topk:K "
@@ -62,15 +81,30 @@ def _joint(dynamics: TrainingDynamics, suspicion: NDArray[np.float64], probs: bo
     return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
 
 
-METHODS: dict[str, Method] = {DEFAULT: _mixture, "sum": _sum, "joint": _joint}
+def _threshold(known: Known) -> float:
+    if known.thresholds is None:
+        raise DynamicsError(
+            "auto:threshold: the run has no threshold samples; record it with generate-td "
+            "--threshold-samples, or use auto"
+        )
+    return float(known.thresholds.flagged().mean())
+
+
+METHODS: dict[str, Method] = {
+    DEFAULT: _mixture,
+    "sum": _sum,
+    "joint": _joint,
+    "threshold": _threshold,
+}
 
 
 def ratio_of(text: float | str) -> float | str:
     """A remove ratio, or the name of the method that estimates it.
 
     ``0.2`` is itself; ``auto`` is ``mixture``; ``auto:NAME`` is a method by name: ``mixture``
-    (``mixture_rate`` of the mean loss), ``sum`` (the mean of a detector's P(mislabeled)) or
-    ``joint`` (``joint_rate`` of the mean softmax).
+    (``mixture_rate`` of the mean loss), ``sum`` (the mean of a detector's P(mislabeled)),
+    ``joint`` (``joint_rate`` of the mean softmax) or ``threshold`` (the share that
+    ``Thresholds.flagged`` flags).
 
     Raises:
         ConfigError: it is neither.
@@ -96,6 +130,7 @@ def estimate_rate(
     *,
     gives_probability: bool,
     flipped: NDArray[np.bool_],
+    thresholds: Thresholds | None = None,
 ) -> Estimate:
     """The estimate of a method.
 
@@ -105,12 +140,13 @@ def estimate_rate(
         suspicion: float64 [n], by which the run is ranked.
         gives_probability: whether that is P(mislabeled).
         flipped: bool [n]; where all are False the truth counts as unknown.
+        thresholds: of the run's threshold samples, where it has any.
 
     Raises:
         ConfigError: the method does not go with what ranks.
         DynamicsError: the run lacks what the method needs.
     """
-    rate = METHODS[method](dynamics, suspicion, gives_probability)
+    rate = METHODS[method](Known(dynamics, suspicion, gives_probability, thresholds))
     realised = float(flipped.mean()) if flipped.any() else None
     error = None if realised is None else rate - realised
     return Estimate(method, rate, realised, error)

@@ -1,20 +1,59 @@
-"""AUM's threshold samples: right images under a label that cannot be right."""
+"""AUM's threshold samples: right images under a label that cannot be right.
+
+Shape suffixes: n samples, 2 networks.
+"""
 
 from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.dynamics.writing import write_arrays
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.files import first_line
 
-__all__ = ["above_threshold_samples", "draw_threshold_samples"]
+__all__ = [
+    "THRESHOLD_FILE",
+    "Thresholds",
+    "above_threshold_samples",
+    "count_threshold_samples",
+    "draw_threshold_samples",
+]
+
+THRESHOLD_FILE = "threshold.npz"
+TYPES = {"index": np.dtype(np.int64), "threshold": np.dtype(np.bool_), "aum": np.dtype(np.float32)}
+
+
+def count_threshold_samples(n: int, num_classes: int) -> int:
+    """How many a network gets: n / (k + 1), as many as a class has on average.
+
+    Args:
+        n: training samples.
+        num_classes: k, without the extra class.
+
+    Raises:
+        ConfigError: there is one class alone, or that is none.
+    """
+    if num_classes < 2 or n <= num_classes:
+        raise ConfigError(
+            f"train.threshold_samples: {n} samples of {num_classes} classes; expected two classes "
+            f"or more and at least {max(2, num_classes) + 1} samples, or leave it out"
+        )
+    return n // (num_classes + 1)
 
 
 def draw_threshold_samples(n: int, num_classes: int, seed: int) -> NDArray[np.bool_]:
-    """Bool [n], True for n / (k + 1) samples drawn at random, as many as a class has on average.
+    """Bool [2, n], the samples that each of two networks sees under the extra class k.
 
-    Train with these under the extra class k, then give the mask to ``above_threshold_samples``.
-    They are not judged by that run: the paper trains a second time with others.
+    None is drawn for both: one that the first network is lied to about, the second judges.
 
     Args:
         n: training samples.
@@ -22,20 +61,103 @@ def draw_threshold_samples(n: int, num_classes: int, seed: int) -> NDArray[np.bo
         seed: of the draw; another seed draws others.
 
     Raises:
-        ConfigError: none or all of the samples would be drawn.
+        ConfigError: as ``count_threshold_samples``.
 
     Source: Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking",
-        NeurIPS 2020 (arXiv 2001.10528), section 3.2.
+        NeurIPS 2020 (arXiv 2001.10528), section 3.2; n / (k + 1) as there, its published code
+        (asappresearch/aum, ``examples/paper_replication``) draws n / k. Two sets without a
+        common sample as in that code.
     """
-    count = n // (num_classes + 1)
-    if not 0 < count < n:
-        raise ConfigError(
-            f"threshold samples: {n} samples of {num_classes} classes leave {count} to draw; "
-            f"expected at least {num_classes + 1} samples"
-        )
-    drawn = np.zeros(n, dtype=np.bool_)
-    drawn[np.random.default_rng([seed, 3]).permutation(n)[:count]] = True
-    return drawn
+    count = count_threshold_samples(n, num_classes)
+    order = np.random.default_rng([seed, 3]).permutation(n)
+    drawn_2n = np.zeros((2, n), dtype=np.bool_)
+    for network in range(2):
+        drawn_2n[network, order[network * count : (network + 1) * count]] = True
+    return drawn_2n
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What two networks with threshold samples found, sample by sample: ``threshold.npz``.
+
+    Attributes:
+        index: int64 [n].
+        threshold: bool [2, n], the threshold samples of each network.
+        aum: float32 [2, n], the mean over the epochs of the logit of the label that the network
+            was shown minus the largest other one; that label is the extra class for threshold
+            samples and the given one for all others. Low is suspicious.
+    """
+
+    index: NDArray[np.int64]
+    threshold: NDArray[np.bool_]
+    aum: NDArray[np.float32]
+
+    def flagged(self) -> NDArray[np.bool_]:
+        """Bool [n]: the samples that every network that judges them flags.
+
+        A network judges all samples but its threshold samples.
+
+        Raises:
+            DynamicsError: a network has no threshold samples, or a value is not finite.
+
+        Source: as ``draw_threshold_samples``; that all must agree is the published code's rule.
+        """
+        above_2n = [
+            above_threshold_samples(-own.astype(np.float64), marks)
+            for own, marks in zip(self.aum, self.threshold, strict=True)
+        ]
+        spared_2n = ~np.stack(above_2n) & ~self.threshold
+        return ~np.asarray(spared_2n.any(axis=0))
+
+    def write(self, folder: Path) -> None:
+        """Writes ``threshold.npz`` into a run folder, whole or not at all."""
+        arrays = {"index": self.index, "threshold": self.threshold, "aum": self.aum}
+        layout = {name: (TYPES[name], array.shape) for name, array in arrays.items()}
+        slabs = {name: partial(_whole, array) for name, array in arrays.items()}
+        write_arrays(folder / THRESHOLD_FILE, layout, slabs)
+
+    @classmethod
+    def read(cls, folder: Path, index: NDArray[np.int64]) -> Thresholds | None:
+        """Those of a run folder, in the order of ``index``; None where it has none.
+
+        Raises:
+            DynamicsError: the file is malformed, or of other samples.
+        """
+        path = folder / THRESHOLD_FILE
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in TYPES}
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise DynamicsError(
+                f"{path}: not a file of threshold samples ({first_line(error)}); record the run "
+                "again"
+            ) from None
+        n = len(index)
+        for name, dtype in TYPES.items():
+            shape = (n,) if name == "index" else (2, n)
+            if arrays[name].dtype != dtype or arrays[name].shape != shape:
+                raise DynamicsError(
+                    f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}, expected "
+                    f"{dtype} {shape}; record the run again"
+                )
+        order, wanted = np.argsort(arrays["index"]), np.argsort(index)
+        if not np.array_equal(arrays["index"][order], index[wanted]):
+            raise DynamicsError(
+                f"{path}: its index is not that of the dynamics beside it; the two files are of "
+                "different runs"
+            )
+        rows = np.empty(n, dtype=np.int64)
+        rows[wanted] = order
+        return cls(index, arrays["threshold"][:, rows], arrays["aum"][:, rows])
 
 
 def above_threshold_samples(
@@ -47,7 +169,7 @@ def above_threshold_samples(
     minus AUM: flagged is what lies above their (100 - percentile)th percentile.
 
     Args:
-        suspicion: float64 [n], such as the score ``aum``.
+        suspicion: float64 [n], such as minus the AUM.
         threshold: bool [n], the threshold samples, which were trained on under an extra class.
         percentile: of the threshold samples, in (0, 100).
 
@@ -69,3 +191,7 @@ def above_threshold_samples(
     limit = np.percentile(suspicion[threshold], 100 - percentile)
     flagged: NDArray[np.bool_] = (suspicion > limit) & ~threshold
     return flagged
+
+
+def _whole(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    yield array

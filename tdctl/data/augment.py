@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from tdctl.config import FitConfig
 from tdctl.data.dataset import DataSet
+from tdctl.data.distortions import cut_out, distorted, open_policy
+from tdctl.errors import ConfigError
 
 __all__ = ["Augment", "Draw", "Normalise"]
 
@@ -44,22 +46,30 @@ class Draw:
         shift: int64 [B, 2] in [0, 2P], down and right, or None.
         boxes: float32 [B, 4, 10], uniform in [0, 1): area, aspect, left and top of ten tries,
             or None.
+        seeds: int64 [B], of the policy that distorts, or None.
+        holes: float32 [B, 2] in [0, 1), the middles of the blanked squares, or None.
     """
 
     flips: torch.Tensor | None
     shift: torch.Tensor | None
     boxes: torch.Tensor | None
+    seeds: torch.Tensor | None = None
+    holes: torch.Tensor | None = None
 
     def __getitem__(self, part: slice | torch.Tensor) -> Draw:
-        drawn = (self.flips, self.shift, self.boxes)
+        drawn = (self.flips, self.shift, self.boxes, self.seeds, self.holes)
         return Draw(*(None if rows is None else rows[part] for rows in drawn))
 
 
 class Augment:
-    """Random crops and flips, uint8 in and out, as the settings and the data set have them.
+    """Random crops, flips and what else the settings and the data set ask for, uint8 in and out.
 
     Images below 96 pixels are padded with black by ``crop_padding`` and cropped back to their
-    size; larger ones are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized.
+    size; larger ones are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized. A
+    policy distorts what was cropped, and a square is blanked last.
+
+    Raises:
+        ConfigError: the square is as large as the images, or the policy knows no such channels.
 
     Attributes:
         mirrors: whether half of the images are mirrored.
@@ -67,6 +77,9 @@ class Augment:
     Source: ``RandomCrop(padding)``, ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of
         torchvision; equal in distribution, except that the area crop tries 10 boxes and takes
         the first that fits, else the whole image.
+
+    Attributes:
+        mirrors: whether half of the images are mirrored.
     """
 
     def __init__(self, config: FitConfig, dataset: DataSet) -> None:
@@ -76,10 +89,28 @@ class Augment:
         self._padding = padding if config.augment and not self._resized else 0
         mirrors = dataset.mirrors if config.flip is None else config.flip
         self.mirrors = config.augment and mirrors
+        channels = dataset.train.shape[0]
+        if config.augment_policy != "none" and channels not in (1, 3):
+            raise ConfigError(
+                f"augment_policy: '{config.augment_policy}' takes images of 1 or 3 channels, and "
+                f"these have {channels}; give --augment-policy none"
+            )
+        if config.cutout >= side:
+            raise ConfigError(
+                f"cutout: a square of {config.cutout} pixels blanks images of {side}; give a "
+                "smaller --cutout"
+            )
+        named = config.augment_policy
+        self._policy = None if named == "none" else open_policy(named)
+        self._hole = config.cutout
+        # The mean, which is 0 to the network.
+        colour = torch.tensor(dataset.mean) * 255
+        self._colour = colour.round().to(torch.uint8).view(-1, 1, 1)
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """The random numbers for ``count`` samples, on the generator's device."""
         device, flips, shift, boxes = generator.device, None, None, None
+        seeds, holes = None, None
         if self.mirrors:
             flips = torch.rand(count, generator=generator, device=device) < 0.5
         if self._resized:
@@ -87,13 +118,23 @@ class Augment:
         elif self._padding:
             reach = 2 * self._padding + 1
             shift = torch.randint(reach, (count, 2), generator=generator, device=device)
-        return Draw(flips, shift, boxes)
+        if self._policy is not None:
+            seeds = torch.randint(2**31, (count,), generator=generator, device=device)
+        if self._hole:
+            holes = torch.rand(count, 2, generator=generator, device=device)
+        return Draw(flips, shift, boxes, seeds, holes)
 
     def __call__(self, pixels: torch.Tensor, draw: Draw) -> torch.Tensor:
         """Uint8 [B, C, H, W] like its input, one row of the draw for each image."""
         if draw.boxes is not None:
-            return _area_crop(pixels, draw.flips, draw.boxes)
-        return self._shifted_crop(pixels, draw.flips, draw.shift)
+            pixels = _area_crop(pixels, draw.flips, draw.boxes)
+        else:
+            pixels = self._shifted_crop(pixels, draw.flips, draw.shift)
+        if self._policy is not None and draw.seeds is not None:
+            pixels = distorted(pixels, self._policy, draw.seeds)
+        if draw.holes is not None:
+            pixels = cut_out(pixels, draw.holes, self._hole, self._colour.to(pixels.device))
+        return pixels
 
     def _shifted_crop(
         self, pixels: torch.Tensor, flips: torch.Tensor | None, shift: torch.Tensor | None

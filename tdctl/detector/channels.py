@@ -1,7 +1,8 @@
 """What a detector may see of each sample at each epoch, by name, and sets of it.
 
-Every channel looks at its epoch and those before it alone, so that the beginning of a curve is
-the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
+Every channel but those of pairs looks at its epoch and those before it alone, so that the beginning
+of a curve is the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s
+rows of a slab.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tdctl.scores.rows import Floats, Rows
 
 __all__ = ["CHANNELS", "SETS", "Channel", "Slab", "check_channels", "find_channels"]
 
-Need = Literal["two classes", "every class"]
-Ranked = Literal["given", "margin", "mean margin"]
+Need = Literal["two classes", "every class", "neighbours"]
+Ranked = Literal["given", "margin", "mean margin", "neighbours"]
 # The smallest float16 above 0: what a stored probability of 0 may have been.
 LEAST = 2.0**-24
 
@@ -55,9 +56,10 @@ class Channel:
     Attributes:
         name: what ``--channels`` calls it.
         description: one line; p is the given label's probability, q the largest other.
-        of_rows: gives it for a slab, float [s, E]; None where it is a rank.
+        of_rows: gives it for a slab, float [s, E]; None where it is a rank or of pairs.
         rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
         by_class: ranked among the samples of the same given label.
+        pair: which of ``pair_shares`` it is, the same in every epoch; None where it is neither.
         needs: what dynamics must have for it.
         heldout: it is of the held-out curves, and needs them.
     """
@@ -67,6 +69,7 @@ class Channel:
     of_rows: Callable[[Slab], Floats] | None = None
     rank_of: Ranked | None = None
     by_class: bool = False
+    pair: Literal[0, 1] | None = None
     needs: tuple[Need, ...] = ("two classes",)
     heldout: bool = False
 
@@ -134,6 +137,8 @@ _ALL = (
     Channel(
         "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
     ),
+    Channel("pair", "how many of the given class are surely taken for the likeliest other", pair=0),
+    Channel("pair-back", "how many of that class are surely taken for the given one", pair=1),
     Channel(
         "suggests-other",
         "1 where another class has the largest mean probability so far, else 0",
@@ -146,6 +151,19 @@ _ALL = (
         _entropy,
         needs=("two classes", "every class"),
     ),
+    Channel(
+        "neighbours",
+        "share of the nearest neighbours with the given label - largest other share, in [-1, 1]",
+        lambda rows: rows.neighbours,
+        needs=("neighbours",),
+    ),
+    Channel(
+        "mean-neighbours",
+        "mean of the same so far",
+        lambda rows: running_mean(rows.neighbours, axis=1),
+        needs=("neighbours",),
+    ),
+    Channel("neighbours-rank", "rank of neighbours", rank_of="neighbours", needs=("neighbours",)),
     Channel(
         "held-given",
         "p by a network that has not seen the sample",
@@ -172,16 +190,21 @@ _ALL = (
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
+_PAIRS = ("pair", "pair-back")
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
+_NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
 _HELD = tuple(channel.name for channel in _ALL if channel.heldout)
-# `most` is what every store of ours and the published files can give.
+# `most` is what every store of ours and the published files can give; `all` what every run with
+# the full store can.
 SETS: dict[str, tuple[str, ...]] = {
     "given": ("given",),
     "margin": ("margin",),
     "ranks": _RANKS,
     "values": _VALUES,
     "most": _VALUES + _RANKS,
-    "all": tuple(name for name in CHANNELS if name not in _HELD),
+    "context": _VALUES + _RANKS + _PAIRS,
+    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS + _HELD),
+    "near": _VALUES + _RANKS + _NEIGHBOURS,
     "cross": _VALUES + _RANKS + _HELD,
 }
 
@@ -195,6 +218,11 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.other is None,
         "the probability of every class, which the stores given and topk:K do not keep; use a "
         "detector of fewer channels, or record the run with --store full",
+    ),
+    "neighbours": (
+        lambda dynamics: dynamics.neighbours is not None,
+        "the neighbours' labels, which the run did not record; record it with tdctl generate-td "
+        "--neighbours 20, or use a detector of other channels",
     ),
 }
 

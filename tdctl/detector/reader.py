@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
+from tdctl.detector.pairs import pair_shares
 from tdctl.detector.ranks import mid_ranks
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics
@@ -74,6 +75,8 @@ class Sight:
         self._dynamics = dynamics
         self._weights = resampling(dynamics.epochs, reader.steps or dynamics.epochs)
         self._ranks = self._ranked()
+        pairs = any(channel.pair is not None for channel in self._channels)
+        self._pairs = pair_shares(dynamics) if pairs else None
 
     def rows(self, start: int = 0, stop: int | None = None) -> Floats32:
         """Float32 [s, T, C]: the channels of some rows, or of all."""
@@ -82,7 +85,9 @@ class Sight:
         for a, b in slabs_of(last, rows_at_once(self._dynamics), first):
             slabs: dict[bool, Slab] = {}
             for c, channel in enumerate(self._channels):
-                if channel.of_rows is None:
+                if channel.pair is not None and self._pairs is not None:
+                    seen[a - first : b - first, :, c] = self._pairs[channel.pair][a:b, None]
+                elif channel.of_rows is None:
                     seen[a - first : b - first, :, c] = self._ranks[channel.name][:, a:b].T
                 else:
                     if channel.heldout not in slabs:
@@ -102,7 +107,7 @@ class Sight:
         given = np.asarray(self._dynamics.labels[:, 0])
         columns: dict[tuple[bool, str], Floats32] = {}
         for (heldout, kind), channels in ranked.items():
-            source = heldout, "given" if kind == "given" else "margin"
+            source = heldout, "margin" if kind == "mean margin" else kind
             if source not in columns:
                 columns = {source: _columns(channels[0].read(self._dynamics), source[1])}
             for epoch, values in enumerate(_by_epoch(columns[source], kind == "mean margin")):
@@ -115,11 +120,10 @@ class Sight:
 
 
 def _columns(dynamics: TrainingDynamics, source: str) -> Floats32:
-    """Float32 [E, n]: given probabilities or logit margins, an epoch after the other."""
+    """Float32 [E, n]: what is ranked of each sample, an epoch after the other."""
     columns = np.empty((dynamics.epochs, len(dynamics)), np.float32)
     for a, b in slabs_of(len(dynamics), rows_at_once(dynamics)):
-        slab = Slab(dynamics, a, b)
-        columns[:, a:b] = (slab.given if source == "given" else slab.margin).T
+        columns[:, a:b] = getattr(Slab(dynamics, a, b), source).T
     return columns
 
 

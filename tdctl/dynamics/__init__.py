@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdctl.dynamics.means import suggested_by_all
 from tdctl.dynamics.reading import HELDOUT_FILE, TD_FILE, read_run
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.dynamics.td import TrainingDynamics
@@ -16,6 +17,7 @@ __all__ = [
     "class_type",
     "file_layout",
     "read_run",
+    "suggested_by_all",
     "write_arrays",
     "write_kept",
     "write_td",

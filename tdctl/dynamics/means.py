@@ -5,17 +5,18 @@ Shape suffixes: n samples, E epochs, k classes, K kept other classes, s rows of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.dynamics.store import Store, class_type
+from tdctl.dynamics.td import TrainingDynamics
 from tdctl.labels import Labels
-from tdctl.slabs import SLAB, Array, ArrayFile, slabs_of
+from tdctl.slabs import SLAB, Array, ArrayFile, rows_per_slab, slabs_of
 
-__all__ = ["largest_means", "means_of_kept", "rows_of_epochs"]
+__all__ = ["largest_means", "means_of_kept", "rows_of_epochs", "suggested_by_all"]
 
 # Means float16 [s, m], falling, and their classes; the given label goes first among equals.
 Means = Iterator[tuple[NDArray[np.float16], NDArray[Any]]]
@@ -77,3 +78,42 @@ def means_of_kept(
         first = np.searchsorted(row, np.arange(size))
         best = order[first[:, None] + np.arange(count)]
         yield mean[best].astype(np.float16), of_class[best].astype(class_type(num_classes))
+
+
+def suggested_by_all(runs: Sequence[TrainingDynamics]) -> NDArray[np.int64]:
+    """Int64 [n]: the class of the largest mean probability over the epochs of all runs.
+
+    Each run counts alike, whatever its length; ties go to the given label, then to the lower
+    class. In a run with another store than ``full`` a class whose mean was not kept has 0.
+
+    Args:
+        runs: of the same samples in the same order of rows.
+    """
+    n = len(runs[0])
+    arrays = [run.td if run.mean is None else run.mean for run in runs]
+    best = np.empty(n, dtype=np.int64)
+    # A value of td becomes a key and a mean, and these are sorted.
+    for start, stop in slabs_of(n, max(1, rows_per_slab(*arrays) // 4)):
+        parts = [_means_of(run, start, stop) for run in runs]
+        classes_sM = np.concatenate([classes for classes, _ in parts], axis=1)
+        means_sM = np.concatenate([means for _, means in parts], axis=1)
+        num_classes, given_s = int(classes_sM.max()) + 1, runs[0].labels[start:stop, 0]
+        row_s = np.arange(stop - start)
+        keys, place = np.unique(row_s[:, None] * num_classes + classes_sM, return_inverse=True)
+        total = np.bincount(place.reshape(-1), means_sM.reshape(-1))
+        row, of_class = np.divmod(keys, num_classes)
+        order = np.lexsort((of_class, of_class != given_s[row], -total, row))
+        best[start:stop] = of_class[order[np.searchsorted(row, row_s)]]
+    return best
+
+
+def _means_of(
+    run: TrainingDynamics, start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Classes int64 [s, m] and their mean probabilities float64 [s, m] in one run."""
+    if run.mean is not None and run.mean_class is not None:
+        classes, means = run.mean_class[start:stop], run.mean[start:stop]
+    else:
+        means = run.td[start:stop].mean(axis=1, dtype=np.float64)
+        classes = run.labels[start:stop, : means.shape[1]]
+    return classes.astype(np.int64), means.astype(np.float64)

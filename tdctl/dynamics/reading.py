@@ -34,7 +34,8 @@ SUM_TOLERANCE = 0.05
 LARGEST_BITS = 0x3C01
 REQUIRED = ("td", "labels")
 KEPT = ("other", "other_class", "mean", "mean_class")
-NAMES = (*REQUIRED, "index", "margin", "loss", *KEPT)
+EXTRAS = ("margin", "loss", "neighbours")
+NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT)
 Arrays = dict[str, ArrayFile]
 
 
@@ -111,9 +112,7 @@ def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
             f"{path}: its index is not the train_indices of {METADATA_FILE} beside it; "
             "the two files are of different runs"
         )
-    extras: dict[str, Any] = {
-        name: arrays[name] for name in ("margin", "loss", *KEPT) if name in arrays
-    }
+    extras: dict[str, Any] = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
     _check_extras(path, td, extras)
     return TrainingDynamics(td, columns, labels.index, **extras)
 
@@ -256,7 +255,7 @@ def _check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> No
     kept = [name for name in KEPT if name in extras]
     if kept and len(kept) < len(KEPT):
         raise DynamicsError(f"{path}: has {', '.join(kept)}; expected {', '.join(KEPT)}")
-    expected: dict[str, tuple[int, ...]] = {"margin": (n, epochs), "loss": (n, epochs)}
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(EXTRAS, (n, epochs))
     if kept:
         others, means = extras["other_class"].shape[-1], extras["mean_class"].shape[-1]
         expected |= {"other": (n, epochs, others), "other_class": (n, epochs, others)}

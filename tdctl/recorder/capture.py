@@ -14,6 +14,7 @@ import numpy as np
 
 from tdctl.dynamics import Layout, Store, class_type, file_layout
 from tdctl.errors import RunError
+from tdctl.recorder.neighbours import check_neighbours
 from tdctl.slabs import ArrayFile, create_array, open_array
 
 __all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
@@ -39,7 +40,9 @@ class Forecast:
     needed_bytes: int
 
 
-def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
+def capture_layout(
+    n: int, num_classes: int, epochs: int, store: Store, neighbours: int = 0
+) -> Layout:
     """The arrays of the capture.
 
     ``stats`` are margin and loss; ``state`` says of each epoch how far it came. ``total`` holds
@@ -51,6 +54,8 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
         "stats": (single, (2, epochs, n)),
         "state": (np.dtype(np.uint8), (epochs,)),
     }
+    if neighbours:
+        layout["neighbours"] = (half, (epochs, n))
     if not store.others:
         return layout | {"probs": (half, (epochs, n, num_classes))}
     kept = (epochs, n, store.others)
@@ -63,13 +68,20 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
 
 
 def forecast(
-    n: int, num_classes: int, epochs: int, store: str = "full", recordings: int = 1
+    n: int,
+    num_classes: int,
+    epochs: int,
+    store: str = "full",
+    neighbours: int = 0,
+    recordings: int = 1,
 ) -> Forecast:
     """The disk that a recording of n samples will take, or two of them: seen and held out.
 
     Raises:
-        ConfigError: the store is unknown, or keeps no fewer classes than there are.
+        ConfigError: the store is unknown, or keeps no fewer classes than there are; or so many
+            neighbours there are not.
     """
+    check_neighbours(n, neighbours)
     kind = Store.of(store, num_classes)
     sizes = [
         {
@@ -77,8 +89,8 @@ def forecast(
             for name, (dtype, shape) in layout.items()
         }
         for layout in (
-            capture_layout(n, num_classes, epochs, kind),
-            file_layout(n, num_classes, epochs, kind),
+            capture_layout(n, num_classes, epochs, kind, neighbours),
+            file_layout(n, num_classes, epochs, kind, neighbours > 0),
         )
     ]
     capture, file = (recordings * sum(size.values()) for size in sizes)
@@ -93,15 +105,16 @@ def check_room(
     num_classes: int,
     epochs: int,
     store: str = "full",
+    neighbours: int = 0,
     recordings: int = 1,
 ) -> None:
     """Refuses a recording for which the disk has no room.
 
     Raises:
         RunError: with the bytes needed and free.
-        ConfigError: the store does not fit the classes.
+        ConfigError: as ``forecast``.
     """
-    needed = forecast(n, num_classes, epochs, store, recordings).needed_bytes
+    needed = forecast(n, num_classes, epochs, store, neighbours, recordings).needed_bytes
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(above).free
     if needed > free:

@@ -18,6 +18,8 @@ from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.recorder.capture import capture_layout, check_room, create_capture, open_capture
+from tdctl.recorder.checking import check_epoch
+from tdctl.recorder.neighbours import agreement, check_neighbours
 from tdctl.recorder.rows import EpochRows
 from tdctl.slabs import SLAB, ArrayFile, slabs_of
 
@@ -61,9 +63,11 @@ class Recorder:
         rows: EpochRows,
         store: Store,
         capture: dict[str, ArrayFile],
+        neighbours: int = 0,
         heldout: bool = False,
     ) -> None:
-        self.rows, self._num_classes, self._heldout = rows, num_classes, heldout
+        self.rows, self._num_classes, self._neighbours = rows, num_classes, neighbours
+        self._heldout = heldout
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
     @classmethod
@@ -75,6 +79,7 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
+        neighbours: int = 0,
         heldout: bool = False,
     ) -> Recorder:
         """A new recording in ``folder/capture``; the room on the disk is taken at once.
@@ -83,17 +88,21 @@ class Recorder:
             labels: given labels of the n samples.
             device: where the logits are.
             store: ``full``, ``given`` or ``topk:K``, what is kept of each epoch's softmax.
+            neighbours: how many nearest neighbours of each sample, by the features that
+                ``record`` is given, are asked for their given labels after each epoch; 0: none.
+                One epoch's features are on the device, 2 n F bytes.
             heldout: of networks that are not trained on what they are recorded on.
 
         Raises:
             RunError: the disk has no room for the recording and the file made of it.
-            ConfigError: the store is unknown, or keeps no fewer classes than there are.
+            ConfigError: the store is unknown, or keeps no fewer classes than there are; or so
+                many neighbours there are not.
         """
-        rows, kind = _checked(labels, num_classes, epochs, device, store)
-        check_room(folder, len(labels), num_classes, epochs, store)
-        layout = capture_layout(len(labels), num_classes, epochs, kind)
+        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
+        check_room(folder, len(labels), num_classes, epochs, store, neighbours)
+        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
-        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
     @classmethod
     def resume(
@@ -104,6 +113,7 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
+        neighbours: int = 0,
         heldout: bool = False,
     ) -> Recorder:
         """Goes on with the recording that ``create`` began in the folder.
@@ -111,18 +121,37 @@ class Recorder:
         Raises:
             RunError: there is none, or its shape is another.
         """
-        rows, kind = _checked(labels, num_classes, epochs, device, store)
-        layout = capture_layout(len(labels), num_classes, epochs, kind)
+        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
+        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
-        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
-    def record(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
-        """Takes the logits of a batch; see ``EpochRows.record``."""
-        self.rows.record(index_B, logits_BK)
+    def record(
+        self,
+        index: torch.Tensor,
+        logits: torch.Tensor,
+        features: torch.Tensor | None = None,
+    ) -> None:
+        """Takes the logits of a batch; see ``EpochRows.record``.
+
+        Args:
+            index: int64 [B], the samples' positions in the source data set.
+            logits: float [B, k].
+            features: float [B, F], what the network's last layer was given, where the recording
+                was created with ``neighbours``.
+
+        Raises:
+            DynamicsError: the shapes do not fit, or features are missing or not asked for.
+        """
+        self.rows.record(index, logits, features)
 
     def reset(self) -> None:
         """Forgets what was recorded since the last commit, to begin the epoch again."""
         self.rows.reset()
+
+    def drop_unknown(self) -> None:
+        """See ``EpochRows.drop_unknown``."""
+        self.rows.drop_unknown()
 
     def commit(self, epoch: int) -> None:
         """Writes the epoch that was recorded to the disk and starts the next.
@@ -147,11 +176,12 @@ class Recorder:
             raise DynamicsError(f"recorder: epoch {epoch} of {len(state)} was committed")
         self.rows.settle()
         try:
-            self._check(epoch)
+            check_epoch(self.rows, self._labels.index, epoch)
             self._check_turn(epoch, state)
         except TdctlError:
             self.rows.reset()
             raise
+        votes = self._votes(epoch)
         capture["state"].put(np.array([BEGUN], np.uint8), epoch)
         if self._store.others:
             self._write_kept(epoch)
@@ -161,32 +191,22 @@ class Recorder:
                 probs.put(self.rows.probs[start:stop].cpu().numpy(), start)
         for i, values in enumerate((self.rows.margin, self.rows.loss)):
             capture["stats"].at(i).at(epoch).put(values[:-1].cpu().numpy())
+        if votes is not None:
+            capture["neighbours"].at(epoch).put(votes)
         for name in capture.keys() - {"state"}:
             capture[name].sync()
         capture["state"].put(np.array([COMMITTED], np.uint8), epoch)
         capture["state"].sync()
         self.rows.reset()
 
-    def _check(self, epoch: int) -> None:
-        seen, index = self.rows.times_seen.cpu().numpy(), self._labels.index
-        if seen[-1]:
-            raise DynamicsError(
-                f"recorder, epoch {epoch}: {seen[-1]} recorded samples have an index that is not "
-                "among the labels given at the start"
-            )
-        wrong = np.flatnonzero(seen[:-1] != 1)
-        if len(wrong):
-            raise DynamicsError(
-                f"recorder, epoch {epoch}: index {index[wrong[0]]} was recorded "
-                f"{seen[wrong[0]]} times ({len(wrong)} such samples); expected each once"
-            )
-        both = (self.rows.margin + self.rows.loss)[:-1].cpu().numpy()
-        bad = np.flatnonzero(~np.isfinite(both))
-        if len(bad):
-            raise DynamicsError(
-                f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
-                f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
-            )
+    def _votes(self, epoch: int) -> NDArray[np.float16] | None:
+        """Float16 [n]: how far each sample's neighbours agree with it, where that is recorded."""
+        features, given = self.rows.features, self.rows.given
+        if features is None:
+            return None
+        found = agreement(features[:-1], given[:-1], self._neighbours, seed=epoch)
+        votes: NDArray[np.float16] = found.cpu().numpy()
+        return votes
 
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
         sums = self._store.others and self._store.sums
@@ -248,13 +268,15 @@ class Recorder:
         labels, path = self._labels, self._target / (HELDOUT_FILE if self._heldout else TD_FILE)
         try:
             margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
+            votes = arrays.get("neighbours")
             if self._store.others:
-                names = ("given", "other", "other_class")
-                kept = {"margin": margin, "loss": loss} | {name: arrays[name] for name in names}
+                kept = {"margin": margin, "loss": loss}
+                for name in ("given", "other", "other_class", "neighbours"):
+                    kept |= {name: arrays[name]} if name in arrays else {}
                 total = arrays["total"].at((epochs - 1) % 2) if self._store.sums else None
                 write_kept(path, kept, total, labels, self._store, self._num_classes)
             else:
-                write_td(path, arrays["probs"], margin, labels, loss)
+                write_td(path, arrays["probs"], margin, labels, loss, votes)
             if not self._heldout:
                 write_metadata(self._target / METADATA_FILE, labels, held)
         except OSError as error:
@@ -273,9 +295,16 @@ class Recorder:
 
 
 def _checked(
-    labels: Labels, num_classes: int, epochs: int, device: torch.device | str, store: str
+    labels: Labels,
+    num_classes: int,
+    epochs: int,
+    device: torch.device | str,
+    store: str,
+    neighbours: int,
 ) -> tuple[EpochRows, Store]:
     if epochs < 1:
         raise DynamicsError(f"recorder: {epochs} epochs; expected at least one")
     kind = Store.of(store, num_classes)
-    return EpochRows(labels, num_classes, device, kind), kind
+    rows = EpochRows(labels, num_classes, device, kind, features=neighbours > 0)
+    check_neighbours(len(labels), neighbours)
+    return rows, kind

@@ -1,6 +1,6 @@
 """One epoch of recorded rows, on the device that the logits are on.
 
-Shape suffixes: n samples, k classes, B batch, S collected samples, m rows seen here.
+Shape suffixes: n samples, k classes, B batch, S collected samples, m rows seen here, F features.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class EpochRows:
         loss: float32 [n + 1], cross-entropy of the given label, in nats.
         times_seen: int32 [n + 1].
         given: int64 [n + 1], the given labels.
+        features: float16 [n + 1, F], what the network's last layer was given; F is 0 until the
+            first batch. None where they are not asked for.
 
     Row n takes what has an unknown index, so that it is found without a synchronisation in
     every step. The attributes hold what was recorded up to the last ``settle``.
@@ -49,6 +51,7 @@ class EpochRows:
         num_classes: int,
         device: torch.device | str,
         store: Store = Store("full", 0),  # noqa: B008 - it cannot be changed
+        features: bool = False,
     ) -> None:
         if len(labels) == 0 or labels.assigned.max() >= num_classes:
             raise DynamicsError(
@@ -65,6 +68,9 @@ class EpochRows:
         self.margin = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.loss = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.times_seen = torch.zeros(n + 1, dtype=torch.int32, device=device)
+        self.features: torch.Tensor | None = None
+        if features:
+            self.features = torch.empty(n + 1, 0, dtype=torch.float16, device=device)
         given = torch.zeros(n + 1, dtype=torch.int64)
         given[:-1] = torch.from_numpy(labels.assigned)
         self.given = given.to(device)
@@ -81,7 +87,12 @@ class EpochRows:
         self._index_S = torch.empty(0, dtype=torch.int64, device=device)
         self._logits_SK = torch.empty(0, num_classes, device=device)
 
-    def record(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
+    def record(
+        self,
+        index_B: torch.Tensor,
+        logits_BK: torch.Tensor,
+        features_BF: torch.Tensor | None = None,
+    ) -> None:
         """Takes the logits of a batch; softmax, margin and loss are computed in float32.
 
         Nothing here waits for the device.
@@ -90,6 +101,8 @@ class EpochRows:
             index_B: int64 [B], the samples' positions in the source data set.
             logits_BK: float [B, k] of any precision, un-mixed, for those samples. They are
                 copied: the caller may overwrite them.
+            features_BF: float [B, F], what the network's last layer was given of each; where
+                neighbours are recorded, and only there.
 
         Raises:
             DynamicsError: the shapes do not fit.
@@ -98,6 +111,8 @@ class EpochRows:
             self._expect(index_B, logits_BK)
         if self._filled == len(self._places):
             self.settle()
+        if self.features is not None or features_BF is not None:
+            self._take_features(index_B, features_BF)
         if logits_BK.requires_grad:
             logits_BK = logits_BK.detach()
         index_place, logits_place = self._places[self._filled]
@@ -123,6 +138,38 @@ class EpochRows:
         self._places = [(self._index_S[part], self._logits_SK[part]) for part in bounds]
         self._index_shape, self._logits_shape = index_B.shape, logits_BK.shape
 
+    @torch.no_grad()
+    def _take_features(self, index_B: torch.Tensor, features_BF: torch.Tensor | None) -> None:
+        if self.features is None or features_BF is None:
+            problem = "missing" if features_BF is None else "not asked for"
+            raise DynamicsError(
+                f"recorder: features are {problem}; give them to record, and neighbours=K to "
+                "create and resume, or neither"
+            )
+        width = self.features.shape[1]
+        shape = tuple(features_BF.shape)
+        if (
+            len(shape) != 2
+            or shape[0] != len(index_B)
+            or shape[1] == 0
+            or width not in {0, shape[1]}
+        ):
+            raise DynamicsError(
+                f"recorder: features {shape} for {len(index_B)} samples; expected "
+                f"[{len(index_B)}, {width or 'F'}]"
+            )
+        held, device = self._features_of(shape[1]), self.probs.device
+        held.index_copy_(0, self._rows_of(index_B.to(device)), features_BF.to(device).half())
+
+    def _features_of(self, width: int) -> torch.Tensor:
+        """Where features are held, made as soon as their number is known."""
+        if self.features is None or self.features.shape[1] == 0:
+            self.features = self.probs.new_empty(len(self.probs), width)
+        return self.features
+
+    def _rows_of(self, index_S: torch.Tensor) -> torch.Tensor:
+        return self._row_of_index.index_select(0, index_S.clamp(-1, self._largest).add_(1))
+
     def settle(self) -> None:
         """Works on the batches that were only collected so far."""
         if self._filled:
@@ -140,7 +187,7 @@ class EpochRows:
 
         The logits are overwritten.
         """
-        rows = self._row_of_index.index_select(0, index_S.clamp(-1, self._largest).add_(1))
+        rows = self._rows_of(index_S)
         given = self.given.index_select(0, rows).mul_(len(rows))
         given += torch.arange(len(rows), device=rows.device)
         flat = logits_KS.view(-1)
@@ -162,7 +209,7 @@ class EpochRows:
 
         The logits are overwritten.
         """
-        rows = self._row_of_index.index_select(0, index_S.clamp(-1, self._largest).add_(1))
+        rows = self._rows_of(index_S)
         given_S1 = self.given.index_select(0, rows)[:, None]
         own_S1 = logits_SK.gather(1, given_S1)
         total_S1 = logits_SK.logsumexp(dim=1, keepdim=True)
@@ -191,7 +238,8 @@ class EpochRows:
         """The rows that were seen in this process, on its device, to be sent to another.
 
         ``rows`` int64 [m] with ``times_seen`` int32, ``margin`` and ``loss`` float32 [m] and
-        ``probs`` float16 [m, k], with ``other_class`` where it is not of all classes.
+        ``probs`` float16 [m, k], with ``other_class`` where it is not of all classes, and
+        ``features`` float16 [m, F] where they are held.
         """
         self.settle()
         rows = self.times_seen.nonzero()[:, 0]
@@ -203,6 +251,10 @@ class EpochRows:
         self.settle()
         for part in packed:
             rows = part["rows"].to(self.probs.device)
+            if not len(rows):
+                continue
+            if self.features is not None:
+                self._features_of(part["features"].shape[1])
             self.times_seen.index_add_(0, rows, part["times_seen"].to(self.probs.device))
             for name, tensor in self._columns().items():
                 tensor.index_copy_(0, rows, part[name].to(self.probs.device))
@@ -211,4 +263,6 @@ class EpochRows:
         columns = {"probs": self.probs, "margin": self.margin, "loss": self.loss}
         if self.other_class is not None:
             columns["other_class"] = self.other_class
+        if self.features is not None:
+            columns["features"] = self.features
         return columns

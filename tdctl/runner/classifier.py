@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tdctl.config import Config, FitConfig
+from tdctl.config import Config, FitConfig, TrainConfig
 from tdctl.data import DataSet, Images
-from tdctl.errors import ConfigError, RunError, TdctlError
+from tdctl.data.augment import Augment
+from tdctl.errors import RunError, TdctlError
 from tdctl.files import atomic_path, first_line, save_tensors
-from tdctl.nets import build_net, count_flops
-from tdctl.pretrained import Weights, load_weights, weights_file
+from tdctl.nets import count_flops
+from tdctl.pretrained import Weights
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import RunFolder
+from tdctl.runner.starts import alone, planned_start, start
 from tdctl.training import (
     Evaluation,
     FitResult,
-    FoldEnsemble,
     Folds,
     Pipeline,
     Precision,
@@ -35,7 +37,6 @@ from tdctl.training import (
     compile_pays,
     evaluate,
     fit,
-    fold_seeds,
     losses_told,
     pick_precision,
 )
@@ -98,7 +99,6 @@ def plan_training(
     images: Images,
     world: World,
     began: Mapping[str, Any] | None = None,
-    folds: int = 0,
 ) -> Plan:
     """The precision of a training, what it starts from, and whether compiling its network pays:
     the first process's choice, in all.
@@ -106,15 +106,17 @@ def plan_training(
     Args:
         began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
             and what else has changed is noted.
-        folds: how many networks are trained, each without a fold of the images; 0 for one on all.
 
     Raises:
-        ConfigError: too few images for the processes, or weights that do not fit the network.
+        ConfigError: too few images for the processes, or what they are augmented by does not suit
+            them, or weights do not fit the network.
     """
+    folds = training.folds if isinstance(training, TrainConfig) else 0
     check_sizes(len(images), training.batch_size, world.size, folds)
-    _, weights = world.together(lambda: _start(config, dataset, images, config.seed))
-    flops = count_flops(config.net, dataset.num_classes, images.shape)
-    # Each network is compiled for itself.
+    Augment(training, dataset)  # refuses what does not suit the images
+    net, weights = world.together(lambda: start(config, training, dataset, images, config.seed))
+    flops = count_flops(config.net, dataset.num_classes, images.shape) * len(alone(net))
+    # With folds each network is compiled for itself.
     of_each = len(images) * (folds - 1) // folds if folds else len(images)
     compiled, why = compile_pays(training, flops, of_each, world.device)
     precision = pick_precision(training, world.device)
@@ -141,6 +143,7 @@ def train_classifier(
     world: World,
     folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
+    left_out: Images | None = None,
     report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
@@ -159,7 +162,9 @@ def train_classifier(
         ConfigError: the file of weights is not the one that the plan was made with.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
-    net = world.together(lambda: _planned_start(config, dataset, images, plan, folds))
+    count = 0 if folds is None else folds.count
+    given = (config, training, dataset, images, plan.weights, count)
+    net = world.together(lambda: planned_start(*given))
 
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
@@ -177,6 +182,7 @@ def train_classifier(
             folds=folds,
             recorder=recorder,
             capture=config.train.capture,
+            left_out=left_out,
             checkpoint=run.checkpoint,
             compiled=plan.compiled,
             report=report if world.is_first else None,
@@ -184,6 +190,8 @@ def train_classifier(
         )
         last = judged(dataset.test)
         world.first(lambda: _save_models(run.path, net, result))
+        if result.thresholds is not None:
+            world.first(partial(result.thresholds.write, run.path))
         result.best = world.shared(result.best)
         net.load_state_dict(result.best)
         best = judged(dataset.test) if valid is not None else None
@@ -197,28 +205,6 @@ def train_classifier(
         "best_epoch": result.best_epoch if valid is not None else None,
         "train_error_last": result.log[-1]["train_error"],
     }
-
-
-def _start(
-    config: Config, dataset: DataSet, images: Images, seed: int
-) -> tuple[nn.Module, Weights | None]:
-    """The network that a training starts from, and the weights it was given."""
-    net = build_net(config.net, dataset.num_classes, images.shape[0], seed)
-    file = weights_file(config)
-    return net, None if file is None else load_weights(net, file)
-
-
-def _planned_start(
-    config: Config, dataset: DataSet, images: Images, plan: Plan, folds: Folds | None
-) -> nn.Module:
-    seeds = [config.seed] if folds is None else fold_seeds(config.seed, folds.count)
-    starts = [_start(config, dataset, images, seed) for seed in seeds]
-    if any(weights != plan.weights for _, weights in starts):
-        raise ConfigError(
-            f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
-            "planned with; give every machine the same, and leave it alone meanwhile"
-        )
-    return starts[0][0] if folds is None else FoldEnsemble([net for net, _ in starts])
 
 
 @contextmanager

@@ -10,14 +10,16 @@ from typing import Any
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
-from tdctl.run import MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
+from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
+from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.runner.prepare import (
     Prepared,
     check_same_data,
@@ -27,7 +29,6 @@ from tdctl.runner.prepare import (
 )
 from tdctl.training import Folds, Report, World, pick_device
 
-Recording = Recorder | EpochRows
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
 
 
@@ -42,9 +43,12 @@ class GenerateResult:
 
 
 def default_folder(config: Config, root: Path) -> Path:
-    """The paper's folder name for a run, under ``root``."""
+    """The paper's folder name for a run, under ``root``; a second round says what it left out."""
     name = f"{config.data.dataset}_{config.net.label}_{_noise_name(config)}"
-    return root / name / f"computation4td_seed{config.seed}"
+    folder = f"computation4td_seed{config.seed}"
+    if config.train.leave_out is not None:
+        folder += f"_leaveout{config.train.leave_out_ratio:g}"
+    return root / name / folder
 
 
 def _noise_name(config: Config) -> str:
@@ -91,13 +95,16 @@ def generate_td(
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
         return GenerateResult(out, manifest, ("already complete",), True)
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
+    ranking = world.told(lambda: read_ranking(config.train))
     prepared = world.together(lambda: prepare(config))
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
-    count = config.train.folds
-    plan = plan_training(config, config.train, dataset, prepared.train, world, began, count)
+    left = world.together(lambda: find_left_out(ranking, config.train, prepared.labels))
+    images, unseen = left.split(prepared.train)
+    plan = plan_training(config, config.train, dataset, images, world, began)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
+    facts["left_out"] = left.facts()
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
     recorder, folds = _start(run, config, prepared, facts, resumed, world)
@@ -106,12 +113,13 @@ def generate_td(
         config,
         config.train,
         dataset,
-        prepared.train,
+        images,
         valid=prepared.valid,
         plan=plan,
         world=world,
         folds=folds,
         recorder=recorder,
+        left_out=unseen,
         report=report,
         stage="generate-td",
     )
@@ -123,6 +131,8 @@ def generate_td(
             if isinstance(recording, Recorder):
                 recording.write(prepared.valid_indices)
         _write_samples(out, dataset)
+        if unseen is not None:
+            write_csv(out / LEFT_OUT_FILE, pd.DataFrame({"index": unseen.index}))
         _write_confusion(out / "confusion.csv", prepared)
         return run.finish(outcome)
 
@@ -143,23 +153,34 @@ def plan_generate(
     status = RunFolder(out, "generate-td").open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
+    ranking = read_ranking(config.train)
     prepared = prepare(config, dry=True)
-    folds, epochs, store = config.train.folds, config.train.epochs, config.train.store
-    plan = plan_training(config, config.train, prepared.dataset, prepared.train, world, None, folds)
-    facts, recordings = prepared.facts(), 2 if folds else 1
-    n, k = len(prepared.train), prepared.dataset.num_classes
+    left = find_left_out(ranking, config.train, prepared.labels)
+    images, _ = left.split(prepared.train)
+    plan = plan_training(config, config.train, prepared.dataset, images, world)
+    facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
+    n, k, neighbours = len(prepared.train), prepared.dataset.num_classes, config.train.neighbours
+    recordings = 2 if config.train.folds else 1
     if status == "new":
-        check_room(out, n, k, epochs, store, recordings)
-    size = forecast(n, k, epochs, store, recordings)
+        check_room(out, n, k, epochs, store, neighbours, recordings)
+    size = forecast(n, k, epochs, store, neighbours, recordings)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {f'{folds} times ' if folds else ''}{config.net.label} for {epochs} epochs "
-        f"on {f'all but one of {folds} folds of ' if folds else ''}{n} images "
+        f"would train {_planned(config, len(images), n - len(images))} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
     ]
+
+
+def _planned(config: Config, images: int, left_out: int) -> str:
+    """What is to be trained, for how long and on what, in words."""
+    train, times, of = config.train, "two " if config.train.threshold_samples else "", ""
+    if train.folds:
+        times, of = f"{train.folds} times ", f"all but one of {train.folds} folds of "
+    without = f", {left_out} more left out" if left_out else ""
+    return f"{times}{config.net.label} for {train.epochs} epochs on {of}{images} images{without}"
 
 
 def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
@@ -171,8 +192,17 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "capture": config.train.capture,
         "store": config.train.store,
         "folds": config.train.folds,
+        "neighbours": config.train.neighbours,
+        "threshold_samples": _threshold_samples(config, prepared),
         "watched": _watched(config, prepared)[1],
     }
+
+
+def _threshold_samples(config: Config, prepared: Prepared) -> int:
+    """How many each of two networks gets; 0 where there is one network and none."""
+    if not config.train.threshold_samples:
+        return 0
+    return count_threshold_samples(len(prepared.train), prepared.dataset.num_classes)
 
 
 def _start(
@@ -182,13 +212,13 @@ def _start(
     facts: dict[str, Any],
     resumed: bool,
     world: World,
-) -> tuple[Recording, Folds | None]:
+) -> tuple[Recorder | EpochRows, Folds | None]:
     """Marks the folder as running and opens the recordings: their files in the first process.
 
     With folds there are two; that of held-out images comes with these.
     """
     k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
-    count = config.train.folds
+    labels, neighbours, count = prepared.labels, config.train.neighbours, config.train.folds
     kinds = (False, True) if count else (False,)
 
     def start() -> list[Recorder]:
@@ -198,24 +228,26 @@ def _start(
             of = "the labels that its noise or table gives"
             run.check_same("given_fingerprint", given, where_known=True, of=of)
             run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
+            run.check_same("left_out", facts["left_out"], of="the ranks in --leave-out")
             # Streamed images have no digest: what the run's start knew stays in the manifest.
             if facts["pixel_digest"] is None:
                 del facts["pixel_digest"]
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            check_room(run.path, len(prepared.labels), k, epochs, store, len(kinds))
+            check_room(run.path, len(labels), k, epochs, store, neighbours, len(kinds))
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create
-            common = (run.path, prepared.labels, k, epochs, world.device, store)
+            common = (run.path, labels, k, epochs, world.device, store, neighbours)
             return [make(*common, heldout) for heldout in kinds]
 
-    opened: Sequence[Recording] = world.first(start) or [
-        EpochRows(prepared.labels, k, world.device, Store.of(store, k)) for _ in kinds
+    opened: Sequence[Recorder | EpochRows] = world.first(start) or [
+        EpochRows(labels, k, world.device, Store.of(store, k), features=neighbours > 0)
+        for _ in kinds
     ]
     if not count:
         return opened[0], None
-    of = stratified_folds(prepared.labels.assigned, count, config.split_seed)
+    of = stratified_folds(labels.assigned, count, config.split_seed)
     return opened[0], Folds(of, count, opened[1])
 
 

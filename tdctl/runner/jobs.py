@@ -146,7 +146,7 @@ def plan_jobs(
         folder = f"percremoveauto_{ratio}" if found.method else f"percremove{ratio}"
         if keep_per_class is not None:
             folder += f"_keep{keep_per_class:g}"
-        add("pruned", ~found.rows, base / detection.ranker.label / folder, found)
+        add("pruned", ~found.rows, base / detection.label / folder, found)
         if baselines:
             drawn = np.ones(n, dtype=np.bool_)
             order = np.random.default_rng([seed, 2]).permutation(n)

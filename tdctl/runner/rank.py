@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate, estimate_rate, ratio_of
-from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.cuts import Estimate, ratio_of
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
@@ -20,9 +19,10 @@ from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
 from tdctl.runner.ranker import Ranker, Source, open_ranker
+from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.training import World, pick_device
 
-__all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_run"]
+__all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_runs"]
 
 
 # What stays of each given class where an estimate names the ratio.
@@ -58,7 +58,7 @@ class Flagged:
 
 @dataclass(frozen=True)
 class DetectResult:
-    """A ranking of a run and how good it is where the truth is known.
+    """A ranking of a run, or of several together, and how good it is where the truth is known.
 
     Attributes:
         table: worst first; ``index, file_name, given_label, suggested_label, suspicion, rank``,
@@ -67,10 +67,11 @@ class DetectResult:
         ranking: the same by row of ``labels``.
         labels: given and true labels.
         metrics: None in each place where the truth is unknown.
-        in_sample: whether the detector was trained on this run; None where it does not say, False
-            for scores.
+        in_sample: whether the detector was trained on this run, or any of these; None where it
+            does not say, False for scores.
         fingerprints: of the run's dynamics and of the detector's weights.
         ranker: the detector or score that ranked.
+        runs: the folders.
         estimates: of the share of wrong labels, by the methods that were asked for.
         flagged: where a cut was asked for.
     """
@@ -83,8 +84,21 @@ class DetectResult:
     in_sample: bool | None
     fingerprints: dict[str, str]
     ranker: Ranker
+    runs: tuple[Path, ...]
     estimates: dict[str, Estimate] = field(default_factory=dict)
     flagged: Flagged | None = None
+
+    @property
+    def label(self) -> str:
+        """The name of a folder for what is made of this ranking."""
+        count = len(self.runs)
+        return self.ranker.label + (f"_of{count}runs" if count > 1 else "")
+
+    @property
+    def run_facts(self) -> dict[str, Any]:
+        """``run``, or ``runs`` where there are several; JSON-ready."""
+        names = [str(run) for run in self.runs]
+        return {"run": names[0]} if len(names) == 1 else {"runs": names}
 
     def above(self, ratio: float | str, keep_per_class: float | None = None) -> Flagged:
         """The samples that a ratio, or an estimated one, drops.
@@ -108,7 +122,7 @@ class DetectResult:
 
 
 def detect(
-    run: Path,
+    runs: Path | Sequence[Path],
     source: Source,
     *,
     out: Path | None = None,
@@ -118,9 +132,11 @@ def detect(
     device: str = "auto",
     world: World | None = None,
 ) -> DetectResult:
-    """Ranks a run, and writes the table where ``out`` is given.
+    """Ranks a run, or several together, and writes the table where ``out`` is given.
 
     Args:
+        runs: a run folder; or several of the same samples and given labels, of which each is
+            ranked alone and the suspicion is the mean of its ranks, scaled to (0, 1).
         source: the detector's file, or a score (``tdctl.scores.find_score`` knows them by name).
         cut: a share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
         keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
@@ -129,7 +145,8 @@ def detect(
 
     Raises:
         ConfigError: the cut is none, or does not go with what ranks.
-        DynamicsError: the run is missing or malformed, or lacks what the score or the cut needs.
+        DynamicsError: a run is missing or malformed, lacks what the score or the cut needs, or
+            is of other samples or labels than the first.
         DetectorError: the detector cannot be read or gives a constant.
         RunError: ``out`` is there already.
     """
@@ -143,7 +160,8 @@ def detect(
     ratio = None if cut is None else ratio_of(cut)
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
     ranker = world.together(lambda: open_ranker(source, world))
-    result = rank_run(run, ranker, world, [ratio] if isinstance(ratio, str) else [])
+    folders = [runs] if isinstance(runs, Path) else runs
+    result = rank_runs(folders, ranker, world, [ratio] if isinstance(ratio, str) else [])
     if ratio is not None:
         flagged = result.above(ratio, keep_per_class)
         table = result.table.assign(flagged=flagged.rows[result.ranking.worst_first()])
@@ -152,52 +170,45 @@ def detect(
     return result
 
 
-def rank_run(run: Path, ranker: Ranker, world: World, methods: Sequence[str] = ()) -> DetectResult:
-    """Ranks a run with a detector that is loaded already, or a score.
+def rank_runs(
+    folders: Sequence[Path], ranker: Ranker, world: World, methods: Sequence[str] = ()
+) -> DetectResult:
+    """Ranks one run, or several together, with a detector that is loaded already, or a score.
 
     The curves are read slab by slab: memory grows by some columns of the table alone.
 
     Args:
         methods: which estimates of the share of wrong labels to make (``tdctl.cuts.METHODS``).
     """
-    dynamics, labels, valid = world.together(lambda: read_run(run))
-    suspicion = ranker.suspicion(run, dynamics, world)
-    ranking = Ranking(dynamics.index, suspicion)
+    runs = world.together(lambda: Runs.read(folders))
+    labels = runs.labels
+    suspicion = runs.suspicion(ranker, world)
+    ranking = Ranking(runs.index, suspicion)
     worst_first = ranking.worst_first()
     metrics = detection_metrics(suspicion, labels.flipped, worst_first)
     estimates = world.together(
         lambda: {
-            method: estimate_rate(
-                method,
-                dynamics,
-                suspicion,
-                gives_probability=ranker.gives_probability,
-                flipped=labels.flipped,
-            )
-            for method in methods
+            method: runs.estimate(method, ranker, suspicion, labels.flipped) for method in methods
         }
     )
+    prints = runs.prints()
     return DetectResult(
-        table=_table(run, dynamics, labels, ranking, worst_first),
+        table=_table(runs, ranking, worst_first),
         ranking=ranking,
         labels=labels,
-        valid_indices=valid,
-        metrics=metrics if ranker.gives_probability else replace(metrics, at_half=None),
-        in_sample=ranker.has_seen(fingerprint := dynamics.fingerprint()),
-        fingerprints={"run": fingerprint, **ranker.fingerprints()},
+        valid_indices=runs.valid_indices,
+        metrics=metrics if runs.gives_probability(ranker) else replace(metrics, at_half=None),
+        in_sample=seen_by(ranker, prints),
+        fingerprints={"run": fingerprint_of(prints), **ranker.fingerprints()},
         ranker=ranker,
+        runs=runs.folders,
         estimates=estimates,
     )
 
 
-def _table(
-    run: Path,
-    dynamics: TrainingDynamics,
-    labels: Labels,
-    ranking: Ranking,
-    worst_first: NDArray[np.int64],
-) -> pd.DataFrame:
-    names = class_names(run, max(dynamics.num_classes, 1 + int(labels.true.max())))
+def _table(runs: Runs, ranking: Ranking, worst_first: NDArray[np.int64]) -> pd.DataFrame:
+    labels = runs.labels
+    names = class_names(runs.naming, max(runs.num_classes, 1 + int(labels.true.max())))
     # A number a row instead of a name; two classes may bear the same.
     number, unique = pd.factorize(names)
 
@@ -206,12 +217,12 @@ def _table(
         codes = np.where(ordered < 0, -1, number.astype(np.int32)[ordered])
         return pd.Categorical.from_codes(codes, pd.Index(unique))
 
-    index = dynamics.index[worst_first]
+    index = runs.index[worst_first]
     columns: dict[str, Any] = {
         "index": index,
-        "file_name": file_names(run, index),
+        "file_name": file_names(runs.naming, index),
         "given_label": named(labels.assigned),
-        "suggested_label": named(dynamics.suggested()),
+        "suggested_label": named(runs.suggested()),
         "suspicion": ranking.suspicion[worst_first],
         "rank": np.arange(1, len(index) + 1),
     }

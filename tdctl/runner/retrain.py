@@ -35,7 +35,7 @@ from tdctl.runner.prepare import (
     valid_targets,
     with_whole_paths,
 )
-from tdctl.runner.rank import DetectResult, rank_run
+from tdctl.runner.rank import DetectResult, rank_runs
 from tdctl.runner.ranker import Source, open_ranker
 from tdctl.training import Report, World, pick_device
 
@@ -104,7 +104,7 @@ def _check_as_recorded(config: Config, run: Path) -> None:
 
 def denoise(
     config: Config,
-    run: Path,
+    runs: Path | Sequence[Path],
     source: Source,
     remove_ratios: Sequence[float | str],
     *,
@@ -117,17 +117,19 @@ def denoise(
     report: Report | None = None,
     world: World | None = None,
 ) -> DenoiseResult:
-    """Ranks a run, and for each ratio retrains a fresh network without the worst share.
+    """Ranks a run, or several, and for each ratio retrains a fresh network without the worst share.
 
     Images and labels of the user are read only. Finished retrainings are taken over with
     ``resume``.
 
     Args:
         config: settings; ``config.data`` must be the data set that the run was made with.
+        runs: a run folder, or several as ``detect`` takes them; held-out images are the first's.
         source: the detector's file, or a score.
         remove_ratios: shares to drop, or ``auto``, as ``tdctl.cuts.ratio_of`` takes them.
         keep_per_class: what stays of each given class; see ``DetectResult.above``.
-        out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the run.
+        out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the
+            (first) run.
         baselines: also train on all given labels, on random removals of the same sizes, and,
             where the truth is known, on the truly clean subset.
 
@@ -140,13 +142,15 @@ def denoise(
     """
     if not remove_ratios:
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
+    folders = [runs] if isinstance(runs, Path) else runs
+    run = folders[0]
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
     world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     ranker = world.together(lambda: open_ranker(source, world))
-    detection = rank_run(run, ranker, world, [name for name in ratios if isinstance(name, str)])
+    detection = rank_runs(folders, ranker, world, [r for r in ratios if isinstance(r, str)])
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:
@@ -163,7 +167,7 @@ def denoise(
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:
         return DenoiseResult([job.row for job in jobs], detection, None, notes)
-    file = base / ranker.label / RESULT_FILE
+    file = base / detection.label / RESULT_FILE
     rows = []
     for job in jobs:
         kept = images.take(job.keep)
@@ -171,7 +175,7 @@ def denoise(
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
         found: dict[str, Any] = {name: manifest.get(name) for name in fields}
         rows.append(replace(job.row, **found))
-        world.first(partial(_write_result, file, rows, detection, run, config))
+        world.first(partial(_write_result, file, rows, detection, config))
     return DenoiseResult(rows, detection, file, notes)
 
 
@@ -242,11 +246,10 @@ def _write_result(
     path: Path,
     rows: list[Retraining],
     detection: DetectResult,
-    run: Path,
     config: Config,
 ) -> None:
     same = {
-        "run": str(run),
+        **detection.run_facts,
         **detection.ranker.facts,
         "fingerprints": detection.fingerprints,
         "detection": detection.metrics.to_dict(),

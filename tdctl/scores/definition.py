@@ -17,7 +17,14 @@ from tdctl.slabs import slabs_of
 __all__ = ["Need", "Score", "scores_of"]
 
 Need = Literal[
-    "two classes", "every class", "margin", "loss", "two epochs", "two labels", "cleanlab"
+    "two classes",
+    "every class",
+    "margin",
+    "loss",
+    "neighbours",
+    "two epochs",
+    "two labels",
+    "cleanlab",
 ]
 # Of each need, whether dynamics meet it, and what to say where they do not.
 _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
@@ -39,6 +46,11 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.loss is not None,
         "training_dynamics.npz holds no loss (the published code writes none); use p-mean or "
         "p-last, or record the run with tdctl generate-td",
+    ),
+    "neighbours": (
+        lambda dynamics: dynamics.neighbours is not None,
+        "training_dynamics.npz holds no neighbours; record the run with tdctl generate-td "
+        "--neighbours 20",
     ),
     "two epochs": (
         lambda dynamics: dynamics.epochs > 1,

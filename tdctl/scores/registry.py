@@ -136,6 +136,13 @@ _ALL = (
         needs=("two classes", "every class"),
     ),
     Score(
+        "neighbours",
+        "the largest share of another label among the nearest neighbours minus the given one's",
+        "[-1, 1]",
+        curves.neighbours,
+        needs=("neighbours",),
+    ),
+    Score(
         "cl-margin",
         "cleanlab's normalised margin on the mean softmax",
         "[0, 1]",

@@ -68,6 +68,11 @@ class Rows:
         return self._read(self._dynamics.loss, "loss")
 
     @cached_property
+    def neighbours(self) -> Floats:
+        """Float64 [s, E]: how far the nearest neighbours' given labels agree with the own."""
+        return self._read(self._dynamics.neighbours, "neighbours")
+
+    @cached_property
     def probs(self) -> Floats:
         """Float64 [s, E, k]: the whole softmax, the given label's probability first."""
         return self._finite(self._td, "td")

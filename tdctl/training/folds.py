@@ -21,7 +21,10 @@ from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
-from tdctl.training.trainer import CAPTURE_BATCH, Trainer
+from tdctl.training.tap import Tap
+from tdctl.training.threshold import ThresholdSamples
+from tdctl.training.trainer import Trainer
+from tdctl.training.unseen import Unseen
 from tdctl.training.world import World
 
 __all__ = ["FoldEnsemble", "FoldTrainer", "Folds", "fold_seeds"]
@@ -66,7 +69,11 @@ class FoldTrainer:
     Attributes:
         steps: batches of an epoch, of all networks.
         judged: their ensemble, as it is evaluated and saved.
+        threshold, tap: none; pairs and features go with one training.
     """
+
+    threshold: ThresholdSamples | None = None
+    tap: Tap | None = None
 
     def __init__(
         self,
@@ -82,7 +89,7 @@ class FoldTrainer:
         self.pipeline, self.world, self._heldout = pipeline, world, folds.heldout
         feed, count = Feed(images, pipeline.device), folds.count
         self._trainers: list[Trainer] = []
-        self._unseen: list[tuple[torch.Tensor, Feed]] = []
+        self._unseen: list[Unseen] = []
         parts = zip(nets.children(), fold_seeds(seed, count), strict=True)
         for fold, (net, own_seed) in enumerate(parts):
             rows = np.flatnonzero(folds.of != fold)
@@ -93,8 +100,8 @@ class FoldTrainer:
             course = (config, pipeline, own_seed, world, compiled)
             self._trainers.append(Trainer(net, trained, *course, feed.take(rows)))
             unseen = np.flatnonzero(folds.of == fold)
-            index = torch.from_numpy(images.index[unseen]).to(pipeline.device)
-            self._unseen.append((index, feed.take(unseen)))
+            held = images.take(unseen)
+            self._unseen.append(Unseen(held, pipeline, world, feed.take(unseen)))
         self.steps = sum(trainer.steps for trainer in self._trainers)
         self.judged: nn.Module = FoldEnsemble([trainer.judged for trainer in self._trainers])
 
@@ -104,10 +111,11 @@ class FoldTrainer:
         Figures are means over the networks.
         """
         rows = [trainer.train_epoch(epoch, recorder, tell) for trainer in self._trainers]
-        _drop_unknown(recorder)
+        if recorder is not None:
+            recorder.drop_unknown()
         if self._heldout is not None:
-            for trainer, (index, feed) in zip(self._trainers, self._unseen, strict=True):
-                self._predict(trainer.judged, index, feed, self._heldout)
+            for trainer, unseen in zip(self._trainers, self._unseen, strict=True):
+                unseen.record(trainer.judged, self._heldout)
         means = {name: _mean([row[name] for row in rows]) for name in rows[0]}
         return {**means, "epoch": epoch}
 
@@ -125,32 +133,6 @@ class FoldTrainer:
         """Puts a state back into trainings that were made as before; raises as torch does."""
         for trainer, part in zip(self._trainers, state["folds"], strict=True):
             trainer.load_state_dict(part)
-
-    @torch.no_grad()
-    def _predict(
-        self, net: nn.Module, index: torch.Tensor, feed: Feed, recorder: Recording
-    ) -> None:
-        """Records images in eval mode, un-augmented; where flips suit, with the mirror image.
-
-        Its logits and those of the image are averaged.
-        """
-        net.eval()
-        part = self.world.part(0, len(index))
-        if part.start == part.stop:
-            return  # fewer images than folds, or than processes
-        parts = torch.split(torch.arange(part.start, part.stop), CAPTURE_BATCH)
-        batches = feed.batches(parts)
-        for rows, pixels in zip(torch.split(index[part], CAPTURE_BATCH), batches, strict=True):
-            logits = self.pipeline.logits(net, pixels)
-            if self.pipeline.augment.mirrors:
-                logits = (logits + self.pipeline.logits(net, pixels.flip(-1))) / 2
-            recorder.record(rows, logits)
-
-
-def _drop_unknown(recorder: Recording | None) -> None:
-    """Forgets the samples that another network records."""
-    if recorder is not None:
-        (recorder.rows if isinstance(recorder, Recorder) else recorder).drop_unknown()
 
 
 def _mean(values: Sequence[float | int | None]) -> float | None:

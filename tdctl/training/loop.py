@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tdctl.config import FitConfig
+from tdctl.cuts import Thresholds
 from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.recorder import EpochRows, Recorder
@@ -21,7 +22,9 @@ from tdctl.training.feed import Feed
 from tdctl.training.folds import Folds, FoldTrainer
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
+from tdctl.training.tap import Tap
 from tdctl.training.trainer import REMEDY, Trainer
+from tdctl.training.unseen import Unseen
 from tdctl.training.world import World
 
 __all__ = ["FitResult", "LogRow", "check_sizes", "fit"]
@@ -35,11 +38,13 @@ class FitResult:
         log: a row an epoch, with the columns of ``train_log.csv``; errors in [0, 1].
         best_epoch: the epoch of the lowest error on ``watched``, where that may select.
         best: state dict of that epoch, or of the last where nothing may select.
+        thresholds: of a recorded ``Pair``, what it found with its threshold samples; else None.
     """
 
     log: list[LogRow] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
 
 def fit(
@@ -55,6 +60,7 @@ def fit(
     folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
+    left_out: Images | None = None,
     checkpoint: Path | None = None,
     compiled: bool = False,
     report: Report | None = None,
@@ -77,20 +83,24 @@ def fit(
         recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
             processes but the first.
         capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
+        left_out: images that are not trained on; after each epoch the recorder gets what the
+            network says of them.
         checkpoint: a file rewritten after each epoch (by the first process), from which the
             training goes on where the file is there.
         compiled: compile the network for the training steps.
 
     Raises:
-        TrainingError: the loss is not finite; names the epoch and the batch.
+        TrainingError: the loss is not finite; names the epoch and the batch. Or the recorder asks
+            for features, and the network has no linear layer.
         ConfigError: there is not one whole batch of two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
-    count = 0 if folds is None else folds.count
-    check_sizes(len(images), config.batch_size, world.size, count)
+    check_sizes(len(images), config.batch_size, world.size, 0 if folds is None else folds.count)
     course = (images, config, pipeline, seed, world, compiled)
     trainer: Trainer | FoldTrainer
     trainer = Trainer(net, *course) if folds is None else FoldTrainer(net, *course, folds)
+    if isinstance(trainer, Trainer) and _wants_features(recorder):
+        trainer.tap = Tap(net if capture == "in-loop" else trainer.judged)
     result, start = FitResult(), 0
     saved = None
     if checkpoint is not None:
@@ -99,15 +109,12 @@ def fit(
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
+    unseen = None if left_out is None else Unseen(left_out, pipeline, world)
     valid_errors = [row["valid_error"] for row in result.log]
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
-        if recorder is not None and capture == "eval-pass":
-            trainer.capture_pass(epoch, recorder)
-        for recording in (recorder, None if folds is None else folds.heldout):
-            if recording is not None:
-                _commit(recording, epoch, world)
+        _complete(trainer, epoch, recorder, capture, unseen, folds)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed)
@@ -119,6 +126,10 @@ def fit(
             whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
             world.first(partial(whole.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
+    if trainer.tap is not None:
+        trainer.tap.close()
+    if trainer.threshold is not None and recorder is not None:
+        result.thresholds = trainer.threshold.found(config.epochs)
     if config.average != "none":
         net.load_state_dict(trainer.judged.state_dict())
     return result
@@ -142,10 +153,39 @@ def check_sizes(images: int, batch_size: int, processes: int, folds: int = 0) ->
         )
 
 
+def _rows_of(recorder: Recorder | EpochRows) -> EpochRows:
+    return recorder.rows if isinstance(recorder, Recorder) else recorder
+
+
+def _wants_features(recorder: Recorder | EpochRows | None) -> bool:
+    return recorder is not None and _rows_of(recorder).features is not None
+
+
+def _complete(
+    trainer: Trainer | FoldTrainer,
+    epoch: int,
+    recorder: Recorder | EpochRows | None,
+    capture: Literal["in-loop", "eval-pass"],
+    unseen: Unseen | None,
+    folds: Folds | None,
+) -> None:
+    """Records what the steps of the epoch did not, and writes it."""
+    if recorder is not None:
+        if capture == "eval-pass":
+            trainer.capture_pass(epoch, recorder)
+        if unseen is not None:
+            unseen.record(trainer.judged, recorder)
+    for recording in (recorder, None if folds is None else folds.heldout):
+        if recording is not None:
+            _commit(recording, epoch, trainer.world)
+    if trainer.threshold is not None and recorder is not None:
+        trainer.threshold.commit(trainer.world)
+
+
 def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     """Brings the rows of all processes to the first, which writes them."""
     if world.size > 1:
-        rows = recorder.rows if isinstance(recorder, Recorder) else recorder
+        rows = _rows_of(recorder)
         parts = world.gather(rows.packed())
         if parts is not None:
             rows.absorb(parts[1:])

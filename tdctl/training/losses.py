@@ -139,7 +139,12 @@ class Loss:
 
     Args:
         n: training images.
+
+    Attributes:
+        networks: how many networks' losses it adds up.
     """
+
+    networks = 1
 
     def __init__(self, config: FitConfig, n: int) -> None:
         self._name, self._smoothing = config.loss, config.label_smoothing

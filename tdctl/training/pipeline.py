@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from tdctl.config import FitConfig
 from tdctl.data.augment import Augment, Draw, Normalise
@@ -42,7 +42,7 @@ class Pipeline:
 
     def logits(
         self,
-        net: nn.Module,
+        net: Callable[[torch.Tensor], torch.Tensor],
         pixels: torch.Tensor,
         draw: Draw | None = None,
         share: float | None = None,
@@ -60,5 +60,4 @@ class Pipeline:
             values = self.normalise(pixels)
             if share is not None:
                 values = torch.lerp(values[:-1], values[1:], share)
-            outputs: torch.Tensor = net(values)
-        return outputs.float()
+            return net(values).float()

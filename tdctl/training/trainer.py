@@ -14,6 +14,7 @@ from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
+from tdctl.nets import Pair
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.average import Average
 from tdctl.training.feed import Feed
@@ -21,9 +22,11 @@ from tdctl.training.losses import Loss
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
+from tdctl.training.tap import Tap
+from tdctl.training.threshold import PairLoss, ThresholdSamples
 from tdctl.training.world import World
 
-__all__ = ["CAPTURE_BATCH", "REMEDY", "Trainer"]
+__all__ = ["REMEDY", "Trainer"]
 
 # Positions int64 [B], pixels uint8 [B, C, H, W] and draws of a process's part of a batch.
 Batch = tuple[torch.Tensor, torch.Tensor, Draw]
@@ -41,7 +44,9 @@ class Trainer:
     Attributes:
         steps: batches of an epoch.
         loss: what is minimised.
+        threshold: of a ``Pair``, the images that its networks see under an extra class.
         average: the running average of the weights, where the settings ask for one.
+        tap: gives the features of each batch that is recorded, where they are asked for.
     """
 
     def __init__(
@@ -74,9 +79,14 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.loss = Loss(config, len(images))
+        self.threshold: ThresholdSamples | None = None
+        self.loss: Loss | PairLoss = Loss(config, len(images))
+        if isinstance(net, Pair):
+            self.threshold = ThresholdSamples(images, self._targets, net.num_classes, seed)
+            self.loss = PairLoss(config, len(images), self.threshold)
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None
+        self.tap: Tap | None = None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._bounds = _batch_bounds(len(images), config.batch_size, 2 * world.size)
@@ -108,9 +118,10 @@ class Trainer:
             if self.average is not None:
                 self.average.update(self.net, epoch * self.steps + step)
             rows = batch[0] if share is None else _larger(batch[0], share)
+            logits = self._judged(rows, logits, recorder is not None)
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
-                recorder.record(self._index[rows], logits)
+                recorder.record(self._index[rows], logits, self._features())
             # Reading a loss waits for the device, so it happens only when a report is due.
             if tell.step_done(size) and step + 1 < self.steps:
                 parts = self.world.size
@@ -136,12 +147,25 @@ class Trainer:
             training set after each epoch.
         """
         net = self.judged.eval()
+        answer = net.apart if isinstance(net, Pair) else net
         stream = self._stream(epoch, 2, self._device)
         if not len(self._recorded):
             return
         bounds = _batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(self._recorded, bounds, stream):
-            recorder.record(self._index[rows], self.pipeline.logits(net, pixels, draw))
+            logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
+            recorder.record(self._index[rows], logits, self._features())
+
+    def _features(self) -> torch.Tensor | None:
+        return None if self.tap is None else self.tap.taken()
+
+    def _judged(self, rows: torch.Tensor, logits: torch.Tensor, recorded: bool) -> torch.Tensor:
+        """Logits [B, k]: as they are, or of a pair those of the networks that judge an image."""
+        if self.threshold is None:
+            return logits
+        if recorded:
+            self.threshold.record(rows, logits)
+        return self.threshold.judged(rows, logits)
 
     def state_dict(self) -> dict[str, Any]:
         """What a training goes on from: weights, optimiser, loss scale and memory of the loss.
@@ -231,7 +255,7 @@ class Trainer:
         torch.autograd.backward(self.scaler.scale(loss * self.world.size))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return logits.detach(), loss.detach()
+        return logits.detach(), loss.detach() / self.loss.networks
 
     def _stream(self, epoch: int, purpose: int, device: torch.device) -> torch.Generator:
         state = np.random.SeedSequence([self._seed, epoch, purpose]).generate_state(1, np.uint64)

@@ -1,0 +1,54 @@
+"""Whether an epoch was recorded whole and is made of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.errors import DynamicsError
+from tdctl.recorder.rows import EpochRows
+
+__all__ = ["check_epoch"]
+
+
+def check_epoch(rows: EpochRows, index: NDArray[np.int64], epoch: int) -> None:
+    """Refuses an epoch that did not see every sample exactly once, with finite numbers.
+
+    Args:
+        rows: the epoch, settled.
+        index: int64 [n], of the samples in the order of the rows.
+
+    Raises:
+        DynamicsError: names the epoch and the first such index.
+    """
+    seen = rows.times_seen.cpu().numpy()
+    if seen[-1]:
+        raise DynamicsError(
+            f"recorder, epoch {epoch}: {seen[-1]} recorded samples have an index that is not "
+            "among the labels given at the start"
+        )
+    wrong = np.flatnonzero(seen[:-1] != 1)
+    if len(wrong):
+        raise DynamicsError(
+            f"recorder, epoch {epoch}: index {index[wrong[0]]} was recorded "
+            f"{seen[wrong[0]]} times ({len(wrong)} such samples); expected each once"
+        )
+    bad = _not_finite((rows.margin + rows.loss)[:-1])
+    if len(bad):
+        raise DynamicsError(
+            f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
+            f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
+        )
+    if rows.features is None:
+        return
+    bad = _not_finite(rows.features[:-1].sum(dim=1, dtype=torch.float32))
+    if len(bad):
+        raise DynamicsError(
+            f"recorder, epoch {epoch}: the features of index {index[bad[0]]} are not finite as "
+            f"float16 ({len(bad)} such samples); lower the training's rate, or record no neighbours"
+        )
+
+
+def _not_finite(values_n: torch.Tensor) -> NDArray[np.int64]:
+    return np.flatnonzero(~torch.isfinite(values_n).cpu().numpy())

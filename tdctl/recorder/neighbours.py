@@ -1,0 +1,100 @@
+"""How far the given labels of a sample's nearest neighbours agree with its own.
+
+Shape suffixes: n samples, F features, r references, b rows of a block, K neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from tdctl.errors import ConfigError
+
+__all__ = ["REFERENCES", "agreement", "check_neighbours"]
+
+# Beyond so many samples the neighbours are sought among so many, drawn anew in each epoch: the
+# time then grows with n and not with its square.
+REFERENCES = 20_000
+# Bytes of similarities in memory at once.
+BLOCK = {"cpu": 16 << 20}
+BLOCK_ELSEWHERE = 256 << 20
+
+
+def check_neighbours(n: int, neighbours: int) -> None:
+    """Refuses more neighbours than a sample has.
+
+    Raises:
+        ConfigError: says how many there can be.
+    """
+    most = min(n, REFERENCES) - 1
+    if not 0 <= neighbours <= most:
+        raise ConfigError(
+            f"train.neighbours: {neighbours} neighbours among {n} samples; expected 0 (none) to "
+            f"{most}"
+        )
+
+
+@torch.no_grad()
+def agreement(
+    features_nF: torch.Tensor,
+    given_n: torch.Tensor,
+    neighbours: int,
+    seed: int = 0,
+    references: int = REFERENCES,
+) -> torch.Tensor:
+    """Float16 [n] in [-1, 1]: the share of a sample's neighbours with its own given label, minus
+    the largest share of another label; low means more likely mislabeled.
+
+    Neighbours are nearest by the cosine of features from which the mean over the samples is
+    taken. A sample is never its own neighbour.
+
+    Args:
+        features_nF: float [n, F] of any precision, finite.
+        given_n: int64 [n], the given labels.
+        neighbours: K, at least 1 and less than n and ``references``.
+        seed: of the draw of references.
+        references: among how many samples neighbours are sought; where there are more, this many
+            are drawn. All n x n similarities are never in memory.
+
+    Source: neighbours' votes as in Bahri et al., "Deep k-NN for Noisy Labels", ICML 2020 (arXiv
+        2004.12289).
+    """
+    n, device = len(features_nF), features_nF.device
+    chosen_r = _chosen(n, references, seed).to(device)
+    place_n = torch.full((n,), -1, dtype=torch.int64, device=device)
+    place_n[chosen_r] = torch.arange(len(chosen_r), device=device)
+    mean_F = features_nF.mean(dim=0, dtype=torch.float32)
+
+    def directions(rows: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(features_nF[rows].float() - mean_F, dim=1)
+
+    towards_Fr, given_r = directions(chosen_r).t().contiguous(), given_n[chosen_r]
+    found_n = torch.empty(n, dtype=torch.float16, device=device)
+    size = max(1, BLOCK.get(device.type, BLOCK_ELSEWHERE) // (4 * len(chosen_r)))
+    for rows in torch.split(torch.arange(n, device=device), size):
+        cosine_br = directions(rows) @ towards_Fr
+        own_b1 = place_n[rows, None]
+        # A sample that is no reference has no place of its own to rule out.
+        itself_b1 = torch.where(own_b1 < 0, cosine_br[:, :1], -torch.inf)
+        cosine_br.scatter_(1, own_b1.clamp_min(0), itself_b1)
+        nearest_bK = cosine_br.topk(neighbours, dim=1, sorted=False).indices
+        found_n[rows] = _vote(given_r[nearest_bK], given_n[rows]).half()
+    return found_n
+
+
+def _chosen(n: int, references: int, seed: int) -> torch.Tensor:
+    """Int64 [r], rising: the samples among which neighbours are sought."""
+    if n <= references:
+        return torch.arange(n)
+    drawn = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:references]
+    return drawn.sort().values
+
+
+def _vote(labels_bK: torch.Tensor, own_b: torch.Tensor) -> torch.Tensor:
+    """Float [b]: own share minus the largest other, whatever the number of classes."""
+    sorted_bK = labels_bK.sort(dim=1).values
+    first = torch.searchsorted(sorted_bK, sorted_bK)
+    count_bK = torch.searchsorted(sorted_bK, sorted_bK, right=True) - first
+    own_bK = sorted_bK == own_b[:, None]
+    other_b = count_bK.masked_fill(own_bK, 0).amax(dim=1)
+    return (own_bK.sum(dim=1) - other_b) / labels_bK.shape[1]
