@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tdctl.errors import ConfigError, DataError
 
-__all__ = ["Labels", "stratified_holdout", "held_out_for_test"]
+__all__ = ["Labels", "held_out_for_test", "stratified_folds", "stratified_holdout"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -86,6 +86,21 @@ def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_val
     for start, size, take in zip(np.cumsum(sizes) - sizes, sizes, quota, strict=True):
         held[rng.permutation(by_class[start : start + size])[:take]] = True
     return held
+
+
+def stratified_folds(labels: Ints, folds: int, seed: int) -> Ints:
+    """Int64 [n] in [0, folds): each row's fold, every class spread over them evenly.
+
+    Folds differ in size by one at most, in all and within each class, which may have fewer rows
+    than there are folds.
+    """
+    rng = np.random.default_rng([seed, 4])
+    fold = np.empty(len(labels), dtype=np.int64)
+    # Shuffled, then each class's rows brought together: they are dealt out one after the other.
+    shuffled = rng.permutation(len(labels))
+    dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    fold[dealt] = np.arange(len(labels)) % folds
+    return fold
 
 
 def held_out_for_test(labels: Ints, share: float, seed: int) -> Bools:

@@ -121,6 +121,14 @@ RECIPES: dict[str, Recipe] = {
         "what the 20 nearest neighbours of each image say of its label, recorded too",
         neighbours=20,
     ),
+    "cross-fold": _detect(
+        "two networks on halves of the images, each also asked for the half it has not seen",
+        folds=2,
+    ),
+    "k-fold": _detect(
+        "five networks on four fifths each, also asked for the fifth, in four times the time",
+        folds=5,
+    ),
     "threshold": _detect(
         "two networks with AUM's threshold samples, in twice the time",
         threshold_samples=True,

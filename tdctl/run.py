@@ -34,6 +34,7 @@ OUR_FILES = (
     CONFIG_FILE,
     CHECKPOINT_FILE,
     "confusion.csv",
+    "heldout_dynamics.npz",
     LEFT_OUT_FILE,
     "metadata.pth",
     "model.pth",
@@ -45,7 +46,7 @@ OUR_FILES = (
     "train_log.csv",
     "training_dynamics.npz",
 )
-OUR_FOLDERS = ("capture",)
+OUR_FOLDERS = ("capture", "capture_heldout")
 # How images come and are held changes no result: a run may go on where there is less memory.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Where things lie: what lies there is compared itself when an unfinished run goes on.

@@ -19,6 +19,7 @@ from tdctl import runner
 from tdctl.config import DataConfig, TrainConfig
 from tdctl.data import open_dataset
 from tdctl.errors import ConfigError
+from tdctl.nets import build_net
 from tdctl.run import read_json
 from tdctl.training import Pipeline, Progress, World, evaluate, fit
 from tdctl.training.average import Average
@@ -147,7 +148,7 @@ def test_an_averaged_network_is_what_is_judged_recorded_and_saved(tmp_path: Path
     # The last epoch's dynamics are the saved network's own answers.
     data = open_dataset(DataConfig(limit=150))
     config = tiny_config()
-    net = runner.classifier.build_net(config.net, 10, (1, 8, 8), 0)
+    net = build_net(config.net, 10, (1, 8, 8), 0)
     net.load_state_dict(averaged)
     given = torch.load(tmp_path / "averaged" / "metadata.pth", weights_only=True)
     images = data.train.take(np.arange(150), given["assigned_targets"].numpy())

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from tdctl.detector import Reader
 from tdctl.detector.channels import CHANNELS, SETS, find_channels
 from tdctl.detector.pairs import pair_shares
+from tdctl.detector.probe import probe_run
 from tdctl.detector.ranks import mid_ranks, running_mean
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics, read_run
@@ -83,8 +84,16 @@ def test_ranks_are_those_of_a_written_out_loop(values: Any, seed: int) -> None:
         assert rank == pytest.approx((lower + equal / 2) / len(own), abs=1e-6)
 
 
+OWN = tuple(name for name, channel in CHANNELS.items() if not channel.heldout)
+
+
 def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
-    return read_run(make_run(folder, neighbours=True, **more))[0]
+    """A run that has all that a channel may need, the held-out curves of another seed."""
+    seen, other = (
+        read_run(make_run(folder / str(seed), neighbours=True, seed=seed, **more))[0]
+        for seed in (0, 1)
+    )
+    return replace(seen, heldout=replace(other, labels=seen.labels))
 
 
 def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
@@ -115,7 +124,7 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     votes = np.asarray(dynamics.neighbours).astype(np.float64)
     given = np.asarray(dynamics.labels[:, 0])
     n, epochs, k = td.shape
-    found = {name: np.zeros((n, epochs)) for name in CHANNELS}
+    found = {name: np.zeros((n, epochs)) for name in OWN}
 
     def rank(of: np.ndarray[Any, Any], i: int, rows: np.ndarray[Any, Any]) -> float:
         own = of[rows]
@@ -153,10 +162,34 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
 
 def test_channels_are_those_of_a_written_out_loop(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=40, epochs=7)
-    seen = Reader("gru", tuple(CHANNELS), 0).open(dynamics).rows()
-    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(CHANNELS))
+    seen = Reader("gru", OWN, 0).open(dynamics).rows()
+    assert seen.dtype == np.float32 and seen.shape == (40, 7, len(OWN))
     for channel, (name, values) in enumerate(written_out(dynamics).items()):
         assert np.allclose(seen[:, :, channel], values, atol=1e-5), name
+
+
+OF_HELDOUT = {
+    "held-given": "given",
+    "held-margin": "margin",
+    "held-rank": "rank",
+    "held-class-rank": "class-rank",
+    "held-mean-rank": "mean-rank",
+}
+
+
+def test_held_out_channels_are_the_same_of_the_held_out_curves(tmp_path: Path) -> None:
+    both = dynamics_of(tmp_path, n=40, epochs=7)
+    seen, heldout = replace(both, heldout=None), both.heldout
+    assert heldout is not None
+    names = (*OF_HELDOUT, "mean-rank", "given")
+    found = Reader("gru", names, 5).open(both).rows()
+    expected = Reader("gru", tuple(OF_HELDOUT.values()), 5).open(heldout).rows()
+    assert np.array_equal(found[:, :, :5], expected)
+    own = Reader("gru", names[5:], 5).open(seen).rows()
+    assert np.array_equal(found[:, :, 5:], own)
+    for name in OF_HELDOUT:
+        with pytest.raises(DynamicsError, match=f"channel {name} needs held-out .*--folds K"):
+            Reader("gru", (name,), 5).open(seen)
 
 
 def test_resampled_channels_are_the_channels_resampled(tmp_path: Path) -> None:
@@ -189,15 +222,15 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     assert np.array_equal(shuffled, reader.open(dynamics).rows()[order])
 
 
+def shortened(dynamics: TrainingDynamics) -> TrainingDynamics:
+    names = ("td", "margin", "loss", "neighbours")
+    return replace(dynamics, **{name: np.asarray(getattr(dynamics, name))[:, :5] for name in names})
+
+
 def test_the_beginning_of_a_curve_is_that_of_a_shorter_run(tmp_path: Path) -> None:
     dynamics = dynamics_of(tmp_path, n=60, epochs=12)
-    short = replace(
-        dynamics,
-        td=np.asarray(dynamics.td)[:, :5],
-        margin=np.asarray(dynamics.margin)[:, :5],
-        loss=np.asarray(dynamics.loss)[:, :5],
-        neighbours=np.asarray(dynamics.neighbours)[:, :5],
-    )
+    assert dynamics.heldout is not None
+    short = replace(shortened(dynamics), heldout=shortened(dynamics.heldout))
     causal = tuple(name for name, channel in CHANNELS.items() if channel.pair is None)
     reader = Reader("gru", causal, 0)
     assert np.allclose(reader.open(dynamics).rows()[:, :5], reader.open(short).rows(), atol=1e-6)
@@ -296,10 +329,22 @@ def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
         assert np.array_equal(ours, theirs)
 
 
+def test_a_detector_of_any_channel_can_be_probed() -> None:
+    seen = Reader("gru", tuple(CHANNELS), 10).open(probe_run(12)).rows()
+    assert np.isfinite(seen).all()
+    # Of the probe's classes each is taken for the next alone, and never back.
+    alike = [name for name, gap in zip(CHANNELS, np.ptp(seen, axis=(0, 1)), strict=True) if not gap]
+    assert alike == ["pair-back"]
+
+
 def test_channels_by_name() -> None:
     assert find_channels("given") == ("given",)
     assert find_channels("ranks, given,rank") == (*SETS["ranks"], "given")
-    assert set(SETS["most"]) < set(SETS["all"])
-    assert set(SETS["all"]) | set(SETS["near"]) == set(CHANNELS)
+    held = {name for name, channel in CHANNELS.items() if channel.heldout}
+    near = {name for name, channel in CHANNELS.items() if "neighbours" in channel.needs}
+    assert held and near and not held & near
+    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held - near
+    assert set(SETS["near"]) == set(SETS["most"]) | near
+    assert set(SETS["cross"]) == set(SETS["most"]) | held
     with pytest.raises(ConfigError, match="'nonsense' is unknown; use given"):
         find_channels("given,nonsense")

@@ -56,7 +56,7 @@ def test_models_load_strictly_and_give_the_logged_error(digits_run: Path) -> Non
 
     config = tiny_config(data__num_valid=30)
     data = open_dataset(config.data)
-    net = build_net(config.net, 10, 1, seed=99)
+    net = build_net(config.net, 10, (1, 8, 8), seed=99)
     net.load_state_dict(torch.load(digits_run / "model.pth.last", weights_only=True))
     assert data.test is not None
     pipeline = Pipeline.of(config.train, data, torch.device("cpu"))

@@ -39,7 +39,7 @@ class Setup:
         self.images = self.data.train
 
     def net(self, seed: int = 0, net_type: Literal["resnet", "wide"] = "resnet") -> nn.Module:
-        return build_net(NetConfig(net_type=net_type, depth=8), 10, 1, seed)
+        return build_net(NetConfig(net_type=net_type, depth=8), 10, (1, 8, 8), seed)
 
     def fit(self, net: nn.Module, seed: int = 0, images: Images | None = None, **more: Any) -> Any:
         return fit(net, images or self.images, self.config, self.pipeline, seed, **more)
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     setup = Setup()
     path = tmp_path / "checkpoint.pth"
     setup.fit(setup.net(), checkpoint=path)
-    other = build_net(NetConfig(depth=14), 10, 1, 0)
+    other = build_net(NetConfig(depth=14), 10, (1, 8, 8), 0)
     with pytest.raises(RunError, match="not of this network"):
         setup.fit(other, checkpoint=path)
 
@@ -277,7 +277,7 @@ def test_cuda_learns_and_records(tmp_path: Path) -> None:
     device = torch.device("cuda")
     labels = Labels(data.train.index, data.train.targets, data.train.targets)
     recorder = Recorder.create(tmp_path, labels, 10, 8, device)
-    net = build_net(NetConfig(depth=8), 10, 1, 0)
+    net = build_net(NetConfig(depth=8), 10, (1, 8, 8), 0)
     pipeline = Pipeline.of(config, data, device)
     fit(net, data.train, config, pipeline, 0, recorder=recorder)
     assert data.test is not None

@@ -167,12 +167,36 @@ class TrainConfig(FitConfig):
         "threshold samples), for --cut auto:threshold; takes twice the time.",
     )
 
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Train so many networks, each on all images but its own fold, and record each "
+        "image also by the network that has not seen it; 0: one network, on all images.",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_leave_something(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a single fold leaves nothing to train on; give 0, or 2 and more")
+        return value
+
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
             raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value
+
+    @model_validator(mode="after")
+    def _folds_are_of_all_images_and_plain_networks(self) -> TrainConfig:
+        for other, asked, why in (
+            ("leave_out", self.leave_out is not None, "have all images predicted already"),
+            ("threshold_samples", self.threshold_samples, "train one network each, not two"),
+            ("neighbours", self.neighbours > 0, "are networks whose features do not compare"),
+        ):
+            if self.folds and asked:
+                raise ValueError(f"folds: {why}; leave out --folds or --{other.replace('_', '-')}")
+        return self
 
     @model_validator(mode="after")
     def _two_networks_see_every_image(self) -> TrainConfig:

@@ -71,6 +71,9 @@ class Augment:
     Raises:
         ConfigError: the square is as large as the images, or the policy knows no such channels.
 
+    Attributes:
+        mirrors: whether half of the images are mirrored.
+
     Source: ``RandomCrop(padding)``, ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of
         torchvision; equal in distribution, except that the area crop tries 10 boxes and takes
         the first that fits, else the whole image.

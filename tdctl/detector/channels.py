@@ -61,6 +61,7 @@ class Channel:
         by_class: ranked among the samples of the same given label.
         pair: which of ``pair_shares`` it is, the same in every epoch; None where it is neither.
         needs: what dynamics must have for it.
+        heldout: it is of the held-out curves, and needs them.
     """
 
     name: str
@@ -70,6 +71,22 @@ class Channel:
     by_class: bool = False
     pair: Literal[0, 1] | None = None
     needs: tuple[Need, ...] = ("two classes",)
+    heldout: bool = False
+
+    def read(self, dynamics: TrainingDynamics) -> TrainingDynamics:
+        """The curves that it is computed from.
+
+        Raises:
+            DynamicsError: there are none.
+        """
+        if not self.heldout:
+            return dynamics
+        if dynamics.heldout is None:
+            raise DynamicsError(
+                f"the detector's channel {self.name} needs held-out curves; record the run with "
+                "tdctl generate-td --folds K"
+            )
+        return dynamics.heldout
 
 
 def _log(probs: Floats) -> Floats:
@@ -147,6 +164,28 @@ _ALL = (
         needs=("neighbours",),
     ),
     Channel("neighbours-rank", "rank of neighbours", rank_of="neighbours", needs=("neighbours",)),
+    Channel(
+        "held-given",
+        "p by a network that has not seen the sample",
+        lambda rows: rows.given,
+        needs=(),
+        heldout=True,
+    ),
+    Channel(
+        "held-margin",
+        "asinh(logit margin) / 3 by it",
+        lambda rows: _squashed(rows.margin),
+        heldout=True,
+    ),
+    Channel("held-rank", "rank of this margin", rank_of="margin", heldout=True),
+    Channel(
+        "held-class-rank",
+        "the same within the given class",
+        rank_of="margin",
+        by_class=True,
+        heldout=True,
+    ),
+    Channel("held-mean-rank", "rank of its mean so far", rank_of="mean margin", heldout=True),
 )
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
@@ -154,6 +193,7 @@ _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
 _PAIRS = ("pair", "pair-back")
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
 _NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
+_HELD = tuple(channel.name for channel in _ALL if channel.heldout)
 # `most` is what every store of ours and the published files can give; `all` what every run with
 # the full store can.
 SETS: dict[str, tuple[str, ...]] = {
@@ -163,8 +203,9 @@ SETS: dict[str, tuple[str, ...]] = {
     "values": _VALUES,
     "most": _VALUES + _RANKS,
     "context": _VALUES + _RANKS + _PAIRS,
-    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS),
+    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS + _HELD),
     "near": _VALUES + _RANKS + _NEIGHBOURS,
+    "cross": _VALUES + _RANKS + _HELD,
 }
 
 _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
@@ -208,7 +249,9 @@ def check_channels(names: tuple[str, ...], dynamics: TrainingDynamics) -> None:
         DynamicsError: says which channel needs what.
     """
     for name in names:
-        for need in CHANNELS[name].needs:
+        channel = CHANNELS[name]
+        read = channel.read(dynamics)
+        for need in channel.needs:
             met, says = _LACKS[need]
-            if not met(dynamics):
+            if not met(read):
                 raise DynamicsError(f"the detector's channel {name} needs {says}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -67,4 +69,5 @@ def probe_run(epochs: int) -> TrainingDynamics:
     td[:, :, 0] = curves
     td[:, :, 1:] = (1 - curves)[:, :, None] * np.array([0.7, 0.2, 0.1])
     labels = (np.arange(n)[:, None] + np.arange(4)) % 4
-    return TrainingDynamics(td, labels, np.arange(n))
+    seen = TrainingDynamics(td, labels, np.arange(n), neighbours=2 * td[:, :, 0] - 1)
+    return replace(seen, heldout=seen)

@@ -83,31 +83,33 @@ class Sight:
         first, last, _ = slice(start, stop).indices(len(self._dynamics))
         seen = np.empty((last - first, len(self._weights), len(self._channels)), np.float32)
         for a, b in slabs_of(last, rows_at_once(self._dynamics), first):
-            slab = Slab(self._dynamics, a, b)
+            slabs: dict[bool, Slab] = {}
             for c, channel in enumerate(self._channels):
                 if channel.pair is not None and self._pairs is not None:
                     seen[a - first : b - first, :, c] = self._pairs[channel.pair][a:b, None]
                 elif channel.of_rows is None:
                     seen[a - first : b - first, :, c] = self._ranks[channel.name][:, a:b].T
                 else:
-                    values = channel.of_rows(slab).astype(np.float32)
+                    if channel.heldout not in slabs:
+                        slabs[channel.heldout] = Slab(channel.read(self._dynamics), a, b)
+                    values = channel.of_rows(slabs[channel.heldout]).astype(np.float32)
                     seen[a - first : b - first, :, c] = values @ self._weights.T
         return seen
 
     def _ranked(self) -> dict[str, Floats32]:
         """Of each channel of ranks the ranks at each step, float32 [T, n]."""
-        ranked: dict[str, list[Channel]] = {}
+        ranked: dict[tuple[bool, str], list[Channel]] = {}
         for channel in self._channels:
             if channel.rank_of is not None:
-                ranked.setdefault(channel.rank_of, []).append(channel)
+                ranked.setdefault((channel.heldout, channel.rank_of), []).append(channel)
         shape = len(self._weights), len(self._dynamics)
         found = {c.name: np.zeros(shape, np.float32) for some in ranked.values() for c in some}
         given = np.asarray(self._dynamics.labels[:, 0])
-        columns: dict[str, Floats32] = {}
-        for kind, channels in ranked.items():
-            source = "margin" if kind == "mean margin" else kind
+        columns: dict[tuple[bool, str], Floats32] = {}
+        for (heldout, kind), channels in ranked.items():
+            source = heldout, "margin" if kind == "mean margin" else kind
             if source not in columns:
-                columns = {source: self._columns(source)}
+                columns = {source: _columns(channels[0].read(self._dynamics), source[1])}
             for epoch, values in enumerate(_by_epoch(columns[source], kind == "mean margin")):
                 steps = np.flatnonzero(self._weights[:, epoch])
                 for channel in channels:
@@ -116,13 +118,13 @@ class Sight:
                         found[channel.name][step] += self._weights[step, epoch] * ranks
         return found
 
-    def _columns(self, source: str) -> Floats32:
-        """Float32 [E, n]: what is ranked of each sample, an epoch after the other."""
-        columns = np.empty((self._dynamics.epochs, len(self._dynamics)), np.float32)
-        for a, b in slabs_of(len(self._dynamics), rows_at_once(self._dynamics)):
-            slab = Slab(self._dynamics, a, b)
-            columns[:, a:b] = getattr(slab, source).T
-        return columns
+
+def _columns(dynamics: TrainingDynamics, source: str) -> Floats32:
+    """Float32 [E, n]: what is ranked of each sample, an epoch after the other."""
+    columns = np.empty((dynamics.epochs, len(dynamics)), np.float32)
+    for a, b in slabs_of(len(dynamics), rows_at_once(dynamics)):
+        columns[:, a:b] = getattr(Slab(dynamics, a, b), source).T
+    return columns
 
 
 def _by_epoch(columns: Floats32, running: bool) -> Iterator[NDArray[np.floating[Any]]]:

@@ -9,6 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,9 +24,10 @@ from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, read_metadata
 from tdctl.slabs import ArrayFile, array_at, rows_per_slab, slabs_of
 
-__all__ = ["TD_FILE", "read_run"]
+__all__ = ["HELDOUT_FILE", "TD_FILE", "read_run"]
 
 TD_FILE = "training_dynamics.npz"
+HELDOUT_FILE = "heldout_dynamics.npz"
 # Softmax columns that were rounded to float16 one by one still sum to 1 within this.
 SUM_TOLERANCE = 0.05
 # The bits of the float16 next above 1; those of all probabilities are no larger numbers.
@@ -42,6 +44,7 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
 
     Rows come sorted by index, so that nothing that follows depends on the order in the file.
     The arrays with a value for every epoch or class stay in the file, which is checked whole.
+    Where ``heldout_dynamics.npz`` stands beside it, the dynamics have ``heldout``.
 
     InterpretDL writes no ``metadata.pth``; its file stands for itself (``labels_alone``). In one
     that has ``metadata.pth`` beside it, ``label_flip`` is not read.
@@ -65,10 +68,22 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
         arrays = _arrays(path)
         labels = labels_alone(path, arrays["labels"], arrays.get("index"))
     dynamics = _checked(path, arrays, labels)
+    if (folder / HELDOUT_FILE).exists():
+        dynamics = replace(dynamics, heldout=_heldout(folder / HELDOUT_FILE, dynamics, labels))
     order = np.argsort(labels.index)
     if (order[1:] < order[:-1]).any():
         dynamics, labels = dynamics.take(order), labels.take(order)
     return dynamics, labels, valid
+
+
+def _heldout(path: Path, seen: TrainingDynamics, labels: Labels) -> TrainingDynamics:
+    heldout = _checked(path, _arrays(path), labels)
+    if heldout.td.shape != seen.td.shape:
+        raise DynamicsError(
+            f"{path}: td is {heldout.td.shape}, that of {TD_FILE} beside it {seen.td.shape}; "
+            "the two files are of different runs"
+        )
+    return heldout
 
 
 def _arrays(path: Path) -> Arrays:
@@ -97,7 +112,7 @@ def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
             f"{path}: its index is not the train_indices of {METADATA_FILE} beside it; "
             "the two files are of different runs"
         )
-    extras = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
+    extras: dict[str, Any] = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
     _check_extras(path, td, extras)
     return TrainingDynamics(td, columns, labels.index, **extras)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class TrainingDynamics:
         neighbours: float16 [n, E] or None, how far the given labels of the nearest neighbours
             agree with the sample's own, in [-1, 1]: the share that does, minus the largest share
             of another label.
+        heldout: the same samples, row by row and epoch by epoch, as networks saw them that were
+            not trained on them; None where none did. Everything else is of networks that were.
     """
 
     td: Array
@@ -51,6 +54,7 @@ class TrainingDynamics:
     mean: Array | None = None
     mean_class: Array | None = None
     neighbours: Array | None = None
+    heldout: TrainingDynamics | None = None
 
     def __len__(self) -> int:
         return len(self.td)
@@ -76,9 +80,16 @@ class TrainingDynamics:
         def taken(array: Array) -> Array:
             return array.take(rows) if isinstance(array, ArrayFile) else array[rows]
 
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "index"}
-        changed = {name: taken(array) for name, array in arrays.items() if array is not None}
-        return replace(self, index=self.index[rows], **changed)
+        changed = {name: taken(array) for name, array in self._arrays() if name != "index"}
+        heldout = None if self.heldout is None else self.heldout.take(rows)
+        return replace(self, index=self.index[rows], heldout=heldout, **changed)
+
+    def _arrays(self) -> Iterator[tuple[str, Array]]:
+        """What there is, by name."""
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if array is not None and field.name != "heldout":
+                yield field.name, array
 
     def slabs(self, rows: int | None = None) -> Iterator[TrainingDynamics]:
         """The dynamics part by part, each in memory.
@@ -86,10 +97,12 @@ class TrainingDynamics:
         Args:
             rows: of each part; by default as many as make some ten million bytes.
         """
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        present = {name: array for name, array in arrays.items() if array is not None}
-        for start, stop in slabs_of(len(self), rows or rows_per_slab(*present.values())):
-            yield replace(self, **{name: np.array(a[start:stop]) for name, a in present.items()})
+        present = dict(self._arrays())
+        rows = rows or rows_per_slab(*present.values())
+        heldout = repeat(None) if self.heldout is None else self.heldout.slabs(rows)
+        for (start, stop), held in zip(slabs_of(len(self), rows), heldout, strict=False):
+            part = {name: np.array(array[start:stop]) for name, array in present.items()}
+            yield replace(self, heldout=held, **part)
 
     def given_curve(self, start: int = 0, stop: int | None = None) -> NDArray[np.float16]:
         """Float16 [n, E]: the given label's probability over the epochs, of some rows or all."""

@@ -17,9 +17,8 @@ from tdctl.errors import RunError
 from tdctl.recorder.neighbours import check_neighbours
 from tdctl.slabs import ArrayFile, create_array, open_array
 
-__all__ = ["CAPTURE_FOLDER", "Forecast", "check_room", "create_capture", "forecast", "open_capture"]
+__all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
 
-CAPTURE_FOLDER = "capture"
 # Headers of an array in the capture and in the finished file.
 OVERHEAD = 512
 
@@ -30,8 +29,8 @@ class Forecast:
 
     Attributes:
         capture_bytes: of the files that are filled epoch by epoch.
-        file_bytes: of the finished ``training_dynamics.npz``.
-        td_bytes: of its array ``td`` alone.
+        file_bytes: of the finished files.
+        td_bytes: of their arrays ``td`` alone.
         needed_bytes: of all that stands beside each other as the file is written.
     """
 
@@ -69,9 +68,14 @@ def capture_layout(
 
 
 def forecast(
-    n: int, num_classes: int, epochs: int, store: str = "full", neighbours: int = 0
+    n: int,
+    num_classes: int,
+    epochs: int,
+    store: str = "full",
+    neighbours: int = 0,
+    recordings: int = 1,
 ) -> Forecast:
-    """The disk that a recording of n samples will take.
+    """The disk that a recording of n samples will take, or two of them: seen and held out.
 
     Raises:
         ConfigError: the store is unknown, or keeps no fewer classes than there are; or so many
@@ -89,9 +93,10 @@ def forecast(
             file_layout(n, num_classes, epochs, kind, neighbours > 0),
         )
     ]
-    capture, file = (sum(size.values()) for size in sizes)
+    capture, file = (recordings * sum(size.values()) for size in sizes)
     # The classes of the columns are set aside while td is written.
-    return Forecast(capture, file, sizes[1]["td"] - OVERHEAD, capture + file + sizes[1]["labels"])
+    needed = capture + file + sizes[1]["labels"]
+    return Forecast(capture, file, recordings * (sizes[1]["td"] - OVERHEAD), needed)
 
 
 def check_room(
@@ -101,6 +106,7 @@ def check_room(
     epochs: int,
     store: str = "full",
     neighbours: int = 0,
+    recordings: int = 1,
 ) -> None:
     """Refuses a recording for which the disk has no room.
 
@@ -108,7 +114,7 @@ def check_room(
         RunError: with the bytes needed and free.
         ConfigError: as ``forecast``.
     """
-    needed = forecast(n, num_classes, epochs, store, neighbours).needed_bytes
+    needed = forecast(n, num_classes, epochs, store, neighbours, recordings).needed_bytes
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(above).free
     if needed > free:

@@ -13,24 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.dynamics import TD_FILE, Store, write_kept, write_td
+from tdctl.dynamics import HELDOUT_FILE, TD_FILE, Store, write_kept, write_td
 from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
-from tdctl.recorder.capture import (
-    CAPTURE_FOLDER,
-    capture_layout,
-    check_room,
-    create_capture,
-    open_capture,
-)
+from tdctl.recorder.capture import capture_layout, check_room, create_capture, open_capture
 from tdctl.recorder.checking import check_epoch
 from tdctl.recorder.neighbours import agreement, check_neighbours
 from tdctl.recorder.rows import EpochRows
 from tdctl.slabs import SLAB, ArrayFile, slabs_of
 
-__all__ = ["Recorder"]
+__all__ = ["CAPTURE_FOLDERS", "Recorder"]
 
+CAPTURE_FOLDERS = ("capture", "capture_heldout")
 # How far an epoch came; 0 where it was never begun.
 BEGUN, COMMITTED = 1, 2
 
@@ -52,6 +47,9 @@ class Recorder:
             recorder.commit(epoch)
         recorder.finish()  # training_dynamics.npz and metadata.pth
 
+    With ``heldout`` it records beside it, in files of its own, what a network says of samples
+    that it is not trained on: ``heldout_dynamics.npz``. ``metadata.pth`` is left to the other.
+
     Attributes:
         rows: the epoch that is being recorded. Other processes of the same training have an
             ``EpochRows`` of their own, whose ``packed`` rows this one absorbs before ``commit``.
@@ -66,8 +64,10 @@ class Recorder:
         store: Store,
         capture: dict[str, ArrayFile],
         neighbours: int = 0,
+        heldout: bool = False,
     ) -> None:
         self.rows, self._num_classes, self._neighbours = rows, num_classes, neighbours
+        self._heldout = heldout
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
     @classmethod
@@ -80,6 +80,7 @@ class Recorder:
         device: torch.device | str = "cpu",
         store: str = "full",
         neighbours: int = 0,
+        heldout: bool = False,
     ) -> Recorder:
         """A new recording in ``folder/capture``; the room on the disk is taken at once.
 
@@ -90,6 +91,7 @@ class Recorder:
             neighbours: how many nearest neighbours of each sample, by the features that
                 ``record`` is given, are asked for their given labels after each epoch; 0: none.
                 One epoch's features are on the device, 2 n F bytes.
+            heldout: of networks that are not trained on what they are recorded on.
 
         Raises:
             RunError: the disk has no room for the recording and the file made of it.
@@ -99,8 +101,8 @@ class Recorder:
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
         check_room(folder, len(labels), num_classes, epochs, store, neighbours)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
-        capture = create_capture(folder / CAPTURE_FOLDER, layout)
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours)
+        capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
     @classmethod
     def resume(
@@ -112,6 +114,7 @@ class Recorder:
         device: torch.device | str = "cpu",
         store: str = "full",
         neighbours: int = 0,
+        heldout: bool = False,
     ) -> Recorder:
         """Goes on with the recording that ``create`` began in the folder.
 
@@ -120,8 +123,8 @@ class Recorder:
         """
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
-        capture = open_capture(folder / CAPTURE_FOLDER, layout)
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours)
+        capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
     def record(
         self,
@@ -145,6 +148,10 @@ class Recorder:
     def reset(self) -> None:
         """Forgets what was recorded since the last commit, to begin the epoch again."""
         self.rows.reset()
+
+    def drop_unknown(self) -> None:
+        """See ``EpochRows.drop_unknown``."""
+        self.rows.drop_unknown()
 
     def commit(self, epoch: int) -> None:
         """Writes the epoch that was recorded to the disk and starts the next.
@@ -205,10 +212,14 @@ class Recorder:
         sums = self._store.others and self._store.sums
         if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(
-                f"{self._target / CAPTURE_FOLDER}: epoch {epoch} does not follow what was "
+                f"{self._folder}: epoch {epoch} does not follow what was "
                 f"committed; with --store {self._store.name} epochs are committed in turn, start "
                 "again with --overwrite"
             )
+
+    @property
+    def _folder(self) -> Path:
+        return self._target / CAPTURE_FOLDERS[self._heldout]
 
     def _slabs(self, value_bytes: int) -> list[tuple[int, int]]:
         row = value_bytes * self.rows.probs.shape[1]
@@ -236,7 +247,7 @@ class Recorder:
             total.put(sum_sk + before.block(start, stop) if epoch else sum_sk, start)
 
     def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes ``training_dynamics.npz`` and ``metadata.pth`` and keeps the capture.
+        """Writes the dynamics and ``metadata.pth`` and keeps the capture.
 
         Args:
             valid_indices: int64 [m], indices that were held out; none by default.
@@ -254,23 +265,20 @@ class Recorder:
                 f"{epochs}); create it with as many epochs as are trained"
             )
         held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
-        path, labels = self._target / TD_FILE, self._labels
+        labels, path = self._labels, self._target / (HELDOUT_FILE if self._heldout else TD_FILE)
         try:
             margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
             votes = arrays.get("neighbours")
             if self._store.others:
-                names = (
-                    "given",
-                    "other",
-                    "other_class",
-                    *([] if votes is None else ["neighbours"]),
-                )
-                kept = {"margin": margin, "loss": loss} | {name: arrays[name] for name in names}
+                kept = {"margin": margin, "loss": loss}
+                for name in ("given", "other", "other_class", "neighbours"):
+                    kept |= {name: arrays[name]} if name in arrays else {}
                 total = arrays["total"].at((epochs - 1) % 2) if self._store.sums else None
                 write_kept(path, kept, total, labels, self._store, self._num_classes)
             else:
                 write_td(path, arrays["probs"], margin, labels, loss, votes)
-            write_metadata(self._target / METADATA_FILE, labels, held)
+            if not self._heldout:
+                write_metadata(self._target / METADATA_FILE, labels, held)
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise
@@ -280,10 +288,10 @@ class Recorder:
             ) from None
 
     def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes the two files as ``write`` does, and drops the capture."""
+        """Writes the files as ``write`` does, and drops the capture."""
         self.write(valid_indices)
         self._capture.clear()
-        shutil.rmtree(self._target / CAPTURE_FOLDER)
+        shutil.rmtree(self._folder)
 
 
 def _checked(

@@ -229,6 +229,11 @@ class EpochRows:
         self._filled = 0
         self.times_seen.zero_()
 
+    def drop_unknown(self) -> None:
+        """Forgets that samples of an unknown index came, such as are recorded elsewhere."""
+        self.settle()
+        self.times_seen[-1] = 0
+
     def packed(self) -> dict[str, torch.Tensor]:
         """The rows that were seen in this process, on its device, to be sent to another.
 

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tdctl.config import Config, FitConfig, TrainConfig
-from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
 from tdctl.data.augment import Augment
-from tdctl.errors import ConfigError, RunError, TdctlError
+from tdctl.errors import RunError, TdctlError
 from tdctl.files import atomic_path, first_line, save_tensors
-from tdctl.nets import Pair, build_net, build_pair, count_flops
-from tdctl.pretrained import Weights, load_weights, weights_file
+from tdctl.nets import count_flops
+from tdctl.pretrained import Weights
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import RunFolder
+from tdctl.runner.starts import alone, planned_start, start
 from tdctl.training import (
     Evaluation,
     FitResult,
+    Folds,
     Pipeline,
     Precision,
     Report,
@@ -110,11 +111,14 @@ def plan_training(
         ConfigError: too few images for the processes, or what they are augmented by does not suit
             them, or weights do not fit the network.
     """
-    check_sizes(len(images), training.batch_size, world.size)
+    folds = training.folds if isinstance(training, TrainConfig) else 0
+    check_sizes(len(images), training.batch_size, world.size, folds)
     Augment(training, dataset)  # refuses what does not suit the images
-    net, weights = world.together(lambda: _start(config, training, dataset, images))
-    flops = count_flops(config.net, dataset.num_classes, images.shape) * len(_alone(net))
-    compiled, why = compile_pays(training, flops, len(images), world.device)
+    net, weights = world.together(lambda: start(config, training, dataset, images, config.seed))
+    flops = count_flops(config.net, dataset.num_classes, images.shape) * len(alone(net))
+    # With folds each network is compiled for itself.
+    of_each = len(images) * (folds - 1) // folds if folds else len(images)
+    compiled, why = compile_pays(training, flops, of_each, world.device)
     precision = pick_precision(training, world.device)
     if began:
         precision = began.get("precision", precision)
@@ -137,12 +141,15 @@ def train_classifier(
     valid: Images | None,
     plan: Plan,
     world: World,
+    folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
     left_out: Images | None = None,
     report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
     """Trains a fresh network and writes log, models and validation results into the run.
+
+    With ``folds`` it is one for each of them; judged and saved is their ensemble.
 
     Returns the errors for the manifest: ``test_error_last`` of the last epoch, and
     ``test_error_best`` of the epoch that was best on held-out images (None without any: a
@@ -155,7 +162,9 @@ def train_classifier(
         ConfigError: the file of weights is not the one that the plan was made with.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
-    net = world.together(lambda: _planned_start(config, training, dataset, images, plan))
+    count = 0 if folds is None else folds.count
+    given = (config, training, dataset, images, plan.weights, count)
+    net = world.together(lambda: planned_start(*given))
 
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
@@ -170,6 +179,7 @@ def train_classifier(
             world=world,
             watched=valid if valid is not None else dataset.test,
             select=valid is not None,
+            folds=folds,
             recorder=recorder,
             capture=config.train.capture,
             left_out=left_out,
@@ -195,37 +205,6 @@ def train_classifier(
         "best_epoch": result.best_epoch if valid is not None else None,
         "train_error_last": result.log[-1]["train_error"],
     }
-
-
-def _start(
-    config: Config, training: FitConfig, dataset: DataSet, images: Images
-) -> tuple[nn.Module, Weights | None]:
-    """The network that a training starts from, or the two, and the weights they were given."""
-    paired = isinstance(training, TrainConfig) and training.threshold_samples
-    if paired:
-        count_threshold_samples(len(images), dataset.num_classes)
-    build = build_pair if paired else build_net
-    net = build(config.net, dataset.num_classes, images.shape, config.seed)
-    file = weights_file(config)
-    loaded = [None if file is None else load_weights(one, file) for one in _alone(net)]
-    return net, loaded[0]
-
-
-def _alone(net: nn.Module) -> list[nn.Module]:
-    """The networks that a training trains, one or two."""
-    return list(net.networks) if isinstance(net, Pair) else [net]
-
-
-def _planned_start(
-    config: Config, training: FitConfig, dataset: DataSet, images: Images, plan: Plan
-) -> nn.Module:
-    net, weights = _start(config, training, dataset, images)
-    if weights != plan.weights:
-        raise ConfigError(
-            f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
-            "planned with; give every machine the same, and leave it alone meanwhile"
-        )
-    return net
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tdctl.cuts import count_threshold_samples
 from tdctl.data import DataSet, Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
+from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room, forecast
 from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
@@ -25,7 +27,7 @@ from tdctl.runner.prepare import (
     prepare,
     with_whole_paths,
 )
-from tdctl.training import Report, World, pick_device
+from tdctl.training import Folds, Report, World, pick_device
 
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
 
@@ -105,7 +107,7 @@ def generate_td(
     facts["left_out"] = left.facts()
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
-    recorder = _start(run, config, prepared, facts, resumed, world)
+    recorder, folds = _start(run, config, prepared, facts, resumed, world)
     outcome = train_classifier(
         run,
         config,
@@ -115,6 +117,7 @@ def generate_td(
         valid=prepared.valid,
         plan=plan,
         world=world,
+        folds=folds,
         recorder=recorder,
         left_out=unseen,
         report=report,
@@ -123,9 +126,10 @@ def generate_td(
 
     def finish() -> dict[str, Any]:
         # The capture goes only after the manifest says complete: a kill in between can be
-        # resumed.
-        if isinstance(recorder, Recorder):
-            recorder.write(prepared.valid_indices)
+        # resumed. The held-out file is there before that by which a run is known.
+        for recording in (None if folds is None else folds.heldout, recorder):
+            if isinstance(recording, Recorder):
+                recording.write(prepared.valid_indices)
         _write_samples(out, dataset)
         if unseen is not None:
             write_csv(out / LEFT_OUT_FILE, pd.DataFrame({"index": unseen.index}))
@@ -156,19 +160,27 @@ def plan_generate(
     plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
     n, k, neighbours = len(prepared.train), prepared.dataset.num_classes, config.train.neighbours
-    two = "two " if config.train.threshold_samples else ""
-    without = "" if left.ranking is None else f", {left.rows.sum()} more left out"
+    recordings = 2 if config.train.folds else 1
     if status == "new":
-        check_room(out, n, k, epochs, store, neighbours)
-    size = forecast(n, k, epochs, store, neighbours)
+        check_room(out, n, k, epochs, store, neighbours, recordings)
+    size = forecast(n, k, epochs, store, neighbours, recordings)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
-        f"would train {two}{config.net.label} for {epochs} epochs on {len(images)} images{without} "
+        f"would train {_planned(config, len(images), n - len(images))} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
     ]
+
+
+def _planned(config: Config, images: int, left_out: int) -> str:
+    """What is to be trained, for how long and on what, in words."""
+    train, times, of = config.train, "two " if config.train.threshold_samples else "", ""
+    if train.folds:
+        times, of = f"{train.folds} times ", f"all but one of {train.folds} folds of "
+    without = f", {left_out} more left out" if left_out else ""
+    return f"{times}{config.net.label} for {train.epochs} epochs on {of}{images} images{without}"
 
 
 def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
@@ -179,6 +191,7 @@ def _facts(config: Config, prepared: Prepared) -> dict[str, Any]:
         "net": config.net.label,
         "capture": config.train.capture,
         "store": config.train.store,
+        "folds": config.train.folds,
         "neighbours": config.train.neighbours,
         "threshold_samples": _threshold_samples(config, prepared),
         "watched": _watched(config, prepared)[1],
@@ -199,12 +212,16 @@ def _start(
     facts: dict[str, Any],
     resumed: bool,
     world: World,
-) -> Recorder | EpochRows:
-    """Marks the folder as running and opens the recording: its files in the first process."""
-    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
-    labels, neighbours = prepared.labels, config.train.neighbours
+) -> tuple[Recorder | EpochRows, Folds | None]:
+    """Marks the folder as running and opens the recordings: their files in the first process.
 
-    def start() -> Recorder:
+    With folds there are two; that of held-out images comes with these.
+    """
+    k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+    labels, neighbours, count = prepared.labels, config.train.neighbours, config.train.folds
+    kinds = (False, True) if count else (False,)
+
+    def start() -> list[Recorder]:
         if resumed:
             check_same_data(run.path, prepared.dataset)
             given = facts["given_fingerprint"]
@@ -217,14 +234,21 @@ def _start(
                 del facts["pixel_digest"]
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            check_room(run.path, len(labels), k, epochs, store, neighbours)
+            check_room(run.path, len(labels), k, epochs, store, neighbours, len(kinds))
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create
-            return make(run.path, labels, k, epochs, world.device, store, neighbours)
+            common = (run.path, labels, k, epochs, world.device, store, neighbours)
+            return [make(*common, heldout) for heldout in kinds]
 
-    recorder, kind = world.first(start), Store.of(store, k)
-    return recorder or EpochRows(labels, k, world.device, kind, features=neighbours > 0)
+    opened: Sequence[Recorder | EpochRows] = world.first(start) or [
+        EpochRows(labels, k, world.device, Store.of(store, k), features=neighbours > 0)
+        for _ in kinds
+    ]
+    if not count:
+        return opened[0], None
+    of = stratified_folds(labels.assigned, count, config.split_seed)
+    return opened[0], Folds(of, count, opened[1])
 
 
 def _watched(config: Config, prepared: Prepared) -> tuple[Images | None, str]:

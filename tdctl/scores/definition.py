@@ -63,6 +63,8 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     "cleanlab": (lambda dynamics: not cleanlab_missing(), NO_CLEANLAB),
 }
 
+NO_HELDOUT = "the run has no held-out curves; record the run with tdctl generate-td --folds K"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -77,6 +79,7 @@ class Score:
         of_rows: gives the suspicion of a slab of rows, float64 [s]; None where ``of_run`` is set.
         of_run: gives the suspicion of a run that cannot be scored row by row, float64 [n].
         needs: what dynamics must have for it.
+        heldout: it is of the held-out curves, and needs them.
         aliases: further names; scores that others define and that rank the same.
     """
 
@@ -87,6 +90,7 @@ class Score:
     of_run: Callable[[TrainingDynamics], Floats] | None = None
     needs: tuple[Need, ...] = ()
     aliases: tuple[str, ...] = ()
+    heldout: bool = False
 
     def __call__(self, dynamics: TrainingDynamics) -> Floats:
         """Float64 [n], higher means more likely mislabeled.
@@ -98,7 +102,10 @@ class Score:
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
         """What the dynamics lack for this score, in one line; None where it can be computed."""
-        lacking = (says for met, says in map(_NEEDS.__getitem__, self.needs) if not met(dynamics))
+        read = dynamics.heldout if self.heldout else dynamics
+        if read is None:
+            return f"score {self.name}: {NO_HELDOUT}"
+        lacking = (says for met, says in map(_NEEDS.__getitem__, self.needs) if not met(read))
         lack = next(lacking, None)
         return None if lack is None else f"score {self.name}: {lack}"
 
@@ -117,6 +124,13 @@ def scores_of(dynamics: TrainingDynamics, scores: Sequence[Score]) -> dict[str, 
         if lack is not None:
             raise DynamicsError(lack)
     found = {score.name: np.empty(len(dynamics)) for score in scores}
+    for read in (dynamics, dynamics.heldout):
+        if read is not None:
+            _compute(read, [s for s in scores if s.heldout == (read is not dynamics)], found)
+    return found
+
+
+def _compute(dynamics: TrainingDynamics, scores: list[Score], found: dict[str, Floats]) -> None:
     by_rows = {score.name: score.of_rows for score in scores if score.of_rows is not None}
     if by_rows:
         for start, stop in slabs_of(len(dynamics), rows_at_once(dynamics)):
@@ -126,4 +140,3 @@ def scores_of(dynamics: TrainingDynamics, scores: Sequence[Score]) -> dict[str, 
     for score in scores:
         if score.of_run is not None:
             found[score.name][:] = score.of_run(dynamics)
-    return found

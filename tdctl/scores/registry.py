@@ -170,6 +170,37 @@ _ALL = (
         of_run=partial(_issues, last=True),
         needs=_CLEANLAB,
     ),
+    Score(
+        "oof-aum",
+        "minus the mean logit margin of the given label, of networks that have not seen it",
+        "any number",
+        curves.aum,
+        needs=("margin",),
+        heldout=True,
+    ),
+    Score(
+        "oof-self-confidence",
+        "minus the given label's last probability by a network that has not seen it",
+        "[-1, 0]",
+        curves.p_last,
+        heldout=True,
+    ),
+    Score(
+        "oof-margin",
+        "cleanlab's normalised margin on the last softmax of networks that have not seen the label",
+        "[0, 1]",
+        of_run=partial(_quality, method="normalized_margin", last=True),
+        needs=_CLEANLAB,
+        heldout=True,
+    ),
+    Score(
+        "oof-joint",
+        "issues of cleanlab's confident joint first, on the same softmax",
+        "[0, 1]",
+        of_run=partial(_issues, last=True),
+        needs=_CLEANLAB,
+        heldout=True,
+    ),
 )
 
 SCORES: dict[str, Score] = {found.name: found for found in _ALL}

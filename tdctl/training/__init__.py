@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdctl.training.device import Precision, compile_pays, pick_device, pick_precision, tune_process
 from tdctl.training.evaluate import Evaluation, evaluate
+from tdctl.training.folds import FoldEnsemble, Folds, fold_seeds
 from tdctl.training.loop import FitResult, check_sizes, fit
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
@@ -12,6 +13,8 @@ from tdctl.training.world import World, losses_told
 __all__ = [
     "Evaluation",
     "FitResult",
+    "FoldEnsemble",
+    "Folds",
     "Pipeline",
     "Precision",
     "Progress",
@@ -21,6 +24,7 @@ __all__ = [
     "compile_pays",
     "evaluate",
     "fit",
+    "fold_seeds",
     "losses_told",
     "pick_device",
     "pick_precision",

@@ -11,6 +11,7 @@ import torch
 
 from tdctl.errors import RunError
 from tdctl.files import first_line, load_tensors, save_tensors
+from tdctl.training.folds import FoldTrainer
 from tdctl.training.progress import LogRow
 from tdctl.training.trainer import Trainer
 
@@ -21,33 +22,13 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, optimiser, loss scale and log after ``epoch`` whole epochs.
-
-    ``loss`` is what the loss remembers of each image, ``average`` the averaged weights; empty
-    where the settings ask for none. No random state is kept: every stream is derived from the
-    seed and the epoch.
-    """
+    """The state and the log of a training after ``epoch`` whole epochs."""
 
     epoch: int
-    net: dict[str, Any]
-    optimizer: dict[str, Any]
-    scaler: dict[str, Any]
-    loss: dict[str, Any]
-    average: dict[str, Any]
+    state: dict[str, Any]
     log: list[LogRow]
     best_epoch: int
     best: State
-
-    @classmethod
-    def of(
-        cls, trainer: Trainer, epoch: int, log: list[LogRow], best_epoch: int, best: State
-    ) -> Checkpoint:
-        """The present state of a training."""
-        net, optimizer, scaler = trainer.net, trainer.optimizer, trainer.scaler
-        states = net.state_dict(), optimizer.state_dict(), scaler.state_dict()
-        average = {} if trainer.average is None else trainer.average.net.state_dict()
-        memory = trainer.loss.state_dict()
-        return cls(epoch, *states, memory, average, log, best_epoch, best)
 
     def write(self, path: Path) -> None:
         """Replaces the checkpoint file, whole or not at all."""
@@ -75,19 +56,14 @@ class Checkpoint:
                 f"{path}: not a checkpoint of tdctl; start again with --overwrite"
             ) from None
 
-    def restore(self, trainer: Trainer) -> None:
+    def restore(self, trainer: Trainer | FoldTrainer) -> None:
         """Puts the state back into a training that was made as before.
 
         Raises:
             RunError: the state is of another network or optimiser.
         """
         try:
-            trainer.net.load_state_dict(self.net)
-            trainer.optimizer.load_state_dict(self.optimizer)
-            trainer.scaler.load_state_dict(self.scaler)
-            trainer.loss.load_state_dict(self.loss, trainer.pipeline.device)
-            if trainer.average is not None:
-                trainer.average.net.load_state_dict(self.average)
+            trainer.load_state_dict(self.state)
         except (RuntimeError, TypeError, AttributeError, KeyError, ValueError) as error:
             raise RunError(
                 f"checkpoint: not of this network ({first_line(error)}); start again with "

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tdctl.data.dataset import Images
 from tdctl.data.store import MemoryStore
@@ -37,6 +39,12 @@ class Feed:
                 self._held = _on_device(images, device)
         elif isinstance(images.store, MemoryStore):
             self._held, self._rows = images.store.pixels, torch.from_numpy(images.rows)
+
+    def take(self, rows: NDArray[np.int64]) -> Feed:
+        """The feed of some of the images; those on the device are not copied."""
+        part = copy(self)
+        part._images, part._rows = self._images.take(rows), self._rows[torch.from_numpy(rows)]
+        return part
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images of each part, in order; parts are int64 positions on the CPU."""

@@ -19,6 +19,7 @@ from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
+from tdctl.training.folds import Folds, FoldTrainer
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
 from tdctl.training.tap import Tap
@@ -56,6 +57,7 @@ def fit(
     world: World | None = None,
     watched: Images | None = None,
     select: bool = False,
+    folds: Folds | None = None,
     recorder: Recorder | EpochRows | None = None,
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
     left_out: Images | None = None,
@@ -75,6 +77,9 @@ def fit(
         world: the processes that train it together, each on its part of every batch.
         watched: images evaluated after each epoch into the log's ``valid_*`` columns.
         select: whether the best epoch may be chosen on ``watched``: never on a test set.
+        folds: lets each network of ``net``, a ``FoldEnsemble``, train on all images but those of
+            its fold, and records its answers to these. Then ``recorder`` gets each image from
+            the network that has the next fold.
         recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
             processes but the first.
         capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
@@ -90,9 +95,11 @@ def fit(
         ConfigError: there is not one whole batch of two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
-    check_sizes(len(images), config.batch_size, world.size)
-    trainer = Trainer(net, images, config, pipeline, seed, world, compiled)
-    if recorder is not None and _rows_of(recorder).features is not None:
+    check_sizes(len(images), config.batch_size, world.size, 0 if folds is None else folds.count)
+    course = (images, config, pipeline, seed, world, compiled)
+    trainer: Trainer | FoldTrainer
+    trainer = Trainer(net, *course) if folds is None else FoldTrainer(net, *course, folds)
+    if isinstance(trainer, Trainer) and _wants_features(recorder):
         trainer.tap = Tap(net if capture == "in-loop" else trainer.judged)
     result, start = FitResult(), 0
     saved = None
@@ -107,8 +114,7 @@ def fit(
     tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
-        if recorder is not None:
-            _complete(recorder, epoch, trainer, capture, unseen)
+        _complete(trainer, epoch, recorder, capture, unseen, folds)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed)
@@ -116,27 +122,30 @@ def fit(
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(trainer.judged)
         if checkpoint is not None:
-            state = Checkpoint.of(trainer, epoch + 1, result.log, result.best_epoch, result.best)
-            world.first(partial(state.write, checkpoint))
+            state = trainer.state_dict()
+            whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
+            world.first(partial(whole.write, checkpoint))
         tell.epoch_done(epoch + 1, row)
     if trainer.tap is not None:
         trainer.tap.close()
     if trainer.threshold is not None and recorder is not None:
         result.thresholds = trainer.threshold.found(config.epochs)
-    if trainer.average is not None:
-        net.load_state_dict(trainer.average.net.state_dict())
+    if config.average != "none":
+        net.load_state_dict(trainer.judged.state_dict())
     return result
 
 
-def check_sizes(images: int, batch_size: int, processes: int) -> None:
-    """Refuses fewer than two images for each process, in all or in a batch.
+def check_sizes(images: int, batch_size: int, processes: int, folds: int = 0) -> None:
+    """Refuses fewer than two images for each process, in all (of any fold) or in a batch.
 
     Raises:
         ConfigError: says what is expected.
     """
     least = 2 * processes
-    if images < least:
-        raise ConfigError(f"training: {images} images are left; expected at least {least}")
+    left = images - math.ceil(images / folds) if folds else images
+    if left < least:
+        without = f"train.folds: without a fold of {folds}" if folds else "training"
+        raise ConfigError(f"{without}: {left} images are left; expected at least {least}")
     if batch_size < least:
         raise ConfigError(
             f"batch_size: {batch_size} images for {processes} processes; expected at least "
@@ -148,20 +157,28 @@ def _rows_of(recorder: Recorder | EpochRows) -> EpochRows:
     return recorder.rows if isinstance(recorder, Recorder) else recorder
 
 
+def _wants_features(recorder: Recorder | EpochRows | None) -> bool:
+    return recorder is not None and _rows_of(recorder).features is not None
+
+
 def _complete(
-    recorder: Recorder | EpochRows,
+    trainer: Trainer | FoldTrainer,
     epoch: int,
-    trainer: Trainer,
+    recorder: Recorder | EpochRows | None,
     capture: Literal["in-loop", "eval-pass"],
     unseen: Unseen | None,
+    folds: Folds | None,
 ) -> None:
     """Records what the steps of the epoch did not, and writes it."""
-    if capture == "eval-pass":
-        trainer.capture_pass(epoch, recorder)
-    if unseen is not None:
-        unseen.record(trainer.judged, recorder)
-    _commit(recorder, epoch, trainer.world)
-    if trainer.threshold is not None:
+    if recorder is not None:
+        if capture == "eval-pass":
+            trainer.capture_pass(epoch, recorder)
+        if unseen is not None:
+            unseen.record(trainer.judged, recorder)
+    for recording in (recorder, None if folds is None else folds.heldout):
+        if recording is not None:
+            _commit(recording, epoch, trainer.world)
+    if trainer.threshold is not None and recorder is not None:
         trainer.threshold.commit(trainer.world)
 
 
@@ -182,7 +199,7 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     world.first(write)
 
 
-def _watch(row: LogRow, trainer: Trainer, watched: Images, feed: Feed | None) -> None:
+def _watch(row: LogRow, trainer: Trainer | FoldTrainer, watched: Images, feed: Feed | None) -> None:
     """Evaluates into the log's row."""
     outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error

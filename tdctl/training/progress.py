@@ -79,20 +79,22 @@ class Teller:
         valid_errors: Sequence[float | None],
     ) -> None:
         self._report, self._stage, self._epochs, self._steps = report, stage, epochs, steps
-        self._clock = Clock((epochs - start) * steps)
+        self._clock, self._step = Clock((epochs - start) * steps), 0
         known = [error for error in valid_errors if error is not None]
         self._valid_error = known[-1] if known else None
 
     def step_done(self, images: int) -> bool:
         """Counts a step; True where a report is due."""
+        self._step += 1
         return self._clock.step(images) and self._report is not None
 
-    def within(self, epoch: int, step: int, loss: float, error: float) -> None:
+    def within(self, epoch: int, loss: float, error: float) -> None:
         """Reports from within an epoch, with its means so far."""
-        self._send(epoch, step, loss, error)
+        self._send(epoch, self._step, loss, error)
 
     def epoch_done(self, done: int, row: LogRow) -> None:
         """Reports a finished epoch."""
+        self._step = 0
         if row["valid_error"] is not None:
             self._valid_error = row["valid_error"]
         self._send(done, self._steps, row["train_loss"], row["train_error"])

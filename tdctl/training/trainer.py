@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ CAPTURE_BATCH = 512
 class Trainer:
     """Network, optimiser and data of one training.
 
+    Images of index -1 are trained on; in the loop they are recorded as of an unknown index, in a
+    pass of its own not at all.
+
     Attributes:
         steps: batches of an epoch.
         loss: what is minimised.
@@ -55,6 +58,7 @@ class Trainer:
         seed: int,
         world: World,
         compiled: bool,
+        feed: Feed | None = None,
     ) -> None:
         self.net, self.pipeline, self.world = net, pipeline, world
         self._config, self._seed = config, seed
@@ -63,9 +67,10 @@ class Trainer:
         net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parallel = world.wrap(net)
         self._compiled = _compiled(self._parallel, world) if compiled else None
-        self._feed = Feed(images, device)
+        self._feed = Feed(images, device) if feed is None else feed
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
+        self._recorded = torch.from_numpy(np.flatnonzero(images.index >= 0))
         self.optimizer = torch.optim.SGD(
             net.parameters(),
             lr=config.lr,
@@ -122,7 +127,7 @@ class Trainer:
                 parts = self.world.size
                 mean = _checked_mean(losses[: step + 1] * parts, self._sizes, epoch)
                 seen = int(self._sizes[: step + 1].sum())
-                tell.within(epoch, step + 1, mean, float(wrong) * parts / seen)
+                tell.within(epoch, mean, float(wrong) * parts / seen)
         self._share_state()
         mean = _checked_mean(self.world.sum(losses), self._sizes, epoch)
         return {
@@ -143,9 +148,11 @@ class Trainer:
         """
         net = self.judged.eval()
         answer = net.apart if isinstance(net, Pair) else net
-        stream, total = self._stream(epoch, 2, self._device), int(self._sizes.sum())
-        bounds = _batch_bounds(total, CAPTURE_BATCH, 1)
-        for rows, pixels, draw in self._batches(torch.arange(total), bounds, stream):
+        stream = self._stream(epoch, 2, self._device)
+        if not len(self._recorded):
+            return
+        bounds = _batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
+        for rows, pixels, draw in self._batches(self._recorded, bounds, stream):
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
             recorder.record(self._index[rows], logits, self._features())
 
@@ -159,6 +166,28 @@ class Trainer:
         if recorded:
             self.threshold.record(rows, logits)
         return self.threshold.judged(rows, logits)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training goes on from: weights, optimiser, loss scale and memory of the loss.
+
+        No random state is kept: every stream is derived from the seed and the epoch.
+        """
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "loss": self.loss.state_dict(),
+            "average": {} if self.average is None else self.average.net.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts a state back into a training that was made as before; raises as torch does."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.loss.load_state_dict(state["loss"], self._device)
+        if self.average is not None:
+            self.average.net.load_state_dict(state["average"])
 
     def _batches(
         self,

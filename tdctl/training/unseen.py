@@ -17,13 +17,21 @@ BATCH = 512
 
 
 class Unseen:
-    """Images that a training leaves out, predicted after each of its epochs."""
+    """Images that a training leaves out, predicted after each of its epochs.
 
-    def __init__(self, images: Images, pipeline: Pipeline, world: World) -> None:
-        self._pipeline, self._feed = pipeline, Feed(images, pipeline.device)
-        # Each process predicts a part of them.
+    Args:
+        feed: that of the images, where there is one already.
+    """
+
+    def __init__(
+        self, images: Images, pipeline: Pipeline, world: World, feed: Feed | None = None
+    ) -> None:
+        self._pipeline = pipeline
+        self._feed = Feed(images, pipeline.device) if feed is None else feed
+        # Each process predicts a part of them: of few images some predict none.
         part = world.part(0, len(images))
-        self._rows = torch.split(torch.arange(part.start, part.stop), BATCH)
+        rows = torch.arange(part.start, part.stop)
+        self._rows = torch.split(rows, BATCH) if len(rows) else ()
         self._index = torch.from_numpy(images.index).to(pipeline.device)
 
     @torch.no_grad()
@@ -34,6 +42,8 @@ class Unseen:
         mirror image.
         """
         net.eval()
+        if not self._rows:
+            return
         for rows, pixels in zip(self._rows, self._feed.batches(self._rows), strict=True):
             logits = self._pipeline.logits(net, pixels)
             if self._pipeline.augment.mirrors:
