@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     test = DataLoader(test_set, BATCH, num_workers=options.workers)
     net = build_net(
-        NetConfig(depth=options.depth), classes, tuple(pixels.shape[1:]), options.seed
+        NetConfig(depth=options.depth), classes, (3, pixels.shape[1], pixels.shape[2]), options.seed
     ).to(device)
     optimizer = torch.optim.SGD(
         net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4
