@@ -1,0 +1,82 @@
+"""The benchmark's own sums: equal times, blocks of images, tables."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "scripts" / "finding"
+
+
+@pytest.fixture(autouse=True)
+def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("cells", "recording", "judging", "reporting"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("ours", 60), ("paper", 18), ("folds", 24)])
+def test_others_get_the_time_of_ours_and_a_part_of_an_epoch_more(kind: str, expected: int) -> None:
+    seconds = {"ours": 3.0, "paper": 10.4, "folds": 7.6}
+    cell = module("cells").Cell("uniform0.2", 0, 60, kind)
+    epochs = module("recording").equal_epochs(cell, seconds)
+    assert epochs == expected and epochs * seconds[kind] >= 60 * seconds["ours"]
+
+
+def test_no_training_is_shorter_than_two_epochs() -> None:
+    cell = module("cells").Cell("digits", 0, 1, "paper")
+    assert module("recording").equal_epochs(cell, {"ours": 1.0, "paper": 50.0}) == 2
+
+
+def test_seeds_have_images_of_their_own(tmp_path: Path) -> None:
+    cells = module("cells")
+    table = tmp_path / "labels.csv"
+    lines = [f"train/cat/{i}.jpg,cat,cat,dog" for i in range(10)]
+    table.write_text("\n".join(["file_name,label,aggregate,random1", *lines]) + "\n")
+    settings = cells.Settings(tmp_path, table, tmp_path, 4)
+    blocks = [cells.block_table(settings, seed).read_text().split() for seed in (0, 1)]
+    assert blocks[0][0] == "file_name,label,aggregate,random1,split"
+    assert blocks[1][1:] == [f"{line},train" for line in lines[4:8]]
+    assert not set(blocks[0][1:]) & set(blocks[1][1:])
+
+
+def figure(kind: str, by: str, ap: float, seed: int, row: str = "flip0.3") -> dict[str, Any]:
+    return {"row": row, "seed": seed, "length": 60, "kind": kind, "by": by, "ap": ap}
+
+
+def figures(row: str = "flip0.3") -> list[dict[str, Any]]:
+    aps = {
+        ("paper", "aum"): (0.4, 0.6), ("paper", "el2n"): (0.6, 0.5),
+        ("paper", "paper's LSTM (sibling)"): (0.5, 0.5), ("folds", "oof-margin"): (0.7, 0.7),
+        ("ours", "aum"): (0.7, 0.7), ("ours", "el2n"): (0.6, 0.6),
+        ("ours", "paper's LSTM (sibling)"): (0.65, 0.65), ("ours", "builtin"): (0.8, 0.9),
+        ("ours", "detector (sibling)"): (0.9, 0.9),
+    }  # fmt: skip
+    return [
+        figure(*who, ap, seed, row) for who, both in aps.items() for seed, ap in enumerate(both)
+    ]
+
+
+def test_the_tables_name_the_best_score_and_give_errors_as_ratios() -> None:
+    told = module("reporting").report(figures())
+    assert "| flip0.3 | 60 | 55.0 ± 7.1 el2n | 50.0 ± 0.0 | 70.0 ± 0.0 oof-margin |" in told
+    # Errors: builtin 0.15, best of the paper's 0.45, out of fold 0.3, AUM 0.3.
+    assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
+    assert "1 of 1 rows and lengths are complete." in told
+
+
+def test_rows_that_lack_a_column_do_not_count_in_the_averages() -> None:
+    rest = [one for one in figures("pair0.3") if one["kind"] != "folds"]
+    told = module("reporting").report(figures() + rest)
+    assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
+    assert "1 of 2 rows and lengths are complete." in told
+    assert "(no cell is complete)" in module("reporting").report(rest)
