@@ -6,7 +6,8 @@ epochs) and by the recipe detect, and flags samples by
   score      the worst by the mean correct epoch, as many as --cut auto estimates;
   detector   the worst by the detector, as many as --cut auto estimates;
   detector*  the worst by the detector, as many as are wrong.
-Prints Markdown, in %: mean and standard deviation over the seeds; --out keeps every figure.
+Prints Markdown, in %: mean and standard deviation over the seeds; --out keeps every figure. Where
+nothing is flagged, precision counts as 0.
 
 usage: .venv/bin/python scripts/forgetting.py [--detector builtin] [--seeds 0,1,...] [--work FOLDER]
                                               [--out FILE.json]
