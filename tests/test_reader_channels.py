@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from tdctl.detector import Reader
 from tdctl.detector.channels import CHANNELS, SETS, find_channels
-from tdctl.detector.pairs import pair_shares
+from tdctl.detector.pairs import pair_numbers
 from tdctl.detector.probe import probe_run
 from tdctl.detector.ranks import mid_ranks, running_mean
 from tdctl.detector.resample import resampling
@@ -107,12 +108,28 @@ def written_out_pairs(dynamics: TrainingDynamics) -> list[dict[str, float]]:
     taken = [i for i in range(n) if rival[i] >= 1 and rival[i] > own[i]]
     assert 2 < len(taken) < n - 2
 
-    def share(g: int, s: int, without: int) -> float:
-        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in taken if j != without)
+    margin = np.asarray(dynamics.margin).astype(np.float64).mean(axis=1)
+    worst = sorted(range(n), key=lambda i: margin[i])[: max(n // 10, len(taken))]
+
+    def share(among: list[int], g: int, s: int, without: int) -> float:
+        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in among if j != without)
         return float(np.log(1 + count / len(of[g]) / 0.02))
 
+    excess, squares = 0.0, 0.0
+    for g, s in itertools.permutations(range(k), 2):
+        count = sum((labels[j, 0], labels[j, 1]) == (g, s) for j in taken)
+        expected = len(taken) / n * len(of[g]) / (k - 1)
+        excess += (count - expected) ** 2 - count
+        squares += expected**2
+    least = squares + (2 * squares + len(taken)) ** 0.5
     return [
-        {"pair": share(g, s, i), "pair-back": share(s, g, -1)}
+        {
+            "pair": share(taken, g, s, i),
+            "pair-back": share(taken, s, g, -1),
+            "worst-pair": share(worst, g, s, i),
+            "worst-pair-back": share(worst, s, g, -1),
+            "evenness": least / (least + max(excess, 0)),
+        }
         for i, (g, s) in enumerate(labels[:, :2])
     ]
 
@@ -231,7 +248,7 @@ def test_the_beginning_of_a_curve_is_that_of_a_shorter_run(tmp_path: Path) -> No
     dynamics = dynamics_of(tmp_path, n=60, epochs=12)
     assert dynamics.heldout is not None
     short = replace(shortened(dynamics), heldout=shortened(dynamics.heldout))
-    causal = tuple(name for name, channel in CHANNELS.items() if channel.pair is None)
+    causal = tuple(name for name, channel in CHANNELS.items() if not channel.of_pairs)
     reader = Reader("gru", causal, 0)
     assert np.allclose(reader.open(dynamics).rows()[:, :5], reader.open(short).rows(), atol=1e-6)
 
@@ -310,9 +327,31 @@ def test_a_pair_that_is_often_confused_in_one_direction_stands_out(tmp_path: Pat
         labels[row, 1:] = [c for c in (1, 0, 2, 3, 4) if c != row % 5]
     like_1 = np.flatnonzero(labels[:, 0] == 0)[::3]
     td[like_1, :, 0], td[like_1, :, 1] = 0.02, 0.95
-    forth, back = pair_shares(replace(dynamics, labels=labels, td=td))
+    found = pair_numbers(replace(dynamics, labels=labels, td=td, margin=None))
+    forth, back = found["pair"], found["pair-back"]
     assert np.allclose(forth[like_1], np.log(1 + 3 / 12 / 0.02)) and back[like_1].max() == 0
     assert np.delete(forth, np.flatnonzero(labels[:, 0] == 0)).max() == 0
+
+
+def test_evenness_tells_labels_wrong_in_one_way_from_labels_wrong_in_all(tmp_path: Path) -> None:
+    dynamics = dynamics_of(tmp_path, n=200, epochs=6)
+    labels, td = np.array(dynamics.labels), np.array(dynamics.td)
+    k = labels.shape[1]
+    wrong = np.arange(200) % 4 == 0
+    td[:, :, 0] = np.where(wrong, 0.02, 0.9)[:, None]
+    td[:, :, 1] = np.where(wrong, 0.95, 0.08)[:, None]
+    td[:, :, 2:] = 0.01
+    found = []
+    for away in (np.ones(200, int), 1 + np.random.default_rng(0).integers(0, k - 1, 200)):
+        labels[:, 1] = (labels[:, 0] + away) % k
+        even = pair_numbers(replace(dynamics, labels=labels, td=td, margin=None))["evenness"]
+        assert np.ptp(even) == 0
+        found.append(even[0])
+    assert found[0] < 0.4 and found[1] > 0.8
+    # Nothing is taken for another class: there is nothing that could be uneven.
+    td[:, :, 0], td[:, :, 1:] = 0.9, 0.01
+    none = pair_numbers(replace(dynamics, labels=labels, td=td, margin=None))
+    assert set(none["evenness"]) == {1.0} and not none["pair"].any()
 
 
 def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
@@ -321,12 +360,9 @@ def test_pairs_of_smaller_stores_are_those_of_the_whole(tmp_path: Path) -> None:
     order = np.argsort(-means, axis=1, kind="stable")[:, :2]
     classes = np.take_along_axis(np.asarray(full.labels), order, axis=1)
     largest = np.take_along_axis(means, order, axis=1)
-    for ours, theirs in zip(
-        pair_shares(replace(kept(full, 1), mean=largest, mean_class=classes)),
-        pair_shares(full),
-        strict=True,
-    ):
-        assert np.array_equal(ours, theirs)
+    small = pair_numbers(replace(kept(full, 1), mean=largest, mean_class=classes))
+    for name, whole in pair_numbers(full).items():
+        assert np.array_equal(small[name], whole)
 
 
 def test_a_detector_of_any_channel_can_be_probed() -> None:
@@ -334,7 +370,7 @@ def test_a_detector_of_any_channel_can_be_probed() -> None:
     assert np.isfinite(seen).all()
     # Of the probe's classes each is taken for the next alone, and never back.
     alike = [name for name, gap in zip(CHANNELS, np.ptp(seen, axis=(0, 1)), strict=True) if not gap]
-    assert alike == ["pair-back"]
+    assert alike == ["pair-back", "worst-pair-back", "evenness"]
 
 
 def test_channels_by_name() -> None:

@@ -59,7 +59,7 @@ class Channel:
         of_rows: gives it for a slab, float [s, E]; None where it is a rank or of pairs.
         rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
         by_class: ranked among the samples of the same given label.
-        pair: which of ``pair_shares`` it is, the same in every epoch; None where it is neither.
+        of_pairs: it is one of ``pair_numbers``, the same in every epoch.
         needs: what dynamics must have for it.
         heldout: it is of the held-out curves, and needs them.
     """
@@ -69,7 +69,7 @@ class Channel:
     of_rows: Callable[[Slab], Floats] | None = None
     rank_of: Ranked | None = None
     by_class: bool = False
-    pair: Literal[0, 1] | None = None
+    of_pairs: bool = False
     needs: tuple[Need, ...] = ("two classes",)
     heldout: bool = False
 
@@ -137,8 +137,17 @@ _ALL = (
     Channel(
         "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
     ),
-    Channel("pair", "how many of the given class are surely taken for the likeliest other", pair=0),
-    Channel("pair-back", "how many of that class are surely taken for the given one", pair=1),
+    Channel(
+        "pair",
+        "how many of the given class are surely taken for the likeliest other",
+        of_pairs=True,
+    ),
+    Channel(
+        "pair-back", "how many of that class are surely taken for the given one", of_pairs=True
+    ),
+    Channel("worst-pair", "pair, among the samples of the lowest margins", of_pairs=True),
+    Channel("worst-pair-back", "pair-back, among the same", of_pairs=True),
+    Channel("evenness", "how evenly the pairs are spread, in (0, 1]", of_pairs=True),
     Channel(
         "suggests-other",
         "1 where another class has the largest mean probability so far, else 0",
@@ -190,7 +199,7 @@ _ALL = (
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
-_PAIRS = ("pair", "pair-back")
+_PAIRS = tuple(channel.name for channel in _ALL if channel.of_pairs)
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
 _NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
 _HELD = tuple(channel.name for channel in _ALL if channel.heldout)

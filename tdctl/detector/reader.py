@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
-from tdctl.detector.pairs import pair_shares
+from tdctl.detector.pairs import pair_numbers
 from tdctl.detector.ranks import mid_ranks
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics
@@ -75,8 +75,8 @@ class Sight:
         self._dynamics = dynamics
         self._weights = resampling(dynamics.epochs, reader.steps or dynamics.epochs)
         self._ranks = self._ranked()
-        pairs = any(channel.pair is not None for channel in self._channels)
-        self._pairs = pair_shares(dynamics) if pairs else None
+        pairs = any(channel.of_pairs for channel in self._channels)
+        self._pairs = pair_numbers(dynamics) if pairs else {}
 
     def rows(self, start: int = 0, stop: int | None = None) -> Floats32:
         """Float32 [s, T, C]: the channels of some rows, or of all."""
@@ -85,8 +85,8 @@ class Sight:
         for a, b in slabs_of(last, rows_at_once(self._dynamics), first):
             slabs: dict[bool, Slab] = {}
             for c, channel in enumerate(self._channels):
-                if channel.pair is not None and self._pairs is not None:
-                    seen[a - first : b - first, :, c] = self._pairs[channel.pair][a:b, None]
+                if channel.of_pairs:
+                    seen[a - first : b - first, :, c] = self._pairs[channel.name][a:b, None]
                 elif channel.of_rows is None:
                     seen[a - first : b - first, :, c] = self._ranks[channel.name][:, a:b].T
                 else:
