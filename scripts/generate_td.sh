@@ -14,5 +14,5 @@ name_net "$net_type" "$depth"
 name_data "$datadir" "$dataset"
 folder=$(run_folder "$root" "$dataset" "$noise_ratio" "$noise_type")
 tdctl generate-td "${data_flags[@]}" --seed "$seed" \
-  --noise-ratio "$noise_ratio" --noise-type "$noise_type" "${net_flags[@]}" \
+  --noise-ratio "$noise_ratio" --noise-type "$noise_type" "${net_flags[@]}" --recipe paper \
   --out "$folder/computation4td_seed$seed" "$@"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["DETECT_UP_TO", "RECIPES", "Recipe"]
 
 Sections = dict[str, dict[str, Any]]
 
@@ -42,7 +42,8 @@ ONE_CYCLE = {
     "label_smoothing": 0.1,
 }
 
-
+# Pixels a side of the largest images that `detect` is made for.
+DETECT_UP_TO = 64
 DETECT: Sections = {
     "net": {"net_type": "wide"},
     "train": ONE_CYCLE | {"capture": "in-loop"},
@@ -95,8 +96,8 @@ RECIPES: dict[str, Recipe] = {
         AUM,
     ),
     "detect": Recipe(
-        "made to find wrong labels in less time, in images of 8 to 64 pixels: a small wide "
-        "network, one-cycle rate, weight decay, label smoothing, 60 epochs",
+        "made to find wrong labels in less time, in images of 8 to 64 pixels, where it is the "
+        "default: a small wide network, one-cycle rate, weight decay, label smoothing, 60 epochs",
         DETECT,
     ),
     "mixup": _detect(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.recipes import RECIPES
+from tdctl.recipes import DETECT_UP_TO, RECIPES
 
 __all__ = ["differences", "load_config", "parse_set", "read_yaml"]
 
@@ -47,8 +47,9 @@ def load_config(
     """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
 
     Right above the defaults come those that the paper uses for the data set, and above these the
-    recipe's, as all these layers together name them. Settings that name all keys, as a run's own
-    do, are changed by neither.
+    recipe's, as all these layers together name them: ``detect`` where they name none, or ``paper``
+    where images are of more than 64 pixels. Settings that name all keys, as a run's own do, are
+    changed by neither, and no recipe is added to those of ``base``.
 
     Args:
         path: a YAML file with some of the keys, or None.
@@ -74,16 +75,19 @@ def load_config(
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
+    whole = _preset(tree)
+    if not base:
+        tree.setdefault("recipe", _default_recipe(whole, tree))
     was, recipe = base.get("recipe"), tree.get("recipe")
     if was is not None and was != recipe:
         raise ConfigError(
             f"recipe: the run was made with '{was}', and its settings stand; leave out the recipe, "
             "and name the settings that shall be others"
         )
-    whole = _preset(tree)
     # One that is unknown is refused where the settings are validated.
     known = RECIPES.get(recipe) if isinstance(recipe, str) else None
     _merge(whole, {} if known is None else known.settings)
+    _give_way(whole, tree)
     _merge(whole, tree)
     try:
         config = Config.model_validate(whole)
@@ -91,6 +95,23 @@ def load_config(
         raise ConfigError(_first_problem(error, path)) from None
     _check_asked(config, overrides or {})
     return config
+
+
+def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+    """The recipe where none is named: ``detect`` is made and measured for small images."""
+    size = None
+    for layer in (preset, tree):
+        data = layer.get("data")
+        size = data.get("image_size", size) if isinstance(data, Mapping) else size
+    return "paper" if isinstance(size, int) and size > DETECT_UP_TO else "detect"
+
+
+def _give_way(below: dict[str, Any], tree: Mapping[str, Any]) -> None:
+    """Drops the recipe's label smoothing where the user names a loss that has none."""
+    for name in ("train", "retrain"):
+        asked = tree.get(name)
+        if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
+            below.get(name, {}).pop("label_smoothing", None)
 
 
 def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:

@@ -151,6 +151,7 @@ def detector_file(tmp_path: Path) -> Path:
 
 
 TINY = {
+    "recipe": "paper",
     "net.depth": 8,
     "train.epochs": 2,
     "train.amp": False,

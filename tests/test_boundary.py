@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from tdctl.cli import app, main
 
 SETTINGS = [
+    "--recipe", "paper",
     "--depth", "8", "--limit", "151", "--noise-ratio", "0.2", "--no-amp", "--device", "cpu",
 ]  # fmt: skip
 

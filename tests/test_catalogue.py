@@ -66,7 +66,7 @@ def test_every_entry_says_what_it_is(name: str) -> None:
 def test_the_papers_sets_have_landmarks_and_settings_that_are_valid(name: str) -> None:
     entry = CATALOGUE[name]
     assert entry.landmarks and entry.preset and entry.classes
-    config = load_config(None, {"data.dataset": name, "data.data_dir": "x"})
+    config = load_config(None, {"recipe": "paper", "data.dataset": name, "data.data_dir": "x"})
     for section, part in entry.preset.items():
         for key, value in part.items():
             assert getattr(getattr(config, section), key) == value

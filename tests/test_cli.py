@@ -19,6 +19,7 @@ from tdctl.cli import app
 from tdctl.config import Config
 
 TINY = [
+    "--recipe", "paper",
     "--depth", "8", "--epochs", "2", "--limit", "150", "--noise-ratio", "0.2", "--no-amp",
     "--quiet",
 ]  # fmt: skip

@@ -73,12 +73,12 @@ def test_a_setting_of_the_users_wins_over_the_papers_at_every_layer(
 
 def test_the_preset_is_that_of_the_data_set_named_last(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text("data: {dataset: webvision50, data_dir: x}\n")
+    file.write_text("recipe: paper\ndata: {dataset: webvision50, data_dir: x}\n")
     config = load_config(file, {"data.dataset": "tiny-imagenet"})
     assert (config.net.label, config.net.stride, config.data.image_size) == ("resnet32", 2, 64)
     assert config.retrain.lr_drops == (0.5,)
     assert load_config(file, {"data.dataset": "digits"}) == Config.model_validate(
-        {"data": {"dataset": "digits", "data_dir": "x"}}
+        {"recipe": "paper", "data": {"dataset": "digits", "data_dir": "x"}}
     )
 
 
@@ -123,7 +123,8 @@ def test_noise_has_a_seed_of_its_own() -> None:
         ("noise.noise_ratio", 1.0, "noise.noise_ratio"),
         ("noise.noise_ratio", -0.1, "noise.noise_ratio"),
         ("noise.noise_ratio", float("nan"), "noise.noise_ratio"),
-        ("net.depth", 21, "21 is not of the form 6n"),
+        ("net", {"net_type": "resnet", "depth": 21}, "21 is not of the form 6n"),
+        ("net.depth", 20, "net.depth: goes with --net-type resnet, not with 'wide'"),
         ("train.epochs", 0, "train.epochs"),
         ("train.lr", float("inf"), "train.lr"),
         ("data.dataset", "imagenet", "data.dataset"),

@@ -400,7 +400,7 @@ def test_absurd_sizes_take_no_memory(tmp_path: Path) -> None:
     assert int(megabytes) < 100
 
 
-SMALL = ("--depth", 8, "--epochs", 1, "--no-amp", "--quiet")
+SMALL = ("--recipe", "paper", "--depth", 8, "--epochs", 1, "--no-amp", "--quiet")
 
 
 def test_a_damaged_folder_reaches_the_command_line(tmp_path: Path) -> None:

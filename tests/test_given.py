@@ -261,7 +261,7 @@ def test_a_run_finds_its_noise_from_any_folder(
 )  # fmt: skip
 def test_default_folders_name_the_noise(settings: dict[str, Any], name: str) -> None:
     folder = runner.default_folder(load_config(None, settings), Path("r"))
-    assert folder == Path("r") / f"digits_resnet32_{name}" / "computation4td_seed0"
+    assert folder == Path("r") / f"digits_wide_{name}" / "computation4td_seed0"
 
 
 def test_a_run_with_labels_of_a_table_goes_through(

@@ -87,8 +87,8 @@ def test_a_hundred_thousand_classes_take_room_for_the_samples_only() -> None:
 
 def run_on(root: Path, out: Path, **more: Any) -> Path:
     settings = {
-        "data.dataset": "folder", "data.data_dir": str(root), "net.depth": 8, "train.epochs": 2,
-        "train.amp": False, "data.test_share": 0.0,
+        "data.dataset": "folder", "data.data_dir": str(root), "recipe": "paper",
+        "net.depth": 8, "train.epochs": 2, "train.amp": False, "data.test_share": 0.0,
     }  # fmt: skip
     return runner.generate_td(load_config(None, settings | more), out).folder
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import tiny_config
@@ -71,8 +72,34 @@ def test_the_recipes_are_listed_with_what_they_change() -> None:
     assert line.rstrip().endswith("train: label_smoothing=0.0 loss=gce")
 
 
-def test_the_papers_recipe_is_the_default() -> None:
-    assert load_config(None, {"recipe": "paper"}) == load_config() == Config()
+def test_the_papers_recipe_is_what_the_settings_are_without_any() -> None:
+    assert load_config(None, {"recipe": "paper"}) == Config(recipe="paper")
+    assert Config().recipe is None
+    assert load_config(None, base=Config().model_dump(mode="json")) == Config()
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe", "net"),
+    [
+        ({}, "detect", "wide"),
+        ({"data.dataset": "cifar10", "data.data_dir": "x"}, "detect", "wide"),
+        ({"data.dataset": "tiny_imagenet", "data.data_dir": "x"}, "detect", "wide"),
+        ({"data.dataset": "cub_200_2011", "data.data_dir": "x"}, "paper", "resnet34"),
+        ({"data.image_size": 65}, "paper", "resnet"),
+        (
+            {"data.dataset": "cub_200_2011", "data.data_dir": "x", "data.image_size": 64},
+            "detect",
+            "wide",
+        ),
+        ({"net.net_type": "resnet", "net.depth": 20}, "detect", "resnet"),
+    ],
+)
+def test_detect_is_the_default_for_small_images(
+    settings: dict[str, Any], recipe: str, net: str
+) -> None:
+    config = load_config(None, settings)
+    assert (config.recipe, config.net.net_type) == (recipe, net)
+    assert load_config(None, settings | {"recipe": recipe}) == config
 
 
 def test_a_recipe_lies_above_the_data_set_and_below_the_user(tmp_path: Path) -> None:
@@ -84,6 +111,12 @@ def test_a_recipe_lies_above_the_data_set_and_below_the_user(tmp_path: Path) -> 
     config = load_config(file, {"train.epochs": 6})
     assert (config.net.net_type, config.train.lr, config.train.epochs) == ("resnet18", 0.7, 6)
     assert config.train.schedule == "one-cycle"
+
+
+def test_the_recipes_smoothing_gives_way_to_another_loss() -> None:
+    config = load_config(None, {"train.loss": "gce"})
+    assert (config.train.label_smoothing, config.retrain.label_smoothing) == (0.0, 0.1)
+    assert load_config(None, {"train.loss": "ce"}).train.label_smoothing == 0.1
 
 
 def test_settings_that_name_all_keys_are_not_changed_by_a_recipe() -> None:

@@ -223,7 +223,18 @@ def test_one_draw_serves_two_runs_of_the_command(tmp_path: Path) -> None:
     limit = ("--limit", 60)
     out = tmp_path / "n.csv"
     assert tdctl("corrupt", *limit, *noisy, "--out", out).exit_code == 0
-    small = ("generate-td", *limit, "--depth", 8, "--epochs", 1, "--no-amp", "--quiet")
+    small = (
+        "generate-td",
+        *limit,
+        "--recipe",
+        "paper",
+        "--depth",
+        8,
+        "--epochs",
+        1,
+        "--no-amp",
+        "--quiet",
+    )
     given = ("--labels", out, "--true-column", "true_label")
     labels = []
     for name, options in {

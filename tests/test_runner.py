@@ -251,7 +251,7 @@ def test_a_detector_knows_the_runs_it_saw(tmp_path: Path) -> None:
 
 
 def test_default_folders_are_the_papers() -> None:
-    config = load_config(None, {"noise.noise_ratio": 0.2, "seed": 1})
+    config = load_config(None, {"recipe": "paper", "noise.noise_ratio": 0.2, "seed": 1})
     assert str(runner.default_folder(config, Path("replication"))) == (
         "replication/digits_resnet32_percmislabeled0.2_uniform/computation4td_seed1"
     )

@@ -41,21 +41,21 @@ def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
             "generate_td.sh",
             ["/data", "cifar10", 1, 0.2, "uniform", "resnet", 32, "out"],
             "tdctl generate-td --dataset cifar10 --data-dir /data --seed 1 --noise-ratio 0.2 "
-            "--noise-type uniform --net-type resnet --depth 32 --out "
+            "--noise-type uniform --net-type resnet --depth 32 --recipe paper --out "
             "out/cifar10_resnet32_percmislabeled0.2_uniform/computation4td_seed1",
         ),
         (
             "generate_td.sh",
             ["/data", "cifar100", 1, 0.4, "asym", "resnet", 34],
             "tdctl generate-td --dataset cifar100 --data-dir /data --seed 1 --noise-ratio 0.4 "
-            "--noise-type asym --net-type resnet34 --out "
+            "--noise-type asym --net-type resnet34 --recipe paper --out "
             "replication/cifar100_resnet34_percmislabeled0.4_asym/computation4td_seed1",
         ),
         (
             "generate_td.sh",
             ["/data", "tiny_imagenet", 1, 0.2, "uniform", "resnet", 32],
             "tdctl generate-td --dataset tiny_imagenet --data-dir /data --seed 1 --noise-ratio 0.2 "
-            "--noise-type uniform --net-type resnet --depth 32 --out "
+            "--noise-type uniform --net-type resnet --depth 32 --recipe paper --out "
             "replication/tiny_imagenet_resnet32_percmislabeled0.2_uniform/computation4td_seed1",
         ),
         (
@@ -73,7 +73,7 @@ def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
                 "w.pth",
             ],
             "tdctl generate-td --dataset cub_200_2011 --data-dir /data --seed 1 --noise-ratio 0.2 "
-            "--noise-type uniform --net-type resnet34 --out "
+            "--noise-type uniform --net-type resnet34 --recipe paper --out "
             "out/cub_200_2011_resnet34_percmislabeled0.2_uniform/computation4td_seed1 "
             "--pretrained w.pth",
         ),
@@ -81,7 +81,7 @@ def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
             "generate_td.sh",
             ["/data", "webvision50", 1, 0, "uniform", "resnet", 50],
             "tdctl generate-td --dataset webvision50 --data-dir /data --seed 1 --noise-ratio 0 "
-            "--noise-type uniform --net-type resnet50 --out "
+            "--noise-type uniform --net-type resnet50 --recipe paper --out "
             "replication/webvision50_resnet50/computation4td_seed1",
         ),
         (

@@ -274,7 +274,7 @@ def test_the_choice_is_told_before_and_after(tmp_path: Path) -> None:
     command = [
         "generate-td", "--dataset", "folder", "--data-dir", str(tmp_path / "photos"),
         "--images", "cache", "--cache-dir", str(tmp_path / "cache"), "--epochs", "1",
-        "--depth", "8", "--no-amp", "--quiet", "--out", str(tmp_path / "r"),
+        "--recipe", "paper", "--depth", "8", "--no-amp", "--quiet", "--out", str(tmp_path / "r"),
     ]  # fmt: skip
     told = f"note: images: 24 of 3x12x12 need 0.0 MB: held in the cache {tmp_path / 'cache'}"
     for options in (["--dry-run"], []):

@@ -57,7 +57,8 @@ def test_as_many_classes_as_images_are_recorded_ranked_and_pruned(
     run, table = tmp_path / "run", pd.read_csv(root / "t.csv")
     result = tdctl(
         "generate-td", "--dataset", "table", "--labels", root / "t.csv", "--true-column", "right",
-        "--store", "given", "--depth", 8, "--epochs", 1, "--no-amp", "--quiet", "--out", run,
+        "--store", "given", "--recipe", "paper",
+        "--depth", 8, "--epochs", 1, "--no-amp", "--quiet", "--out", run,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     dynamics, labels, _ = read_run(run)

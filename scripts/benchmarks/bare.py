@@ -67,6 +67,7 @@ def measure(settings: Settings) -> Section:
 def _config(settings: Settings) -> Config:
     made = settings.options
     keys: dict[str, Any] = {
+        "recipe": "paper",
         "data.dataset": "folder",
         "data.data_dir": settings.images(),
         "data.limit": settings.limit,

@@ -17,15 +17,19 @@ __all__ = ["Config"]
 
 
 class Config(Section):
-    """All settings of a run."""
+    """All settings of a run.
+
+    A ``Config()`` has no recipe: the paper's values for small images, or what it is given.
+    ``load_config`` names one and lays its settings below those that it is given.
+    """
 
     seed: Seed = Field(
         0, description="Seed of the training, and of noise and splits unless they have their own."
     )
-    recipe: str = Field(
-        "paper",
-        description="Settings by name, below your own, such as detect, made to find wrong labels; "
-        "tdctl recipes lists them.",
+    recipe: str | None = Field(
+        None,
+        description="Settings by name, below your own; tdctl recipes lists them (default: detect, "
+        "and paper where images are of more than 64 pixels).",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()
@@ -37,8 +41,8 @@ class Config(Section):
 
     @field_validator("recipe")
     @classmethod
-    def _recipe_is_known(cls, value: str) -> str:
-        if value not in RECIPES:
+    def _recipe_is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in RECIPES:
             raise ValueError(f"'{value}' is unknown; use {', '.join(RECIPES)}")
         return value
 
