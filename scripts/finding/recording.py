@@ -100,7 +100,7 @@ def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
 def _render(settings: Settings, seed: int) -> None:
     folder = settings.work / f"letters{seed}"
     if not folder.exists():
-        script = Path(__file__).with_name("letters.py")
+        script = Path(__file__).parents[1] / "glyphs.py"
         arguments = [str(folder), "--seed", str(seed)]
         subprocess.run([sys.executable, str(script), *arguments], check=True, stdout=sys.stderr)
 

@@ -3,9 +3,12 @@
 A data set with another number of classes that needs no download: capital and small letters in the
 DejaVu and STIX fonts that matplotlib ships (pip install 'tdctl[plots]'), at random size, angle,
 shear and place, on a random ramp with pieces of other letters and strokes, noise on every pixel.
-The same seed, Pillow and fonts give the same files: FOLDER/train/<letter>/<number>.png.
+The same arguments, Pillow and fonts give the same files: FOLDER/train/<character>/<number>.png.
 
-usage: .venv/bin/python scripts/finding/letters.py FOLDER [--each 115] [--seed 0]
+usage: .venv/bin/python scripts/glyphs.py FOLDER [options]
+  --characters abc...   the classes, each a character; Greek and digits can be rendered too
+  --each 115            images a class           --seed 0
+  --clutter 1           how strong what lies behind and the noise are; 0 leaves plain characters
 """
 
 from __future__ import annotations
@@ -73,28 +76,30 @@ def background(faces: list[Path], rng: np.random.Generator) -> Floats:
     return grey + rng.uniform(-0.5, 0.5) * small / 255
 
 
-def picture(letter: str, faces: list[Path], rng: np.random.Generator) -> NDArray[np.uint8]:
+def picture(
+    letter: str, faces: list[Path], rng: np.random.Generator, clutter: float
+) -> NDArray[np.uint8]:
     """One image of a letter, uint8 [28, 28]."""
     chosen = [faces[number] for number in rng.permutation(len(faces))]
     ink = rng.uniform(0.3, 0.7) * rng.choice([-1, 1])
-    grey = 0.5 - ink / 2 + background(chosen[1:], rng)
+    grey = 0.5 - ink / 2 + clutter * background(chosen[1:], rng)
     ink_share = glyph(letter, chosen[0], rng)
-    grey = grey + ink_share * ink + rng.normal(0, rng.uniform(0.03, 0.15), grey.shape)
+    grey = grey + ink_share * ink + rng.normal(0, clutter * rng.uniform(0.03, 0.15), grey.shape)
     return np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
 
 
-def write_letters(folder: Path, each: int, seed: int) -> None:
-    """Writes ``each`` images a letter; the folder appears when it is whole."""
+def write_glyphs(folder: Path, characters: str, each: int, seed: int, clutter: float) -> None:
+    """Writes ``each`` images a character; the folder appears when it is whole."""
     faces = fonts()
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for number, letter in enumerate(string.ascii_lowercase):
+    for number, letter in enumerate(characters):
         place = part / "train" / letter
         place.mkdir(parents=True)
         for at in range(each):
             # A generator for each image: more images leave the first ones as they are.
             rng = np.random.default_rng([seed, number, at])
-            Image.fromarray(picture(letter, faces, rng)).save(place / f"{at:04}.png")
+            Image.fromarray(picture(letter, faces, rng, clutter)).save(place / f"{at:04}.png")
     part.rename(folder)
 
 
@@ -102,13 +107,15 @@ def main() -> None:
     """Writes the folder that the command line names."""
     parser = argparse.ArgumentParser(usage=str(__doc__))
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--characters", default=string.ascii_lowercase)
     parser.add_argument("--each", type=int, default=115)
+    parser.add_argument("--clutter", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if asked.folder.exists():
-        sys.exit(f"letters: error: {asked.folder} exists already; name a new folder")
-    write_letters(asked.folder, asked.each, asked.seed)
-    print(f"{26 * asked.each} images in {asked.folder}")
+        sys.exit(f"glyphs: error: {asked.folder} exists already; name a new folder")
+    write_glyphs(asked.folder, asked.characters, asked.each, asked.seed, asked.clutter)
+    print(f"{len(asked.characters) * asked.each} images in {asked.folder}")
 
 
 if __name__ == "__main__":
