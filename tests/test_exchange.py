@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import Result
-from conftest import make_published_run, make_run, planted_labels
+from conftest import make_published_run, make_run, planted_labels, softmax_history
 from test_metadata import Bomb
 from typer.testing import CliRunner
 
 from tdctl import runner
 from tdctl.cli.commands import app
-from tdctl.dynamics import read_run
+from tdctl.dynamics import read_run, write_td
 from tdctl.errors import DynamicsError
 from tdctl.exchange import data_map, label_quality_of, order_and_predictions
 from tdctl.labels import Labels
@@ -174,6 +174,29 @@ def test_cleanlab_takes_what_is_exported(run: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.argsort(table["label_quality"]), np.argsort(quality))
     assert table["label_quality"].between(0, 1).all()
     assert table["predicted_label"].tolist() == probs.argmax(axis=1).tolist()
+
+
+def test_the_held_out_softmax_can_be_exported(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", n=80)
+    out = ["--out", tmp_path / "p.npz", "--overwrite"]
+    options = ["export", "--td", run, "--format", "cleanlab", "--score", "aum", *out]
+    assert tdctl(*options).exit_code == 0
+    with np.load(tmp_path / "p.npz") as file:
+        seen = file["pred_probs"]
+    result = tdctl(*options, "--held-out")
+    assert result.exit_code == 1 and "no held-out softmax; record the run with" in result.stderr
+    _, given, _ = read_run(run)
+    probs, margins = softmax_history(given, 5, 12, seed=7)
+    write_td(run / "heldout_dynamics.npz", probs, margins, given)
+    assert tdctl(*options, "--held-out").exit_code == 0
+    with np.load(tmp_path / "p.npz") as file:
+        held = file["pred_probs"]
+    assert held == pytest.approx(probs.astype(np.float64).mean(axis=0), abs=2e-3)
+    assert np.abs(held - seen).max() > 0.05
+    table = pd.read_csv(tmp_path / "p.label_quality.csv")
+    assert table["predicted_label"].tolist() == held.argmax(axis=1).tolist()
+    result = tdctl("export", "--td", run, "--format", "order", "--score", "aum", *out, "--held-out")
+    assert result.exit_code == 1 and "leave out --held-out" in result.stderr
 
 
 def test_label_quality_is_a_probability_where_the_suspicion_is() -> None:

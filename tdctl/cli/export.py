@@ -32,6 +32,14 @@ def export(
         str | None,
         typer.Option("--score", help="Hand-made score in place of a detector (cleanlab, order)."),
     ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="The softmax of networks that had not seen the sample, of a run with --folds: "
+            "what cleanlab expects pred_probs to be.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     as_json: Annotated[
@@ -42,6 +50,8 @@ def export(
 
     Example: tdctl export --td runs/a --format cleanlab --score aum --out probs.npz
 
+    Example: tdctl export --td runs/a --format cleanlab --score oof-aum --held-out --out p.npz
+
     Example: tdctl export --td runs/a --format datamap --out map.csv
     """
     untouched_by_torchrun("export")
@@ -50,7 +60,9 @@ def export(
 
     if kind not in runner.FORMATS:
         raise ConfigError(f"format: '{kind}' is unknown; use one of {', '.join(runner.FORMATS)}")
-    files = runner.export(td, kind, out, source, overwrite=overwrite, device=device)
+    files = runner.export(
+        td, kind, out, source, held_out=held_out, overwrite=overwrite, device=device
+    )
     if as_json:
         print_json({"run": str(td), "format": kind, "files": [str(path) for path in files]})
         return

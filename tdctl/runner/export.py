@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.dynamics import TrainingDynamics, read_run
-from tdctl.errors import ConfigError
+from tdctl.errors import ConfigError, DynamicsError
 from tdctl.exchange import (
     data_map,
     label_quality_of,
@@ -40,6 +40,7 @@ def export(
     out: Path,
     source: Source | None = None,
     *,
+    held_out: bool = False,
     overwrite: bool = False,
     device: str = "auto",
 ) -> list[Path]:
@@ -55,10 +56,13 @@ def export(
 
     Args:
         source: a detector's file or a score, which ``cleanlab`` and ``order`` rank by.
+        held_out: the softmax is that of networks that had not seen the sample; a ranking is of
+            the whole run all the same.
 
     Raises:
         ConfigError: the file's name does not suit, or a source is missing or of no use.
-        DynamicsError: the run is missing or malformed, or lacks what the format needs.
+        DynamicsError: the run is missing or malformed, or lacks what the format needs or what
+            ``held_out`` asks for.
         DetectorError: the detector cannot be read, or gives NaN or a constant.
         RunError: a file is there already.
     """
@@ -68,14 +72,17 @@ def export(
     if (source is not None) != (kind in RANKED):
         need = "needs a ranking; give --detector or --score" if source is None else "holds none"
         raise ConfigError(f"export: {kind} {need}")
+    if held_out and kind == "order":
+        raise ConfigError("export: order holds no softmax; leave out --held-out")
     quality = out.with_name(f"{out.stem}.label_quality.csv")
     files = [out, quality] if kind == "cleanlab" else [out]
     refuse_existing(files, overwrite)
     dynamics, labels, _ = read_run(run)
+    written = _held_out(run, dynamics) if held_out else dynamics
     if kind == "interpretdl":
-        write_interpretdl(out, dynamics, labels)
+        write_interpretdl(out, written, labels)
     elif kind == "datamap":
-        table = _of_samples(run, dynamics.index) | data_map(dynamics)
+        table = _of_samples(run, dynamics.index) | data_map(written)
         _write_csv(out, table)
     elif source is not None:
         world = World(device=pick_device(device))
@@ -84,10 +91,19 @@ def export(
         if kind == "order":
             write_order(out, dynamics.index, suspicion)
         else:
-            write_pred_probs(out, dynamics, labels)
+            write_pred_probs(out, written, labels)
             worth = label_quality_of(suspicion, ranker.gives_probability)
-            _write_csv(quality, _issues(run, dynamics, labels, worth))
+            _write_csv(quality, _issues(run, written, labels, worth))
     return files
+
+
+def _held_out(run: Path, dynamics: TrainingDynamics) -> TrainingDynamics:
+    if dynamics.heldout is None:
+        raise DynamicsError(
+            f"{run}: no held-out softmax; record the run with tdctl generate-td --folds K, or "
+            "leave out --held-out"
+        )
+    return dynamics.heldout
 
 
 def _issues(
