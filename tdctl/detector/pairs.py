@@ -17,8 +17,6 @@ from tdctl.slabs import rows_per_slab, slabs_of
 
 __all__ = ["pair_numbers"]
 
-# A share that counts: below it, ln(1 + share / COMMON) is the share itself but for a factor.
-COMMON = 0.02
 # Of all samples, those of the lowest mean margin among which pairs are counted at least.
 WORST = 0.1
 
@@ -29,32 +27,37 @@ Floats32 = NDArray[np.float32]
 
 
 def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
-    """By channel, float32 [n], at least 0: how common each sample's pair of classes is.
+    """By channel, float32 [n], above 0: how common each sample's pair of classes is.
 
     A sample's pair is its given class g and the other class s of the largest mean probability
     over all epochs. The sample is surely taken for s where that mean reaches the mean that samples
     given as s have in s, and by a larger factor than it does so in g.
 
-    - ``pair``: ln(1 + c / 0.02) where c is the share of the samples given as g that are surely
-      taken for s, the sample itself left out. ``pair-back``: the same of samples given as s and
-      taken for g. Labels that are confused in one direction have a large first and a small second
-      number, classes that merely look alike have both alike.
+    - ``pair``: ln(1 + t) where t is how many samples given as g are surely taken for s, the sample
+      itself left out, over how many were if errors were as frequent in every class and fell on
+      all others alike. ``pair-back``: the same of samples given as s and taken for g. Labels that
+      are confused in one direction have a large first and a small second number, classes that
+      merely look alike have both alike.
     - ``worst-pair``, ``worst-pair-back``: the same, counted not over samples that are surely taken
       for another class but over the 10 % of the lowest mean margin (or as many as are surely
       taken for another, where they are more). A network that has learned its samples by heart
       leaves few of the first kind.
-    - ``evenness``: 1 / (1 + v), in (0, 1], the same for all samples: v is by how much the counts
-      of pairs vary more than chance has it, as a share of the squared mean. Near 1 labels are
-      wrong uniformly, and a common pair is one of classes that look alike; near 0 a common pair
-      is one that labellers confuse.
+    - ``evenness``: e = 1 / (1 + v), in (0, 1], the same for all samples: v is the variance of
+      these ratios beyond what chance makes of few counts. Near 1 labels are wrong uniformly, and
+      a common pair is one of classes that look alike; near 0 a common pair is one that labellers
+      confuse.
+
+    A ratio of few counts is drawn to 1: for n counted and m expected it is
+    (e + (1 - e) n) / (e + (1 - e) m), the mean of a ratio with variance v that n has been seen of.
 
     Source: the counts are those of the confident joint of Northcutt et al., "Confident Learning"
-        (JAIR 2021), on means over training and of two classes a sample.
+        (JAIR 2021), on means over training and of two classes a sample; the ratios are the
+        empirical Bayes estimates of Clayton and Kaldor (Biometrics 1987), v by moments.
     """
     means = _means(dynamics)
     classes = 1 + max(int(means.given.max()), int(means.other.max()))
-    size = np.maximum(np.bincount(means.given, minlength=classes), 1)
-    sure = np.bincount(means.given, weights=means.own, minlength=classes) / size
+    size = np.bincount(means.given, minlength=classes)
+    sure = np.bincount(means.given, weights=means.own, minlength=classes) / np.maximum(size, 1)
     # A class that nobody was given has no mean to reach.
     sure[sure == 0] = np.inf
     taken = (means.rival >= sure[means.other]) & (
@@ -62,9 +65,10 @@ def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
     )
     number = max(math.ceil(WORST * len(taken)), int(taken.sum()))
     worst = means.margin <= np.partition(means.margin, number - 1)[number - 1]
-    found = {"evenness": np.full(len(taken), _evenness(means, taken, size), np.float32)}
+    even = _Counts(means, taken, size).evenness()
+    found = {"evenness": np.full(len(taken), even, np.float32)}
     for name, counted in (("pair", taken), ("worst-pair", worst)):
-        found[name], found[f"{name}-back"] = _shares(means, counted, size)
+        found[name], found[f"{name}-back"] = _Counts(means, counted, size).ratios(even)
     return found
 
 
@@ -98,38 +102,47 @@ def _means(dynamics: TrainingDynamics) -> _Means:
     return _Means(given, classes[rows, place], own, kept[rows, place], margin)
 
 
-def _shares(means: _Means, counted: Bools, size: Classes) -> tuple[Floats32, Floats32]:
-    """ln(1 + share / 0.02) of each sample's pair and of its reverse."""
-    # Of many classes most pairs do not occur: only those that do are counted.
-    forth = means.given * len(size) + means.other
-    back = means.other * len(size) + means.given
-    found, count = np.unique(forth[counted], return_counts=True)
+class _Counts:
+    """How many of some samples have which pair, and how many were expected.
 
-    def shares(pairs: Classes, of: Classes, self_: Bools) -> Floats32:
+    Of many classes most pairs do not occur: only those that do are held.
+    """
+
+    def __init__(self, means: _Means, counted: Bools, size: Classes) -> None:
+        self._forth = means.given * len(size) + means.other
+        self._back = means.other * len(size) + means.given
+        self._counted = counted
+        self._pairs, self._count = np.unique(self._forth[counted], return_counts=True)
+        self._others = max(int((size > 0).sum()) - 1, 1)
+        # Of each given class, for each of the others.
+        self._expected = counted.mean() * size / self._others
+
+    def evenness(self) -> float:
+        """1 / (1 + the variance of the ratios beyond chance), in (0, 1]; 1 where none counts."""
+        if not len(self._pairs):
+            return 1.0
+        squares = self._others * float((self._expected**2).sum())
+        expected = self._expected[self._pairs // len(self._expected)]
+        # Sum over all pairs of (count - mean)^2 - count, those that do not occur included.
+        excess = squares + float((self._count * (self._count - 2 * expected - 1)).sum())
+        # Where counts are few, chance alone is as large as this.
+        chance = math.sqrt(2 * squares + float(self._count.sum()))
+        return (squares + chance) / (squares + chance + max(excess, 0.0))
+
+    def ratios(self, even: float) -> tuple[Floats32, Floats32]:
+        """ln(1 + ratio) of each sample's pair, the sample itself left out, and of its reverse."""
+        return (
+            self._ratios(self._forth, even, self._counted),
+            self._ratios(self._back, even, np.zeros_like(self._counted)),
+        )
+
+    def _ratios(self, pairs: Classes, even: float, without: Bools) -> Floats32:
         number = np.zeros(len(pairs))
-        place = np.searchsorted(found, pairs)
-        there = place < len(found)
-        there[there] = found[place[there]] == pairs[there]
-        number[there] = count[place[there]]
-        shares: Floats32 = np.log1p((number - self_) / size[of] / COMMON).astype(np.float32)
-        return shares
-
-    return shares(forth, means.given, counted), shares(back, means.other, np.zeros_like(counted))
-
-
-def _evenness(means: _Means, taken: Bools, size: Classes) -> float:
-    """How evenly the surely taken spread over the pairs of classes, in (0, 1]."""
-    there = np.bincount(means.given, minlength=len(size))
-    others = int((there > 0).sum()) - 1
-    if not taken.any() or others < 1:
-        return 1.0
-    pairs, count = np.unique(
-        means.given[taken] * len(size) + means.other[taken], return_counts=True
-    )
-    expected = taken.mean() * there / others
-    squares = others * float((expected**2).sum())
-    # Sum over all pairs of (count - mean)^2 - count, those that do not occur included.
-    excess = squares + float((count**2 - 2 * count * expected[pairs // len(size)] - count).sum())
-    # Where counts are few, chance alone is as large as this.
-    chance = math.sqrt(2 * squares + float(taken.sum()))
-    return (squares + chance) / (squares + chance + max(excess, 0.0))
+        place = np.searchsorted(self._pairs, pairs)
+        there = place < len(self._pairs)
+        there[there] = self._pairs[place[there]] == pairs[there]
+        number[there] = self._count[place[there]]
+        expected = self._expected[pairs // len(self._expected)]
+        ratio = (even + (1 - even) * (number - without)) / (even + (1 - even) * expected)
+        logs: Floats32 = np.log1p(ratio).astype(np.float32)
+        return logs
