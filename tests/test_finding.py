@@ -24,9 +24,11 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("ours", 60), ("paper", 18), ("folds", 24)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("ours", 60), ("paper", 18), ("folds", 24), ("full", 200)]
+)
 def test_others_get_the_time_of_ours_and_a_part_of_an_epoch_more(kind: str, expected: int) -> None:
-    seconds = {"ours": 3.0, "paper": 10.4, "folds": 7.6}
+    seconds = {"ours": 3.0, "paper": 10.4, "folds": 7.6, "full": 10.4}
     cell = module("cells").Cell("uniform0.2", 0, 60, kind)
     epochs = module("recording").equal_epochs(cell, seconds)
     assert epochs == expected and epochs * seconds[kind] >= 60 * seconds["ours"]
@@ -72,6 +74,22 @@ def test_the_tables_name_the_best_score_and_give_errors_as_ratios() -> None:
     # Errors: builtin 0.15, best of the paper's 0.45, out of fold 0.3, AUM 0.3.
     assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
     assert "1 of 1 rows and lengths are complete." in told
+
+
+def test_the_time_to_quality_is_that_of_the_shortest_training_that_is_as_good() -> None:
+    def timed(kind: str, by: str, length: int, ap: float, seconds: float) -> dict[str, Any]:
+        return figure(kind, by, ap, 0) | {"length": length, "cpu_seconds": seconds}
+
+    full = [timed("full", "aum", 200, 0.8, 2000.0), timed("full", "el2n", 200, 0.7, 2000.0)]
+    ours = [
+        timed("ours", "builtin", length, ap, 3.0 * length)
+        for length, ap in ((60, 0.9), (10, 0.7), (20, 0.85))
+    ]
+    told = module("reporting").report(full + ours)
+    assert "| flip0.3 | 80.0 aum | 2000 | 85.0 at 20 epochs | 60 | 0.030 |" in told
+    assert "| flip0.3 | 80.0 aum | 2000 | - | - | - |" in module("reporting").report(
+        full + ours[1:2]
+    )
 
 
 def test_rows_that_lack_a_column_do_not_count_in_the_averages() -> None:

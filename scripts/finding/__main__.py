@@ -10,6 +10,7 @@ usage: .venv/bin/python scripts/finding --data FOLDER --labels TABLE [--work FOL
   --data FOLDER          CIFAR-10 as image files; --labels: file_name,label,aggregate,random1
   --images 3000          of each run      --seeds 0,1      --lengths 30,60 (epochs of ours)
   --rows a,b             some rows        --stage record|judge|report|all
+  --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs
   --detector NAME=FILE   judged too, on ours; repeatable (builtin always is, if one ships)
   --parallel 2           runs at a time, a thread each
   --out FILE.json        the figures (replication/results/finding.json)
@@ -24,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import KINDS, ROWS, Cell, Settings
+from cells import FULL, ROWS, Cell, Settings
 from judging import judge
 from recording import calibrate, record
 from reporting import report
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--lengths", default="30,60")
     parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", default="ours,paper,folds")
     parser.add_argument("--stage", default="all", choices=("record", "judge", "report", "all"))
     parser.add_argument("--detector", action="append", default=[])
     parser.add_argument("--parallel", type=int, default=2)
@@ -53,12 +54,13 @@ def main() -> None:
         seeds = [int(seed) for seed in asked.seeds.split(",")]
         # The longest first and seed by seed, so that what is there at any time compares.
         cells = [
-            Cell(row, seed, length, kind)
+            Cell(row, seed, FULL if kind == "full" else length, kind)
             for length in sorted(map(int, asked.lengths.split(",")), reverse=True)
             for seed in seeds
             for row in asked.rows.split(",")
             for kind in asked.kinds.split(",")
         ]
+        cells = list(dict.fromkeys(cells))
         if asked.stage in ("record", "all"):
             record(settings, cells, calibrate(settings, cells), asked.parallel)
         if asked.stage in ("judge", "all"):

@@ -16,12 +16,45 @@ LSTM, SIBLING, BUILTIN = "paper's LSTM (sibling)", "detector (sibling)", "builti
 
 
 def report(figures: Sequence[Row]) -> str:
-    """Three tables: AP of each row and length, errors and their ratios, and every score."""
+    """Tables: AP of each row and length, errors and their ratios, every score, time to quality."""
+    full = [f for f in figures if f["kind"] == "full"]
+    figures = [f for f in figures if f["kind"] != "full"]
     parts = ["AP in %, mean ± standard deviation over seeds:", _rows(figures)]
     parts += ["Average error, 1 - AP in %, over rows and lengths, and ratios:", _errors(figures)]
     for kind in ("ours", "paper", "folds"):
         parts += [f"Mean AP in % on the curves `{kind}`:", _every(figures, kind)]
+    if full:
+        parts += ["Until ours is as good as the paper's recipe at its full length:"]
+        parts += [_quality(figures, full)]
     return "\n\n".join(parts)
+
+
+def _quality(figures: Sequence[Row], full: Sequence[Row]) -> str:
+    """The shortest of our trainings that reaches the best score of the paper's, and its time."""
+    lines = _head("noise", "paper's recipe, best score", "CPU s", "ours, builtin", "CPU s", "ratio")
+    for row in dict.fromkeys(f["row"] for f in full):
+        name, best = _best([f for f in full if f["row"] == row], "full")
+        seeds = {f["seed"] for f in best}
+        mine = [f for f in _by(figures, "ours", BUILTIN)[1] if f["row"] == row]
+        for length in sorted({f["length"] for f in mine}):
+            here = [f for f in mine if f["length"] == length and f["seed"] in seeds]
+            if here and mean(f["ap"] for f in here) >= mean(f["ap"] for f in best):
+                theirs, ours = _seconds(best), _seconds(here)
+                told = f"{_told(('', here))} at {length} epochs"
+                lines.append(
+                    _line(row, _told((name, best)), f"{theirs:.0f}", told, f"{ours:.0f}",
+                          f"{ours / theirs:.3f}")
+                )  # fmt: skip
+                break
+        else:
+            lines.append(_line(row, _told((name, best)), f"{_seconds(best):.0f}", "-", "-", "-"))
+    return "\n".join(lines)
+
+
+def _seconds(figures: Sequence[Row]) -> float:
+    """Mean CPU seconds; not a number where a training was broken off and went on."""
+    taken = [f["cpu_seconds"] for f in figures]
+    return mean(float("nan") if one is None else one for one in taken)
 
 
 def _rows(figures: Sequence[Row]) -> str:
