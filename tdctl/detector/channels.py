@@ -147,7 +147,11 @@ _ALL = (
     ),
     Channel("worst-pair", "pair, among the samples of the lowest margins", of_pairs=True),
     Channel("worst-pair-back", "pair-back, among the same", of_pairs=True),
-    Channel("evenness", "how evenly the pairs are spread, in (0, 1]", of_pairs=True),
+    Channel(
+        "evenness",
+        "how evenly pairs fall among a fifth of the lowest margins, in (0, 1]",
+        of_pairs=True,
+    ),
     Channel(
         "suggests-other",
         "1 where another class has the largest mean probability so far, else 0",

@@ -17,8 +17,10 @@ from tdctl.slabs import rows_per_slab, slabs_of
 
 __all__ = ["pair_numbers"]
 
-# Of all samples, those of the lowest mean margin among which pairs are counted at least.
-WORST = 0.1
+# Of all samples, those of the lowest mean margin: among the first share pairs are counted, among
+# the second how evenly they fall. The surely taken would not do for that: classes that look alike
+# are taken for each other wherever labels are wrong.
+WORST, SPREAD = 0.1, 0.2
 
 Bools = NDArray[np.bool_]
 Classes = NDArray[np.int64]
@@ -43,12 +45,13 @@ def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
       taken for another, where they are more). A network that has learned its samples by heart
       leaves few of the first kind.
     - ``evenness``: e = 1 / (1 + v), in (0, 1], the same for all samples: v is the variance of
-      these ratios beyond what chance makes of few counts. Near 1 labels are wrong uniformly, and
-      a common pair is one of classes that look alike; near 0 a common pair is one that labellers
-      confuse.
+      these ratios beyond what chance makes of few counts, among the 20 % of the lowest mean
+      margin. Near 1 labels are wrong uniformly, and a common pair is one of classes that look
+      alike; near 0 a common pair is one that labellers confuse.
 
     A ratio of few counts is drawn to 1: for n counted and m expected it is
-    (e + (1 - e) n) / (e + (1 - e) m), the mean of a ratio with variance v that n has been seen of.
+    (e + (1 - e) n) / (e + (1 - e) m), the mean of a ratio with variance v that n has been seen of,
+    where e and v are those of the samples counted.
 
     Source: the counts are those of the confident joint of Northcutt et al., "Confident Learning"
         (JAIR 2021), on means over training and of two classes a sample; the ratios are the
@@ -63,13 +66,18 @@ def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
     taken = (means.rival >= sure[means.other]) & (
         means.rival / sure[means.other] > means.own / sure[means.given]
     )
-    number = max(math.ceil(WORST * len(taken)), int(taken.sum()))
-    worst = means.margin <= np.partition(means.margin, number - 1)[number - 1]
-    even = _Counts(means, taken, size).evenness()
-    found = {"evenness": np.full(len(taken), even, np.float32)}
+    worst = _worst(means.margin, max(math.ceil(WORST * len(taken)), int(taken.sum())))
+    spread = _Counts(means, _worst(means.margin, math.ceil(SPREAD * len(taken))), size)
+    found = {"evenness": np.full(len(taken), spread.evenness(), np.float32)}
     for name, counted in (("pair", taken), ("worst-pair", worst)):
-        found[name], found[f"{name}-back"] = _Counts(means, counted, size).ratios(even)
+        found[name], found[f"{name}-back"] = _Counts(means, counted, size).ratios()
     return found
+
+
+def _worst(margin: Floats, number: int) -> Bools:
+    """So many of the lowest values, and those that are equal to the last."""
+    lowest: Bools = margin <= np.partition(margin, number - 1)[number - 1]
+    return lowest
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,9 @@ class _Counts:
         chance = math.sqrt(2 * squares + float(self._count.sum()))
         return (squares + chance) / (squares + chance + max(excess, 0.0))
 
-    def ratios(self, even: float) -> tuple[Floats32, Floats32]:
+    def ratios(self) -> tuple[Floats32, Floats32]:
         """ln(1 + ratio) of each sample's pair, the sample itself left out, and of its reverse."""
+        even = self.evenness()
         return (
             self._ratios(self._forth, even, self._counted),
             self._ratios(self._back, even, np.zeros_like(self._counted)),
