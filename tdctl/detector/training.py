@@ -58,14 +58,17 @@ class Trained:
     held_out: int
     recipe: Recipe
 
-    def beats(self, other: Trained | None) -> bool:
+    def beats(self, other: Trained | None, digits: int) -> bool:
         """Higher AP on the held-out rows; among equal ones, on the rows that were trained on.
 
         Few held-out rows often rank perfectly from the first epochs on. The loss there is no
         guide then: it favours the surest detectors, not those that do well on other runs.
+
+        Args:
+            digits: to which the AP on the held-out rows is rounded.
         """
-        key = round(self.ap, 4), self.ap_trained
-        return other is None or key > (round(other.ap, 4), other.ap_trained)
+        key = round(self.ap, digits), self.ap_trained
+        return other is None or key > (round(other.ap, digits), other.ap_trained)
 
 
 def train_net(
@@ -100,7 +103,7 @@ def train_net(
             torch.manual_seed(int(np.random.SeedSequence([seed, start]).generate_state(1)[0]))
             net = _fresh(config, train) if init_from is None else copy.deepcopy(init_from)
             found = job.one_start(net.to(device), start)
-        if found.beats(best):
+        if found.beats(best, job.digits):
             best = found
     if best is None:
         raise DetectorError("train-detector: no start was made")
@@ -158,6 +161,9 @@ class _Job:
     ) -> None:
         self.held, self.recipe, self.device, self.report = held, recipe, device, report
         self.data = [run.on(device) for run in train]
+        # A single run is no judge of the last half a point where there are many others: choosing
+        # by its noise cost the others up to two points.
+        self.digits = 2 if len(train) > 2 else 4
         self.judged = [run.take(_some(run, recipe)) for run in train]
         sizes = [len(run.flipped) for run in train]
         # Rows that each run gives to an epoch.
@@ -183,7 +189,7 @@ class _Job:
                 self.clock.step(len(rows))
             judged = net if average is None else average.module
             found = self._judged(judged, epoch + 1, optimizer)
-            if found.beats(best):
+            if found.beats(best, self.digits):
                 best = found
             self._tell(start * recipe.epochs + epoch + 1, len(batches), loss, found)
         if best is None:
