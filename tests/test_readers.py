@@ -27,7 +27,7 @@ from tdctl.detector import (
 from tdctl.detector.augment import augmented
 from tdctl.detector.channels import SETS
 from tdctl.detector.losses import detection_loss, ranking_loss
-from tdctl.detector.nets import make_net
+from tdctl.detector.nets import PooledDetector, make_net
 from tdctl.detector.recipe import Recipe
 from tdctl.dynamics import TrainingDynamics, read_run, write_td
 from tdctl.errors import ConfigError, DetectorError
@@ -312,3 +312,16 @@ def test_suspicion_takes_the_channels_of_a_reader(tmp_path: Path) -> None:
     net = make_net("tcn", len(reader.channels))
     found = suspicion(net, reader.open(run).rows())
     assert np.allclose(found, Detector(net, reader=reader).score(run), atol=1e-6)
+
+
+def test_what_was_constant_in_training_says_nothing_elsewhere() -> None:
+    net = make_net("gru", 2)
+    assert isinstance(net, PooledDetector)
+    net.fit_scale(torch.tensor([0.5, 0.3]), torch.tensor([1.0, 0.0]))
+    curves = torch.rand(4, 10, 2)
+    other = curves.clone()
+    other[:, :, 1] = 0.9
+    assert torch.allclose(net(curves), net(other), atol=1e-4)
+    # Nor does a value far beyond all that was seen weigh more than one at the edge.
+    curves[:, :, 0], other[:, :, 0] = 50.0, 5000.0
+    assert torch.allclose(net(curves), net(other), atol=1e-4)

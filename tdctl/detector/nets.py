@@ -16,6 +16,8 @@ from tdctl.detector.lstm import LstmDetector
 __all__ = ["GruDetector", "PooledDetector", "TcnDetector", "make_net"]
 
 WIDTH = 48
+# Standard deviations in training beyond which a channel's value counts as this far.
+FAR = 6.0
 
 
 class PooledDetector(nn.Module):
@@ -42,7 +44,8 @@ class PooledDetector(nn.Module):
     def fit_scale(self, centre: torch.Tensor, scale: torch.Tensor) -> None:
         """Sets what is subtracted from each channel, and by what it is divided."""
         self.centre.copy_(centre)
-        self.scale.copy_(scale.clamp_min(1e-3))
+        # What was the same in all of the training says nothing, and must not shout elsewhere.
+        self.scale.copy_(scale.masked_fill(scale < 1e-3, 1e6))
 
     def features(self, curves: torch.Tensor) -> torch.Tensor:
         """Float [B, features] of scaled curves float [B, T, C]."""
@@ -50,7 +53,9 @@ class PooledDetector(nn.Module):
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
         """Logits float [B, 2] (correct, mislabeled) of curves float [B, T, C]."""
-        scaled = (curves - self.centre) / self.scale
+        # The numbers of a run, such as its evenness, are as many as the runs trained on: another
+        # run's may lie far from them all.
+        scaled = ((curves - self.centre) / self.scale).clamp(-FAR, FAR)
         seen = [self.features(scaled), scaled.mean(dim=1), scaled[:, -1]]
         return cast(torch.Tensor, self.head(torch.cat(seen, dim=1)))
 
