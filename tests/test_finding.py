@@ -97,4 +97,11 @@ def test_rows_that_lack_a_column_do_not_count_in_the_averages() -> None:
     told = module("reporting").report(figures() + rest)
     assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
     assert "1 of 2 rows and lengths are complete." in told
-    assert "(no cell is complete)" in module("reporting").report(rest)
+
+
+def test_a_column_that_no_row_has_is_left_out() -> None:
+    rest = [one for one in figures() if one["kind"] != "folds"]
+    told = module("reporting").report(rest)
+    assert "out of fold" not in told and "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 |" in told
+    both = [one for one in figures() if one["kind"] == "folds"] + figures("pair0.3")[:2]
+    assert "(no cell is complete)" in module("reporting").report(both)

@@ -12,6 +12,7 @@ usage: .venv/bin/python scripts/finding --data FOLDER --labels TABLE [--work FOL
   --rows a,b             some rows        --stage record|judge|report|all
   --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs
   --detector NAME=FILE   judged too, on ours; repeatable (builtin always is, if one ships)
+  --no-siblings          trains no detector on a row's other seeds, which takes the most time
   --parallel 2           runs at a time, a thread each
   --out FILE.json        the figures (replication/results/finding.json)
 """
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="ours,paper,folds")
     parser.add_argument("--stage", default="all", choices=("record", "judge", "report", "all"))
     parser.add_argument("--detector", action="append", default=[])
+    parser.add_argument("--no-siblings", action="store_true")
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("replication/results/finding.json"))
     asked = parser.parse_args()
@@ -65,7 +67,7 @@ def main() -> None:
             record(settings, cells, calibrate(settings, cells), asked.parallel)
         if asked.stage in ("judge", "all"):
             detectors = dict(one.split("=", 1) for one in asked.detector)
-            judge(settings, cells, detectors, asked.out, asked.parallel)
+            judge(settings, cells, detectors, asked.out, asked.parallel, not asked.no_siblings)
     if asked.stage in ("report", "judge", "all"):
         print(report(json.loads(asked.out.read_text(encoding="utf-8"))))
 

@@ -30,6 +30,7 @@ def judge(
     detectors: dict[str, str],
     out: Path,
     parallel: int,
+    siblings: bool,
 ) -> None:
     """Writes a list of figures, one for each cell and what ranked it."""
     there = [cell for cell in cells if _seconds(settings, cell) is not None]
@@ -37,7 +38,7 @@ def judge(
     named = {one["name"]: one["name"] for one in shipped} | detectors
 
     def one(cell: Cell) -> list[dict[str, Any]]:
-        return _judged(settings, cell, there, named)
+        return _judged(settings, cell, there if siblings else [], named)
 
     with ThreadPoolExecutor(parallel) as workers:
         rows = [row for found in workers.map(one, there) for row in found]

@@ -58,16 +58,19 @@ def _seconds(figures: Sequence[Row]) -> float:
 
 
 def _rows(figures: Sequence[Row]) -> str:
-    lines = _head("noise", "epochs", *(name for name, _ in _columns()))
+    columns = _columns(figures)
+    lines = _head("noise", "epochs", *(name for name, _ in columns))
     for row, length in _cells(figures):
         here = [f for f in figures if (f["row"], f["length"]) == (row, length)]
-        lines.append(_line(row, length, *(_told(pick(here)) for _, pick in _columns())))
+        lines.append(_line(row, length, *(_told(pick(here)) for _, pick in columns)))
     return "\n".join(lines)
 
 
-def _columns() -> list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]]:
+def _columns(
+    figures: Sequence[Row],
+) -> list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]]:
     """What a row of the first table shows: a name and what picks it from the row's figures."""
-    return [
+    every: list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]] = [
         ("paper's recipe, best score", lambda here: _best(here, "paper")),
         ("paper's recipe, its LSTM", lambda here: _by(here, "paper", LSTM)),
         ("out of fold, best", lambda here: _best(here, "folds")),
@@ -77,6 +80,8 @@ def _columns() -> list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]
         ("ours, builtin", lambda here: _by(here, "ours", BUILTIN)),
         ("ours, sibling's", lambda here: _by(here, "ours", SIBLING)),
     ]
+    # Detectors of siblings need not have been trained.
+    return [(name, pick) for name, pick in every if pick(figures)[1]]
 
 
 def _by(here: Iterable[Row], kind: str, by: str) -> tuple[str, list[Row]]:
@@ -108,14 +113,16 @@ def _told(picked: tuple[str, list[Row]]) -> str:
 def _errors(figures: Sequence[Row]) -> str:
     """Average errors over the cells that all columns have, with ratios to three of them."""
     cells = [[f for f in figures if (f["row"], f["length"]) == cell] for cell in _cells(figures)]
-    whole = [here for here in cells if all(pick(here)[1] for _, pick in _columns())]
+    columns = _columns(figures)
+    whole = [here for here in cells if all(pick(here)[1] for _, pick in columns)]
     if not whole:
         return "(no cell is complete)"
     errors = {
         name: mean(1 - mean(f["ap"] for f in pick(here)[1]) for here in whole)
-        for name, pick in _columns()
+        for name, pick in columns
     }
-    against = ("paper's recipe, best score", "out of fold, best", "ours, AUM", "ours, best score")
+    others = ("paper's recipe, best score", "out of fold, best", "ours, AUM", "ours, best score")
+    against = [name for name in others if name in errors]
     lines = _head("ranked by", "error", *(f"over {name}" for name in against))
     for name, error in errors.items():
         ratios = (f"{error / errors[other]:.2f}" for other in against)
