@@ -22,8 +22,8 @@ def recipes(
 ) -> None:
     """List the recipes that generate-td takes by name, and their settings.
 
-    A recipe lies above the data set's settings and below yours; what it does not name stays the
-    default. The first network is recorded with train, the one of denoise trained with retrain.
+    A recipe lies above the data set's settings and below yours; what it does not name stays as the
+    paper has it. The first network is recorded with train, the one of denoise trained with retrain.
 
     Example: tdctl recipes
 
@@ -50,7 +50,7 @@ def _settings(recipe: Recipe) -> str:
         told = [f"{key}={_word(value)}" for key, value in keys.items() if before.get(key) != value]
         if told:
             lines.append(f"{section}: {' '.join(told)}")
-    return "\n".join(lines) or "the defaults"
+    return "\n".join(lines) or "the published ones"
 
 
 def _word(value: object) -> str:
