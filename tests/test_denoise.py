@@ -6,14 +6,17 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 from conftest import (
     hand_made_detector,
     make_image_folder,
     make_published_run,
     tiny_config,
 )
+from typer.testing import CliRunner
 
 from tdctl import runner
+from tdctl.cli import app
 from tdctl.data import open_dataset
 from tdctl.detector import Detector, save_detector
 from tdctl.dynamics import read_run
@@ -48,6 +51,15 @@ def test_ratios_that_differ_have_folders_that_differ(
         config, digits_run, detector_file, [0.1234567, 0.1234569], out=tmp_path, dry_run=True
     )
     assert len({row.folder for row in plan.rows}) == 2
+
+
+def test_a_run_of_the_published_code_retrains_as_published(tmp_path: Path) -> None:
+    run = published_digits(tmp_path / "run", True)
+    arguments = ["denoise", "--td", str(run), "--dataset", "digits", "--remove-ratio", "0.2"]
+    for more, net, epochs in (([], "resnet", 300), (["--set", "recipe=detect"], "wide", 60)):
+        told = CliRunner().invoke(app, [*arguments, *more, "--print-config"])
+        config = yaml.safe_load(told.stdout)
+        assert (config["net"]["net_type"], config["retrain"]["epochs"]) == (net, epochs)
 
 
 def published_digits(folder: Path, class_axis_last: bool) -> Path:

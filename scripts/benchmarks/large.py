@@ -35,17 +35,8 @@ def measure(settings: Settings) -> Section:
     root = make_many(settings.work / "large", made.large_images, made.large_classes)
     flags = ["--dataset", "folder", "--data-dir", root, "--test-share", "0.01"]
     flags += ["--images", "cache", "--cache-dir", settings.work / "large_cache"]
-    flags += [
-        "--recipe",
-        "paper",
-        "--depth",
-        "8",
-        "--epochs",
-        "1",
-        "--store",
-        "given",
-        "--no-compile",
-    ]
+    flags += ["--recipe", "paper", "--depth", "8", "--epochs", "1"]
+    flags += ["--store", "given", "--no-compile"]
     section, what = Section(), f"{made.large_images:,} images, {made.large_classes:,} classes"
 
     def seen(name: str, found: Watched, target: str = "") -> None:

@@ -22,16 +22,8 @@ def measure(settings: Settings) -> Section:
     )
     flags = ["--dataset", "folder", "--data-dir", root, "--image-size", made.photograph_side]
     flags += ["--test-share", "0", "--cache-dir", settings.work / "photograph_cache"]
-    flags += [
-        "--recipe",
-        "paper",
-        "--net-type",
-        "resnet18",
-        "--batch-size",
-        "32",
-        "--no-compile",
-        "--quiet",
-    ]
+    flags += ["--recipe", "paper", "--net-type", "resnet18", "--batch-size", "32"]
+    flags += ["--no-compile", "--quiet"]
     flags += ["--epochs", made.photograph_epochs, "--workers", made.workers]
     seconds: dict[str, list[float]] = {"cache": [], "stream": []}
     # The first turn fills the cache and does not count.

@@ -77,14 +77,8 @@ class Settings:
         """The flags of a recording, the same for every section."""
         made = self.options
         flags = ["--dataset", "folder", "--data-dir", str(images or self.images())]
-        flags += [
-            "--recipe",
-            "paper",
-            "--noise-ratio",
-            str(made.noise_ratio),
-            "--depth",
-            str(made.depth),
-        ]
+        flags += ["--recipe", "paper", "--depth", str(made.depth)]
+        flags += ["--noise-ratio", str(made.noise_ratio)]
         flags += ["--seed", str(seed), "--epochs", str(epochs), "--quiet"]
         if self.limit is not None and images is None:
             flags += ["--limit", str(self.limit)]

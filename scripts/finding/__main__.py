@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import FULL, ROWS, Cell, Settings
+from cells import FULL, KINDS, ROWS, Cell, Settings
 from judging import judge
 from recording import calibrate, record
 from reporting import report
@@ -48,9 +48,18 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("replication/results/finding.json"))
     asked = parser.parse_args()
+    for flag, known in (("rows", ROWS), ("kinds", KINDS)):
+        for name in getattr(asked, flag).split(","):
+            if name not in known:
+                sys.exit(f"finding: error: --{flag}: '{name}' is unknown; use {', '.join(known)}")
+    if asked.stage == "report" and not asked.out.exists():
+        sys.exit(f"finding: error: {asked.out}: no such file; name the figures with --out")
     if asked.stage != "report":
         if asked.data is None or asked.labels is None:
             sys.exit("finding: error: name --data and --labels")
+        for path in (asked.data, asked.labels):
+            if not path.exists():
+                sys.exit(f"finding: error: {path}: no such file or folder")
         settings = Settings(asked.data, asked.labels, asked.work, asked.images)
         settings.work.mkdir(parents=True, exist_ok=True)
         seeds = [int(seed) for seed in asked.seeds.split(",")]

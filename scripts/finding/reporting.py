@@ -38,7 +38,9 @@ def _quality(figures: Sequence[Row], full: Sequence[Row]) -> str:
         mine = [f for f in _by(figures, "ours", BUILTIN)[1] if f["row"] == row]
         for length in sorted({f["length"] for f in mine}):
             here = [f for f in mine if f["length"] == length and f["seed"] in seeds]
-            if here and mean(f["ap"] for f in here) >= mean(f["ap"] for f in best):
+            if len(here) == len(best) and mean(f["ap"] for f in here) >= mean(
+                f["ap"] for f in best
+            ):
                 theirs, ours = _seconds(best), _seconds(here)
                 told = f"{_told(('', here))} at {length} epochs"
                 lines.append(

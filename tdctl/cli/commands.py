@@ -238,7 +238,8 @@ def denoise(
             f"{td[0]}: holds no config.yaml of tdctl; name the data it was made from with "
             "--dataset and --data-dir"
         )
-    config = settings.resolve(base, runner.PINNED)
+    # What other code recorded was no recipe of ours: it retrains by the paper's values.
+    config = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
     if print_config:
         typer.echo(config.to_yaml(), nl=False)
         return

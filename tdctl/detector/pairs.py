@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tdctl.detector.channels import Slab
 from tdctl.dynamics import TrainingDynamics
-from tdctl.slabs import rows_per_slab, slabs_of
+from tdctl.scores.rows import rows_at_once
+from tdctl.slabs import slabs_of
 
 __all__ = ["pair_numbers"]
 
@@ -95,7 +96,7 @@ def _means(dynamics: TrainingDynamics) -> _Means:
     n = len(dynamics)
     given = np.asarray(dynamics.labels[:, 0]).astype(np.int64)
     own, rival, margin = np.empty(n), np.empty(n), np.empty(n)
-    for start, stop in slabs_of(n, rows_per_slab(dynamics.td)):
+    for start, stop in slabs_of(n, rows_at_once(dynamics)):
         means = dynamics.td[start:stop, :, :2].mean(axis=1, dtype=np.float64)
         own[start:stop], rival[start:stop] = means[:, 0], means[:, -1]
         margin[start:stop] = Slab(dynamics, start, stop).margin.mean(axis=1)
