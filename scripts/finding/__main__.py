@@ -10,7 +10,8 @@ usage: .venv/bin/python scripts/finding --data FOLDER --labels TABLE [--work FOL
   --data FOLDER          CIFAR-10 as image files; --labels: file_name,label,aggregate,random1
   --images 3000          of each run      --seeds 0,1      --lengths 30,60 (epochs of ours)
   --rows a,b             some rows        --stage record|judge|report|all
-  --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs
+  --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs, and
+                         mixup, elr and so on are recipes of that name, for the time of ours
   --detector NAME=FILE   judged too, on ours; repeatable (builtin always is, if one ships)
   --no-siblings          trains no detector on a row's other seeds, which takes the most time
   --parallel 2           runs at a time, a thread each

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "FAMILIES", "FULL", "KINDS", "ROWS", "Cell", "Settings", "block_table", "data_of", "kind_of",
+    "FAMILIES", "FULL", "KINDS", "RECIPES", "ROWS", "Cell", "Settings", "block_table", "data_of",
+    "kind_of",
 ]  # fmt: skip
 
 # Noise of each row; the human labels are columns of the label table.
@@ -27,14 +28,19 @@ ROWS: dict[str, tuple[str, ...]] = {
 }
 FAMILIES = ("cifar", "digits", "letters")
 
+# Variants of ours, each named as its recipe.
+RECIPES = (
+    "mixup", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr", "average", "strong",
+    "neighbours", "cross-fold",
+)  # fmt: skip
 # Ours; the paper's recipe and networks that predict what they have not seen, for the same time;
-# the paper's recipe at its own length.
+# the paper's recipe at its own length; variants of ours for the same time.
 KINDS: dict[str, tuple[str, ...]] = {
     "ours": ("--recipe", "detect"),
     "paper": ("--recipe", "paper"),
     "folds": ("--recipe", "k-fold", "--folds", "3"),
     "full": ("--recipe", "paper"),
-}
+} | {name: ("--recipe", name) for name in RECIPES}
 FULL = 200
 
 

@@ -57,12 +57,13 @@ def _judged(
     if cell.kind == "folds":
         asked = [argument for name in OUT_OF_FOLD for argument in ("--score", name)]
     else:
+        names |= {file: name for name, file in named.items()}
+    if cell.kind in ("ours", "paper"):
         lstm = _trained(settings, cell, there, "lstm", ())
         names |= {} if lstm is None else {str(lstm): "paper's LSTM (sibling)"}
     if cell.kind == "ours":
         sibling = _trained(settings, cell, there, "sibling", SIBLING)
         names |= {} if sibling is None else {str(sibling): "detector (sibling)"}
-        names |= {file: name for name, file in named.items()}
     for file in names:
         asked += ["--detector", file]
     run = settings.work / cell.name

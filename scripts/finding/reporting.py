@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from cells import RECIPES
+
 __all__ = ["report"]
 
 Row = dict[str, Any]
@@ -16,17 +18,39 @@ LSTM, SIBLING, BUILTIN = "paper's LSTM (sibling)", "detector (sibling)", "builti
 
 
 def report(figures: Sequence[Row]) -> str:
-    """Tables: AP of each row and length, errors and their ratios, every score, time to quality."""
+    """Tables: AP of each row and length, errors and their ratios, every score, time to quality.
+
+    Where other recipes were recorded, a table of these alone.
+    """
+    if any(f["kind"] in RECIPES for f in figures):
+        return f"AP in %, each kind of curves recorded in the time of ours:\n\n{_recipes(figures)}"
     full = [f for f in figures if f["kind"] == "full"]
     figures = [f for f in figures if f["kind"] != "full"]
     parts = ["AP in %, mean ± standard deviation over seeds:", _rows(figures)]
     parts += ["Average error, 1 - AP in %, over rows and lengths, and ratios:", _errors(figures)]
-    for kind in ("ours", "paper", "folds"):
+    for kind in dict.fromkeys(f["kind"] for f in figures):
         parts += [f"Mean AP in % on the curves `{kind}`:", _every(figures, kind)]
     if full:
         parts += ["Until ours is as good as the paper's recipe at its full length:"]
         parts += [_quality(figures, full)]
     return "\n\n".join(parts)
+
+
+def _recipes(figures: Sequence[Row]) -> str:
+    """AUM, the best score and the detector on the curves of each recipe."""
+    cells = _cells([f for f in figures if f["kind"] in RECIPES])
+    ranked = ("AUM", "best score", "builtin")
+    lines = _head("curves", *(f"{row}, {length}: {by}" for row, length in cells for by in ranked))
+    for kind in ("ours", *RECIPES):
+        mine = [f for f in figures if f["kind"] == kind]
+        told = []
+        for cell in cells:
+            here = [f for f in mine if (f["row"], f["length"]) == cell]
+            picked = _by(here, kind, "aum"), _best(here, kind), _by(here, kind, BUILTIN)
+            told += list(map(_told, picked))
+        if mine:
+            lines.append(_line(kind, *told))
+    return "\n".join(lines)
 
 
 def _quality(figures: Sequence[Row], full: Sequence[Row]) -> str:
@@ -75,6 +99,7 @@ def _columns(
     every: list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]] = [
         ("paper's recipe, best score", lambda here: _best(here, "paper")),
         ("paper's recipe, its LSTM", lambda here: _by(here, "paper", LSTM)),
+        ("paper's recipe, builtin:paper", lambda here: _by(here, "paper", f"{BUILTIN}:paper")),
         ("out of fold, best", lambda here: _best(here, "folds")),
         ("ours, AUM", lambda here: _by(here, "ours", "aum")),
         ("ours, best score", lambda here: _best(here, "ours")),
