@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
+from tdctl.cli.console import console
 from tdctl.cli.options import DATA, NOISE, Settings, with_settings
-from tdctl.cli.show import show_corrupt
+from tdctl.cli.show import asked
+
+if TYPE_CHECKING:
+    from tdctl.runner import CorruptResult
 
 __all__ = ["corrupt"]
 
+# Up to as many classes a confusion matrix is printed whole.
+WHOLE = 12
 # A table holds all training images: what drops or holds out some of them has no say.
 WITHOUT = {"data.num_valid", "data.valid_labels", "noise.oracle"}
 
@@ -56,4 +64,39 @@ def corrupt(
     if as_json:
         print_json(result.report())
     else:
-        show_corrupt(result, out)
+        _show(result, out)
+
+
+def _show(result: CorruptResult, out: Path) -> None:
+    """Prints the rates and the confusion matrix: whole up to 12 classes, else its largest pairs."""
+    given, names = result.given, result.class_names
+    confusion, flipped = given.confusion, int(given.labels.flipped.sum())
+    stdout = console()
+    stdout.print(f"data       {result.dataset}: {len(given.labels)} images, {len(names)} classes")
+    stdout.print(
+        f"noise      {asked(given.noise)}{confusion.expected_rate:.2%} expected, "
+        f"{flipped} labels flipped ({confusion.realised_rate:.2%})"
+    )
+    stdout.print(f"{'table' if result.file else 'would write':<10} {out}")
+    table = Table(box=box.SIMPLE_HEAD)
+    if len(names) <= WHOLE:
+        table.title = "labels by true (rows) and given class (columns), expected in brackets"
+        table.add_column("")
+        for name in names:
+            table.add_column(name, justify="right")
+        cells = [["-"] * len(names) for _ in names]
+        columns = (confusion.true, confusion.given, confusion.count, confusion.expected)
+        for true, label, count, expected in zip(*columns, strict=True):
+            cells[true][label] = f"{count} ({expected:.0f})"
+        for name, row in zip(names, cells, strict=True):
+            table.add_row(name, *row)
+    else:
+        table.title = "the most frequent flips"
+        for header in ("true label", "given label", "labels", "expected"):
+            table.add_column(
+                header, justify="right" if header in {"labels", "expected"} else "left"
+            )
+        for at in confusion.largest_flips(10):
+            pair = (names[confusion.true[at]], names[confusion.given[at]])
+            table.add_row(*pair, str(confusion.count[at]), f"{confusion.expected[at]:.1f}")
+    stdout.print(table)

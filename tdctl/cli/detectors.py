@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json
-from tdctl.cli.show import show_detectors
+from tdctl.cli.console import console
+
+if TYPE_CHECKING:
+    from tdctl.detector import Shipped
 
 __all__ = ["detectors"]
 
@@ -26,4 +31,26 @@ def detectors(
     if as_json:
         print_json([{"name": s.name, "bytes": s.size, "card": s.card} for s in found])
     else:
-        show_detectors(found)
+        _show(found)
+
+
+def _show(shipped: list[Shipped]) -> None:
+    """Prints of each detector that ships what it was trained on and how it did."""
+    if not shipped:
+        console().print("none: this installation holds no detectors; make one with train-detector")
+        return
+    grid = Table(box=box.SIMPLE_HEAD)
+    for header in ("detector", "network", "channels", "trained on", "AP held out", "KB"):
+        grid.add_column(header, justify="right" if header in {"AP held out", "KB"} else "left")
+    for one in shipped:
+        settings, held = one.card["settings"], one.card["held_out"]
+        runs = one.card["trained_on"]
+        grid.add_row(
+            one.name,
+            settings["net"],
+            str(1 + settings["channels"].count(",")),
+            f"{len(runs)} runs, {sum(run['samples'] for run in runs)} curves",
+            f"{held['ap']:.4f}",
+            f"{one.size / 1000:.0f}",
+        )
+    console().print(grid)

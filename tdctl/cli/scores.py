@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json
-from tdctl.cli.show import show_score_list
+from tdctl.cli.console import console
+
+if TYPE_CHECKING:
+    from tdctl.scores import Score
 
 __all__ = ["scores"]
 
@@ -26,4 +31,15 @@ def scores(
         fields = ("name", "description", "range", "needs", "aliases")
         print_json([{name: getattr(s, name) for name in fields} for s in SCORES.values()])
     else:
-        show_score_list(list(SCORES.values()))
+        _show(list(SCORES.values()))
+
+
+def _show(scores: list[Score]) -> None:
+    """Prints what each score is, its range and what it needs."""
+    grid = Table(box=box.SIMPLE_HEAD, title="higher is more suspicious; E epochs, k classes")
+    for header in ("score", "what it is", "range", "needs", "also called"):
+        grid.add_column(header)
+    for score in scores:
+        row = (score.name, score.description, score.range)
+        grid.add_row(*row, ", ".join(score.needs), ", ".join(score.aliases))
+    console().print(grid)

@@ -1,4 +1,4 @@
-"""Results as tables on stdout."""
+"""Results that several commands print, as tables on stdout."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from rich.table import Table
 from tdctl.cli.console import console as _console
 
 if TYPE_CHECKING:
-    from tdctl.detector import Shipped
     from tdctl.metrics import Cut
     from tdctl.runner import (
-        CorruptResult,
         DenoiseResult,
         DetectResult,
         Flagged,
@@ -25,21 +23,16 @@ if TYPE_CHECKING:
         ScoreTable,
         TrainDetectorResult,
     )
-    from tdctl.scores import Score
 
 __all__ = [
-    "show_corrupt",
+    "asked",
     "show_denoise",
     "show_detect",
-    "show_detectors",
     "show_generate",
-    "show_score_list",
     "show_scores",
     "show_train_detector",
 ]
 
-# Up to as many classes a confusion matrix is printed whole.
-WHOLE = 12
 SEEN = {
     True: "in-sample: the detector was trained on {}",
     False: "not in-sample: the detector was not trained on {}",
@@ -70,41 +63,6 @@ def show_generate(result: GenerateResult) -> None:
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
         f"on {manifest['device']}"
     )
-
-
-def show_corrupt(result: CorruptResult, out: Path) -> None:
-    """Prints the rates and the confusion matrix: whole up to 12 classes, else its largest pairs."""
-    given, names = result.given, result.class_names
-    confusion, flipped = given.confusion, int(given.labels.flipped.sum())
-    console = _console()
-    console.print(f"data       {result.dataset}: {len(given.labels)} images, {len(names)} classes")
-    console.print(
-        f"noise      {_asked(given.noise)}{confusion.expected_rate:.2%} expected, "
-        f"{flipped} labels flipped ({confusion.realised_rate:.2%})"
-    )
-    console.print(f"{'table' if result.file else 'would write':<10} {out}")
-    table = Table(box=box.SIMPLE_HEAD)
-    if len(names) <= WHOLE:
-        table.title = "labels by true (rows) and given class (columns), expected in brackets"
-        table.add_column("")
-        for name in names:
-            table.add_column(name, justify="right")
-        cells = [["-"] * len(names) for _ in names]
-        columns = (confusion.true, confusion.given, confusion.count, confusion.expected)
-        for true, label, count, expected in zip(*columns, strict=True):
-            cells[true][label] = f"{count} ({expected:.0f})"
-        for name, row in zip(names, cells, strict=True):
-            table.add_row(name, *row)
-    else:
-        table.title = "the most frequent flips"
-        for header in ("true label", "given label", "labels", "expected"):
-            table.add_column(
-                header, justify="right" if header in {"labels", "expected"} else "left"
-            )
-        for at in confusion.largest_flips(10):
-            pair = (names[confusion.true[at]], names[confusion.given[at]])
-            table.add_row(*pair, str(confusion.count[at]), f"{confusion.expected[at]:.1f}")
-    console.print(table)
 
 
 def show_train_detector(result: TrainDetectorResult) -> None:
@@ -181,40 +139,6 @@ def show_scores(table: ScoreTable, run: Path) -> None:
     for row in table.rows:
         if row.left_out is not None:
             console.print(f"left out   {row.left_out}")
-
-
-def show_score_list(scores: list[Score]) -> None:
-    """Prints what each score is, its range and what it needs."""
-    grid = Table(box=box.SIMPLE_HEAD, title="higher is more suspicious; E epochs, k classes")
-    for header in ("score", "what it is", "range", "needs", "also called"):
-        grid.add_column(header)
-    for score in scores:
-        row = (score.name, score.description, score.range)
-        grid.add_row(*row, ", ".join(score.needs), ", ".join(score.aliases))
-    _console().print(grid)
-
-
-def show_detectors(shipped: list[Shipped]) -> None:
-    """Prints of each detector that ships what it was trained on and how it did."""
-    console = _console()
-    if not shipped:
-        console.print("none: this installation holds no detectors; make one with train-detector")
-        return
-    grid = Table(box=box.SIMPLE_HEAD)
-    for header in ("detector", "network", "channels", "trained on", "AP held out", "KB"):
-        grid.add_column(header, justify="right" if header in {"AP held out", "KB"} else "left")
-    for one in shipped:
-        settings, held = one.card["settings"], one.card["held_out"]
-        runs = one.card["trained_on"]
-        grid.add_row(
-            one.name,
-            settings["net"],
-            str(1 + settings["channels"].count(",")),
-            f"{len(runs)} runs, {sum(run['samples'] for run in runs)} curves",
-            f"{held['ap']:.4f}",
-            f"{one.size / 1000:.0f}",
-        )
-    console.print(grid)
 
 
 def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
@@ -297,7 +221,7 @@ def _judged(result: DetectResult) -> str:
 def _noise(manifest: dict[str, Any]) -> str:
     noise, flipped = manifest["noise"], manifest["flipped"]
     none = noise["type"] is None
-    added = "none added" if none else f"{_asked(noise)}{noise['expected_rate']:.2%} expected"
+    added = "none added" if none else f"{asked(noise)}{noise['expected_rate']:.2%} expected"
     if noise["oracle"]:
         return f"{added}; {noise['realised_rate']:.2%} of the labels are wrong and left out"
     if none:
@@ -305,7 +229,7 @@ def _noise(manifest: dict[str, Any]) -> str:
     return f"{added}, {flipped} labels flipped ({manifest['realised_rate']:.2%})"
 
 
-def _asked(noise: dict[str, Any]) -> str:
+def asked(noise: dict[str, Any]) -> str:
     """What was asked for: type and ratio, or type and file."""
     if noise["type"] == "labels":
         return f"labels of {noise['labels']['file']}, column {noise['labels']['column']}, "
