@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
+from tdctl.cli.commands import app
 from tdctl.data import Images
 from tdctl.detector import Card, Detector, LstmDetector, save_detector
 from tdctl.dynamics import write_td
@@ -22,6 +25,21 @@ from tdctl.settings import load_config
 # The networks here are so small that a second thread costs more than it brings, above all
 # beside other work on the same cores.
 torch.set_num_threads(1)
+
+
+def tdctl(*arguments: object) -> Result:
+    """What a command line gives, in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, *says: str) -> None:
+    """One line on stderr beside notes, exit code 1, nothing on stdout."""
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1 and lines[0].startswith("tdctl: error: "), result.stderr
+    assert not result.stdout
+    for text in says:
+        assert text in lines[0]
 
 
 def softmax_history(

@@ -8,12 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from click.testing import Result
-from conftest import make_published_run, make_run, planted_labels
-from typer.testing import CliRunner
+from conftest import make_published_run, make_run, planted_labels, refused, tdctl
 
 from tdctl import runner
-from tdctl.cli.commands import app
 from tdctl.cuts import METHODS, Thresholds, draw_threshold_samples
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
@@ -23,17 +20,6 @@ from tdctl.recorder import Recorder
 from tdctl.run import read_json
 from tdctl.scores import find_score
 from tdctl.settings import load_config
-
-
-def tdctl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refused(result: Result, *says: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("tdctl: error: ") and len(result.stderr.splitlines()) == 1
-    for text in says:
-        assert text in result.stderr
 
 
 @pytest.fixture(scope="module")

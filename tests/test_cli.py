@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import make_image_folder, make_run
+from conftest import make_image_folder, make_run, refused, tdctl
 from test_metadata import Bomb
-from typer.testing import CliRunner, Result
 
-from tdctl.cli import app
 from tdctl.config import Config
 
 TINY = [
@@ -23,20 +21,6 @@ TINY = [
     "--depth", "8", "--epochs", "2", "--limit", "150", "--noise-ratio", "0.2", "--no-amp",
     "--quiet",
 ]  # fmt: skip
-
-
-def tdctl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refused(result: Result, *says: str) -> None:
-    """One line on stderr, exit code 1, no traceback."""
-    assert result.exit_code == 1, result.output
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("note:")]
-    assert len(lines) == 1 and lines[0].startswith("tdctl: error: "), result.stderr
-    assert not result.stdout
-    for text in says:
-        assert text in lines[0]
 
 
 @pytest.fixture(scope="module")

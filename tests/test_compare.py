@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from click.testing import Result
-from conftest import hand_made_detector, make_published_run, make_run, planted_labels
-from typer.testing import CliRunner
+from conftest import hand_made_detector, make_published_run, make_run, planted_labels, tdctl
 
 from tdctl import plots, runner
 from tdctl.bootstrap import FIGURES
-from tdctl.cli.commands import app
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
@@ -26,10 +23,6 @@ from tdctl.runner import ranker
 from tdctl.scores import SCORES, find_score
 
 FEW = [SCORES["p-mean"], SCORES["aum-softmax"], SCORES["wrong-events"]]
-
-
-def tdctl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -8,23 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from click.testing import Result
-from conftest import make_published_run, make_run, planted_labels, softmax_history
+from conftest import make_published_run, make_run, planted_labels, softmax_history, tdctl
 from test_metadata import Bomb
-from typer.testing import CliRunner
 
 from tdctl import runner
-from tdctl.cli.commands import app
 from tdctl.dynamics import read_run, write_td
 from tdctl.errors import DynamicsError
 from tdctl.exchange import data_map, label_quality_of, order_and_predictions
 from tdctl.labels import Labels
 from tdctl.recorder import Recorder
 from tdctl.scores import find_score, score
-
-
-def tdctl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import Result
-from conftest import make_published_run, make_run, planted_labels
+from conftest import make_published_run, make_run, planted_labels, refused, tdctl
 from sklearn.metrics import average_precision_score, roc_auc_score
-from typer.testing import CliRunner
 
 from tdctl import runner
-from tdctl.cli.commands import app
 from tdctl.dynamics import read_run, write_td
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
@@ -21,17 +18,6 @@ from tdctl.metadata import write_metadata
 from tdctl.run import read_json
 from tdctl.scores import SCORES, find_score, score
 from tdctl.settings import load_config
-
-
-def tdctl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refused(result: Result, *says: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("tdctl: error: ") and len(result.stderr.splitlines()) == 1
-    for text in says:
-        assert text in result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,8 @@ def _show(shipped: list[Shipped]) -> None:
         console().print("none: this installation holds no detectors; make one with train-detector")
         return
     grid = Table(box=box.SIMPLE_HEAD)
-    for header in ("detector", "network", "channels", "trained on", "AP held out", "KB"):
-        grid.add_column(header, justify="right" if header in {"AP held out", "KB"} else "left")
+    for header in ("detector", "network", "channels", "trained on", "held out", "AP there", "KB"):
+        grid.add_column(header, justify="right" if header in {"AP there", "KB"} else "left")
     for one in shipped:
         settings, held = one.card["settings"], one.card["held_out"]
         runs = one.card["trained_on"]
@@ -49,7 +49,9 @@ def _show(shipped: list[Shipped]) -> None:
             one.name,
             settings["net"],
             str(1 + settings["channels"].count(",")),
-            f"{len(runs)} runs, {sum(run['samples'] for run in runs)} curves",
+            f"{len(runs)} run{'s' if len(runs) > 1 else ''}, "
+            f"{sum(run['samples'] for run in runs)} curves",
+            f"a {held['by']}" if held["by"] == "run" else f"{held['samples']} of its rows",
             f"{held['ap']:.4f}",
             f"{one.size / 1000:.0f}",
         )
