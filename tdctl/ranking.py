@@ -44,6 +44,7 @@ class Ranking:
         remove_ratio: float,
         given: NDArray[np.int64] | None = None,
         keep_per_class: float = 0.0,
+        flagged: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
         """Bool [n]: False for the ``num_removed`` worst samples that their classes can spare.
 
@@ -54,12 +55,17 @@ class Ranking:
             remove_ratio: share to drop, in [0, 1).
             given: int [n], the given labels; needed where there is a floor.
             keep_per_class: what stays of each given class, its best; see ``num_kept``.
+            flagged: bool [n], samples to drop in place of a share of the worst.
 
         Raises:
             ConfigError: the ratio is outside [0, 1), nothing would be left, or the floor is none.
             DynamicsError: there is a floor, and the given labels are not n.
         """
-        worst = self.worst_first()[: num_removed(len(self.index), remove_ratio)]
+        worst = self.worst_first()
+        if flagged is None:
+            worst = worst[: num_removed(len(self.index), remove_ratio)]
+        else:
+            worst = worst[flagged[worst]]
         if keep_per_class:
             if given is None or given.shape != self.index.shape:
                 raise DynamicsError("ranking: a floor per class needs the n given labels")

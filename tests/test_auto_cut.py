@@ -12,9 +12,10 @@ from conftest import make_published_run, make_run, planted_labels, refused, tdct
 
 from tdctl import runner
 from tdctl.cuts import METHODS, Thresholds, draw_threshold_samples
-from tdctl.dynamics import read_run
+from tdctl.dynamics import read_run, write_td
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
+from tdctl.metadata import write_metadata
 from tdctl.ranking import num_removed
 from tdctl.recorder import Recorder
 from tdctl.run import read_json
@@ -53,7 +54,8 @@ def test_detect_flags_as_many_as_an_estimate_says(
     count = num_removed(400, found["rate"])
     assert table["flagged"].tolist() == [True] * count + [False] * (400 - count)
     assert cut["flagged"] == count and cut["spared"] == 0 and cut["method"] == method
-    assert cut["cut"]["precision"] == table["label_flipped"][:count].mean()
+    precision = table["label_flipped"][:count].mean() if count else None
+    assert cut["cut"]["precision"] == precision
 
 
 def test_the_estimate_is_shown_with_its_error(run: Path) -> None:
@@ -114,6 +116,55 @@ def test_an_estimated_cut_leaves_half_of_each_class_by_default(
 )
 def test_a_cut_that_is_none_is_refused(run: Path, options: list[str], says: str) -> None:
     refused(tdctl("detect", "--td", run, *options), says)
+
+
+def test_a_rule_flags_its_very_samples_where_its_own_score_ranks(run: Path, tmp_path: Path) -> None:
+    found = Thresholds.read(run, read_run(run)[1].index)
+    assert found is not None
+    expected = found.flagged()
+    own = runner.detect(run, find_score("aum"), cut="auto:threshold", keep_per_class=0).flagged
+    assert own is not None and np.array_equal(own.rows, expected) and 0 < expected.sum() < 400
+    others = runner.detect(run, find_score("entropy"), cut="auto:threshold", keep_per_class=0)
+    assert others.flagged is not None
+    assert others.flagged.rows.sum() == expected.sum()
+    assert not np.array_equal(others.flagged.rows, expected)
+
+
+def test_interpretdls_rule_says_how_little_it_can_flag(tmp_path: Path) -> None:
+    """One of a hundred is learned last, one never, a third of the labels is wrong."""
+    labels = planted_labels(100, 2, ratio=0.34)
+    probs = np.zeros((20, 100, 2), np.float16)
+    rows = np.arange(100)
+    probs[:, rows, labels.assigned] = 1
+    late, never = 7, 8
+    for row, epochs in ((late, 19), (never, 20)):
+        probs[:epochs, row] = probs[:epochs, row, ::-1]
+    folder = tmp_path / "r"
+    folder.mkdir()
+    margin = np.zeros((20, 100), np.float32)
+    write_td(folder / "training_dynamics.npz", probs, margin, labels)
+    write_metadata(folder / "metadata.pth", labels, np.zeros(0, np.int64))
+    options = ("--score", "mean-correct-epoch", "--cut", "auto:late", "--keep-per-class", 0)
+    result = tdctl("detect", "--td", folder, *options, "--json")
+    content = json.loads(result.stdout)
+    assert content["estimates"]["late"]["rate"] == 0.01 and content["cut"]["flagged"] == 1
+    own = runner.detect(folder, find_score("mean-correct-epoch"), cut="auto:late").flagged
+    assert own is not None and np.flatnonzero(own.rows).tolist() == [late]
+    assert "late can flag 3.85% at the most" in tdctl("detect", "--td", folder, *options).stdout
+
+
+def test_an_estimate_of_nothing_right_is_told_as_such(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "joint", lambda *_: 1.0)
+    result = tdctl("detect", "--td", run, "--score", "aum", "--cut", "auto:joint")
+    refused(result, "auto:joint: estimates that all labels are wrong", "name a share")
+
+
+def test_a_floor_without_a_cut_and_a_run_named_twice_are_refused(run: Path) -> None:
+    floor = tdctl("detect", "--td", run, "--score", "aum", "--keep-per-class", 0.9)
+    assert floor.exit_code == 2 and "goes with --cut" in floor.stderr
+    refused(tdctl("detect", "--td", run, "--td", f"{run}/", "--score", "aum"), "is named twice")
 
 
 def test_the_joint_needs_every_class(tmp_path: Path) -> None:

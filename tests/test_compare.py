@@ -218,10 +218,55 @@ def test_a_run_of_one_class_serves_what_needs_no_rival(tmp_path: Path) -> None:
     run = make_published_run(tmp_path / "r", labels, classes=1)
     content = json.loads(tdctl("compare", "--td", run, "--json", "--quiet").stdout)
     rows = {row["name"]: row for row in content["rows"]}
-    assert set(rows) == set(SCORES) and "single class" in rows["wrong-events"]["left_out"]
+    assert set(rows) == {*SCORES, "builtin"}
+    assert "single class" in rows["wrong-events"]["left_out"]
+    assert "all given labels are the same" in rows["builtin"]["left_out"]
     assert rows["p-mean"]["left_out"] is None and rows["p-mean"]["figures"] is None
     shown = tdctl("compare", "--td", run, "--quiet")
     assert "left out   score wrong-events: " in shown.stdout
+
+
+def test_a_row_is_of_all_that_its_run_recorded(tmp_path: Path) -> None:
+    """Two runs whose given curves are the same, of which one has neighbours as well."""
+    plain, more = make_run(tmp_path / "a"), make_run(tmp_path / "b", neighbours=True)
+    table = tmp_path / "table"
+    options = ("--bootstrap", 0, "--no-plots", "--quiet", "--json", "--out", table)
+
+    def left_out(*runs: Path) -> dict[str, bool]:
+        named = [argument for run in runs for argument in ("--td", run)]
+        content = json.loads(tdctl("compare", *named, *options, "--score", "all").stdout)
+        rows = [row for row in content["rows"] if row["name"] == "neighbours"]
+        return {Path(row["run"]).name: row["left_out"] is not None for row in rows}
+
+    assert left_out(more, plain) == {"a": True, "b": False}
+    assert left_out(plain, more) == {"a": True, "b": False}
+    make_run(plain, neighbours=True)
+    assert left_out(plain) == {"a": False}
+
+
+def test_what_was_left_out_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out, score = make_run(tmp_path / "a"), tmp_path / "table", find_score("cl-margin")
+    with monkeypatch.context() as without:
+        without.setattr(type(score), "why_not", lambda *_: "not installed")
+        first = runner.compare([run], [score], out=out, bootstrap=0, plots=False)
+    again = runner.compare([run], [score], out=out, bootstrap=0, plots=False)
+    assert first.rows[0].left_out == "not installed" and again.rows[0].left_out is None
+
+
+def test_the_detector_that_ships_is_compared_and_runs_stand_side_by_side(runs: list[Path]) -> None:
+    shown = tdctl("compare", "--td", runs[0], "--td", runs[1], "--bootstrap", 0, "--quiet").stdout
+    side = shown.split("AP of each run")[1].split("mean over the runs")[0]
+    line = next(line for line in side.splitlines() if line.split()[:1] == ["builtin"])
+    aps = [
+        row.figures["ap"].value
+        for row in runner.compare(runs, [Path("builtin")]).rows
+        if row.figures
+    ]
+    assert line.split()[1:] == [f"{ap:.4f}" for ap in aps]
+    alone = tdctl("compare", "--td", runs[0], "--score", "p-mean", "--quiet", "--json")
+    assert [row["name"] for row in json.loads(alone.stdout)["rows"]] == ["p-mean"]
 
 
 def test_a_score_that_was_asked_for_by_name_must_be_served(tmp_path: Path) -> None:

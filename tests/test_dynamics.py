@@ -293,7 +293,7 @@ def kept_run(folder: Path) -> Path:
     arrays = {
         "given": probs[:, rows, labels.assigned],
         "margin": margins,
-        "loss": margins,
+        "loss": -np.log(np.maximum(probs[:, rows, labels.assigned].astype(np.float32), 1e-8)),
         "other": others.max(axis=2)[:, :, None],
         "other_class": others.argmax(axis=2)[:, :, None].astype(np.int16),
     }
@@ -320,6 +320,28 @@ def test_a_run_with_part_of_what_a_store_keeps_is_refused(tmp_path: Path, change
     rewrite(folder, **change)
     with pytest.raises(DynamicsError, match="expected"):
         read_run(folder)
+
+
+def test_columns_in_another_order_than_the_labels_are_refused(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "r")
+    with np.load(folder / "training_dynamics.npz") as archive:
+        td = archive["td"]
+    rewrite(folder, td=td[:, :, [1, 0, 2, 3, 4]])
+    with pytest.raises(DynamicsError, match="is not the probability of the given label"):
+        read_run(folder)
+    rewrite(folder, td=td * np.float16(0.3))
+    with pytest.raises(DynamicsError, match=r"sums to 0\.30 over the classes at index"):
+        read_run(folder)
+
+
+def test_what_is_suggested_does_not_depend_on_the_order_of_columns(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "r")
+    expected = read_run(folder)[0].suggested()
+    with np.load(folder / "training_dynamics.npz") as archive:
+        td, labels = archive["td"], archive["labels"]
+    other = [0, 4, 2, 3, 1]
+    rewrite(folder, td=td[:, :, other], labels=labels[:, other])
+    assert np.array_equal(read_run(folder)[0].suggested(), expected)
 
 
 class FullDisk(io.BytesIO):

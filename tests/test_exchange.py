@@ -228,9 +228,7 @@ def test_file_names_go_with_the_samples(digits_run: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--format", "cleanlab", "--out", "a.npz"], "give --detector or --score"),
-        (["--format", "order", "--out", "a.npz"], "give --detector or --score"),
-        (["--format", "datamap", "--out", "a.csv", "--score", "aum"], "holds none"),
+        (["--format", "datamap", "--out", "a.csv", "--score", "aum"], "holds no ranking"),
         (["--format", "datamap", "--out", "a.npz"], "is a .csv file"),
         (["--format", "interpretdl", "--out", "a.pth"], "is a .npz file"),
         (["--format", "csv", "--out", "a.csv"], "use one of cleanlab, datamap"),
@@ -279,3 +277,16 @@ def test_a_run_of_one_class_is_exported_but_has_no_data_map(tmp_path: Path) -> N
     with pytest.raises(DynamicsError, match="single class"):
         runner.export(run, "datamap", tmp_path / "m.csv")
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_ranking_is_by_the_detector_that_ships_where_none_is_named(
+    run: Path, tmp_path: Path
+) -> None:
+    assert (
+        tdctl("export", "--td", run, "--format", "order", "--out", tmp_path / "a.npz").exit_code
+        == 0
+    )
+    named = ("--detector", "builtin", "--out", tmp_path / "b.npz")
+    assert tdctl("export", "--td", run, "--format", "order", *named).exit_code == 0
+    with np.load(tmp_path / "a.npz") as one, np.load(tmp_path / "b.npz") as two:
+        assert all(np.array_equal(one[name], two[name]) for name in ("order", "predictions"))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console
+from tdctl.cli.detect import BUILTIN
 
 if TYPE_CHECKING:
     from tdctl.bootstrap import Figure
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 ALL, NONE = "all", "none"
+# Whether a detector was trained on the run.
+MARKS = {True: " *", False: "", None: " ?"}
 HEADERS = {
     "auc": "AUC",
     "ap": "AP (mAP)",
@@ -33,7 +36,12 @@ HEADERS = {
 def compare(
     td: Annotated[list[Path], typer.Option("--td", help="Run folder; repeatable.")],
     detector: Annotated[
-        list[Path] | None, typer.Option("--detector", help="Detector file; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            "--detector",
+            help="Detector file, or one that ships; repeatable (default: builtin, beside all "
+            "scores).",
+        ),
     ] = None,
     score: Annotated[
         list[str] | None,
@@ -56,7 +64,8 @@ def compare(
     ] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     plots: Annotated[
-        bool, typer.Option("--plots/--no-plots", help="Draw plots (pip install 'tdctl[plots]').")
+        bool,
+        typer.Option("--plots/--no-plots", help="Draw plots (needs matplotlib: the extra plots)."),
     ] = True,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute all anew.")] = False,
@@ -67,12 +76,17 @@ def compare(
 ) -> None:
     """Compare scores and detectors on runs whose flipped labels are known.
 
+    Example: tdctl compare --td runs/a
+
     Example: tdctl compare --td runs/a --td runs/b --detector detectors/c.pth.tar --out table
     """
     untouched_by_torchrun("compare")
     from tdctl import runner
+    from tdctl.detector import shipped_detectors
     from tdctl.scores import SCORES, find_score
 
+    if not score and not detector and shipped_detectors():
+        detector = [BUILTIN]
     names = [ALL] if not score else [name for name in score if name != NONE]
     every = ALL in names
     chosen = list(SCORES) if every else [find_score(name).name for name in names]
@@ -109,6 +123,7 @@ def _show(result: Compared) -> None:
             if row.left_out is not None:
                 shown.print(f"left out   {row.left_out}")
     if len({row.run for row in result.rows}) > 1 and result.means:
+        shown.print(_by_run(result))
         shown.print(_means(result))
         if len({mean.runs for mean in result.means}) > 1:
             shown.print("           means over fewer runs stand last: they compare with no other")
@@ -129,15 +144,39 @@ def _grid(rows: list[ComparedRow]) -> Table:
     grid.add_column("score or detector", overflow="fold")
     for header in (*HEADERS.values(), "seconds"):
         grid.add_column(header, justify="right")
-    marks = {True: " *", False: "", None: " ?"}
     ranked = sorted(rows, key=lambda row: -row.figures["ap"].value if row.figures else 1.0)
     for row in ranked:
         if row.left_out is not None:
             continue
         figures = row.figures or {}
         cells = [_cell(figures.get(name), name == "ap") for name in HEADERS]
-        grid.add_row(row.name + marks[row.in_sample], *cells, f"{row.seconds:.2f}")
+        grid.add_row(row.name + MARKS[row.in_sample], *cells, f"{row.seconds:.2f}")
     return grid
+
+
+def _by_run(result: Compared) -> Table:
+    """AP, a row for each score or detector and a column for each run."""
+    runs = list(dict.fromkeys(row.run for row in result.rows))
+    grid = Table(box=box.SIMPLE_HEAD, title="AP of each run")
+    grid.add_column("score or detector", overflow="fold")
+    for run in runs:
+        grid.add_column(run, justify="right", overflow="fold")
+    found = {(row.name, row.run): row for row in result.rows}
+    for name in _best_first(result):
+        cells = []
+        for run in runs:
+            row = found.get((name, run))
+            figures = row.figures if row else None
+            mark = MARKS[row.in_sample] if row and figures else ""
+            cells.append(_cell(figures["ap"] if figures else None, interval=False) + mark)
+        grid.add_row(name, *cells)
+    return grid
+
+
+def _best_first(result: Compared) -> list[str]:
+    """Names by falling mean AP; those of fewer runs last."""
+    aps = {mean.name: (-mean.runs, -mean.mean) for mean in result.means if mean.figure == "ap"}
+    return sorted(aps, key=lambda name: aps[name])
 
 
 def _cell(figure: Figure | None, interval: bool) -> str:
@@ -154,8 +193,7 @@ def _means(result: Compared) -> Table:
     for header in (*HEADERS.values(), "runs"):
         grid.add_column(header, justify="right")
     found = {(mean.name, mean.figure): mean for mean in result.means}
-    names = dict.fromkeys(mean.name for mean in result.means)
-    for name in sorted(names, key=lambda name: (-found[name, "ap"].runs, -found[name, "ap"].mean)):
+    for name in _best_first(result):
         cells = [found[name, figure] for figure in HEADERS]
         grid.add_row(
             name,

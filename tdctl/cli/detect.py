@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +39,8 @@ DetectorFile = Annotated[
 WAYS = (
     "auto:mixture, the default: two components of the mean loss; auto:sum: the mean of a "
     "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
-    "samples"
+    "samples, with --score aum the very samples that they flag; auto:late: InterpretDL's rule, at "
+    "most 1 in 26, with --score mean-correct-epoch the very samples that it flags"
 )
 KeepPerClass = Annotated[
     float | None,
@@ -118,6 +118,8 @@ def detect(
     Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
     """
     _check_one_kind(detector is not None, bool(score))
+    if keep_per_class is not None and cut is None:
+        raise typer.BadParameter("--keep-per-class goes with --cut; give both, or neither")
     from tdctl import runner
     from tdctl.scores import SCORES, find_score
 
@@ -173,7 +175,7 @@ def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: boo
             "in_sample": result.in_sample,
             "metrics": result.metrics.to_dict(),
             "cut": None if result.flagged is None else result.flagged.to_dict(),
-            "estimates": {name: asdict(found) for name, found in result.estimates.items()},
+            "estimates": {name: found.to_dict() for name, found in result.estimates.items()},
             "worst": json.loads(result.table.head(top).to_json(orient="records")),
         }
     )

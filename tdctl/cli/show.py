@@ -193,6 +193,8 @@ def _show_estimates(console: Console, result: DetectResult) -> None:
             f"realised {found.realised:.2%}"
         )
         console.print(f"estimated  {found.rate:.2%} wrong labels by {found.method}, {known}")
+        if found.limit is not None and (found.realised is None or found.realised > found.limit):
+            console.print(f"           {found.method} can flag {found.limit:.2%} at the most")
 
 
 def _ratio(row: Retraining) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from tdctl.cuts.mixture import mean_loss, mixture_rate
 from tdctl.cuts.threshold import Thresholds
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.scores import pred_probs
+from tdctl.scores import SCORES, late_learned, pred_probs
 
 __all__ = ["AUTO", "METHODS", "Estimate", "estimate_rate", "ratio_of"]
 
@@ -30,12 +31,21 @@ class Estimate:
         rate: estimated share of wrong labels, in [0, 1].
         realised: the true share; None where the truth is unknown.
         error: ``rate - realised``; None where the truth is unknown.
+        limit: the largest rate that the method can give; None where any is.
+        rows: bool [n], the samples that a rule flags, where the run is ranked by the rule's own
+            score; None where as many of the worst are meant.
     """
 
     method: str
     rate: float
     realised: float | None
     error: float | None
+    limit: float | None = None
+    rows: NDArray[np.bool_] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the rows, JSON-ready."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class Known:
     thresholds: Thresholds | None
 
 
-Method = Callable[[Known], float]
+# What is estimated, or the rows that a rule flags.
+Method = Callable[[Known], float | NDArray[np.bool_]]
 
 
 def _mixture(known: Known) -> float:
@@ -81,13 +92,21 @@ def _joint(known: Known) -> float:
     return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
 
 
-def _threshold(known: Known) -> float:
+def _threshold(known: Known) -> NDArray[np.bool_]:
     if known.thresholds is None:
         raise DynamicsError(
             "auto:threshold: the run has no threshold samples; record it with generate-td "
             "--threshold-samples, or use auto"
         )
-    return float(known.thresholds.flagged().mean())
+    return known.thresholds.flagged()
+
+
+def _late(known: Known) -> NDArray[np.bool_]:
+    score = SCORES[RULES["late"]]
+    lack = score.why_not(known.dynamics)
+    if lack is not None:
+        raise DynamicsError(f"auto:late: {lack}")
+    return late_learned(score(known.dynamics), known.dynamics.epochs)
 
 
 METHODS: dict[str, Method] = {
@@ -95,7 +114,12 @@ METHODS: dict[str, Method] = {
     "sum": _sum,
     "joint": _joint,
     "threshold": _threshold,
+    "late": _late,
 }
+# Rules, which say of each sample whether it is flagged, and the scores that they cut.
+RULES = {"threshold": "aum", "late": "mean-correct-epoch"}
+# Of Cantelli's inequality: see ``late_learned``.
+LIMITS = {"late": 1 / 26}
 
 
 def ratio_of(text: float | str) -> float | str:
@@ -103,8 +127,8 @@ def ratio_of(text: float | str) -> float | str:
 
     ``0.2`` is itself; ``auto`` is ``mixture``; ``auto:NAME`` is a method by name: ``mixture``
     (``mixture_rate`` of the mean loss), ``sum`` (the mean of a detector's P(mislabeled)),
-    ``joint`` (``joint_rate`` of the mean softmax) or ``threshold`` (the share that
-    ``Thresholds.flagged`` flags).
+    ``joint`` (``joint_rate`` of the mean softmax), ``threshold`` (the share that
+    ``Thresholds.flagged`` flags) or ``late`` (the share that ``late_learned`` flags).
 
     Raises:
         ConfigError: it is neither.
@@ -131,6 +155,7 @@ def estimate_rate(
     gives_probability: bool,
     flipped: NDArray[np.bool_],
     thresholds: Thresholds | None = None,
+    score: str | None = None,
 ) -> Estimate:
     """The estimate of a method.
 
@@ -141,12 +166,15 @@ def estimate_rate(
         gives_probability: whether that is P(mislabeled).
         flipped: bool [n]; where all are False the truth counts as unknown.
         thresholds: of the run's threshold samples, where it has any.
+        score: the name of the score that ranks, where one does.
 
     Raises:
         ConfigError: the method does not go with what ranks.
         DynamicsError: the run lacks what the method needs.
     """
-    rate = METHODS[method](Known(dynamics, suspicion, gives_probability, thresholds))
+    found = METHODS[method](Known(dynamics, suspicion, gives_probability, thresholds))
+    rate = float(np.mean(found))
     realised = float(flipped.mean()) if flipped.any() else None
     error = None if realised is None else rate - realised
-    return Estimate(method, rate, realised, error)
+    rows = found if isinstance(found, np.ndarray) and RULES[method] == score else None
+    return Estimate(method, rate, realised, error, LIMITS.get(method), rows)

@@ -30,6 +30,9 @@ TD_FILE = "training_dynamics.npz"
 HELDOUT_FILE = "heldout_dynamics.npz"
 # Softmax columns that were rounded to float16 one by one still sum to 1 within this.
 SUM_TOLERANCE = 0.05
+# Samples, evenly spaced, on which td is compared with what else is recorded, and how far the given
+# label's probability may lie below what its loss says.
+PROBED, LOSS_TOLERANCE = 256, 0.05
 # The bits of the float16 next above 1; those of all probabilities are no larger numbers.
 LARGEST_BITS = 0x3C01
 REQUIRED = ("td", "labels")
@@ -114,6 +117,7 @@ def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
         )
     extras: dict[str, Any] = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
     _check_extras(path, td, extras)
+    _check_softmax(path, td, labels, extras)
     return TrainingDynamics(td, columns, labels.index, **extras)
 
 
@@ -264,4 +268,31 @@ def _check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> No
         if array.shape != expected[name] or array.dtype.kind not in "fiu" or 0 in array.shape:
             raise DynamicsError(
                 f"{path}: {name} is {array.dtype} {array.shape}, expected {expected[name]}"
+            )
+
+
+def _check_softmax(path: Path, td: ArrayFile, labels: Labels, extras: dict[str, ArrayFile]) -> None:
+    """Refuses a td that is no softmax over its classes, or not the given label's first."""
+    rows = np.arange(0, len(td), max(1, len(td) // PROBED))
+    probe = np.asarray(td.take(rows), dtype=np.float64)
+    # A file may hold the given label's column alone.
+    if probe.shape[2] > 1 and "mean" not in extras:
+        sums = probe.sum(axis=2)
+        row, epoch = np.unravel_index(np.abs(sums - 1).argmax(), sums.shape)
+        if abs(sums[row, epoch] - 1) > SUM_TOLERANCE:
+            raise DynamicsError(
+                f"{path}: td sums to {sums[row, epoch]:.2f} over the classes at index "
+                f"{labels.index[rows[row]]}, epoch {epoch}; expected a softmax over all of them; "
+                "record the run again"
+            )
+    if "loss" in extras:
+        # Of several networks both are means, and a mean of probabilities is no smaller than the
+        # probability of the mean loss.
+        told = np.exp(-np.asarray(extras["loss"].take(rows), dtype=np.float64))
+        low = (probe[:, :, 0] < told - LOSS_TOLERANCE).any(axis=1)
+        if low.any():
+            raise DynamicsError(
+                f"{path}: td's first column is not the probability of the given label that its "
+                f"loss tells of, first at index {labels.index[rows[low.argmax()]]}; its columns "
+                "are in another order, or the file was changed; record the run again"
             )

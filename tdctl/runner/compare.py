@@ -49,8 +49,8 @@ def compare(
     Args:
         runs: run folders.
         sources: detector files and scores.
-        leave_out: a score that a run cannot serve is left out of its rows and says why, in place
-            of an error.
+        leave_out: a score or detector that a run cannot serve is left out of its rows and says
+            why, in place of an error.
         out: the folder to fill.
         bootstrap: resamples of each interval; 0 for none.
         seed: of the resamples.
@@ -60,7 +60,8 @@ def compare(
 
     Raises:
         ConfigError: nothing is to be compared, something twice, or the plots cannot be drawn.
-        DynamicsError: a run is missing or malformed, or lacks what a score needs.
+        DynamicsError: a run is missing or malformed, or lacks what a score or
+            detector needs, where none is left out.
         DetectorError: a detector cannot be read, or gives NaN or a constant.
         RunError: ``out`` holds something else, or a table of another bootstrap.
     """
@@ -98,7 +99,7 @@ def _row(
     prints: dict[str, str],
 ) -> ComparedRow:
     """One row, computed."""
-    lack = ranker.score.why_not(dynamics) if isinstance(ranker, ByScore) else None
+    lack = ranker.why_not(dynamics)
     figures: dict[str, Figure] | None = None
     curve, seconds = None, None
     if lack is None or not leave_out:
@@ -157,7 +158,8 @@ def _of_ranker(ranker: Ranker) -> dict[str, str]:
 
 def _fingerprints(dynamics: TrainingDynamics, labels: Labels) -> dict[str, str]:
     truth = hashlib.sha256(labels.true.astype("<i8").tobytes())
-    return {"run": dynamics.fingerprint(), "truth": truth.hexdigest()}
+    prints = {"run": dynamics.fingerprint(), "recorded": dynamics.digest()}
+    return prints | {"truth": truth.hexdigest()}
 
 
 def _check(runs: Sequence[Path], sources: Sequence[Source], bootstrap: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.detector.builtin import BUILTIN
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.exchange import (
@@ -55,12 +56,13 @@ def export(
     Rows are sorted by index.
 
     Args:
-        source: a detector's file or a score, which ``cleanlab`` and ``order`` rank by.
+        source: a detector's file or a score, which ``cleanlab`` and ``order`` rank by; by default
+            the detector that ships.
         held_out: the softmax is that of networks that had not seen the sample; a ranking is of
             the whole run all the same.
 
     Raises:
-        ConfigError: the file's name does not suit, or a source is missing or of no use.
+        ConfigError: the file's name does not suit, or a source is of no use.
         DynamicsError: the run is missing or malformed, or lacks what the format needs or what
             ``held_out`` asks for.
         DetectorError: the detector cannot be read, or gives NaN or a constant.
@@ -69,9 +71,8 @@ def export(
     suffix = ".csv" if kind == "datamap" else ".npz"
     if out.suffix != suffix:
         raise ConfigError(f"{out}: {kind} is a {suffix} file; name it so")
-    if (source is not None) != (kind in RANKED):
-        need = "needs a ranking; give --detector or --score" if source is None else "holds none"
-        raise ConfigError(f"export: {kind} {need}")
+    if source is not None and kind not in RANKED:
+        raise ConfigError(f"export: {kind} holds no ranking; leave out --detector and --score")
     if held_out and kind == "order":
         raise ConfigError("export: order holds no softmax; leave out --held-out")
     quality = out.with_name(f"{out.stem}.label_quality.csv")
@@ -84,9 +85,9 @@ def export(
     elif kind == "datamap":
         table = _of_samples(run, dynamics.index) | data_map(written)
         _write_csv(out, table)
-    elif source is not None:
+    else:
         world = World(device=pick_device(device))
-        ranker = open_ranker(source, world)
+        ranker = open_ranker(source or Path(BUILTIN), world)
         suspicion = ranker.suspicion(run, dynamics, world)
         if kind == "order":
             write_order(out, dynamics.index, suspicion)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, ratio_of
-from tdctl.errors import RunError
+from tdctl.errors import DynamicsError, RunError
 from tdctl.files import atomic_path, first_line
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
@@ -110,15 +110,23 @@ class DetectResult:
 
         Raises:
             ConfigError: the ratio is outside [0, 1) or drops everything, or the floor is none.
+            DynamicsError: the estimate is that all labels are wrong.
         """
-        method = ratio if isinstance(ratio, str) else None
-        share = self.estimates[ratio].rate if isinstance(ratio, str) else ratio
-        floor = (FLOOR if method else 0.0) if keep_per_class is None else keep_per_class
-        rows = ~self.ranking.kept(share, self.labels.assigned, floor)
-        spared = num_removed(len(rows), share) - int(rows.sum())
+        found = self.estimates[ratio] if isinstance(ratio, str) else None
+        share = found.rate if found else float(ratio)
+        if found and round(share * len(self.labels)) >= len(self.labels):
+            raise DynamicsError(
+                f"auto:{found.method}: estimates that all labels are wrong, which leaves none to "
+                "keep; use another estimate, or name a share"
+            )
+        floor = (FLOOR if found else 0.0) if keep_per_class is None else keep_per_class
+        flagged = found.rows if found else None
+        rows = ~self.ranking.kept(share, self.labels.assigned, floor, flagged)
+        asked = num_removed(len(rows), share) if flagged is None else int(flagged.sum())
+        spared = asked - int(rows.sum())
         known = bool(self.labels.flipped.any())
         cut = cut_at(rows, self.labels.flipped) if known else None
-        return Flagged(rows, share, method, spared, floor, cut)
+        return Flagged(rows, share, found.method if found else None, spared, floor, cut)
 
 
 def detect(

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.detector import Detector, load_detector
+from tdctl.detector.channels import check_channels
 from tdctl.detector.checkpoint import detector_label
 from tdctl.detector.probe import check_informative
+from tdctl.detector.reader import check_readable
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.scores import Score
@@ -66,6 +68,16 @@ class ByDetector:
         check_informative(scores, f"{self.file} on {run}")
         return scores
 
+    def why_not(self, dynamics: TrainingDynamics) -> str | None:
+        """What the run lacks for this detector; None where it serves."""
+        reader = self.detector.reader
+        try:
+            check_readable(dynamics, reader)
+            check_channels(reader.channels, dynamics)
+        except DynamicsError as error:
+            return f"{self.file}: {error}"
+        return None
+
     def has_seen(self, fingerprint: str) -> bool | None:
         """Whether the detector was trained on the run; None where its file does not say."""
         return self.detector.has_seen(fingerprint)
@@ -111,6 +123,10 @@ class ByScore:
                 "nothing to rank by, use another --score"
             )
         return scores
+
+    def why_not(self, dynamics: TrainingDynamics) -> str | None:
+        """What the run lacks for this score; None where it serves."""
+        return self.score.why_not(dynamics)
 
     def has_seen(self, fingerprint: str) -> bool | None:
         """False: it is a formula."""

@@ -268,7 +268,7 @@ def _write_result(
     content = {
         **same,
         "detector_in_sample": detection.in_sample,
-        "estimates": {name: asdict(found) for name, found in detection.estimates.items()},
+        "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
         "versions": software_versions(),
         "rows": ordered,
     }
@@ -288,7 +288,7 @@ def denoise_report(result: DenoiseResult) -> dict[str, Any]:
         **result.detection.ranker.facts,
         "detector_in_sample": result.detection.in_sample,
         "detection": result.detection.metrics.to_dict(),
-        "estimates": {name: asdict(e) for name, e in result.detection.estimates.items()},
+        "estimates": {name: e.to_dict() for name, e in result.detection.estimates.items()},
         "file": None if result.file is None else str(result.file),
         "rows": [asdict(row) for row in result.rows],
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.cuts import Estimate, Thresholds, estimate_rate
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
-from tdctl.errors import DynamicsError
+from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.run import MANIFEST_FILE
 from tdctl.runner.ranker import Ranker
@@ -44,8 +44,13 @@ class Runs:
         """The runs of some folders, if they fit together; the dynamics stay in their files.
 
         Raises:
+            ConfigError: a folder is named twice.
             DynamicsError: a run is missing or malformed, or two differ in samples or labels.
         """
+        places = [folder.resolve() for folder in folders]
+        for folder, place in zip(folders, places, strict=True):
+            if places.count(place) > 1:
+                raise ConfigError(f"td: {folder} is named twice; leave one out")
         found = [read_run(folder) for folder in folders]
         (_, labels, valid), first = found[0], folders[0]
         for folder, (_, others, _) in zip(folders[1:], found[1:], strict=True):
@@ -125,12 +130,16 @@ class Runs:
                 gives_probability=probability,
                 flipped=flipped,
                 thresholds=found,
+                score=ranker.facts["score"],
             )
             for dynamics, found in zip(self.dynamics, thresholds, strict=True)
         ]
+        if len(each) == 1:
+            return each[0]
         rate = math.fsum(found.rate for found in each) / len(each)
         realised = each[0].realised
-        return Estimate(method, rate, realised, None if realised is None else rate - realised)
+        error = None if realised is None else rate - realised
+        return Estimate(method, rate, realised, error, each[0].limit)
 
     def prints(self) -> tuple[str, ...]:
         """Fingerprints of the runs' dynamics."""

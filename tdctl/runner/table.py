@@ -39,7 +39,8 @@ class ComparedRow:
         seconds: to compute the suspicions of all samples, reading included; None where left out.
         figures: by name (``tdctl.bootstrap.FIGURES``); None where undefined.
         curve: precision at recalls evenly from 0 to 1; None where undefined.
-        fingerprints: of run, truth, weights or score, and the version of tdctl.
+        fingerprints: of the run's given curves, of all that it recorded, of the truth, of the
+            weights (or the score's name), and the version of tdctl.
     """
 
     run: str
@@ -147,9 +148,12 @@ class Table:
         return table
 
     def find(self, fingerprints: dict[str, str], run: Path, name: str) -> ComparedRow | None:
-        """The row of the same run, truth, weights and version, under the names asked for now."""
+        """The row of the same run, truth, weights and version, under the names asked for now.
+
+        What was left out is looked at again: a package may have been installed since.
+        """
         for row in self._rows.values():
-            if row.fingerprints == fingerprints:
+            if row.fingerprints == fingerprints and row.left_out is None:
                 return replace(row, run=str(run), name=name)
         return None
 
