@@ -81,10 +81,14 @@ for name in uniform20 uniform40 uniform10 brief20 flip30 pair30 confused20 confu
   runs+=(--td "$work/$name")
 done
 "${tdctl[@]}" train-detector "${runs[@]}" --detector-net gru --channels context --seed 0 \
-  --out "$work/builtin" --overwrite
+  --out "$work/builtin" --overwrite --about "thirteen runs on 4,000 CIFAR-10 images each \
+(JPEG, by number 20,000 to 48,000 of the training images) and four on rendered digits and Greek \
+letters, recorded by the recipe detect; synthetic noise only"
 
 # Of the paper's recipe, for its 200 epochs, fewer images: an hour of one thread.
 block papers20 44000 3000
 "${tdctl[@]}" generate-td --recipe paper --resume --quiet --seed 120 --noise-ratio 0.2 \
   --dataset table --data-dir "$data" --labels "$work/papers20.csv" --out "$work/papers20"
-"${tdctl[@]}" train-detector --td "$work/papers20" --seed 0 --out "$work/paper" --overwrite
+"${tdctl[@]}" train-detector --td "$work/papers20" --seed 0 --out "$work/paper" --overwrite \
+  --about "one run of the paper's recipe for 200 epochs, on 3,000 CIFAR-10 images (JPEG, by number \
+44,000 to 47,000 of the training images); uniform noise"

@@ -45,17 +45,17 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def trained_on(*folders: Path, out: Path, **settings: Any) -> None:
+def trained_on(*folders: Path, out: Path, about: str = "", **settings: Any) -> None:
     fast = {"detector.epochs": 3, "detector.restarts": 1, "detector.batch_size": 64}
     chosen = {f"detector.{key}": value for key, value in settings.items()}
-    runner.train_detector(load_config(None, fast | chosen), list(folders), out)
+    runner.train_detector(load_config(None, fast | chosen), list(folders), out, about=about)
 
 
 @pytest.fixture
 def filled(tmp_path: Path, weights: Path) -> Path:
     run = make_run(tmp_path / "seen", n=300)
     trained_on(run, out=weights / "builtin", detector_net="tcn")
-    trained_on(run, out=weights / "paper")
+    trained_on(run, out=weights / "paper", about="one run of plants")
     return weights
 
 
@@ -135,6 +135,7 @@ def test_the_list_tells_what_each_was_trained_on(filled: Path) -> None:
         and "1 run, 300 curves" in shown
         and "of its rows" in shown
     )
+    assert "builtin:paper: one run of plants" in shown and "builtin: " not in shown
     assert "Example: tdctl detectors" in tdctl("detectors", "--help").stdout
 
 

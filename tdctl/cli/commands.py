@@ -139,6 +139,9 @@ def train_detector(
     init_from: Annotated[
         Path | None, typer.Option("--init-from", help="Detector file to fine-tune.")
     ] = None,
+    about: Annotated[
+        str, typer.Option("--about", help="What the runs are of, for the detector's card.")
+    ] = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     print_config: PrintConfig = False,
@@ -164,7 +167,13 @@ def train_detector(
         return
     with shown_progress(quiet) as report:
         result = runner.train_detector(
-            config, td, out, init_from=init_from, overwrite=overwrite, report=report
+            config,
+            td,
+            out,
+            init_from=init_from,
+            about=about,
+            overwrite=overwrite,
+            report=report,
         )
     if as_json:
         print_json(

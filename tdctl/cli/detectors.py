@@ -45,6 +45,8 @@ def _show(shipped: list[Shipped]) -> None:
     for one in shipped:
         settings, held = one.card["settings"], one.card["held_out"]
         runs = one.card["trained_on"]
+        if held["by"] == "run":
+            runs = runs[:-1]
         grid.add_row(
             one.name,
             settings["net"],
@@ -56,3 +58,6 @@ def _show(shipped: list[Shipped]) -> None:
             f"{one.size / 1000:.0f}",
         )
     console().print(grid)
+    for one in shipped:
+        if one.card.get("about"):
+            console().print(f"{one.name}: {one.card['about']}")

@@ -22,17 +22,22 @@ class Card:
     """What a detector was trained on and how well it did on what was held out.
 
     Attributes:
-        trained_on: for each run its folder's name, samples, epochs and fingerprint.
-        held_out: how rows were held out, how many, and AUC and AP on them. The best epoch was
-            chosen on the same rows, so the figures lean to the good side.
+        trained_on: for each run its folder's name, samples, epochs and fingerprint, and of runs
+            of ours recipe, data set, noise and the fingerprint of the images. The last of several
+            is the one held out.
+        held_out: how rows were held out, how many, and AUC and AP on them; of a run, too, which
+            others show the same images. The best epoch was chosen on the same rows, so the
+            figures lean to the good side.
         settings: net, channels, preset, rate, epochs, restarts, seed.
         version: of tdctl.
+        about: what the runs are of, in words; empty where nobody said.
     """
 
     trained_on: list[dict[str, Any]]
     held_out: dict[str, Any]
     settings: dict[str, Any]
     version: str
+    about: str = ""
 
 
 @dataclass

@@ -25,7 +25,7 @@ from tdctl.detector.reader import check_readable
 from tdctl.detector.training import split_runs
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.run import refuse_existing
+from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
 from tdctl.training import Report, pick_device
 
 __all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
@@ -45,10 +45,17 @@ def train_detector(
     out: Path,
     *,
     init_from: Path | None = None,
+    about: str = "",
     overwrite: bool = False,
     report: Report | None = None,
 ) -> TrainDetectorResult:
     """Trains a detector on run folders, ours or the published code's, and writes its files.
+
+    Args:
+        runs: folders; of several the last is held out.
+        out: name of the files; see ``save_detector``.
+        init_from: a detector to start from.
+        about: what the runs are of, for people who read the card.
 
     Raises:
         ConfigError: a channel is unknown, or the weights to start from read otherwise.
@@ -71,7 +78,7 @@ def train_detector(
     card = Card(
         trained_on=trained_on,
         held_out={
-            "by": "run" if len(runs) > 1 else "row",
+            **_held_out(trained_on[-len(runs) :]),
             "samples": trained.held_out,
             "auc": trained.auc,
             "ap": trained.ap,
@@ -95,6 +102,7 @@ def train_detector(
             "init_from": init_from.name if init_from is not None else None,
         },
         version=version("tdctl"),
+        about=about,
     )
     detector = Detector(
         trained.net, card, trained.epoch, trained.accuracy, trained.optimizer, reader
@@ -152,9 +160,36 @@ def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[s
                 "flipped": int(labels.flipped.sum()),
                 "epochs": dynamics.epochs,
                 "fingerprint": fingerprint,
+                **_made_of(folder),
             }
         )
     return curves, described
+
+
+def _made_of(folder: Path) -> dict[str, Any]:
+    """Images, noise and recipe of a run of ours; nothing of others."""
+    if not (folder / MANIFEST_FILE).exists():
+        return {}
+    manifest = read_json(folder / MANIFEST_FILE)
+    found: dict[str, Any] = {"recipe": manifest.get("recipe")}
+    if isinstance(data := manifest.get("dataset"), dict):
+        found |= {"dataset": data.get("name"), "image": data.get("image")}
+    if isinstance(noise := manifest.get("noise"), dict):
+        found |= {"noise": noise.get("type"), "noise_rate": noise.get("expected_rate")}
+    return found | {"data_fingerprint": manifest.get("data_fingerprint")}
+
+
+def _held_out(trained_on: list[dict[str, Any]]) -> dict[str, Any]:
+    """How rows were held out, and which runs that were trained on show the same images."""
+    if len(trained_on) == 1:
+        return {"by": "row"}
+    images = trained_on[-1].get("data_fingerprint")
+    same = [
+        run["run"]
+        for run in trained_on[:-1]
+        if images is not None and run.get("data_fingerprint") == images
+    ]
+    return {"by": "run", "same_images_as": same}
 
 
 def _values(folder: Path, dynamics: TrainingDynamics, reader: Reader) -> NDArray[Any]:
