@@ -28,7 +28,7 @@ def scores(
     from tdctl.scores import SCORES
 
     if as_json:
-        fields = ("name", "description", "range", "needs", "aliases")
+        fields = ("name", "description", "range", "needs", "aliases", "heldout")
         print_json([{name: getattr(s, name) for name in fields} for s in SCORES.values()])
     else:
         _show(list(SCORES.values()))
@@ -41,5 +41,6 @@ def _show(scores: list[Score]) -> None:
         grid.add_column(header)
     for score in scores:
         row = (score.name, score.description, score.range)
-        grid.add_row(*row, ", ".join(score.needs), ", ".join(score.aliases))
+        needs = (*score.needs, "--folds") if score.heldout else score.needs
+        grid.add_row(*row, ", ".join(needs), ", ".join(score.aliases))
     console().print(grid)

@@ -1,7 +1,8 @@
 """Scores of when the given label was predicted, and InterpretDL's cut through one of them.
 
 Each takes a slab of rows and gives its suspicion, float64 [s], higher is worse. "Right" means
-that no other class was more probable than the given label. Epochs count from 0.
+that no other class was more probable than the given label, as float16 tells probabilities apart.
+Epochs count from 0.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ _ALL = (
     ),
     Score(
         "oof-joint",
-        "issues of cleanlab's confident joint first, on the same softmax",
+        "issues of cleanlab's confident joint first, on the softmax of oof-margin",
         "[0, 1]",
         of_run=partial(_issues, last=True),
         needs=_CLEANLAB,
