@@ -118,6 +118,7 @@ RECIPES: dict[str, Recipe] = {
     # Two operations that grow with the image: trivial's shifts of up to 32 pixels empty a small
     # image, whose curve then has a hole.
     "strong": _detect("RandAugment beside crops and flips", augment_policy="rand"),
+    "cosine": _detect("a rate that falls along half a cosine", schedule="cosine"),
     "neighbours": _detect(
         "what the 20 nearest neighbours of each image say of its label, recorded too",
         neighbours=20,
