@@ -253,3 +253,9 @@ def test_a_store_that_lacks_a_channel_is_said_to(tmp_path: Path) -> None:
     assert runner.detect(folder, random_detector(tmp_path / "m", "most")).metrics.auc is not None
     with pytest.raises(DynamicsError, match="bare: the detector's channel suggests-other needs"):
         runner.detect(folder, random_detector(tmp_path / "a", "all"))
+
+
+def test_a_run_of_one_sample_is_ranked(tmp_path: Path, filled: Path) -> None:
+    result = tdctl("detect", "--td", make_run(tmp_path / "one", n=1, classes=2), "--json")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["worst"]) == 1

@@ -17,6 +17,10 @@ __all__ = ["check_informative", "check_telling", "probe_curves", "probe_run"]
 
 # Outputs closer together than this on clearly different curves are a collapsed training.
 CONSTANT_BELOW = 1e-4
+COLLAPSED = (
+    "its training has collapsed; train it again at a lower rate (tdctl train-detector without "
+    "--preset paper)"
+)
 PROBE_EPOCHS = (2, 5, 10, 50, 200)
 
 
@@ -36,20 +40,20 @@ def check_telling(net: nn.Module, reader: Reader, where: str) -> None:
     check_informative(max(probes, key=lambda scores: float(np.ptp(scores))), where)
 
 
-def check_informative(scores: NDArray[np.float64], where: str) -> None:
-    """Refuses scores that do not tell samples apart.
+def check_informative(scores: NDArray[np.float64], where: str, why: str = COLLAPSED) -> None:
+    """Refuses scores that do not tell samples apart; one sample alone needs no telling.
+
+    Args:
+        where: begins the message.
+        why: what a constant means here, and what to do.
 
     Raises:
         DetectorError: a score is not finite, or all are the same within 1e-4.
     """
     if not np.isfinite(scores).all():
         raise DetectorError(f"{where}: the detector's output is NaN; train it again")
-    if len(scores) and float(np.ptp(scores)) < CONSTANT_BELOW:
-        raise DetectorError(
-            f"{where}: the detector gives {scores[0]:.4f} for every curve, its training has "
-            "collapsed; train it again at a lower rate (tdctl train-detector without "
-            "--preset paper)"
-        )
+    if len(scores) > 1 and float(np.ptp(scores)) < CONSTANT_BELOW:
+        raise DetectorError(f"{where}: the detector gives {scores[0]:.4f} for every curve, {why}")
 
 
 def probe_curves(epochs: int = 50) -> NDArray[np.float32]:

@@ -23,6 +23,11 @@ from tdctl.training import World
 
 __all__ = ["ByDetector", "ByScore", "Ranker", "Source", "open_ranker"]
 
+ALIKE = (
+    "as those of this run are alike to it; use another --detector or a --score, or record more "
+    "epochs"
+)
+
 # What the user names: a detector file (or one that ships), or a score.
 Source = Path | Score
 
@@ -65,7 +70,8 @@ class ByDetector:
             raise DynamicsError(f"{run}: {error}") from None
         every = world.gather_to_all({"scores": own.to(world.device)})
         scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
-        check_informative(scores, f"{self.file} on {run}")
+        # It did tell curves apart when it was loaded.
+        check_informative(scores, f"{self.file} on {run}", ALIKE)
         return scores
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
