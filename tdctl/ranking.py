@@ -88,11 +88,11 @@ def num_removed(n: int, remove_ratio: float) -> int:
     """
     if not 0.0 <= remove_ratio < 1.0:
         raise ConfigError(
-            f"remove_ratio: {remove_ratio} is outside [0, 1); it is the share to drop, such as 0.2"
+            f"ratio: {remove_ratio} is outside [0, 1); it is the share to drop or flag, such as 0.2"
         )
     count = round(n * remove_ratio)
     if count >= n:
-        raise ConfigError(f"remove_ratio: {remove_ratio} would drop all {n} samples")
+        raise ConfigError(f"ratio: {remove_ratio} would drop all {n} samples")
     return count
 
 

@@ -30,7 +30,7 @@ from tdctl.detector import builtin as place
 from tdctl.detector.channels import SETS
 from tdctl.detector.nets import make_net
 from tdctl.dynamics import read_run, write_td
-from tdctl.errors import DetectorError, DynamicsError
+from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.settings import load_config
@@ -259,3 +259,34 @@ def test_a_run_of_one_sample_is_ranked(tmp_path: Path, filled: Path) -> None:
     result = tdctl("detect", "--td", make_run(tmp_path / "one", n=1, classes=2), "--json")
     assert result.exit_code == 0, result.output
     assert len(json.loads(result.stdout)["worst"]) == 1
+
+
+def test_a_detector_is_not_judged_by_what_its_start_has_seen(tmp_path: Path) -> None:
+    seen, other = make_run(tmp_path / "seen"), make_run(tmp_path / "other", seed=1)
+    trained_on(seen, out=tmp_path / "start")
+    fast = load_config(None, {"detector.epochs": 1})
+    start = tmp_path / "start.safetensors"
+    for runs in ([other, seen], [seen]):
+        with pytest.raises(ConfigError, match=r"was trained on .*seen, which would judge it"):
+            runner.train_detector(fast, runs, tmp_path / "d", init_from=start)
+    card = runner.train_detector(fast, [seen, other], tmp_path / "d", init_from=start).card
+    assert [run["run"].split("/")[-1] for run in card.trained_on] == ["seen", "other"]
+
+
+def test_a_name_stands_for_one_detector(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    trained_on(run, out=tmp_path / "d")
+    with pytest.raises(RunError, match="exists already"):
+        trained_on(run, out=tmp_path / "d", detector_net="gru")
+    gru = load_config(None, {"detector.epochs": 1, "detector.detector_net": "gru"})
+    runner.train_detector(gru, [run], tmp_path / "d", overwrite=True)
+    assert not (tmp_path / "d.pth.tar").exists()
+
+
+def test_the_card_of_another_detector_of_the_papers_is_refused(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "a"), make_run(tmp_path / "b", seed=1)
+    trained_on(one, out=tmp_path / "one")
+    trained_on(other, out=tmp_path / "other")
+    (tmp_path / "other.json").replace(tmp_path / "one.json")
+    with pytest.raises(DetectorError, match="are not those that its card tells of"):
+        load_detector(tmp_path / "one.safetensors")

@@ -218,7 +218,7 @@ def test_bad_detectors_and_ratios(tmp_path: Path, run: Path, detector_file: Path
     assert not crater.exists()
     refused(tdctl("detect", "--td", run, "--detector", tmp_path / "no.pth.tar"), "no such detector")
     result = tdctl("denoise", "--td", run, "--detector", detector_file, "--remove-ratio", 1)
-    refused(result, "remove_ratio")
+    refused(result, "is outside")
 
 
 def test_a_foreign_run_needs_its_data_named(tmp_path: Path, detector_file: Path) -> None:
@@ -282,3 +282,17 @@ def test_python_dash_m(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tdctl", "--version"]
     outcome = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ)
     assert outcome.stdout.startswith("tdctl 0.")
+
+
+def test_a_file_of_a_run_is_not_replaced_by_a_table(digits_run: Path) -> None:
+    before = (digits_run / "training_dynamics.npz").read_bytes()
+    options = ("--score", "p-mean", "--out", digits_run / "training_dynamics.npz", "--overwrite")
+    refused(tdctl("detect", "--td", digits_run, *options), "is part of a recorded run")
+    assert (digits_run / "training_dynamics.npz").read_bytes() == before
+
+
+def test_more_folds_than_images_are_refused(tmp_path: Path) -> None:
+    refused(
+        tdctl("generate-td", *TINY, "--folds", 1000, "--out", tmp_path / "r"),
+        "train.folds: 1000 folds of 150 images",
+    )

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import hand_made_detector, make_published_run, make_run, planted_labels, tdctl
+from conftest import (
+    hand_made_detector,
+    make_published_run,
+    make_run,
+    planted_labels,
+    refused,
+    tdctl,
+)
 
 from tdctl import plots, runner
 from tdctl.bootstrap import FIGURES
@@ -366,3 +373,20 @@ def test_no_score_is_refused_where_a_run_holds_nan(tmp_path: Path) -> None:
     np.savez(run / "training_dynamics.npz", **arrays)
     with pytest.raises(DynamicsError, match="NaN"):
         runner.compare([run], [SCORES["aum"]])
+
+
+@pytest.mark.parametrize("damage", [{"seconds": "x"}, {"curve": "x"}, {"figures": {"ap": 1}}])
+def test_a_damaged_table_is_said_to_be_and_can_be_overwritten(
+    runs: list[Path], tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    table, out = tmp_path / "t" / "compare.json", tmp_path / "t"
+    options = ("--td", runs[0], "--score", "p-mean", "--quiet", "--no-plots", "--out", out)
+    assert tdctl("compare", *options).exit_code == 0
+    content = json.loads(table.read_text())
+    content["rows"][0] |= damage
+    table.write_text(json.dumps(content))
+    refused(tdctl("compare", *options), "its rows are not what tdctl wrote; --overwrite it")
+    table.write_text(json.dumps(content)[:50])
+    refused(tdctl("compare", *options), "--overwrite it")
+    assert tdctl("compare", *options, "--overwrite").exit_code == 0
+    refused(tdctl("compare", "--td", runs[0], "--score", "all", "--score", "nope"), "nope")

@@ -169,7 +169,7 @@ def test_impossible_ratios_are_refused_before_anything_is_written(
     digits_run: Path, tmp_path: Path, detector_file: Path, ratio: float
 ) -> None:
     config = load_config(None, {}, runner.settings_of_run(digits_run))
-    with pytest.raises(ConfigError, match="remove_ratio"):
+    with pytest.raises(ConfigError, match="ratio: "):
         runner.denoise(config, digits_run, detector_file, [0.2, ratio], out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
 

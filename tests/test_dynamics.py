@@ -403,3 +403,13 @@ def test_reading_a_large_run_holds_a_slab_at_a_time(tmp_path: Path, write: Any) 
     assert out.returncode == 0, out.stderr
     small, large = (int(kilobytes) for kilobytes in out.stdout.split())
     assert large - small < 60_000, f"{small} kB for 12 MB, {large} kB for 120 MB"
+
+
+def test_an_absurd_class_is_refused_before_anything_is_made_of_it(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "r")
+    with np.load(folder / "training_dynamics.npz") as archive:
+        labels = archive["labels"].astype(np.int64)
+    labels[3, 4] = 2**40
+    rewrite(folder, labels=labels)
+    with pytest.raises(DynamicsError, match="names the class 1099511627776; expected"):
+        read_run(folder)

@@ -27,15 +27,17 @@ from tdctl.nets import build_net
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import read_json
 from tdctl.runner.leaveout import find_left_out, read_ranking
+from tdctl.scores import find_score
 from tdctl.training import Pipeline, Progress, World, fit
 from tdctl.training.unseen import Unseen
 
 CPU = torch.device("cpu")
+NAMES = [f"class {label}" for label in range(10)]
 
 
 def write_ranking(path: Path, index: Any, suspicion: Any, seed: int | None = None) -> Path:
     """The CSV of detect, with what it may have besides; its rows shuffled where asked for."""
-    table = pd.DataFrame({"given_label": "a", "index": index, "suspicion": suspicion})
+    table = pd.DataFrame({"file_name": "a", "index": index, "suspicion": suspicion})
     table["rank"] = table["suspicion"].rank(ascending=False).astype(int)
     order = np.arange(len(table))
     if seed is not None:
@@ -166,10 +168,10 @@ def test_half_of_each_given_class_stays_in(tmp_path: Path) -> None:
     given = np.array([0] * 10 + [1] * 5 + [2])
     labels = Labels(np.arange(16) * 3, given, given)
     worst_first = write_ranking(tmp_path / "r.csv", labels.index, np.arange(16, 0, -1))
-    left = find_left_out(*of(worst_first, 0.8), labels)
+    left = find_left_out(*of(worst_first, 0.8), labels, NAMES)
     assert left.rows.tolist() == [True] * 5 + [False] * 5 + [True] * 2 + [False] * 4
     least_first = write_ranking(tmp_path / "s.csv", labels.index, np.arange(16))
-    left = find_left_out(*of(least_first, 0.2), labels)
+    left = find_left_out(*of(least_first, 0.2), labels, NAMES)
     assert labels.index[left.rows].tolist() == [39, 42], "the lone one of its class stays in"
 
 
@@ -249,21 +251,21 @@ def test_what_is_no_ranking_of_these_samples_is_refused(tmp_path: Path, kind: st
     path = tmp_path / "ranking.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=f"leave_out: .*ranking.csv: .*{says}"):
-        find_left_out(*of(path), LABELS)
+        find_left_out(*of(path), LABELS, NAMES)
 
 
 @pytest.mark.parametrize(("ratio", "says"), [(0.01, "none of them"), (0.99, "all of them")])
 def test_a_share_that_leaves_nothing_is_refused(tmp_path: Path, ratio: float, says: str) -> None:
     path = write_ranking(tmp_path / "r.csv", range(20), range(20))
     with pytest.raises(ConfigError, match=f"leave_out_ratio: {ratio} of 20 samples is {says}"):
-        find_left_out(*of(path, ratio), LABELS)
+        find_left_out(*of(path, ratio), LABELS, NAMES)
 
 
 def test_where_every_class_keeps_its_all_nothing_is_left_out(tmp_path: Path) -> None:
     path = write_ranking(tmp_path / "r.csv", range(20), range(20))
     alone = Labels(np.arange(20), np.arange(20), np.arange(20))
     with pytest.raises(ConfigError, match="leaves out nothing, as half of each given class"):
-        find_left_out(*of(path), alone)
+        find_left_out(*of(path), alone, NAMES)
 
 
 def halved(folder: Path, size: int) -> Any:
@@ -341,3 +343,18 @@ def test_a_second_round_has_a_default_folder_of_its_own(ranking: Path) -> None:
     first, second = tiny_config(), tiny_config(train__leave_out=str(ranking))
     names = [runner.default_folder(config, Path("runs")).name for config in (first, second)]
     assert names == ["computation4td_seed0", "computation4td_seed0_leaveout0.1"]
+
+
+def test_a_ranking_of_other_given_labels_is_refused(tmp_path: Path, digits_run: Path) -> None:
+    """As another --seed gives where the splits are the same."""
+    ranking = tmp_path / "ranking.csv"
+    runner.detect(digits_run, find_score("p-mean"), out=ranking)
+    labels = read_run(digits_run)[1]
+    names = [str(label) for label in range(10)]
+    config = TrainConfig(leave_out=ranking)
+    assert find_left_out(read_ranking(config), config, labels, names).rows.any()
+    given = np.where(labels.index == labels.index[7], (labels.assigned + 1) % 10, labels.assigned)
+    other = Labels(labels.index, given, labels.true)
+    says = f"index {labels.index[7]} has another given label than in this run; give"
+    with pytest.raises(DataError, match=says):
+        find_left_out(read_ranking(config), config, other, names)

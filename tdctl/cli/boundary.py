@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
@@ -34,6 +35,9 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
     A termination signal gives 143, as the shell counts it.
     """
 
+    # Those without --resume leave nothing unfinished, or go on when they are called again.
+    then = f"; {GOES_ON}" if "resume" in signature(command).parameters else ""
+
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Result:
         try:
@@ -49,10 +53,10 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
             typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
             raise typer.Exit(1) from None
         except Terminated:
-            say(f"tdctl: terminated; {GOES_ON}")
+            say(f"tdctl: terminated{then}")
             raise typer.Exit(128 + signal.SIGTERM) from None
         except KeyboardInterrupt:
-            say(f"tdctl: interrupted; {GOES_ON}")
+            say(f"tdctl: interrupted{then}")
             raise typer.Exit(130) from None
 
     return run

@@ -89,7 +89,8 @@ def compare(
         detector = [BUILTIN]
     names = [ALL] if not score else [name for name in score if name != NONE]
     every = ALL in names
-    chosen = list(SCORES) if every else [find_score(name).name for name in names]
+    named = [find_score(name).name for name in names if name != ALL]
+    chosen = list(SCORES) if every else named
     sources: list[Source] = [SCORES[name] for name in dict.fromkeys(chosen)]
     result = runner.compare(
         td,

@@ -124,7 +124,8 @@ def detect(
     from tdctl.scores import SCORES, find_score
 
     every = ALL in (score or [])
-    names = list(SCORES) if every else [find_score(name).name for name in score or []]
+    named = [find_score(name).name for name in score or [] if name != ALL]
+    names = list(SCORES) if every else named
     scores = [SCORES[name] for name in dict.fromkeys(names)]
     if len(scores) > 1:
         given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]

@@ -142,7 +142,7 @@ def ratio_of(text: float | str) -> float | str:
         return float(text)
     except ValueError:
         raise ConfigError(
-            f"remove_ratio: '{text}' is neither a share in [0, 1) nor one of auto, "
+            f"ratio: '{text}' is neither a share in [0, 1) nor one of auto, "
             f"{', '.join(f'{AUTO}:{name}' for name in METHODS)}"
         ) from None
 

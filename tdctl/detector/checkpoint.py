@@ -77,14 +77,15 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
     from safetensors.torch import save_file
 
     files = written_files(path, detector.reader)
-    _, tensors, card_file = detector_files(path)
+    files_of_name = detector_files(path)
+    _, tensors, card_file = files_of_name
     card = asdict(detector.card) if detector.card is not None else None
+    # The digest ties the two files together.
+    card = (card or {}) | {"weights": detector.fingerprint()}
     if not detector.reader.is_papers:
-        # The digest ties the two files together.
-        card = (card or {}) | {
-            "reader": asdict(detector.reader),
-            "weights": detector.fingerprint(),
-        }
+        card["reader"] = asdict(detector.reader)
+        # What an earlier detector of this name left would be another than these files.
+        files_of_name[0].unlink(missing_ok=True)
     state = {
         key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
     }
@@ -178,7 +179,8 @@ def _ours(path: Path, reader: Reader, state: dict[str, Any]) -> nn.Module:
     except (RuntimeError, TypeError, AttributeError):
         raise DetectorError(
             f"{path}: its weights are not those of the {reader.net} of {len(reader.channels)} "
-            "channels that its card names; train it again"
+            "channels that its card names; copy both files of the detector together, or train it "
+            "again"
         ) from None
     return net
 

@@ -35,6 +35,7 @@ SUM_TOLERANCE = 0.05
 PROBED, LOSS_TOLERANCE = 256, 0.05
 # The bits of the float16 next above 1; those of all probabilities are no larger numbers.
 LARGEST_BITS = 0x3C01
+MOST_CLASSES = 1_000_000
 REQUIRED = ("td", "labels")
 KEPT = ("other", "other_class", "mean", "mean_class")
 EXTRAS = ("margin", "loss", "neighbours")
@@ -247,6 +248,11 @@ def _check_columns(path: Path, columns: ArrayFile, labels: Labels, all_classes: 
         if (ordered[:, 1:] == ordered[:, :-1]).any() or ordered[:, 0].min() < 0:
             raise DynamicsError(f"{path}: a row of labels names a class twice or a negative one")
         largest = max(largest, int(ordered.max()))
+    if largest >= MOST_CLASSES:
+        raise DynamicsError(
+            f"{path}: labels names the class {largest}; expected numbers from 0 to "
+            f"{MOST_CLASSES - 1}"
+        )
     if all_classes and labels.true.max() > largest and columns.shape[1] > largest:
         raise DynamicsError(
             f"{path}: the true class {labels.true.max()} of {METADATA_FILE} is not among its "

@@ -100,7 +100,9 @@ def generate_td(
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
-    left = world.together(lambda: find_left_out(ranking, config.train, prepared.labels))
+    left = world.together(
+        lambda: find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
+    )
     images, unseen = left.split(prepared.train)
     plan = plan_training(config, config.train, dataset, images, world, began)
     facts = {**prepared.facts(), **_facts(config, prepared), **plan.facts(world)}
@@ -155,7 +157,7 @@ def plan_generate(
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     ranking = read_ranking(config.train)
     prepared = prepare(config, dry=True)
-    left = find_left_out(ranking, config.train, prepared.labels)
+    left = find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
     images, _ = left.split(prepared.train)
     plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,16 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """A ranking as a file has it, sorted by index, and the hex digest of the file."""
+    """A ranking as a file has it, sorted by index, and the hex digest of the file.
+
+    Attributes:
+        given: given labels by name, n strings; None where the file has none.
+    """
 
     path: Path
     ranking: Ranking
     digest: str
+    given: NDArray[np.object_] | None
 
 
 def read_ranking(training: TrainConfig) -> Found | None:
@@ -69,11 +75,20 @@ def read_ranking(training: TrainConfig) -> Found | None:
     if path is None:
         return None
     # Pandas' own reader of floats may be off by a bit, and what is equal fall apart.
-    types = {"index": np.int64, "suspicion": str}
+    types = {"index": np.int64, "suspicion": str, "given_label": str}
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        table = pd.read_csv(path, usecols=list(types), dtype=types)
+        # A class may be called "None" or "NA".
+        table = pd.read_csv(
+            path,
+            usecols=lambda name: name in types,
+            dtype=types,
+            keep_default_na=False,
+            na_values={"suspicion": [""]},
+        )
+        if lacking := {"index", "suspicion"} - set(table.columns):
+            raise ValueError(f"no column '{min(lacking)}'")
         suspicion = table["suspicion"].to_numpy(object).astype(np.float64)
     except OSError as error:
         raise DataError(f"leave_out: {path}: {error.strerror}; {EXPECTED}") from None
@@ -85,10 +100,13 @@ def read_ranking(training: TrainConfig) -> Found | None:
     index, suspicion = table["index"].to_numpy()[order], suspicion[order]
     _refuse(path, index[1:][index[1:] == index[:-1]], "stands there twice", EXPECTED)
     _refuse(path, index[~np.isfinite(suspicion)], "has no finite suspicion", EXPECTED)
-    return Found(path, Ranking(index, suspicion), digest)
+    given = table["given_label"].to_numpy(object)[order] if "given_label" in table else None
+    return Found(path, Ranking(index, suspicion), digest, given)
 
 
-def find_left_out(found: Found | None, training: TrainConfig, labels: Labels) -> LeftOut:
+def find_left_out(
+    found: Found | None, training: TrainConfig, labels: Labels, class_names: Sequence[str]
+) -> LeftOut:
     """The worst share of a ranking, by row of the labels; nothing where there is none.
 
     The two are joined by index. Of each given class the better half stays in, whatever its rank.
@@ -96,9 +114,10 @@ def find_left_out(found: Found | None, training: TrainConfig, labels: Labels) ->
     Args:
         training: the settings; ``leave_out_ratio``.
         labels: of the n training images.
+        class_names: of the data set.
 
     Raises:
-        DataError: the ranking is not of exactly these samples.
+        DataError: the ranking is not of exactly these samples, or of other given labels.
         ConfigError: the share is none of the samples or all of them, or all of it stays in.
     """
     n, ratio = len(labels), training.leave_out_ratio
@@ -109,6 +128,13 @@ def find_left_out(found: Found | None, training: TrainConfig, labels: Labels) ->
     _refuse(found.path, strangers, "is not among the samples that this run trains on", then)
     missing = np.setdiff1d(labels.index, index)
     _refuse(found.path, missing, "is missing, and this run trains on it", then)
+    if found.given is not None:
+        there = found.given[np.searchsorted(index, labels.index)]
+        # Other code's runs name no classes: their rankings give the numbers.
+        alike = there == np.asarray(class_names, dtype=object)[labels.assigned]
+        alike |= there == labels.assigned.astype(str).astype(object)
+        other = "has another given label than in this run"
+        _refuse(found.path, labels.index[~alike], other, f"{then}, and noise")
     count = round(ratio * n)
     if count in {0, n}:
         raise ConfigError(

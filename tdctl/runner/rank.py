@@ -250,7 +250,8 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
     if manifest.exists():
         data = read_json(manifest).get("dataset")
         names = data.get("class_names") if isinstance(data, dict) else None
-        if not isinstance(names, list) or len(names) < at_least:
+        whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not isinstance(names, list) or not whole or len(names) < at_least:
             raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
         return np.asarray(names, dtype=object)
     return np.asarray([str(label) for label in range(at_least)], dtype=object)

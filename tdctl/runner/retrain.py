@@ -140,6 +140,8 @@ def denoise(
         RunError: a folder is occupied, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
     """
+    if out is not None and out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; give a folder with --out")
     if not remove_ratios:
         raise ConfigError("denoise: no ratio is given; name at least one with --remove-ratio")
     folders = [runs] if isinstance(runs, Path) else runs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from tdctl.bootstrap import FIGURES, Figure
 from tdctl.errors import RunError
@@ -63,16 +64,8 @@ class ComparedRow:
         told = "ranked" if self.figures is None else f"AP {self.figures['ap'].value:.4f}"
         return f"{told}, {self.seconds:.2f} s"
 
-    @classmethod
-    def of(cls, content: dict[str, Any]) -> ComparedRow:
-        """A row as ``asdict`` makes it.
 
-        Raises:
-            TypeError, KeyError: it is none.
-        """
-        stored = content["figures"]
-        figures = None if stored is None else {name: Figure(**stored[name]) for name in FIGURES}
-        return cls(**{**content, "figures": figures})
+_ROWS = TypeAdapter(list[ComparedRow])
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,12 @@ class Table:
             if any(folder.iterdir()):
                 raise RunError(f"{folder}: holds files but no {TABLE_FILE}; give another --out")
             return table
-        content = read_json(path)
+        try:
+            content = read_json(path)
+        except RunError as error:
+            if overwrite:
+                return table
+            raise RunError(f"{error}; --overwrite it, or give another --out") from None
         if content.get("command") != "compare":
             raise RunError(f"{path}: was not written by compare; give another --out")
         if overwrite:
@@ -141,8 +139,8 @@ class Table:
                     "or --overwrite"
                 )
         try:
-            rows = [ComparedRow.of(row) for row in content["rows"]]
-        except (TypeError, KeyError):
+            rows = _ROWS.validate_python(content["rows"])
+        except (ValidationError, KeyError):
             raise RunError(f"{path}: its rows are not what tdctl wrote; --overwrite it") from None
         table._rows = {(row.run, row.name): row for row in rows}
         return table

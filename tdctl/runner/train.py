@@ -20,7 +20,7 @@ from tdctl.detector import (
     save_detector,
     train_net,
 )
-from tdctl.detector.checkpoint import written_files
+from tdctl.detector.checkpoint import detector_files, written_files
 from tdctl.detector.reader import check_readable
 from tdctl.detector.training import split_runs
 from tdctl.dynamics import TrainingDynamics, read_run
@@ -65,15 +65,20 @@ def train_detector(
     """
     device = pick_device(config.device)
     reader = reader_of(config.detector)
-    refuse_existing(written_files(out, reader), overwrite)
+    written_files(out, reader)
+    refuse_existing(detector_files(out), overwrite)
     start = _start(init_from, reader)
     curves, trained_on = _gather(runs, reader)
+    if start is not None and init_from is not None:
+        _check_unseen(start, init_from, runs[-1], trained_on[-1]["fingerprint"])
     trained = train_net(
         curves, config.detector, config.seed, device, start.net if start else None, report
     )
     if start is not None and init_from is not None:
         unknown = [{"run": f"unknown, {init_from.name} does not say", "fingerprint": None}]
-        trained_on = (start.card.trained_on if start.card else unknown) + trained_on
+        before = start.card.trained_on if start.card else unknown
+        again = {run["fingerprint"] for run in trained_on}
+        trained_on = [run for run in before if run.get("fingerprint") not in again] + trained_on
     recipe = trained.recipe
     card = Card(
         trained_on=trained_on,
@@ -116,7 +121,7 @@ def plan_detector(
     """What ``train_detector`` would train on, a line each; raises what it would raise."""
     reader = reader_of(config.detector)
     files = written_files(out, reader)
-    refuse_existing(files, overwrite)
+    refuse_existing(detector_files(out), overwrite)
     curves, trained_on = _gather(runs, reader)
     split_runs(curves, config.detector.held_out, config.seed)
     lines = [
@@ -138,6 +143,14 @@ def _start(file: Path | None, reader: Reader) -> Detector | None:
             f"steps; ask for the same with --detector-net, --channels and --steps"
         )
     return start
+
+
+def _check_unseen(start: Detector, file: Path, held: Path, fingerprint: str) -> None:
+    if start.has_seen(fingerprint):
+        raise ConfigError(
+            f"train-detector: {file} was trained on {held}, which would judge it now; let the last "
+            "--td be a run that it has not seen"
+        )
 
 
 def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[str, Any]]]:

@@ -141,6 +141,10 @@ def check_sizes(images: int, batch_size: int, processes: int, folds: int = 0) ->
     Raises:
         ConfigError: says what is expected.
     """
+    if folds > images:
+        raise ConfigError(
+            f"train.folds: {folds} folds of {images} images; give at most as many as images"
+        )
     least = 2 * processes
     left = images - math.ceil(images / folds) if folds else images
     if left < least:
