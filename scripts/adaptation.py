@@ -113,7 +113,7 @@ def adapted(detector: Detector, run: Path, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--detector", type=Path, default=Path("builtin"))
     parser.add_argument("--seed", type=int, default=0)

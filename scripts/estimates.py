@@ -25,7 +25,7 @@ from tdctl.training import World, pick_device
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--detector", type=Path, default=Path("builtin"))
     parser.add_argument("--methods", default="mixture,sum,joint")

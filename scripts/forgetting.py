@@ -61,7 +61,7 @@ def flagged(run: Path, detector: Path) -> dict[str, NDArray[np.bool_]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("--detector", default="builtin")
     parser.add_argument("--seeds", default="0,1,2,3,4,5,6,7,8,9")
     parser.add_argument("--work", type=Path, default=Path("replication/forgetting"))

@@ -105,7 +105,7 @@ def write_glyphs(folder: Path, characters: str, each: int, seed: int, clutter: f
 
 def main() -> None:
     """Writes the folder that the command line names."""
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--characters", default=string.ascii_lowercase)
     parser.add_argument("--each", type=int, default=115)

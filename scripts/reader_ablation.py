@@ -122,7 +122,7 @@ def main() -> None:
     if "--" not in sys.argv:
         sys.exit(str(__doc__))
     middle = sys.argv.index("--")
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("train", nargs="+", type=Path)
     parser.add_argument("--nets", default="lstm,gru,tcn")
     parser.add_argument("--channels", default="given,ranks,values,most,all")

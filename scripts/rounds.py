@@ -71,7 +71,7 @@ def judged(folders: list[Path], by: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("replication/finding"))

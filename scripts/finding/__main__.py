@@ -34,7 +34,7 @@ from reporting import report
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(usage=str(__doc__))
+    parser = argparse.ArgumentParser(usage=str(__doc__).replace("%", "%%"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--work", type=Path, default=Path("replication/finding"))
