@@ -67,7 +67,8 @@ def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., N
         hints = typing.get_type_hints(command, include_extras=True)
         own = inspect.signature(command).parameters
         flags = {key.rpartition(".")[2]: key for key in (*keys, *COMMON)}
-        shared = _shared_parameters()
+        epochs = [f"{key}=30" for key in keys if key.endswith(".epochs")]
+        shared = _shared_parameters((*epochs, "noise.noise_ratio=0.2")[0])
         parameters = [
             own[name].replace(annotation=hints[name]) for name in own if name != "settings"
         ]
@@ -96,9 +97,9 @@ def _split(value: str) -> list[str]:
     return [part for part in value.replace(",", " ").split() if part]
 
 
-def _shared_parameters() -> list[inspect.Parameter]:
+def _shared_parameters(example: str) -> list[inspect.Parameter]:
     file = typer.Option("--config", help="YAML file with settings; flags and --set win over it.")
-    one = typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as train.epochs=30.")
+    one = typer.Option("--set", metavar="KEY=VALUE", help=f"Any setting, such as {example}.")
     return [
         _keyword("config", Annotated[Path | None, file], None),
         _keyword("set_", Annotated[list[str] | None, one], None),

@@ -93,7 +93,8 @@ def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
     console.print(f"{name:<10} {names}: {len(result.labels)} samples")
     console.print(f"judged     {_judged(result)}")
     if metrics.auc is None:
-        console.print("metrics    none: no label of this run is known to be wrong")
+        few = "every" if result.labels.flipped.all() else "no"
+        console.print(f"metrics    none: {few} label of this run is known to be wrong")
     else:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")

@@ -209,6 +209,8 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.is_dir():
+        raise DetectorError(f"{path}: is a folder; expected a detector file")
     try:
         state = load_file(path)
     except FileNotFoundError:
@@ -244,7 +246,10 @@ def _facts(path: Path, text: Any) -> dict[str, Any]:
     if facts is None:
         return {}
     if not isinstance(facts, dict):
-        raise DetectorError(f"{path}: its card is not the JSON that tdctl writes")
+        card = f"{detector_files(path)[2]}" if path.name.endswith(TENSORS) else f"{path}: its card"
+        raise DetectorError(
+            f"{card} is not the JSON that tdctl writes; copy both files of the detector together"
+        )
     return facts
 
 

@@ -59,6 +59,8 @@ def labels_alone(path: Path, columns_nk: Array, index: Array | None) -> Labels:
     rows = np.arange(n) if index is None else np.asarray(index)
     if rows.shape != (n,) or rows.dtype.kind not in "iu":
         raise DynamicsError(f"{path}: index is {rows.dtype} {rows.shape}, expected integers [{n}]")
+    if len(np.unique(rows)) < n or (n and rows.min() < 0):
+        raise DynamicsError(f"{path}: index names a sample twice, or a negative one")
     given = columns_nk[:, 0].astype(np.int64)
     if flip is None:
         return Labels(rows.astype(np.int64), given, given)
