@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,11 @@ def test_one_run_is_ranked_as_ever(runs: list[Path], detector_file: Path) -> Non
     assert plain.run_facts == {"run": str(runs[0])}
 
 
-def test_a_run_with_itself_ranks_as_it_does_alone(runs: list[Path], detector_file: Path) -> None:
-    alone, twice = (runner.detect(given, detector_file) for given in (runs[1], [runs[1]] * 2))
+def test_a_run_with_its_copy_ranks_as_it_does_alone(
+    runs: list[Path], detector_file: Path, tmp_path: Path
+) -> None:
+    both = [runs[1], Path(shutil.copytree(runs[1], tmp_path / "copy"))]
+    alone, twice = (runner.detect(given, detector_file) for given in (runs[1], both))
     columns = [name for name in alone.table if name != "suspicion"]
     pd.testing.assert_frame_equal(alone.table[columns], twice.table[columns])
     assert (suspicion_of(twice) == mid_ranks(suspicion_of(alone))).all()

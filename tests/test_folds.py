@@ -417,7 +417,7 @@ def test_a_mirror_image_is_asked_where_flips_suit(tmp_path: Path) -> None:
 
 def test_few_images_and_small_classes_work(tmp_path: Path) -> None:
     for capture in ("in-loop", "eval-pass"):
-        more = {"train__folds": 6, "train__epochs": 1, "train__capture": capture}
+        more = {"train__folds": 5, "train__epochs": 1, "train__capture": capture}
         config = small_config(data__limit=5, noise__noise_ratio=0.0, **more)
         dynamics = read_run(runner.generate_td(config, tmp_path / capture).folder)[0]
         assert len(dynamics) == 5 and dynamics.heldout is not None
