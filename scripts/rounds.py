@@ -52,7 +52,7 @@ def recorded(settings: Settings, row: str, seed: int, length: int) -> dict[str, 
     rest = {"one": own, "short": own, "other": again, "second": again + left}
     for name, folder in folders.items():
         if name == "second" and not ranking.exists():
-            tdctl("detect", "--td", str(folders["short"]), "--out", str(ranking), "--quiet")
+            tdctl("detect", "--td", str(folders["short"]), "--out", str(ranking))
         tdctl(
             "generate-td", *data_of(settings, row, seed), *ROWS[row], *rest[name],
             *kind_of("ours", length if name == "one" else half), "--out", str(folder),
@@ -66,7 +66,7 @@ def judged(folders: list[Path], by: str) -> float:
     """AP of a ranking of some runs together."""
     runs = [argument for folder in folders for argument in ("--td", str(folder))]
     how = ["--detector", by] if by == "builtin" else ["--score", by]
-    told, _ = tdctl("detect", *runs, *how, "--json", "--quiet", "--top", "0")
+    told, _ = tdctl("detect", *runs, *how, "--json", "--top", "0")
     return float(json.loads(told)["metrics"]["ap"])
 
 

@@ -259,29 +259,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-# Files of a run that nothing but a new recording replaces.
-RECORDED = {
-    MANIFEST_FILE,
-    "config.yaml",
-    "heldout_dynamics.npz",
-    "metadata.pth",
-    "model.pth",
-    "samples.csv",
-    "threshold.npz",
-    "training_dynamics.npz",
-}
-
-
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Refuses to replace files, before the work is done that would fill them.
 
     Raises:
-        RunError: one of them exists and ``overwrite`` is off, or could not be written.
+        RunError: one of them exists and ``overwrite`` is off, is part of a run, or could not be
+            written.
     """
     for path in paths:
         if path.is_dir():
             raise RunError(f"{path}: is a folder; expected a file name")
-        if path.exists() and path.name in RECORDED and (path.parent / MANIFEST_FILE).exists():
+        of_run = path.name in (*OUR_FILES, MANIFEST_FILE)
+        if of_run and path.exists() and (path.parent / MANIFEST_FILE).exists():
             raise RunError(f"{path}: is part of a recorded run; give another --out")
         if path.exists() and not overwrite:
             raise RunError(f"{path}: exists already; give another --out, or --overwrite")

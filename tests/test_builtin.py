@@ -269,6 +269,8 @@ def test_a_detector_is_not_judged_by_what_its_start_has_seen(tmp_path: Path) -> 
     for runs in ([other, seen], [seen]):
         with pytest.raises(ConfigError, match=r"was trained on .*seen, which would judge it"):
             runner.train_detector(fast, runs, tmp_path / "d", init_from=start)
+        with pytest.raises(ConfigError, match="which would judge it"):
+            runner.plan_detector(fast, runs, tmp_path / "d", init_from=start)
     card = runner.train_detector(fast, [seen, other], tmp_path / "d", init_from=start).card
     assert [run["run"].split("/")[-1] for run in card.trained_on] == ["seen", "other"]
 
@@ -276,8 +278,11 @@ def test_a_detector_is_not_judged_by_what_its_start_has_seen(tmp_path: Path) -> 
 def test_a_name_stands_for_one_detector(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r")
     trained_on(run, out=tmp_path / "d")
-    with pytest.raises(RunError, match="exists already"):
-        trained_on(run, out=tmp_path / "d", detector_net="gru")
+    for left in ("d.pth.tar", "d.json"):
+        with pytest.raises(RunError, match="exists already"):
+            trained_on(run, out=tmp_path / "d", detector_net="gru")
+        (tmp_path / left).rename(tmp_path / f"kept_{left}")
+    (tmp_path / "kept_d.pth.tar").rename(tmp_path / "d.pth.tar")
     gru = load_config(None, {"detector.epochs": 1, "detector.detector_net": "gru"})
     runner.train_detector(gru, [run], tmp_path / "d", overwrite=True)
     assert not (tmp_path / "d.pth.tar").exists()

@@ -334,6 +334,14 @@ def test_columns_in_another_order_than_the_labels_are_refused(tmp_path: Path) ->
         read_run(folder)
 
 
+def test_a_file_of_some_columns_is_read(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "r")
+    with np.load(folder / "training_dynamics.npz") as archive:
+        td, labels = archive["td"], archive["labels"]
+    rewrite(folder, td=td[:, :, :3], labels=labels[:, :3])
+    assert read_run(folder)[0].td.shape[2] == 3
+
+
 def test_what_is_suggested_does_not_depend_on_the_order_of_columns(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "r")
     expected = read_run(folder)[0].suggested()

@@ -162,7 +162,7 @@ def train_detector(
 
     untouched_by_torchrun("train-detector")
     if dry_run:
-        for line in runner.plan_detector(config, td, out, overwrite=overwrite):
+        for line in runner.plan_detector(config, td, out, init_from=init_from, overwrite=overwrite):
             say(line)
         return
     with shown_progress(quiet) as report:

@@ -72,20 +72,18 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
     Safetensors and a JSON card, which also says how the detector reads a run. The paper's network
     is written as ``.pth.tar`` as well, first of the three, with the published entries ``epoch``,
     ``state_dict``, ``best_prec`` and ``optimizer``, and beside them the card as JSON text, which
-    other readers ignore.
+    other readers ignore. For another network a ``.pth.tar`` of this name is removed: a name stands
+    for one detector.
     """
     from safetensors.torch import save_file
 
     files = written_files(path, detector.reader)
-    files_of_name = detector_files(path)
-    _, tensors, card_file = files_of_name
+    tar, tensors, card_file = detector_files(path)
     card = asdict(detector.card) if detector.card is not None else None
     # The digest ties the two files together.
     card = (card or {}) | {"weights": detector.fingerprint()}
     if not detector.reader.is_papers:
         card["reader"] = asdict(detector.reader)
-        # What an earlier detector of this name left would be another than these files.
-        files_of_name[0].unlink(missing_ok=True)
     state = {
         key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
     }
@@ -100,7 +98,10 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
             "optimizer": _on_cpu(detector.optimizer),
             "card": json.dumps(card),
         }
-        save_tensors(files[0], content)
+        save_tensors(tar, content)
+    else:
+        # What an earlier detector of this name left is another than these files now.
+        tar.unlink(missing_ok=True)
     return files
 
 

@@ -146,7 +146,9 @@ def check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> Non
             )
 
 
-def check_softmax(path: Path, td: ArrayFile, labels: Labels, extras: dict[str, ArrayFile]) -> None:
+def check_softmax(
+    path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels, extras: dict[str, ArrayFile]
+) -> None:
     """Refuses a td that is no softmax over its classes, or not the given label's first.
 
     Raises:
@@ -154,8 +156,9 @@ def check_softmax(path: Path, td: ArrayFile, labels: Labels, extras: dict[str, A
     """
     rows = np.arange(0, len(td), max(1, len(td) // PROBED))
     probe = np.asarray(td.take(rows), dtype=np.float64)
-    # A file may hold the given label's column alone.
-    if probe.shape[2] > 1 and "mean" not in extras:
+    # A file may hold some columns, such as the given label's alone.
+    whole = 1 < np.asarray(columns.take(rows)).max() + 1 <= probe.shape[2]
+    if whole and "mean" not in extras:
         sums = probe.sum(axis=2)
         row, epoch = np.unravel_index(np.abs(sums - 1).argmax(), sums.shape)
         if abs(sums[row, epoch] - 1) > SUM_TOLERANCE:

@@ -118,7 +118,7 @@ def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
         )
     extras: dict[str, Any] = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
     check_extras(path, td, extras)
-    check_softmax(path, td, labels, extras)
+    check_softmax(path, td, columns, labels, extras)
     return TrainingDynamics(td, columns, labels.index, **extras)
 
 

@@ -130,9 +130,10 @@ def find_left_out(
     _refuse(found.path, missing, "is missing, and this run trains on it", then)
     if found.given is not None:
         there = found.given[np.searchsorted(index, labels.index)]
-        # Other code's runs name no classes: their rankings give the numbers.
         alike = there == np.asarray(class_names, dtype=object)[labels.assigned]
-        alike |= there == labels.assigned.astype(str).astype(object)
+        # Other code's runs name no classes: their rankings give the numbers.
+        numbered = there == labels.assigned.astype(str).astype(object)
+        alike = numbered if numbered.all() else alike
         other = "has another given label than in this run"
         _refuse(found.path, labels.index[~alike], other, f"{then}, and noise")
     count = round(ratio * n)

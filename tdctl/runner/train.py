@@ -65,12 +65,7 @@ def train_detector(
     """
     device = pick_device(config.device)
     reader = reader_of(config.detector)
-    written_files(out, reader)
-    refuse_existing(detector_files(out), overwrite)
-    start = _start(init_from, reader)
-    curves, trained_on = _gather(runs, reader)
-    if start is not None and init_from is not None:
-        _check_unseen(start, init_from, runs[-1], trained_on[-1]["fingerprint"])
+    start, curves, trained_on = _prepared(runs, out, reader, init_from, overwrite)
     trained = train_net(
         curves, config.detector, config.seed, device, start.net if start else None, report
     )
@@ -116,18 +111,22 @@ def train_detector(
 
 
 def plan_detector(
-    config: Config, runs: list[Path], out: Path, *, overwrite: bool = False
+    config: Config,
+    runs: list[Path],
+    out: Path,
+    *,
+    init_from: Path | None = None,
+    overwrite: bool = False,
 ) -> list[str]:
     """What ``train_detector`` would train on, a line each; raises what it would raise."""
     reader = reader_of(config.detector)
-    files = written_files(out, reader)
-    refuse_existing(detector_files(out), overwrite)
-    curves, trained_on = _gather(runs, reader)
+    _, curves, trained_on = _prepared(runs, out, reader, init_from, overwrite)
     split_runs(curves, config.detector.held_out, config.seed)
     lines = [
         f"{run['run']}: {run['samples']} curves of {run['epochs']} epochs, {run['flipped']} flipped"
         for run in trained_on
     ]
+    files = written_files(out, reader)
     names = " and ".join(file.name for file in files[1:])
     return [*lines, f"would write {files[0]}, {names}"]
 
@@ -145,12 +144,21 @@ def _start(file: Path | None, reader: Reader) -> Detector | None:
     return start
 
 
-def _check_unseen(start: Detector, file: Path, held: Path, fingerprint: str) -> None:
-    if start.has_seen(fingerprint):
+def _prepared(
+    runs: list[Path], out: Path, reader: Reader, init_from: Path | None, overwrite: bool
+) -> tuple[Detector | None, list[Curves], list[dict[str, Any]]]:
+    """What to start from, curves and what they are of, once nothing stands against the training."""
+    # All of a name's files, as those that are not written are removed.
+    named = dict.fromkeys((*written_files(out, reader), *detector_files(out)))
+    refuse_existing(named, overwrite)
+    start = _start(init_from, reader)
+    curves, trained_on = _gather(runs, reader)
+    if start is not None and start.has_seen(trained_on[-1]["fingerprint"]):
         raise ConfigError(
-            f"train-detector: {file} was trained on {held}, which would judge it now; let the last "
-            "--td be a run that it has not seen"
+            f"train-detector: {init_from} was trained on {runs[-1]}, which would judge it now; let "
+            "the last --td be a run that it has not seen"
         )
+    return start, curves, trained_on
 
 
 def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[str, Any]]]:
