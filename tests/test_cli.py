@@ -59,6 +59,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout)["status"] == "complete"
     assert "epoch 2/2" in result.stderr and "left" in result.stderr
+    assert "test error" in result.stderr and "valid error" not in result.stderr
 
 
 def test_json_of_detect(run: Path, detector_file: Path) -> None:
@@ -110,6 +111,9 @@ def test_dry_run_writes_nothing(tmp_path: Path, run: Path, detector_file: Path) 
     assert result.exit_code == 0 and "would train" in result.stdout
     result = tdctl("train-detector", "--td", run, "--out", tmp_path / "x", "--dry-run")
     assert result.exit_code == 0 and "150 curves of 2 epochs" in result.stderr
+    result = tdctl("train-detector", "--td", run, "--out", tmp_path / "x", "--dry-run", "--json")
+    told = json.loads(result.stdout)
+    assert told["dry_run"] and "150 curves of 2 epochs" in told["plan"][0]
     assert {path.name for path in tmp_path.iterdir()} <= {
         "hand.pth.tar",
         "hand.safetensors",

@@ -102,6 +102,15 @@ def test_detect_is_the_default_for_small_images(
     assert load_config(None, settings | {"recipe": recipe}) == config
 
 
+def test_help_says_both_recipes_defaults_where_they_differ() -> None:
+    text = " ".join(
+        CliRunner().invoke(app, ["generate-td", "--help"]).stdout.replace("│", "").split()
+    )
+    assert "(default: detect's 60, paper's 200)" in text
+    assert "(default: detect's one-cycle, paper's step)" in text
+    assert "(default: 0.1)" in text, "the rate, which is the same"
+
+
 def test_a_recipe_lies_above_the_data_set_and_below_the_user(tmp_path: Path) -> None:
     data = {"data.dataset": "tiny_imagenet", "data.data_dir": "x", "recipe": "detect"}
     config = load_config(None, data)

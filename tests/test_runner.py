@@ -20,6 +20,7 @@ from conftest import (
 )
 
 from tdctl import runner
+from tdctl.config import NetConfig
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
@@ -48,6 +49,17 @@ def test_a_run_folder_holds_what_the_design_says(digits_run: Path) -> None:
     assert manifest["realised_rate"] == flipped.mean()
     config = load_config(digits_run / "config.yaml")
     assert config.train.epochs == 2 and config.data.num_valid == 30
+
+
+def test_a_plan_says_what_the_folder_will_take(tmp_path: Path) -> None:
+    wide = {"net": NetConfig(net_type="wide")}
+    config = tiny_config(data__num_valid=30).model_copy(update=wide)
+    (line,) = [one for one in runner.plan_generate(config, tmp_path / "r") if "write about" in one]
+    planned, more = (float(one.split(" MB")[0].split()[-1]) for one in line.split("; "))
+    runner.generate_td(config, tmp_path / "r")
+    taken = sum(path.stat().st_size for path in (tmp_path / "r").rglob("*")) / 1e6
+    assert taken == pytest.approx(planned, rel=0.05) and planned > 13, "two files of weights"
+    assert more > 19, "weights, momentum and the best weights"
 
 
 def test_models_load_strictly_and_give_the_logged_error(digits_run: Path) -> None:

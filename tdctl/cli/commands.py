@@ -26,7 +26,7 @@ from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
-from tdctl.cli.show import show_denoise, show_generate, show_train_detector
+from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
 from tdctl.errors import ConfigError
 
 __all__ = ["app", "main"]
@@ -102,8 +102,8 @@ def generate_td(
 
     folder = out if out is not None else runner.default_folder(config, root)
     if dry_run:
-        for line in runner.plan_generate(config, folder, resume=resume, overwrite=overwrite):
-            say(line)
+        plan = runner.plan_generate(config, folder, resume=resume, overwrite=overwrite)
+        show_plan(plan, as_json)
         return
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.generate_td(
@@ -162,8 +162,8 @@ def train_detector(
 
     untouched_by_torchrun("train-detector")
     if dry_run:
-        for line in runner.plan_detector(config, td, out, init_from=init_from, overwrite=overwrite):
-            say(line)
+        plan = runner.plan_detector(config, td, out, init_from=init_from, overwrite=overwrite)
+        show_plan(plan, as_json)
         return
     with shown_progress(quiet) as report:
         result = runner.train_detector(

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tdctl.config import Config
+from tdctl.recipes import DETECT
 from tdctl.settings import load_config, parse_set, read_yaml
 
 __all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
@@ -116,7 +117,7 @@ def _parameter(name: str, key: str) -> inspect.Parameter:
     kind = _plain_type(field.annotation)
     flag = f"--{name.replace('_', '-')}"
     declaration = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
-    help_text = (field.description or "") + _default_text(field)
+    help_text = (field.description or "") + _default_text(key, field)
     option = typer.Option(declaration, help=help_text, show_default=False)
     return _keyword(name, Annotated[kind | None, option], None)
 
@@ -139,10 +140,19 @@ def _plain_type(annotation: Any) -> type:
     return annotation if annotation in {int, float, bool, Path} else str
 
 
-def _default_text(field: FieldInfo) -> str:
-    if field.default is None or field.default is PydanticUndefined or field.default is False:
+def _default_text(key: str, field: FieldInfo) -> str:
+    default = "" if field.default is PydanticUndefined else _shown(field.default)
+    part, _, name = key.partition(".")
+    detects = _shown(DETECT.get(part, {}).get(name))
+    if detects and detects != default:
+        return f" (default: detect's {detects}, paper's {default})"
+    return f" (default: {default})" if default else ""
+
+
+def _shown(default: object) -> str:
+    """A default as the user would type it; nothing where the description tells."""
+    if default is None or default is False:
         return ""
-    default = field.default
     if isinstance(default, Iterable) and not isinstance(default, str):
-        default = ",".join(str(part) for part in default)
-    return f" (default: {default})"
+        return ",".join(str(part) for part in default)
+    return str(default)

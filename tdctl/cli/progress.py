@@ -41,7 +41,8 @@ def describe(progress: Progress, brief: bool = False) -> str:
     if progress.train_error is not None:
         parts.append(f"{'err' if brief else 'train error'} {progress.train_error:.1%}")
     if progress.valid_error is not None:
-        parts.append(f"{'valid' if brief else 'valid error'} {progress.valid_error:.1%}")
+        of = progress.watched
+        parts.append(f"{of if brief else f'{of} error'} {progress.valid_error:.1%}")
     if progress.images_per_second is not None:
         parts.append(f"{progress.images_per_second:,.0f}/s")
     if progress.seconds_left is not None:

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tdctl.cli.boundary import print_json, say
 from tdctl.cli.console import console as _console
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "show_denoise",
     "show_detect",
     "show_generate",
+    "show_plan",
     "show_scores",
     "show_train_detector",
 ]
@@ -38,6 +40,14 @@ SEEN = {
     False: "not in-sample: the detector was not trained on {}",
     None: "unknown whether the detector was trained on {}: its file does not say",
 }
+
+
+def show_plan(lines: list[str], as_json: bool) -> None:
+    """What would be done: a message, and a result where JSON is asked for."""
+    for line in lines:
+        say(line)
+    if as_json:
+        print_json({"dry_run": True, "plan": lines})
 
 
 def show_generate(result: GenerateResult) -> None:

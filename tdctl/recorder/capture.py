@@ -99,22 +99,15 @@ def forecast(
     return Forecast(capture, file, recordings * (sizes[1]["td"] - OVERHEAD), needed)
 
 
-def check_room(
-    folder: Path,
-    n: int,
-    num_classes: int,
-    epochs: int,
-    store: str = "full",
-    neighbours: int = 0,
-    recordings: int = 1,
-) -> None:
+def check_room(folder: Path, needed: int, store: str = "full") -> None:
     """Refuses a recording for which the disk has no room.
+
+    Args:
+        needed: bytes; of a recording alone ``Forecast.needed_bytes``.
 
     Raises:
         RunError: with the bytes needed and free.
-        ConfigError: as ``forecast``.
     """
-    needed = forecast(n, num_classes, epochs, store, neighbours, recordings).needed_bytes
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(above).free
     if needed > free:

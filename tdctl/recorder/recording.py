@@ -17,7 +17,13 @@ from tdctl.dynamics import HELDOUT_FILE, TD_FILE, Store, write_kept, write_td
 from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
-from tdctl.recorder.capture import capture_layout, check_room, create_capture, open_capture
+from tdctl.recorder.capture import (
+    capture_layout,
+    check_room,
+    create_capture,
+    forecast,
+    open_capture,
+)
 from tdctl.recorder.checking import check_epoch
 from tdctl.recorder.neighbours import agreement, check_neighbours
 from tdctl.recorder.rows import EpochRows
@@ -99,7 +105,8 @@ class Recorder:
                 many neighbours there are not.
         """
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
-        check_room(folder, len(labels), num_classes, epochs, store, neighbours)
+        size = forecast(len(labels), num_classes, epochs, store, neighbours)
+        check_room(folder, size.needed_bytes, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
         return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)

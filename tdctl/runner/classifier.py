@@ -57,6 +57,7 @@ class Plan:
         compiled: whether the network is compiled.
         why_compiled: in words.
         weights: that the network starts from; None where it starts afresh.
+        model_bytes: of a file of all the networks' weights.
         changed: what is not as it was when the resumed run began, in words.
     """
 
@@ -64,6 +65,7 @@ class Plan:
     compiled: bool
     why_compiled: str
     weights: Weights | None
+    model_bytes: int
     changed: tuple[str, ...] = ()
 
     def facts(self, world: World) -> dict[str, Any]:
@@ -124,7 +126,8 @@ def plan_training(
         precision = began.get("precision", precision)
         if began.get("compiled", compiled) != compiled:
             compiled, why = not compiled, "as the run began"
-    plan = Plan(precision, compiled, why, weights)
+    model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values()) * (folds or 1)
+    plan = Plan(precision, compiled, why, weights, model_bytes)
     now = plan.facts(world)
     was = dict(began or {})
     changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]

@@ -16,7 +16,7 @@ from tdctl.dynamics import Store
 from tdctl.errors import RunError
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
-from tdctl.recorder import EpochRows, Recorder, check_room, forecast
+from tdctl.recorder import EpochRows, Recorder, check_room
 from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, read_json
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
@@ -27,6 +27,7 @@ from tdctl.runner.prepare import (
     prepare,
     with_whole_paths,
 )
+from tdctl.runner.room import room_for
 from tdctl.training import Folds, Report, World, pick_device
 
 __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
@@ -109,7 +110,8 @@ def generate_td(
     facts["left_out"] = left.facts()
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
-    recorder, folds = _start(run, config, prepared, facts, resumed, world)
+    needed = room_for(config, prepared, plan).needed_bytes
+    recorder, folds = _start(run, config, prepared, facts, needed, resumed, world)
     outcome = train_classifier(
         run,
         config,
@@ -160,19 +162,17 @@ def plan_generate(
     left = find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
     images, _ = left.split(prepared.train)
     plan = plan_training(config, config.train, prepared.dataset, images, world)
-    facts, epochs, store = prepared.facts(), config.train.epochs, config.train.store
-    n, k, neighbours = len(prepared.train), prepared.dataset.num_classes, config.train.neighbours
-    recordings = 2 if config.train.folds else 1
+    facts, n = prepared.facts(), len(prepared.train)
+    room = room_for(config, prepared, plan)
     if status == "new":
-        check_room(out, n, k, epochs, store, neighbours, recordings)
-    size = forecast(n, k, epochs, store, neighbours, recordings)
+        check_room(out, room.needed_bytes, config.train.store)
     started = () if plan.weights is None else (plan.weights.note,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
         f"would train {_planned(config, len(images), n - len(images))} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
-        f"{plan.precision}, and write about {size.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
-        f"until it ends, {size.capture_bytes / 1e6:,.1f} MB more",
+        f"{plan.precision}, and write about {room.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
+        f"until it ends, {room.capture_bytes / 1e6:,.1f} MB more",
     ]
 
 
@@ -212,6 +212,7 @@ def _start(
     config: Config,
     prepared: Prepared,
     facts: dict[str, Any],
+    needed: int,
     resumed: bool,
     world: World,
 ) -> tuple[Recorder | EpochRows, Folds | None]:
@@ -236,7 +237,7 @@ def _start(
                 del facts["pixel_digest"]
         else:
             # Before the folder is cleared and marked: what does not fit leaves no trace.
-            check_room(run.path, len(labels), k, epochs, store, neighbours, len(kinds))
+            check_room(run.path, needed, store)
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
             make = Recorder.resume if resumed else Recorder.create

@@ -96,9 +96,9 @@ def fit(
     """
     world = World(device=pipeline.device) if world is None else world
     check_sizes(len(images), config.batch_size, world.size, 0 if folds is None else folds.count)
-    course = (images, config, pipeline, seed, world, compiled)
+    made_of = (images, config, pipeline, seed, world, compiled)
     trainer: Trainer | FoldTrainer
-    trainer = Trainer(net, *course) if folds is None else FoldTrainer(net, *course, folds)
+    trainer = Trainer(net, *made_of) if folds is None else FoldTrainer(net, *made_of, folds)
     if isinstance(trainer, Trainer) and _wants_features(recorder):
         trainer.tap = Tap(net if capture == "in-loop" else trainer.judged)
     result, start = FitResult(), 0
@@ -111,7 +111,8 @@ def fit(
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
     unseen = None if left_out is None else Unseen(left_out, pipeline, world)
     valid_errors = [row["valid_error"] for row in result.log]
-    tell = Teller(report, stage, config.epochs, trainer.steps, start, valid_errors)
+    course = (config.epochs, trainer.steps, start)
+    tell = Teller(report, stage, *course, valid_errors, "valid" if select else "test")
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
         _complete(trainer, epoch, recorder, capture, unseen, folds)

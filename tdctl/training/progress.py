@@ -21,9 +21,10 @@ class Progress:
         epoch, epochs: finished epochs of all.
         step, steps: finished steps of the current epoch of all.
         loss, train_error: over the current epoch so far, error in [0, 1].
-        valid_error: of the last finished epoch.
+        valid_error: of the last finished epoch, on the images that are watched.
         images_per_second: training images, over this run so far.
         seconds_left: at the speed so far.
+        watched: which images: ``valid`` (held out) or ``test``.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class Progress:
     valid_error: float | None = None
     images_per_second: float | None = None
     seconds_left: float | None = None
+    watched: str = "valid"
 
 
 Report = Callable[[Progress], None]
@@ -77,7 +79,9 @@ class Teller:
         steps: int,
         start: int,
         valid_errors: Sequence[float | None],
+        watched: str,
     ) -> None:
+        self._watched = watched
         self._report, self._stage, self._epochs, self._steps = report, stage, epochs, steps
         self._clock, self._step = Clock((epochs - start) * steps), 0
         known = [error for error in valid_errors if error is not None]
@@ -104,4 +108,5 @@ class Teller:
             return
         speed, left = self._clock.speed()
         at = (epoch, self._epochs, step, self._steps)
-        self._report(Progress(self._stage, *at, loss, error, self._valid_error, speed, left))
+        errors = (loss, error, self._valid_error)
+        self._report(Progress(self._stage, *at, *errors, speed, left, self._watched))
