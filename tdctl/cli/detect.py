@@ -128,14 +128,7 @@ def detect(
     names = list(SCORES) if every else named
     scores = [SCORES[name] for name in dict.fromkeys(names)]
     if len(scores) > 1:
-        given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
-        if given:
-            raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
-        if len(td) > 1:
-            raise ConfigError(
-                "detect: several scores are compared on one run; give one --td or one --score, or "
-                "call tdctl compare"
-            )
+        _check_comparable(td, out, cut)
         with joined(device) as world:
             table = world.together(lambda: runner.judge_scores(td[0], scores, leave_out=every))
         if world.is_first:
@@ -154,6 +147,22 @@ def detect(
         )
     if world.is_first:
         _show_ranking(result, out, top, as_json)
+
+
+def _check_comparable(td: list[Path], out: Path | None, cut: str | None) -> None:
+    """Refuses what goes with one ranking alone.
+
+    Raises:
+        ConfigError: names it.
+    """
+    given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
+    if given:
+        raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
+    if len(td) > 1:
+        raise ConfigError(
+            "detect: several scores are compared on one run; give one --td or one --score, or "
+            "call tdctl compare"
+        )
 
 
 def _show_table(table: ScoreTable, td: Path, as_json: bool) -> None:

@@ -110,7 +110,7 @@ def generate_td(
     facts["left_out"] = left.facts()
     for fact in ("data_fingerprint", "given_fingerprint"):
         world.check_same(dataset.name, facts[fact])
-    needed = room_for(config, prepared, plan).needed_bytes
+    needed = world.together(lambda: room_for(config, prepared, plan).needed_bytes)
     recorder, folds = _start(run, config, prepared, facts, needed, resumed, world)
     outcome = train_classifier(
         run,

@@ -22,6 +22,7 @@ from tdctl.detector import (
 )
 from tdctl.detector.checkpoint import detector_files, written_files
 from tdctl.detector.reader import check_readable
+from tdctl.detector.recipe import Recipe
 from tdctl.detector.training import split_runs
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
@@ -74,36 +75,16 @@ def train_detector(
         before = start.card.trained_on if start.card else unknown
         again = {run["fingerprint"] for run in trained_on}
         trained_on = [run for run in before if run.get("fingerprint") not in again] + trained_on
-    recipe = trained.recipe
-    card = Card(
-        trained_on=trained_on,
-        held_out={
-            **_held_out(trained_on[-len(runs) :]),
-            "samples": trained.held_out,
-            "auc": trained.auc,
-            "ap": trained.ap,
-            "accuracy": trained.accuracy,
-            "note": "the epoch was chosen by AP on these rows",
-        },
-        settings={
-            "net": reader.net,
-            "channels": ",".join(reader.channels),
-            "steps": reader.steps,
-            "preset": config.detector.preset,
-            "epochs": recipe.epochs,
-            "batch_size": recipe.batch_size,
-            "lr": recipe.lr,
-            "restarts": recipe.restarts,
-            "average": recipe.average,
-            "ranking": recipe.ranking,
-            "augment": recipe.augment,
-            "balanced": recipe.balanced,
-            "seed": config.seed,
-            "init_from": init_from.name if init_from is not None else None,
-        },
-        version=version("tdctl"),
-        about=about,
-    )
+    settings = _settings(config, reader, trained.recipe, init_from)
+    held_out = {
+        **_held_out(trained_on[-len(runs) :]),
+        "samples": trained.held_out,
+        "auc": trained.auc,
+        "ap": trained.ap,
+        "accuracy": trained.accuracy,
+        "note": "the epoch was chosen by AP on these rows",
+    }
+    card = Card(trained_on, held_out, settings, version("tdctl"), about)
     detector = Detector(
         trained.net, card, trained.epoch, trained.accuracy, trained.optimizer, reader
     )
@@ -198,6 +179,28 @@ def _made_of(folder: Path) -> dict[str, Any]:
     if isinstance(noise := manifest.get("noise"), dict):
         found |= {"noise": noise.get("type"), "noise_rate": noise.get("expected_rate")}
     return found | {"data_fingerprint": manifest.get("data_fingerprint")}
+
+
+def _settings(
+    config: Config, reader: Reader, recipe: Recipe, init_from: Path | None
+) -> dict[str, Any]:
+    """What the card says of how the detector was trained."""
+    return {
+        "net": reader.net,
+        "channels": ",".join(reader.channels),
+        "steps": reader.steps,
+        "preset": config.detector.preset,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.lr,
+        "restarts": recipe.restarts,
+        "average": recipe.average,
+        "ranking": recipe.ranking,
+        "augment": recipe.augment,
+        "balanced": recipe.balanced,
+        "seed": config.seed,
+        "init_from": init_from.name if init_from is not None else None,
+    }
 
 
 def _held_out(trained_on: list[dict[str, Any]]) -> dict[str, Any]:
