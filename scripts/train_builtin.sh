@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Records what the detectors that ship are trained on, and trains them: thirteen runs of 4,000
-# CIFAR-10 images each and four of rendered characters, all of noise that is synthetic; and for
-# builtin:paper one run of the paper's recipe. Goes on where it stopped when called again; PARALLEL
-# runs at a time (2), a thread each.
+# Records what the detectors that ship are trained on, and trains them: runs of CIFAR-10 and of
+# rendered characters, most by the recipe detect and some as other people train, all of noise that
+# is synthetic; and for builtin:paper one run of the paper's recipe. Goes on where it stopped when
+# called again; PARALLEL runs at a time (2), a thread each.
 #
 # usage: scripts/train_builtin.sh <folder with train/> <labels.csv> [<work folder>]
 #   labels.csv: file_name, label; a row an image. The first 20,000 rows are left to benchmarks.
@@ -18,23 +18,25 @@ block() { # name, first row, rows
     NR > 1 + a && NR <= 1 + n + a { print $1 "," $2 ",train" }' "$labels" >"$work/$1.csv"
 }
 
-record() { # name, seed, settings...
-  local name=$1 seed=$2
-  shift 2
-  echo generate-td --recipe detect --resume --quiet --seed "$seed" --out "$work/$name" "$@"
+record() { # name, seed, recipe, settings...
+  local name=$1 seed=$2 recipe=$3
+  shift 3
+  echo generate-td --recipe "$recipe" --resume --quiet --seed "$seed" --out "$work/$name" "$@"
+}
+
+rows() { # name, seed, first row, rows, recipe, settings...
+  local name=$1 seed=$2 recipe=$5
+  block "$name" "$3" "$4"
+  shift 5
+  record "$name" "$seed" "$recipe" --dataset table --data-dir "$data" --labels "$work/$name.csv" "$@"
 }
 
 photos() { # name, seed, block of images, settings...
-  local name=$1 seed=$2
-  block "$name" $((20000 + 4000 * $3)) 4000
-  shift 3
-  record "$name" "$seed" --dataset table --data-dir "$data" --labels "$work/$name.csv" "$@"
+  rows "$1" "$2" $((20000 + 4000 * $3)) 4000 detect "${@:4}"
 }
 
-characters() { # name, seed, folder, settings...
-  local name=$1 seed=$2 folder=$3
-  shift 3
-  record "$name" "$seed" --dataset folder --data-dir "$work/$folder" --no-flip "$@"
+characters() { # name, seed, recipe, folder, settings...
+  record "$1" "$2" "$3" --dataset folder --data-dir "$work/$4" --no-flip "${@:5}"
 }
 
 render() { # folder, options of glyphs.py...
@@ -67,10 +69,23 @@ short=(--set train.epochs=30)
   photos uniform10 106 6 --noise-ratio 0.1
   photos brief20 103 3 --noise-ratio 0.2 --set train.epochs=10
   photos instance20 105 5 --noise-type instance --noise-ratio 0.2 "${short[@]}"
-  characters plain20 110 plain --noise-ratio 0.2
-  characters small30 111 plain --image-size 8 --noise-ratio 0.3
-  characters greek20 112 greek --noise-type flip --noise-ratio 0.2 "${short[@]}"
-  characters greek25 114 greek --noise-ratio 0.25 --set train.epochs=40
+  characters plain20 110 detect plain --noise-ratio 0.2
+  characters small30 111 detect plain --image-size 8 --noise-ratio 0.3
+  characters greek20 112 detect greek --noise-type flip --noise-ratio 0.2 "${short[@]}"
+  characters greek25 114 detect greek --noise-ratio 0.25 --set train.epochs=40
+  photos brief30 130 2 --noise-ratio 0.3 --epochs 5
+  photos briefflip 131 4 --noise-type flip --noise-ratio 0.2 --epochs 6
+  # As others train: deeper networks, rates that drop, fall or stay, until labels are remembered.
+  rows papers20 120 44000 3000 paper --noise-ratio 0.2
+  rows step30 133 36000 4000 paper --depth 20 --noise-type flip --noise-ratio 0.2 --epochs 30
+  rows step60 134 24000 2500 paper --depth 20 --noise-type instance --noise-ratio 0.3 --epochs 60
+  rows constant40 135 40000 4000 aum --depth 14 --noise-type matrix \
+    --matrix "$work/confused10.npy" --epochs 40
+  rows cosine100 136 32000 2000 paper --depth 14 --schedule cosine --noise-type matrix \
+    --matrix "$work/confused20.npy" --epochs 100
+  characters greekstep 137 paper greek --depth 14 --epochs 24 --noise-ratio 0.2
+  # Images of its own: it is held out.
+  rows heldinst 132 48000 2000 detect --noise-type instance --noise-ratio 0.2 --epochs 30
 } | recorded
 
 # The last run is held out: the epoch and the start are chosen on it. These are none of its rows

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tdctl.claims import check_unclaimed, claim, release
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import write_json, write_text
@@ -84,12 +85,16 @@ class RunFolder:
         """What the folder holds; changes nothing.
 
         Raises:
-            RunError: it is occupied and neither ``resume`` nor ``overwrite`` is given, or it
-                was started with other settings than those to be resumed.
+            RunError: it is occupied and neither ``resume`` nor ``overwrite`` is given, another
+                process is writing it, or it was started with other settings than those to be
+                resumed.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file; give a folder with --out")
-        if not self.path.exists() or not set(self.path.iterdir()) - set(self._leftovers()):
+        if not self.path.exists():
+            return "new"
+        check_unclaimed(self.path)
+        if not set(self.path.iterdir()) - set(self._leftovers()):
             return "new"
         manifest = self.path / MANIFEST_FILE
         if overwrite:
@@ -143,9 +148,14 @@ class RunFolder:
             )
 
     def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:
-        """Makes the folder and marks it as running; a new run first clears what was there."""
+        """Makes the folder and marks it as running; a new run first clears what was there.
+
+        Raises:
+            RunError: another process is writing it.
+        """
         self._started = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
+        claim(self.path)
         if status == "new":
             self._manifest = {}
         self._manifest.pop("reason", None)
@@ -181,6 +191,7 @@ class RunFolder:
         }
         self._write()
         self.tidy()
+        release(self.path)
         return dict(self._manifest)
 
     def tidy(self) -> None:
@@ -195,6 +206,12 @@ class RunFolder:
 
         Without one there is nothing to resume, and the folder is left as it was found.
         """
+        try:
+            self._stop(status, reason)
+        finally:
+            release(self.path)
+
+    def _stop(self, status: str, reason: str) -> None:
         if self._manifest.get("status") == "complete":
             return  # all that is left is to tidy up
         if not self.checkpoint.exists():

@@ -1,0 +1,94 @@
+"""A run folder is written by one process at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config
+from processes import forked, result_of
+
+from tdctl import runner
+from tdctl.claims import check_unclaimed, claim, release
+from tdctl.errors import RunError
+from tdctl.training import Progress
+
+
+def holding(folder: Path, mark: Path) -> tuple[int, int]:
+    """A process that claims a folder, says so with a file, and waits to be killed."""
+
+    def act() -> None:
+        claim(folder)
+        mark.touch()
+        time.sleep(60)
+
+    child = forked(act)
+    waits_for(mark)
+    return child
+
+
+def waits_for(mark: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert mark.exists()
+
+
+def killed(child: tuple[int, int]) -> None:
+    os.kill(child[0], signal.SIGKILL)
+    result_of(child)
+
+
+def test_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    folder.mkdir()
+    child = holding(folder, tmp_path / "mark")
+    for ask in (claim, check_unclaimed):
+        with pytest.raises(RunError, match=r"r: another process is writing it; wait"):
+            ask(folder)
+    killed(child)
+    claim(folder)
+    claim(folder)
+    check_unclaimed(folder)
+    release(folder)
+    release(folder)
+
+
+def test_a_look_claims_nothing(tmp_path: Path) -> None:
+    check_unclaimed(tmp_path)
+    killed(holding(tmp_path, tmp_path / "mark"))
+
+
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+def test_a_run_that_is_being_recorded_is_left_alone(tmp_path: Path, how: str) -> None:
+    folder, mark = tmp_path / "r", tmp_path / "mark"
+
+    def wait(progress: Progress) -> None:
+        if progress.epoch == 1:
+            mark.touch()
+            time.sleep(60)
+
+    child = forked(lambda: runner.generate_td(tiny_config(), folder, report=wait))
+    waits_for(mark)
+    before = sorted(path.name for path in folder.rglob("*"))
+    with pytest.raises(RunError, match="another process is writing it"):
+        runner.generate_td(tiny_config(), folder, **{how: True})
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    killed(child)
+    again = runner.generate_td(tiny_config(), folder, **{how: True})
+    assert again.manifest["status"] == "complete" and again.resumed is (how == "resume")
+
+
+def test_a_finished_run_and_one_that_ended_early_are_given_up(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.generate_td(tiny_config(train__epochs=1), tmp_path / "r", report=stop)
+    runner.generate_td(tiny_config(train__epochs=1), tmp_path / "s")
+    for name in ("r", "s"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        killed(holding(tmp_path / name, tmp_path / f"mark_{name}"))
