@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from tdctl.config.section import Positive, Section
 
-__all__ = ["DetectorConfig"]
+__all__ = ["MOST_WIDE", "DetectorConfig"]
+
+MOST_WIDE = 1024
 
 
 class DetectorConfig(Section):
@@ -30,6 +32,9 @@ class DetectorConfig(Section):
         None,
         description="Length to which curves are resampled; 0 keeps each run's own (default: 0 "
         "for lstm on given, else 30).",
+    )
+    width: Annotated[int, Field(ge=1, le=MOST_WIDE)] | None = Field(
+        None, description="Features of a step within the network (default: lstm 64, else 48)."
     )
     preset: Literal["stable", "paper"] = Field(
         "stable",
@@ -67,10 +72,10 @@ class DetectorConfig(Section):
 
     @model_validator(mode="after")
     def _paper_is_the_papers(self) -> DetectorConfig:
-        own = self.detector_net, self.channels or "given", self.steps or 0
-        if self.preset == "paper" and own != ("lstm", "given", 0):
+        own = self.detector_net, self.channels or "given", self.steps or 0, self.width
+        if self.preset == "paper" and own != ("lstm", "given", 0, None):
             raise ValueError(
                 "detector.preset: paper is the recipe of --detector-net lstm --channels given; "
-                "leave out --preset, --detector-net, --channels or --steps"
+                "leave out --preset, --detector-net, --channels, --steps or --width"
             )
         return self

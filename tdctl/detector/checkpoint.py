@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tdctl.config.detector import MOST_WIDE
 from tdctl.detector.builtin import builtin_file, builtin_name
 from tdctl.detector.channels import CHANNELS
 from tdctl.detector.lstm import LstmDetector
@@ -174,7 +175,7 @@ def _papers(path: Path, state: dict[str, Any]) -> LstmDetector:
 
 
 def _ours(path: Path, reader: Reader, state: dict[str, Any]) -> nn.Module:
-    net = make_net(reader.net, len(reader.channels))
+    net = make_net(reader.net, len(reader.channels), reader.width)
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError):
@@ -259,13 +260,15 @@ def _reader(path: Path, facts: dict[str, Any]) -> Reader:
         return PAPERS
     try:
         reader = Reader(**facts["reader"])
-        reader = Reader(reader.net, tuple(reader.channels), reader.steps)
+        reader = replace(reader, channels=tuple(reader.channels))
         known = (
             reader.net in NETS
             and len(reader.channels) > 0
             and set(reader.channels) <= set(CHANNELS)
             and type(reader.steps) is int
             and 0 <= reader.steps <= 1000
+            and type(reader.width) is int
+            and 0 <= reader.width <= MOST_WIDE
         )
     except TypeError:
         known = False

@@ -13,9 +13,11 @@ from torch.nn import functional
 
 from tdctl.detector.lstm import LstmDetector
 
-__all__ = ["GruDetector", "PooledDetector", "TcnDetector", "make_net"]
+__all__ = ["OWN_WIDTHS", "GruDetector", "PooledDetector", "TcnDetector", "make_net"]
 
 WIDTH = 48
+# Features of a step, where no other number is asked for.
+OWN_WIDTHS = {"lstm": 64, "gru": WIDTH, "tcn": WIDTH}
 # Standard deviations in training beyond which a channel's value counts as this far.
 FAR = 6.0
 
@@ -33,12 +35,12 @@ class PooledDetector(nn.Module):
     centre: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, channels: int, features: int) -> None:
+    def __init__(self, channels: int, features: int, width: int) -> None:
         super().__init__()
         self.register_buffer("centre", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
         self.head = nn.Sequential(
-            nn.Linear(features + 2 * channels, WIDTH), nn.GELU(), nn.Linear(WIDTH, 2)
+            nn.Linear(features + 2 * channels, width), nn.GELU(), nn.Linear(width, 2)
         )
 
     def fit_scale(self, centre: torch.Tensor, scale: torch.Tensor) -> None:
@@ -63,12 +65,12 @@ class PooledDetector(nn.Module):
 class GruDetector(PooledDetector):
     """A GRU that reads the curve forwards and backwards; mean and maximum over time."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 4 * WIDTH)
-        self.gru = nn.GRU(channels, WIDTH, batch_first=True, bidirectional=True)
+    def __init__(self, channels: int, width: int = WIDTH) -> None:
+        super().__init__(channels, 4 * width, width)
+        self.gru = nn.GRU(channels, width, batch_first=True, bidirectional=True)
 
     def features(self, curves: torch.Tensor) -> torch.Tensor:
-        """Float [B, 4 WIDTH]."""
+        """Float [B, 4 width]."""
         hidden, _ = self.gru(curves)
         return torch.cat([hidden.mean(dim=1), hidden.amax(dim=1)], dim=1)
 
@@ -76,16 +78,16 @@ class GruDetector(PooledDetector):
 class TcnDetector(PooledDetector):
     """Convolutions over time with growing reach; mean over time, and a mean by attention."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 2 * WIDTH)
-        self.first = nn.Conv1d(channels, WIDTH, 5, padding=2)
+    def __init__(self, channels: int, width: int = WIDTH) -> None:
+        super().__init__(channels, 2 * width, width)
+        self.first = nn.Conv1d(channels, width, 5, padding=2)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(WIDTH, WIDTH, 3, padding=reach, dilation=reach) for reach in (1, 2, 4)
+            nn.Conv1d(width, width, 3, padding=reach, dilation=reach) for reach in (1, 2, 4)
         )
-        self.attention = nn.Conv1d(WIDTH, 1, 1)
+        self.attention = nn.Conv1d(width, 1, 1)
 
     def features(self, curves: torch.Tensor) -> torch.Tensor:
-        """Float [B, 2 WIDTH]."""
+        """Float [B, 2 width]."""
         hidden = functional.gelu(self.first(curves.transpose(1, 2)))
         for block in self.blocks:
             hidden = hidden + functional.gelu(block(hidden))
@@ -93,13 +95,16 @@ class TcnDetector(PooledDetector):
         return torch.cat([hidden.mean(dim=2), (hidden * weights).sum(dim=2)], dim=1)
 
 
-def make_net(kind: str, channels: int) -> nn.Module:
+def make_net(kind: str, channels: int, width: int = 0) -> nn.Module:
     """A network with fresh weights: ``lstm`` (the paper's), ``gru`` or ``tcn``.
+
+    Args:
+        width: features of a step; 0: its own number.
 
     Raises:
         KeyError: there is no such kind.
     """
-    return NETS[kind](channels)
+    return NETS[kind](channels, width) if width else NETS[kind](channels)
 
 
 NETS: dict[str, type[LstmDetector] | type[GruDetector] | type[TcnDetector]] = {

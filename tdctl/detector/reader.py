@@ -34,11 +34,13 @@ class Reader:
         net: ``lstm``, ``gru`` or ``tcn``.
         channels: names, in the order in which the network sees them.
         steps: T, to which curves are resampled; 0 keeps the length of each run.
+        width: features of a step within the network; 0: the network's own number.
     """
 
     net: str = "lstm"
     channels: tuple[str, ...] = ("given",)
     steps: int = 0
+    width: int = 0
 
     @property
     def is_papers(self) -> bool:

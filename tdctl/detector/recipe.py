@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DetectorConfig
 from tdctl.detector.channels import find_channels
+from tdctl.detector.nets import OWN_WIDTHS
 from tdctl.detector.reader import PAPERS, Reader
 
 __all__ = ["Curves", "Recipe", "reader_of"]
@@ -52,9 +53,10 @@ def reader_of(config: DetectorConfig) -> Reader:
     """
     papers = config.detector_net == PAPERS.net
     channels = find_channels(config.channels or ("given" if papers else "most"))
-    native = papers and channels == PAPERS.channels
+    own = config.width in (None, OWN_WIDTHS[config.detector_net])
+    native = papers and own and channels == PAPERS.channels
     steps = config.steps if config.steps is not None else (0 if native else STEPS)
-    return Reader(config.detector_net, channels, steps)
+    return Reader(config.detector_net, channels, steps, 0 if own else config.width or 0)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def train_net(
 
 def _fresh(config: DetectorConfig, train: list[Curves]) -> nn.Module:
     reader = reader_of(config)
-    net = make_net(reader.net, len(reader.channels))
+    net = make_net(reader.net, len(reader.channels), reader.width)
     if isinstance(net, PooledDetector):
         flat = [run.values.reshape(-1, len(reader.channels)) for run in train]
         # Every run counts alike, whatever its size.

@@ -21,6 +21,7 @@ from tdctl.detector import (
     train_net,
 )
 from tdctl.detector.checkpoint import detector_files, written_files
+from tdctl.detector.nets import OWN_WIDTHS
 from tdctl.detector.reader import check_readable
 from tdctl.detector.recipe import Recipe
 from tdctl.detector.training import split_runs
@@ -119,8 +120,9 @@ def _start(file: Path | None, reader: Reader) -> Detector | None:
     if start.reader != reader:
         was = start.reader
         raise ConfigError(
-            f"train-detector: {file} is a {was.net} on {','.join(was.channels)} of {was.steps} "
-            f"steps; ask for the same with --detector-net, --channels and --steps"
+            f"train-detector: {file} is a {was.net}{f' of width {was.width}' if was.width else ''} "
+            f"on {','.join(was.channels)} of {was.steps} steps; ask for the same with "
+            "--detector-net, --width, --channels and --steps"
         )
     return start
 
@@ -189,6 +191,7 @@ def _settings(
         "net": reader.net,
         "channels": ",".join(reader.channels),
         "steps": reader.steps,
+        "width": reader.width or OWN_WIDTHS[reader.net],
         "preset": config.detector.preset,
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
