@@ -177,7 +177,8 @@ def test_a_detector_of_many_channels_by_the_command_line(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert "d.safetensors" in result.stdout and not (tmp_path / "d.pth.tar").exists()
     card = json.loads((tmp_path / "d.json").read_text())
-    assert card["reader"] == {"net": "gru", "channels": list(SETS["ranks"]), "steps": 30}
+    reader = {"net": "gru", "channels": list(SETS["ranks"]), "steps": 30, "width": 0}
+    assert card["reader"] == reader
     assert [run["epochs"] for run in card["trained_on"]] == [9, 15]
     assert card["held_out"]["by"] == "run" and card["held_out"]["samples"] == 120
     refused(tdctl(*command, "--out", tmp_path / "d"), "--overwrite")

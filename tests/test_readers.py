@@ -229,6 +229,22 @@ def test_one_that_says_nothing_is_refused(
         load_detector(path)
 
 
+@pytest.mark.parametrize("kind", ["gru", "tcn", "lstm"])
+def test_a_network_of_another_width_comes_back(tmp_path: Path, kind: str) -> None:
+    reader = Reader(kind, SETS["ranks"], 12, 20)
+    net = make_net(kind, 5, 20)
+    files = save_detector(tmp_path / "d", Detector(net, reader=reader))
+    loaded = load_detector(files[0])
+    curves = torch.rand(7, 12, 5)
+    assert loaded.reader == reader
+    assert torch.equal(loaded.net(curves), net(curves))
+    card = json.loads(files[1].read_text())
+    card["reader"]["width"] = 1025
+    files[1].write_text(json.dumps(card))
+    with pytest.raises(DetectorError, match="does not know"):
+        load_detector(files[0])
+
+
 def test_the_published_layout_is_for_the_papers_network_alone(tmp_path: Path) -> None:
     detector = Detector(make_net("gru", 1), reader=Reader("gru", ("given",), 30))
     with pytest.raises(DetectorError, match=r"name d\.safetensors"):
@@ -251,6 +267,9 @@ def test_defaults_of_the_networks() -> None:
     assert reader_of(config_of("gru")) == Reader("gru", SETS["most"], 30)
     assert reader_of(config_of("lstm", channels="ranks")).steps == 30
     assert reader_of(config_of("gru", channels="given")).steps == 30
+    assert reader_of(config_of("lstm", width=64)).is_papers, "that is its own width"
+    wide = reader_of(config_of("lstm", width=32))
+    assert not wide.is_papers and (wide.width, wide.steps) == (32, 30)
     recipe = Recipe.of(DetectorConfig(detector_net="gru"), 10_000)
     assert (recipe.augment, recipe.balanced, recipe.batch_size) == (True, True, 256)
     with pytest.raises(ConfigError, match="paper is the recipe of --detector-net lstm"):
