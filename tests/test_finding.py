@@ -76,6 +76,14 @@ def test_the_tables_name_the_best_score_and_give_errors_as_ratios() -> None:
     assert "1 of 1 rows and lengths are complete." in told
 
 
+def test_a_detector_named_by_the_user_is_no_hand_made_score() -> None:
+    name = f"former {module('reporting').NAMED}"
+    rest = [figure("ours", name, 0.99, seed) for seed in (0, 1)]
+    told = module("reporting").report(figures() + rest)
+    assert told.split("\n\n")[1] == module("reporting").report(figures()).split("\n\n")[1]
+    assert f"| {name} | 99.0 | 99.0 |" in told
+
+
 def test_the_time_to_quality_is_that_of_the_shortest_training_that_is_as_good() -> None:
     def timed(kind: str, by: str, length: int, ap: float, seconds: float) -> dict[str, Any]:
         return figure(kind, by, ap, 0) | {"length": length, "cpu_seconds": seconds}

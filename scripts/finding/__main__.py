@@ -12,7 +12,7 @@ usage: .venv/bin/python scripts/finding --data FOLDER --labels TABLE [--work FOL
   --rows a,b             some rows        --stage record|judge|report|all
   --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs, and
                          mixup, elr and so on are recipes of that name, for the time of ours
-  --detector NAME=FILE   judged too, on ours; repeatable (builtin always is, if one ships)
+  --detector NAME=FILE   judged too, on ours and on the paper's; repeatable (builtin always is)
   --no-siblings          trains no detector on a row's other seeds, which takes the most time
   --parallel 2           runs at a time, a thread each
   --out FILE.json        the figures (replication/results/finding.json)

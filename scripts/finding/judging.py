@@ -14,6 +14,7 @@ from typing import Any
 
 from cells import Cell, Settings
 from recording import tdctl
+from reporting import NAMED
 
 __all__ = ["judge"]
 
@@ -35,7 +36,8 @@ def judge(
     """Writes a list of figures, one for each cell and what ranked it."""
     there = [cell for cell in cells if _seconds(settings, cell) is not None]
     shipped = json.loads(tdctl("detectors", "--json")[0])
-    named = {one["name"]: one["name"] for one in shipped} | detectors
+    named = {one["name"]: one["name"] for one in shipped}
+    named |= {f"{name} {NAMED}": file for name, file in detectors.items()}
 
     def one(cell: Cell) -> list[dict[str, Any]]:
         return _judged(settings, cell, there if siblings else [], named)

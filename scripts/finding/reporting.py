@@ -11,10 +11,12 @@ from typing import Any
 
 from cells import RECIPES
 
-__all__ = ["report"]
+__all__ = ["NAMED", "report"]
 
 Row = dict[str, Any]
 LSTM, SIBLING, BUILTIN = "paper's LSTM (sibling)", "detector (sibling)", "builtin"
+# The end of what a detector is called that was named on the command line.
+NAMED = "(detector)"
 
 
 def report(figures: Sequence[Row]) -> str:
@@ -99,6 +101,7 @@ def _columns(
     every: list[tuple[str, Callable[[Sequence[Row]], tuple[str, list[Row]]]]] = [
         ("paper's recipe, best score", lambda here: _best(here, "paper")),
         ("paper's recipe, its LSTM", lambda here: _by(here, "paper", LSTM)),
+        ("paper's recipe, builtin", lambda here: _by(here, "paper", BUILTIN)),
         ("paper's recipe, builtin:paper", lambda here: _by(here, "paper", f"{BUILTIN}:paper")),
         ("out of fold, best", lambda here: _best(here, "folds")),
         ("ours, AUM", lambda here: _by(here, "ours", "aum")),
@@ -125,7 +128,7 @@ def _best(here: Sequence[Row], kind: str) -> tuple[str, list[Row]]:
 
 
 def _learned(by: str) -> bool:
-    return by in (LSTM, SIBLING) or by.startswith(BUILTIN)
+    return by in (LSTM, SIBLING) or by.startswith(BUILTIN) or by.endswith(NAMED)
 
 
 def _told(picked: tuple[str, list[Row]]) -> str:
