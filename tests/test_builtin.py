@@ -158,7 +158,8 @@ def test_fine_tuning_starts_from_what_ships(tmp_path: Path, filled: Path) -> Non
     run = make_run(tmp_path / "r", seed=4)
     command = ("train-detector", "--td", run, "--init-from", "builtin", "--epochs", 1, "--quiet")
     out = tmp_path / "tuned"
-    refused(tdctl(*command, "--out", out), "is a tcn on given,margin", "--detector-net, --channels")
+    same = "the same with --detector-net tcn --channels most --steps 30"
+    refused(tdctl(*command, "--out", out), "builtin is another network", same)
     result = tdctl(*command, "--out", out, "--detector-net", "tcn", "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)

@@ -153,6 +153,9 @@ def train_detector(
     Example: tdctl train-detector --td runs/a --out detectors/a.pth.tar
 
     Example: tdctl train-detector --td runs/a --td runs/b --detector-net gru --out detectors/ab
+
+    Example: tdctl train-detector --td runs/a --init-from builtin --detector-net gru --width 64
+    --channels context --out detectors/tuned
     """
     config = settings.resolve()
     if print_config:

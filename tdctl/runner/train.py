@@ -20,6 +20,7 @@ from tdctl.detector import (
     save_detector,
     train_net,
 )
+from tdctl.detector.channels import SETS
 from tdctl.detector.checkpoint import detector_files, written_files
 from tdctl.detector.nets import OWN_WIDTHS
 from tdctl.detector.reader import check_readable
@@ -113,16 +114,22 @@ def plan_detector(
     return [*lines, f"would write {files[0]}, {names}"]
 
 
+def _flags(reader: Reader) -> str:
+    """The flags that make a reader."""
+    names = ",".join(reader.channels)
+    channels = next((name for name, of in SETS.items() if of == reader.channels), names)
+    width = f"--width {reader.width} " if reader.width else ""
+    return f"--detector-net {reader.net} {width}--channels {channels} --steps {reader.steps}"
+
+
 def _start(file: Path | None, reader: Reader) -> Detector | None:
     if file is None:
         return None
     start = load_detector(file)
     if start.reader != reader:
-        was = start.reader
         raise ConfigError(
-            f"train-detector: {file} is a {was.net}{f' of width {was.width}' if was.width else ''} "
-            f"on {','.join(was.channels)} of {was.steps} steps; ask for the same with "
-            "--detector-net, --width, --channels and --steps"
+            f"train-detector: {file} is another network, or sees something else; ask for the same "
+            f"with {_flags(start.reader)}"
         )
     return start
 
