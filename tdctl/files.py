@@ -18,7 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "first_line", "load_tensors", "save_tensors", "write_json", "write_text"]
+from tdctl.errors import RunError
+
+__all__ = [
+    "atomic_path", "first_line", "load_tensors", "read_json", "save_tensors", "write_json",
+    "write_text",
+]  # fmt: skip
 
 # A damaged stream can ask torch's unpickler for anything on the wrong kind of thing.
 READ_ERRORS = (
@@ -65,6 +70,21 @@ def write_json(path: Path, content: Any) -> None:
     """Writes indented JSON, whole or not at all; NaN is refused, undefined is null."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        RunError: the file is not one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a JSON object")
+    return content
 
 
 def _umask() -> int:

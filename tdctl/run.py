@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -20,7 +19,7 @@ import numpy as np
 from tdctl.claims import check_unclaimed, claim, release
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
-from tdctl.files import write_json, write_text
+from tdctl.files import read_json, write_json, write_text
 from tdctl.settings import differences, load_config, read_yaml
 
 __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
@@ -259,21 +258,6 @@ def read_config(folder: Path) -> Config:
     if missing:
         raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
     return load_config(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        RunError: the file is not one.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: expected a JSON object")
-    return content
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:

@@ -14,11 +14,11 @@ from tdctl import runner
 from tdctl.cuts import METHODS, Thresholds, draw_threshold_samples
 from tdctl.dynamics import read_run, write_td
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.ranking import num_removed
 from tdctl.recorder import Recorder
-from tdctl.run import read_json
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 

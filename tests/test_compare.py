@@ -23,9 +23,9 @@ from tdctl.bootstrap import FIGURES
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
-from tdctl.run import read_json
 from tdctl.runner import ranker
 from tdctl.scores import SCORES, find_score
 

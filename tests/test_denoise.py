@@ -21,9 +21,9 @@ from tdctl.data import open_dataset
 from tdctl.detector import Detector, save_detector
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.noise import corrupt
-from tdctl.run import read_json
 from tdctl.settings import load_config
 
 

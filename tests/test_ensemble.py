@@ -19,10 +19,10 @@ from tdctl.detector import Card, Detector, load_detector, save_detector
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import read_run, suggested_by_all, write_td
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.recorder import Recorder
-from tdctl.run import read_json
 from tdctl.runner.rank import DetectResult
 from tdctl.scores import find_score
 from tdctl.settings import load_config

@@ -24,10 +24,10 @@ from tdctl.config import DataConfig, TrainConfig
 from tdctl.data import open_dataset
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError, RunError
+from tdctl.files import read_json
 from tdctl.labels import Labels, stratified_folds
 from tdctl.nets import build_net
 from tdctl.recorder import EpochRows, Recorder, forecast
-from tdctl.run import read_json
 from tdctl.scores import SCORES, pred_probs, score, scores_of
 from tdctl.settings import load_config
 from tdctl.training import FoldEnsemble, Folds, Pipeline, World, evaluate, fit, fold_seeds

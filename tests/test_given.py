@@ -21,7 +21,7 @@ from tdctl import runner
 from tdctl.data import DataSet
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError
-from tdctl.run import read_json
+from tdctl.files import read_json
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.settings import load_config
 

@@ -19,8 +19,8 @@ from tdctl import runner
 from tdctl.config import DataConfig, TrainConfig
 from tdctl.data import open_dataset
 from tdctl.errors import ConfigError
+from tdctl.files import read_json
 from tdctl.nets import build_net
-from tdctl.run import read_json
 from tdctl.training import Pipeline, Progress, World, evaluate, fit
 from tdctl.training.average import Average
 from tdctl.training.trainer import Trainer, _own

@@ -15,7 +15,7 @@ from tdctl.cache import entries
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
 from tdctl.errors import DataError, RunError
-from tdctl.run import read_json
+from tdctl.files import read_json
 from tdctl.sources import Files, list_dataset
 from tdctl.sources.listing import spread_over_classes
 from tdctl.training import Progress

@@ -6,8 +6,8 @@ import pytest
 from conftest import tiny_config
 
 from tdctl.errors import ConfigError, RunError
-from tdctl.files import atomic_path, write_json
-from tdctl.run import RunFolder, read_config, read_json, refuse_existing
+from tdctl.files import atomic_path, read_json, write_json
+from tdctl.run import RunFolder, read_config, refuse_existing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

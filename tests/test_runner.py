@@ -24,7 +24,7 @@ from tdctl.config import NetConfig
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
-from tdctl.run import read_json
+from tdctl.files import read_json
 from tdctl.settings import load_config
 from tdctl.training import Progress
 

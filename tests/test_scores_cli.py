@@ -13,9 +13,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tdctl import runner
 from tdctl.dynamics import read_run, write_td
 from tdctl.errors import DynamicsError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
-from tdctl.run import read_json
 from tdctl.scores import SCORES, find_score, score
 from tdctl.settings import load_config
 

@@ -30,8 +30,8 @@ from test_webdataset import pack, sample
 
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run
+from tdctl.files import read_json
 from tdctl.labels import Labels
-from tdctl.run import read_json
 
 # Over what the data sets' own recipes say: the smallest network, on tiny images.
 SMALL = (

@@ -17,7 +17,7 @@ from tdctl.cli import app
 from tdctl.config import DataConfig
 from tdctl.data import DataSet, decode, hold, open_dataset
 from tdctl.errors import ConfigError, DataError
-from tdctl.run import read_json
+from tdctl.files import read_json
 from tdctl.training import Progress
 
 WAYS = ("memory", "cache", "stream")

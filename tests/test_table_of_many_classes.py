@@ -16,7 +16,7 @@ from tdctl import runner
 from tdctl.config import DataConfig
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run, store
-from tdctl.run import read_json
+from tdctl.files import read_json
 from tdctl.settings import load_config
 from tdctl.sources.tables.listed import list_table
 

@@ -21,10 +21,10 @@ from tdctl.cuts import Thresholds, draw_threshold_samples
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.nets import Pair, build_pair
 from tdctl.recorder import EpochRows, Recorder
-from tdctl.run import read_json
 from tdctl.training import Pipeline, Progress, World, fit
 from tdctl.training.trainer import Trainer
 

@@ -26,8 +26,9 @@ from tdctl.recorder.capture import (
 )
 from tdctl.recorder.checking import check_epoch
 from tdctl.recorder.neighbours import agreement, check_neighbours
+from tdctl.recorder.putting import put_softmax
 from tdctl.recorder.rows import EpochRows
-from tdctl.slabs import SLAB, ArrayFile, slabs_of
+from tdctl.slabs import ArrayFile
 
 __all__ = ["CAPTURE_FOLDERS", "Recorder"]
 
@@ -190,12 +191,7 @@ class Recorder:
             raise
         votes = self._votes(epoch)
         capture["state"].put(np.array([BEGUN], np.uint8), epoch)
-        if self._store.others:
-            self._write_kept(epoch)
-        else:
-            probs = capture["probs"].at(epoch)
-            for start, stop in self._slabs(2):
-                probs.put(self.rows.probs[start:stop].cpu().numpy(), start)
+        put_softmax(capture, epoch, self.rows, self._store)
         for i, values in enumerate((self.rows.margin, self.rows.loss)):
             capture["stats"].at(i).at(epoch).put(values[:-1].cpu().numpy())
         if votes is not None:
@@ -227,31 +223,6 @@ class Recorder:
     @property
     def _folder(self) -> Path:
         return self._target / CAPTURE_FOLDERS[self._heldout]
-
-    def _slabs(self, value_bytes: int) -> list[tuple[int, int]]:
-        row = value_bytes * self.rows.probs.shape[1]
-        return list(slabs_of(len(self._labels), max(1, SLAB // row)))
-
-    def _write_kept(self, epoch: int) -> None:
-        """The given label's probability, the largest others, and the sum of all over epochs."""
-        capture, slot = self._capture, epoch % 2
-        places = {name: capture[name].at(epoch) for name in ("given", "other", "other_class")}
-        if self.rows.other_class is not None:
-            columns = (self.rows.probs[:, 0], self.rows.probs[:, 1:], self.rows.other_class)
-            for place, values in zip(places.values(), columns, strict=True):
-                place.put(values[:-1].cpu().numpy().astype(place.dtype))
-            return
-        before, total = capture["total"].at(1 - slot), capture["total"].at(slot)
-        for start, stop in self._slabs(16):
-            probs_sk = self.rows.probs[start:stop].float()
-            given_s1 = self.rows.given[start:stop, None]
-            found = {"given": probs_sk.gather(1, given_s1)[:, 0]}
-            sum_sk = probs_sk.cpu().numpy()
-            others = probs_sk.scatter(1, given_s1, -1.0).topk(self._store.others, dim=1)
-            found |= {"other": others.values, "other_class": others.indices}
-            for name, place in places.items():
-                place.put(found[name].cpu().numpy().astype(place.dtype), start)
-            total.put(sum_sk + before.block(start, stop) if epoch else sum_sk, start)
 
     def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
         """Writes the dynamics and ``metadata.pth`` and keeps the capture.

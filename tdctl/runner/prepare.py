@@ -13,8 +13,9 @@ from tdctl.config import Config
 from tdctl.config.section import Section
 from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, DataError
+from tdctl.files import read_json
 from tdctl.labels import Labels, stratified_holdout
-from tdctl.run import MANIFEST_FILE, read_json
+from tdctl.run import MANIFEST_FILE
 from tdctl.runner.given import Given, TrainingRows, given_labels, open_training_data
 from tdctl.training import World
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, ratio_of
 from tdctl.errors import DynamicsError, RunError
-from tdctl.files import atomic_path, first_line
+from tdctl.files import atomic_path, first_line, read_json
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
-from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
+from tdctl.run import MANIFEST_FILE, refuse_existing
 from tdctl.runner.ranker import Ranker, Source, open_ranker
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.training import World, pick_device

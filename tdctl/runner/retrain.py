@@ -16,16 +16,10 @@ from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, DataError, RunError
-from tdctl.files import atomic_path, write_json
+from tdctl.files import atomic_path, read_json, write_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
-from tdctl.run import (
-    CONFIG_FILE,
-    MANIFEST_FILE,
-    read_config,
-    read_json,
-    software_versions,
-)
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, software_versions
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, plan_jobs

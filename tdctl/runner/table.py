@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tdctl.bootstrap import FIGURES, Figure
 from tdctl.errors import RunError
-from tdctl.files import atomic_path, write_text
+from tdctl.files import atomic_path, read_json, write_text
 from tdctl.plots import Panel, plot_ap, plot_precision_recall
-from tdctl.run import read_json, software_versions
+from tdctl.run import software_versions
 
 __all__ = ["Compared", "ComparedRow", "Mean", "Table"]
 

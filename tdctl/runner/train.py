@@ -28,7 +28,8 @@ from tdctl.detector.recipe import Recipe
 from tdctl.detector.training import split_runs
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.run import MANIFEST_FILE, read_json, refuse_existing
+from tdctl.files import read_json
+from tdctl.run import MANIFEST_FILE, refuse_existing
 from tdctl.training import Report, pick_device
 
 __all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
