@@ -170,7 +170,7 @@ def test_fine_tuning_starts_from_what_ships(tmp_path: Path, filled: Path) -> Non
 def test_a_detector_of_many_channels_by_the_command_line(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "a", epochs=9), make_run(tmp_path / "b", epochs=15, seed=1)]
     command = ["train-detector", "--td", runs[0], "--td", runs[1], "--detector-net", "gru"]
-    command += ["--channels", "ranks", "--epochs", 1, "--restarts", 1, "--quiet"]
+    command += ["--channels", "ranks", "--epochs", 1, "--restarts", 1, "--width", 20, "--quiet"]
     refused(tdctl(*command, "--out", tmp_path / "d.pth.tar"), "published layout", "d.safetensors")
     plan = tdctl(*command, "--out", tmp_path / "d", "--dry-run")
     assert plan.exit_code == 0 and not (tmp_path / "d.json").exists()
@@ -178,8 +178,8 @@ def test_a_detector_of_many_channels_by_the_command_line(tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     assert "d.safetensors" in result.stdout and not (tmp_path / "d.pth.tar").exists()
     card = json.loads((tmp_path / "d.json").read_text())
-    reader = {"net": "gru", "channels": list(SETS["ranks"]), "steps": 30, "width": 0}
-    assert card["reader"] == reader
+    reader = {"net": "gru", "channels": list(SETS["ranks"]), "steps": 30, "width": 20}
+    assert card["reader"] == reader and load_detector(tmp_path / "d.safetensors").reader.width == 20
     assert [run["epochs"] for run in card["trained_on"]] == [9, 15]
     assert card["held_out"]["by"] == "run" and card["held_out"]["samples"] == 120
     refused(tdctl(*command, "--out", tmp_path / "d"), "--overwrite")

@@ -11,7 +11,7 @@ import pytest
 from conftest import tiny_config
 from processes import forked, result_of
 
-from tdctl import runner
+from tdctl import claims, runner
 from tdctl.claims import check_unclaimed, claim, release
 from tdctl.errors import RunError
 from tdctl.training import Progress
@@ -21,6 +21,7 @@ def holding(folder: Path, mark: Path) -> tuple[int, int]:
     """A process that claims a folder, says so with a file, and waits to be killed."""
 
     def act() -> None:
+        claims._HELD.clear()  # a forked child would take its parent's claims for its own
         claim(folder)
         mark.touch()
         time.sleep(60)
@@ -74,8 +75,9 @@ def test_a_run_that_is_being_recorded_is_left_alone(tmp_path: Path, how: str) ->
     child = forked(lambda: runner.generate_td(tiny_config(), folder, report=wait))
     waits_for(mark)
     before = sorted(path.name for path in folder.rglob("*"))
-    with pytest.raises(RunError, match="another process is writing it"):
-        runner.generate_td(tiny_config(), folder, **{how: True})
+    for step in (runner.plan_generate, runner.generate_td):
+        with pytest.raises(RunError, match="another process is writing it"):
+            step(tiny_config(), folder, **{how: True})
     assert sorted(path.name for path in folder.rglob("*")) == before
     killed(child)
     again = runner.generate_td(tiny_config(), folder, **{how: True})
