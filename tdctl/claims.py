@@ -15,6 +15,16 @@ __all__ = ["check_unclaimed", "claim", "release"]
 _HELD: dict[Path, int] = {}
 
 
+def _forget() -> None:
+    """In a forked process: gives its parent's locks back, so that none outlives the parent."""
+    while _HELD:
+        os.close(_HELD.popitem()[1])
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)
+
+
 def claim(folder: Path) -> None:
     """Keeps other processes from writing a folder until ``release`` or the end of this one.
 

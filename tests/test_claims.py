@@ -11,7 +11,7 @@ import pytest
 from conftest import tiny_config
 from processes import forked, result_of
 
-from tdctl import claims, runner
+from tdctl import runner
 from tdctl.claims import check_unclaimed, claim, release
 from tdctl.errors import RunError
 from tdctl.training import Progress
@@ -21,7 +21,6 @@ def holding(folder: Path, mark: Path) -> tuple[int, int]:
     """A process that claims a folder, says so with a file, and waits to be killed."""
 
     def act() -> None:
-        claims._HELD.clear()  # a forked child would take its parent's claims for its own
         claim(folder)
         mark.touch()
         time.sleep(60)
@@ -56,6 +55,27 @@ def test_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None
     check_unclaimed(folder)
     release(folder)
     release(folder)
+
+
+def test_a_worker_does_not_keep_what_its_killed_parent_had_claimed(tmp_path: Path) -> None:
+    def act() -> None:
+        claim(tmp_path)
+        worker = os.fork()
+        if not worker:
+            time.sleep(60)
+        (tmp_path / "mark").write_text(str(worker))
+        time.sleep(60)
+
+    child = forked(act)
+    waits_for(tmp_path / "mark")
+    os.kill(child[0], signal.SIGKILL)
+    os.waitpid(child[0], 0)
+    os.close(child[1])
+    try:
+        claim(tmp_path)
+    finally:
+        release(tmp_path)
+        os.kill(int((tmp_path / "mark").read_text()), signal.SIGKILL)
 
 
 def test_a_look_claims_nothing(tmp_path: Path) -> None:

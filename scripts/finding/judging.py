@@ -18,8 +18,8 @@ from reporting import NAMED
 
 __all__ = ["judge"]
 
-# What a sibling's detector is: as the one that ships, but of one start. The paper's LSTM is the
-# default of train-detector.
+# What a sibling's detector is: as the one that ships, but narrower. The paper's LSTM is the default
+# of train-detector.
 SIBLING = ("--detector-net", "gru", "--channels", "context", "--restarts", "1")
 OUT_OF_FOLD = ("oof-self-confidence", "oof-margin", "oof-joint", "oof-aum")
 FIGURES = ("auc", "ap", "f1", "top1", "top5", "top10")

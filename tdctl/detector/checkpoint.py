@@ -61,8 +61,8 @@ def written_files(path: Path, reader: Reader) -> tuple[Path, ...]:
         return files
     if path.name.endswith(TAR):
         raise DetectorError(
-            f"{path}: {TAR} is the published layout of --detector-net lstm --channels given; "
-            f"name {files[1].name}"
+            f"{path}: {TAR} is the published layout, for --detector-net lstm --channels given "
+            f"without --steps or --width; name {files[1].name}"
         )
     return files[1:]
 

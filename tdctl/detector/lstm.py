@@ -7,7 +7,9 @@ from typing import cast
 import torch
 from torch import nn
 
-__all__ = ["LstmDetector"]
+__all__ = ["HIDDEN", "LstmDetector"]
+
+HIDDEN = 64
 
 
 class LstmDetector(nn.Module):
@@ -17,7 +19,7 @@ class LstmDetector(nn.Module):
         weights, biases 0.01; parameter names ``lstm.*`` and ``classifier.*`` as there.
     """
 
-    def __init__(self, channels: int = 1, hidden: int = 64, layers: int = 2) -> None:
+    def __init__(self, channels: int = 1, hidden: int = HIDDEN, layers: int = 2) -> None:
         super().__init__()
         self.lstm = nn.LSTM(channels, hidden, layers, batch_first=True)
         self.classifier = nn.Linear(hidden, 2)

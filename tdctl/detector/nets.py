@@ -11,13 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tdctl.detector.lstm import LstmDetector
+from tdctl.detector.lstm import HIDDEN, LstmDetector
 
 __all__ = ["OWN_WIDTHS", "GruDetector", "PooledDetector", "TcnDetector", "make_net"]
 
-WIDTH = 48
 # Features of a step, where no other number is asked for.
-OWN_WIDTHS = {"lstm": 64, "gru": WIDTH, "tcn": WIDTH}
+OWN_WIDTHS = {"lstm": HIDDEN, "gru": 48, "tcn": 48}
 # Standard deviations in training beyond which a channel's value counts as this far.
 FAR = 6.0
 
@@ -65,7 +64,7 @@ class PooledDetector(nn.Module):
 class GruDetector(PooledDetector):
     """A GRU that reads the curve forwards and backwards; mean and maximum over time."""
 
-    def __init__(self, channels: int, width: int = WIDTH) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, 4 * width, width)
         self.gru = nn.GRU(channels, width, batch_first=True, bidirectional=True)
 
@@ -78,7 +77,7 @@ class GruDetector(PooledDetector):
 class TcnDetector(PooledDetector):
     """Convolutions over time with growing reach; mean over time, and a mean by attention."""
 
-    def __init__(self, channels: int, width: int = WIDTH) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, 2 * width, width)
         self.first = nn.Conv1d(channels, width, 5, padding=2)
         self.blocks = nn.ModuleList(
@@ -104,7 +103,7 @@ def make_net(kind: str, channels: int, width: int = 0) -> nn.Module:
     Raises:
         KeyError: there is no such kind.
     """
-    return NETS[kind](channels, width) if width else NETS[kind](channels)
+    return NETS[kind](channels, width or OWN_WIDTHS[kind])
 
 
 NETS: dict[str, type[LstmDetector] | type[GruDetector] | type[TcnDetector]] = {
