@@ -60,10 +60,10 @@ def test_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None
 def test_a_worker_does_not_keep_what_its_killed_parent_had_claimed(tmp_path: Path) -> None:
     def act() -> None:
         claim(tmp_path)
-        worker = os.fork()
-        if not worker:
-            time.sleep(60)
-        (tmp_path / "mark").write_text(str(worker))
+        if not os.fork():
+            # The worker says so itself, once it runs; renamed, so that nobody reads half a number.
+            (tmp_path / "pid").write_text(str(os.getpid()))
+            (tmp_path / "pid").rename(tmp_path / "mark")
         time.sleep(60)
 
     child = forked(act)
