@@ -28,6 +28,7 @@ from tdctl.detector.training import split_runs
 from tdctl.dynamics import read_run
 from tdctl.errors import DetectorError
 from tdctl.metrics import detection_metrics
+from tdctl.training.progress import Clock, Progress
 
 CPU = torch.device("cpu")
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())
@@ -282,6 +283,32 @@ def test_a_run_is_scored_slab_by_slab_and_in_parts(
     assert [len(part) for part in parts] == [250, 83, 367]
     assert np.allclose(np.concatenate(parts), whole, atol=1e-6)
     assert not len(score_run(dynamics, net, 700, 700))
+
+
+def test_a_ranking_that_takes_longer_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = hand_made_detector()
+    dynamics, _, _ = read_run(make_run(tmp_path, n=700, epochs=9))
+    told: list[Progress] = []
+    score_run(dynamics, net, report=told.append)
+    assert not told, "a moment is not reported"
+    monkeypatch.setattr("tdctl.detector.scoring.SLAB", 5000)
+    monkeypatch.setattr("tdctl.training.progress.Clock.step", counted_as_due)
+    score_run(dynamics, net, report=told.append, stage="ranking r")
+    assert [(one.epoch, one.epochs) for one in told] == [(256, 700), (512, 700), (700, 700)]
+    assert {(one.stage, one.counted) for one in told} == {("ranking r", "sample")}
+    assert told[-1].seconds_left == 0
+    told.clear()
+    score_run(dynamics, net, 600, None, report=told.append)
+    assert not told, "a part of one slab"
+
+
+def counted_as_due(clock: Clock, images: int) -> bool:
+    """In place of ``Clock.step``, as if each step took long."""
+    clock._steps += 1
+    clock._images += images
+    return True
 
 
 def test_curves_are_scored_and_learned_alike_in_either_type(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from tdctl.files import read_json
 from tdctl.nets import build_net
 from tdctl.training import Pipeline, Progress, World, evaluate, fit
 from tdctl.training.average import Average
-from tdctl.training.trainer import Trainer, _own
+from tdctl.training.batches import own_places
+from tdctl.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -71,9 +72,9 @@ def test_the_loss_of_mixed_images_is_that_of_torchvisions_labels() -> None:
 
 
 def test_a_batchs_first_image_is_mixed_with_its_last() -> None:
-    assert _own(slice(64, 128), (64, 128), True).tolist()[:3] == [63, 0, 1]  # type: ignore[union-attr]
-    assert _own(slice(96, 128), (64, 128), True).tolist()[:2] == [31, 32]  # type: ignore[union-attr]
-    assert _own(slice(96, 128), (64, 128), False) == slice(32, 64)
+    assert own_places(slice(64, 128), (64, 128), True).tolist()[:3] == [63, 0, 1]  # type: ignore[union-attr]
+    assert own_places(slice(96, 128), (64, 128), True).tolist()[:2] == [31, 32]  # type: ignore[union-attr]
+    assert own_places(slice(96, 128), (64, 128), False) == slice(32, 64)
 
 
 def test_the_shares_of_a_mixture_are_drawn_anew_in_each_epoch_and_follow_beta() -> None:

@@ -25,8 +25,8 @@ from tdctl.training import (
     pick_device,
     pick_precision,
 )
+from tdctl.training.batches import batch_bounds
 from tdctl.training.checkpoint import Checkpoint
-from tdctl.training.trainer import _batch_bounds
 
 CPU = torch.device("cpu")
 
@@ -172,7 +172,7 @@ def test_progress_tells_loss_errors_speed_and_time_left() -> None:
     ("n", "size", "sizes"), [(7, 3, [3, 4]), (6, 3, [3, 3]), (8, 3, [3, 3, 2]), (2, 128, [2])]
 )
 def test_no_batch_holds_a_single_image(n: int, size: int, sizes: list[int]) -> None:
-    assert [stop - start for start, stop in _batch_bounds(n, size, 2)] == sizes
+    assert [stop - start for start, stop in batch_bounds(n, size, 2)] == sizes
 
 
 def test_one_image_is_no_training_set() -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
-from tdctl.cli.console import console
+from tdctl.cli.console import console, table_of
 from tdctl.cli.detect import BUILTIN
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from tdctl.bootstrap import Figure
     from tdctl.runner import Compared, ComparedRow, Source
 
@@ -22,6 +22,7 @@ __all__ = ["compare"]
 ALL, NONE = "all", "none"
 # Whether a detector was trained on the run.
 MARKS = {True: " *", False: "", None: " ?"}
+NAMED = "score or detector"
 HEADERS = {
     "auc": "AUC",
     "ap": "AP (mAP)",
@@ -141,10 +142,8 @@ def _show(result: Compared) -> None:
 
 
 def _grid(rows: list[ComparedRow]) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD)
-    grid.add_column("score or detector", overflow="fold")
-    for header in (*HEADERS.values(), "seconds"):
-        grid.add_column(header, justify="right")
+    headers = (*HEADERS.values(), "seconds")
+    grid = table_of([NAMED, *headers], right=headers)
     ranked = sorted(rows, key=lambda row: -row.figures["ap"].value if row.figures else 1.0)
     for row in ranked:
         if row.left_out is not None:
@@ -158,10 +157,7 @@ def _grid(rows: list[ComparedRow]) -> Table:
 def _by_run(result: Compared) -> Table:
     """AP, a row for each score or detector and a column for each run."""
     runs = list(dict.fromkeys(row.run for row in result.rows))
-    grid = Table(box=box.SIMPLE_HEAD, title="AP of each run")
-    grid.add_column("score or detector", overflow="fold")
-    for run in runs:
-        grid.add_column(run, justify="right", overflow="fold")
+    grid = table_of([NAMED, *runs], right=runs, title="AP of each run")
     found = {(row.name, row.run): row for row in result.rows}
     for name in _best_first(result):
         cells = []
@@ -189,10 +185,9 @@ def _cell(figure: Figure | None, interval: bool) -> str:
 
 
 def _means(result: Compared) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD, title="mean over the runs ± half of the range")
-    grid.add_column("score or detector", overflow="fold")
-    for header in (*HEADERS.values(), "runs"):
-        grid.add_column(header, justify="right")
+    headers = (*HEADERS.values(), "runs")
+    title = "mean over the runs ± half of the range"
+    grid = table_of([NAMED, *headers], right=headers, title=title)
     found = {(mean.name, mean.figure): mean for mean in result.means}
     for name in _best_first(result):
         cells = [found[name, figure] for figure in HEADERS]

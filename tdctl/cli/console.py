@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterable
 
-__all__ = ["console"]
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["console", "table_of"]
 
 
 def console() -> Console:
@@ -14,4 +18,29 @@ def console() -> Console:
     made = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = 160
+    return made
+
+
+def table_of(
+    columns: Iterable[str],
+    *,
+    whole: Iterable[str] = (),
+    right: Iterable[str] = (),
+    title: str | None = None,
+) -> Table:
+    """An empty table that shows every cell to its end, on narrow terminals in several lines.
+
+    Args:
+        whole: columns that stay in one line, for names that are copied.
+        right: columns of numbers, set to the right.
+    """
+    made = Table(box=box.SIMPLE_HEAD, title=title)
+    whole, right = set(whole), set(right)
+    for name in columns:
+        made.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=name in whole,
+        )
     return made

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
-from tdctl.cli.console import console
+from tdctl.cli.console import console, table_of
 from tdctl.cli.options import DATA, NOISE, Settings, with_settings
 from tdctl.cli.show import asked
 
@@ -78,12 +76,9 @@ def _show(result: CorruptResult, out: Path) -> None:
         f"{flipped} labels flipped ({confusion.realised_rate:.2%})"
     )
     stdout.print(f"{'table' if result.file else 'would write':<10} {out}")
-    table = Table(box=box.SIMPLE_HEAD)
     if len(names) <= WHOLE:
-        table.title = "labels by true (rows) and given class (columns), expected in brackets"
-        table.add_column("")
-        for name in names:
-            table.add_column(name, justify="right")
+        title = "labels by true (rows) and given class (columns), expected in brackets"
+        table = table_of(["", *names], right=names, title=title)
         cells = [["-"] * len(names) for _ in names]
         columns = (confusion.true, confusion.given, confusion.count, confusion.expected)
         for true, label, count, expected in zip(*columns, strict=True):
@@ -91,11 +86,8 @@ def _show(result: CorruptResult, out: Path) -> None:
         for name, row in zip(names, cells, strict=True):
             table.add_row(name, *row)
     else:
-        table.title = "the most frequent flips"
-        for header in ("true label", "given label", "labels", "expected"):
-            table.add_column(
-                header, justify="right" if header in {"labels", "expected"} else "left"
-            )
+        headers = ("true label", "given label", "labels", "expected")
+        table = table_of(headers, right=headers[2:], title="the most frequent flips")
         for at in confusion.largest_flips(10):
             pair = (names[confusion.true[at]], names[confusion.given[at]])
             table.add_row(*pair, str(confusion.count[at]), f"{confusion.expected[at]:.1f}")

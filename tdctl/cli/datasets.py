@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tdctl.catalogue import CATALOGUE, Entry, class_folders, find, known_name, nearest
 from tdctl.cli.boundary import guarded, print_json
+from tdctl.cli.console import table_of
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError, DataError
 
@@ -161,10 +162,9 @@ def _show_list(found: dict[str, Found]) -> None:
     """Two tables, which fold within the width that there is."""
     # Names and paths are shown as they are, brackets and colons included.
     console = Console(highlight=False, markup=False, emoji=False)
-    sizes = Table(box=box.SIMPLE_HEAD, title="data sets", title_justify="left")
-    for header in ("name", "classes", "train + test", "pixels", "the paper's network"):
-        right = header in {"classes", "train + test"}
-        sizes.add_column(header, justify="right" if right else "left", overflow="fold")
+    headers = ("name", "classes", "train + test", "pixels", "the paper's network")
+    sizes = table_of(headers, right=headers[1:3], title="data sets")
+    sizes.title_justify = "left"
     layouts = Table(
         box=box.SIMPLE_HEAD, title="what is expected below --data-dir", title_justify="left"
     )

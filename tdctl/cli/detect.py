@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tdctl.cli.boundary import guarded, joined, print_json
+from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_detect, show_scores
 from tdctl.errors import ConfigError
 
@@ -104,6 +105,7 @@ def detect(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Rank the samples of a run, or of several together, by suspicion, without retraining.
 
@@ -135,7 +137,7 @@ def detect(
             _show_table(table, td[0], as_json)
         return
     source = scores[0] if scores else detector or BUILTIN
-    with joined(device) as world:
+    with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.detect(
             td,
             source,
@@ -143,6 +145,7 @@ def detect(
             cut=cut,
             keep_per_class=keep_per_class,
             overwrite=overwrite,
+            report=report,
             world=world,
         )
     if world.is_first:

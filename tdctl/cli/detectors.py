@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json
-from tdctl.cli.console import console
+from tdctl.cli.console import console, table_of
 
 if TYPE_CHECKING:
     from tdctl.detector import Shipped
@@ -39,9 +37,8 @@ def _show(shipped: list[Shipped]) -> None:
     if not shipped:
         console().print("none: this installation holds no detectors; make one with train-detector")
         return
-    grid = Table(box=box.SIMPLE_HEAD)
-    for header in ("detector", "network", "channels", "trained on", "held out", "AP there", "KB"):
-        grid.add_column(header, justify="right" if header in {"AP there", "KB"} else "left")
+    headers = ("detector", "network", "channels", "trained on", "held out", "AP there", "KB")
+    grid = table_of(headers, whole=["detector"], right=["AP there", "KB"])
     for one in shipped:
         settings, held = one.card["settings"], one.card["held_out"]
         runs = one.card["trained_on"]

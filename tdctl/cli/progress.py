@@ -65,7 +65,8 @@ class _Lines:
             return
         self._last = now
         typer.echo(
-            f"{progress.stage}: epoch {progress.epoch}/{progress.epochs}, {describe(progress)}",
+            f"{progress.stage}: {progress.counted} {progress.epoch}/{progress.epochs}, "
+            f"{describe(progress)}",
             err=True,
         )
 

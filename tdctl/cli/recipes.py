@@ -6,11 +6,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json
-from tdctl.cli.console import console
+from tdctl.cli.console import console, table_of
 from tdctl.recipes import RECIPES, Recipe
 
 __all__ = ["recipes"]
@@ -32,9 +30,7 @@ def recipes(
     if as_json:
         print_json([{"name": name, **asdict(recipe)} for name, recipe in RECIPES.items()])
         return
-    grid = Table(box=box.SIMPLE_HEAD)
-    for header in ("recipe", "what it is", "settings"):
-        grid.add_column(header)
+    grid = table_of(["recipe", "what it is", "settings"], whole=["recipe"])
     for name, recipe in RECIPES.items():
         of = "" if recipe.changes is None else f"{recipe.changes} with: "
         grid.add_row(name, of + recipe.about, _settings(recipe))

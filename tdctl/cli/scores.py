@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from tdctl.cli.boundary import guarded, print_json
-from tdctl.cli.console import console
+from tdctl.cli.console import console, table_of
 
 if TYPE_CHECKING:
     from tdctl.scores import Score
@@ -36,9 +34,11 @@ def scores(
 
 def _show(scores: list[Score]) -> None:
     """Prints what each score is, its range and what it needs."""
-    grid = Table(box=box.SIMPLE_HEAD, title="higher is more suspicious; E epochs, k classes")
-    for header in ("score", "what it is", "range", "needs", "also called"):
-        grid.add_column(header)
+    grid = table_of(
+        ["score", "what it is", "range", "needs", "also called"],
+        whole=["score"],
+        title="higher is more suspicious; E epochs, k classes",
+    )
     for score in scores:
         row = (score.name, score.description, score.range)
         needs = (*score.needs, "--folds") if score.heldout else score.needs

@@ -6,12 +6,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from tdctl.cli.boundary import print_json, say
 from tdctl.cli.console import console as _console
+from tdctl.cli.console import table_of
 
 if TYPE_CHECKING:
     from tdctl.metrics import Cut
@@ -121,10 +120,9 @@ def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
     if out is not None:
         console.print(f"ranking    {out}")
     if top:
-        table = Table(box=box.SIMPLE_HEAD, title=f"the {min(top, len(result.table))} worst")
         head = result.table.head(top)
-        for column in head.columns:
-            table.add_column(str(column))
+        columns = list(map(str, head.columns))
+        table = table_of(columns, whole=["index", "rank"], title=f"the {len(head)} worst")
         for row in head.itertuples(index=False):
             table.add_row(*map(_shown, row))
         console.print(table)
@@ -138,10 +136,8 @@ def show_scores(table: ScoreTable, run: Path) -> None:
         console.print("metrics    none: no label of this run is known to be wrong")
     judged = [(row.score, row.metrics) for row in table.rows if row.metrics is not None]
     ranked = sorted(judged, key=lambda pair: -(pair[1].ap or 0.0))
-    grid = Table(box=box.SIMPLE_HEAD)
-    grid.add_column("score")
-    for header in ("AUC", "AP (mAP)", "F1 at the realised rate"):
-        grid.add_column(header, justify="right")
+    headers = ("score", "AUC", "AP (mAP)", "F1 at the realised rate")
+    grid = table_of(headers, right=headers[1:])
     for name, metrics in ranked:
         cut = metrics.at_realised_rate
         values = (metrics.auc, metrics.ap, None if cut is None else cut.f1)
@@ -156,11 +152,8 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     """Prints one row for each retraining."""
     console = _console()
     title = "would train" if dry_run else "test error after retraining"
-    table = Table(box=box.SIMPLE_HEAD, title=title)
-    table.add_column("trained on")
     headers = ("removed", "kept", "wrong labels left", "last epoch", "best by held-out", "seconds")
-    for header in headers:
-        table.add_column(header, justify="right")
+    table = table_of(["trained on", *headers], right=headers, title=title)
     names = {
         "all": "all given labels",
         "clean": "truly clean labels",

@@ -13,6 +13,7 @@ from torch import nn
 from tdctl.detector.reader import PAPERS, Reader
 from tdctl.detector.scoring import score_run
 from tdctl.dynamics import TrainingDynamics
+from tdctl.training.progress import Report
 
 __all__ = ["Card", "Detector"]
 
@@ -59,15 +60,24 @@ class Detector:
     reader: Reader = PAPERS
 
     def score(
-        self, dynamics: TrainingDynamics, start: int = 0, stop: int | None = None
+        self,
+        dynamics: TrainingDynamics,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        report: Report | None = None,
+        stage: str = "ranking",
     ) -> NDArray[np.float64]:
         """P(mislabeled) in [0, 1], float64 [n], of a run's samples, or of some of its rows.
+
+        Args:
+            report: told of samples scored where it takes more than a moment, as ``stage``.
 
         Raises:
             DynamicsError: the run is too short, has a single class, or lacks what the detector
                 needs.
         """
-        return score_run(dynamics, self.net, start, stop, self.reader)
+        return score_run(dynamics, self.net, start, stop, self.reader, report, stage)
 
     def has_seen(self, fingerprint: str) -> bool | None:
         """Whether the run was trained on; None where the file does not say."""

@@ -14,6 +14,7 @@ from torch import nn
 from tdctl.detector.reader import PAPERS, Reader, check_readable
 from tdctl.dynamics import TrainingDynamics
 from tdctl.slabs import SLAB, slabs_of
+from tdctl.training.progress import Clock, Progress, Report
 
 __all__ = ["curves_at_once", "score_run", "suspicion"]
 
@@ -77,12 +78,15 @@ def score_run(
     start: int = 0,
     stop: int | None = None,
     reader: Reader = PAPERS,
+    report: Report | None = None,
+    stage: str = "ranking",
 ) -> NDArray[np.float64]:
     """P(mislabeled) in [0, 1], float64, of the rows ``start`` to ``stop`` of a run.
 
     One slab of curves is in memory at a time, beside the ranks where the reader sees them.
     Several processes may take a range of rows each: a row's suspicion does not depend on which
-    others are asked for, but for the last bits of float32.
+    others are asked for, but for the last bits of float32. What takes more than a moment is
+    reported, as a ``stage``, by samples.
 
     Raises:
         DynamicsError: the run is too short, has a single class, or lacks what a channel needs.
@@ -97,6 +101,25 @@ def score_run(
     values = 2 * dynamics.epochs if reader.is_papers else 4 * reader.values(dynamics.epochs)
     # Whole batches, so that every one but the last is as large as the device likes it.
     rows = size * max(1, SLAB // (values * size))
-    for a, b in slabs_of(last, rows, first):
+    slabs = list(slabs_of(last, rows, first))
+    clock, told = Clock(len(slabs)), False
+    for a, b in slabs:
         scores[a - first : b - first] = suspicion(net, curves(a, b))
+        due = clock.step(b - a)
+        if report is not None and (told if b == last else due):
+            told = True
+            speed, left = clock.speed()
+            done, total = b - first, last - first
+            report(
+                Progress(
+                    stage,
+                    done,
+                    total,
+                    0,
+                    0,
+                    images_per_second=speed,
+                    seconds_left=left,
+                    counted="sample",
+                )
+            )
     return scores

@@ -20,7 +20,7 @@ from tdctl.ranking import Ranking, num_removed
 from tdctl.run import MANIFEST_FILE, refuse_existing
 from tdctl.runner.ranker import Ranker, Source, open_ranker
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
-from tdctl.training import World, pick_device
+from tdctl.training import Report, World, pick_device
 
 __all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_runs"]
 
@@ -138,6 +138,7 @@ def detect(
     keep_per_class: float | None = None,
     overwrite: bool = False,
     device: str = "auto",
+    report: Report | None = None,
     world: World | None = None,
 ) -> DetectResult:
     """Ranks a run, or several together, and writes the table where ``out`` is given.
@@ -169,7 +170,8 @@ def detect(
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
     ranker = world.together(lambda: open_ranker(source, world))
     folders = [runs] if isinstance(runs, Path) else runs
-    result = rank_runs(folders, ranker, world, [ratio] if isinstance(ratio, str) else [])
+    methods = [ratio] if isinstance(ratio, str) else []
+    result = rank_runs(folders, ranker, world, methods, report)
     if ratio is not None:
         flagged = result.above(ratio, keep_per_class)
         table = result.table.assign(flagged=flagged.rows[result.ranking.worst_first()])
@@ -179,7 +181,11 @@ def detect(
 
 
 def rank_runs(
-    folders: Sequence[Path], ranker: Ranker, world: World, methods: Sequence[str] = ()
+    folders: Sequence[Path],
+    ranker: Ranker,
+    world: World,
+    methods: Sequence[str] = (),
+    report: Report | None = None,
 ) -> DetectResult:
     """Ranks one run, or several together, with a detector that is loaded already, or a score.
 
@@ -190,7 +196,7 @@ def rank_runs(
     """
     runs = world.together(lambda: Runs.read(folders))
     labels = runs.labels
-    suspicion = runs.suspicion(ranker, world)
+    suspicion = runs.suspicion(ranker, world, report)
     ranking = Ranking(runs.index, suspicion)
     worst_first = ranking.worst_first()
     metrics = detection_metrics(suspicion, labels.flipped, worst_first)

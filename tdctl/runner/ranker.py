@@ -19,7 +19,7 @@ from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.scores import Score
 from tdctl.slabs import rows_per_slab, slabs_of
-from tdctl.training import World
+from tdctl.training import Report, World
 
 __all__ = ["ByDetector", "ByScore", "Ranker", "Source", "open_ranker"]
 
@@ -54,8 +54,10 @@ class ByDetector:
         """The file, as the user named it."""
         return {"detector": str(self.file), "score": None}
 
-    def suspicion(self, run: Path, dynamics: TrainingDynamics, world: World) -> NDArray[np.float64]:
-        """P(mislabeled) of each sample.
+    def suspicion(
+        self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
+    ) -> NDArray[np.float64]:
+        """P(mislabeled) of each sample; of many the first process reports how far it is.
 
         Raises:
             DynamicsError: all curves are the same, or the run lacks what the detector needs.
@@ -65,9 +67,16 @@ class ByDetector:
             raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
         part = world.part(0, len(dynamics))
         try:
-            own = torch.from_numpy(self.detector.score(dynamics, part.start, part.stop))
+            scored = self.detector.score(
+                dynamics,
+                part.start,
+                part.stop,
+                report=report if world.is_first else None,
+                stage=f"ranking {run.name}",
+            )
         except DynamicsError as error:
             raise DynamicsError(f"{run}: {error}") from None
+        own = torch.from_numpy(scored)
         every = world.gather_to_all({"scores": own.to(world.device)})
         scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
         # It did tell curves apart when it was loaded.
@@ -110,8 +119,10 @@ class ByScore:
         """The score's name."""
         return {"detector": None, "score": self.score.name}
 
-    def suspicion(self, run: Path, dynamics: TrainingDynamics, world: World) -> NDArray[np.float64]:
-        """The score of each sample, computed in every process.
+    def suspicion(
+        self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
+    ) -> NDArray[np.float64]:
+        """The score of each sample, computed in every process; too fast to report.
 
         Raises:
             DynamicsError: the run lacks what the score needs, or the score is constant on it.

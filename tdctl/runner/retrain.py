@@ -146,7 +146,8 @@ def denoise(
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     ranker = world.together(lambda: open_ranker(source, world))
-    detection = rank_runs(folders, ranker, world, [r for r in ratios if isinstance(r, str)])
+    methods = [ratio for ratio in ratios if isinstance(ratio, str)]
+    detection = rank_runs(folders, ranker, world, methods, report)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:

@@ -18,7 +18,7 @@ from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.run import MANIFEST_FILE
 from tdctl.runner.ranker import Ranker
-from tdctl.training import World
+from tdctl.training import Report, World
 
 __all__ = ["Runs", "fingerprint_of", "seen_by"]
 
@@ -80,7 +80,9 @@ class Runs:
         """Whether the suspicion is P(mislabeled); a mean of ranks is none."""
         return ranker.gives_probability and len(self.folders) == 1
 
-    def suspicion(self, ranker: Ranker, world: World) -> NDArray[np.float64]:
+    def suspicion(
+        self, ranker: Ranker, world: World, report: Report | None = None
+    ) -> NDArray[np.float64]:
         """Float64 [n], higher is worse: what ranks one run, or of several the mean rank.
 
         A run's ranks are scaled to (0, 1), and equals share their middle, so that each run
@@ -90,7 +92,7 @@ class Runs:
             DynamicsError, DetectorError: as the ranker's.
         """
         pairs = zip(self.folders, self.dynamics, strict=True)
-        found = [ranker.suspicion(folder, dynamics, world) for folder, dynamics in pairs]
+        found = [ranker.suspicion(folder, dynamics, world, report) for folder, dynamics in pairs]
         if len(found) == 1:
             return found[0]
         mean: NDArray[np.float64] = np.mean(

@@ -14,17 +14,18 @@ LogRow = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is. Errors and losses are None until they are known.
+    """Where a training is, or a ranking. Errors and losses are None until they are known.
 
     Attributes:
-        stage: what is being trained, such as ``generate-td``.
-        epoch, epochs: finished epochs of all.
+        stage: what is being trained, such as ``generate-td``, or ranked.
+        epoch, epochs: finished epochs of all; of a ranking, samples.
         step, steps: finished steps of the current epoch of all.
         loss, train_error: over the current epoch so far, error in [0, 1].
         valid_error: of the last finished epoch, on the images that are watched.
-        images_per_second: training images, over this run so far.
+        images_per_second: training images, or ranked samples, over this run so far.
         seconds_left: at the speed so far.
         watched: which images: ``valid`` (held out) or ``test``.
+        counted: what ``epochs`` are.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class Progress:
     images_per_second: float | None = None
     seconds_left: float | None = None
     watched: str = "valid"
+    counted: str = "epoch"
 
 
 Report = Callable[[Progress], None]

@@ -17,6 +17,7 @@ from tdctl.errors import TrainingError
 from tdctl.nets import Pair
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.average import Average
+from tdctl.training.batches import batch_bounds, larger_share, own_places
 from tdctl.training.feed import Feed
 from tdctl.training.losses import Loss
 from tdctl.training.pipeline import Pipeline
@@ -89,7 +90,7 @@ class Trainer:
         self.tap: Tap | None = None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
-        self._bounds = _batch_bounds(len(images), config.batch_size, 2 * world.size)
+        self._bounds = batch_bounds(len(images), config.batch_size, 2 * world.size)
         self._sizes = torch.tensor([stop - start for start, stop in self._bounds])
         self.steps = len(self._bounds)
 
@@ -117,7 +118,7 @@ class Trainer:
             logits, losses[step] = self._step(batch, size, share)
             if self.average is not None:
                 self.average.update(self.net, epoch * self.steps + step)
-            rows = batch[0] if share is None else _larger(batch[0], share)
+            rows = batch[0] if share is None else larger_share(batch[0], share)
             logits = self._judged(rows, logits, recorder is not None)
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
@@ -151,7 +152,7 @@ class Trainer:
         stream = self._stream(epoch, 2, self._device)
         if not len(self._recorded):
             return
-        bounds = _batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
+        bounds = batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(self._recorded, bounds, stream):
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
             recorder.record(self._index[rows], logits, self._features())
@@ -203,7 +204,7 @@ class Trainer:
         comes too: of the first part the batch's last.
         """
         slices = [self.world.part(*bound) for bound in bounds]
-        owns = [_own(part, bound, mixed) for part, bound in zip(slices, bounds, strict=True)]
+        owns = [own_places(part, bound, mixed) for part, bound in zip(slices, bounds, strict=True)]
         parts = [order[start:stop][own] for (start, stop), own in zip(bounds, owns, strict=True)]
         on_device = torch.split(torch.cat(parts).to(self._device), [len(part) for part in parts])
         pixels = self._feed.batches(parts)
@@ -268,31 +269,6 @@ def _compiled(net: nn.Module, world: World) -> nn.Module:
     graphs = world.device.type == "cuda" and world.size == 1
     mode = "reduce-overhead" if graphs else None
     return cast(nn.Module, torch.compile(net, dynamic=False, mode=mode))
-
-
-def _own(part: slice, bound: tuple[int, int], mixed: bool) -> slice | torch.Tensor:
-    """Of a process's part of a batch the places in the batch; if mixed, with the one before."""
-    start, stop = part.start - bound[0], part.stop - bound[0]
-    if not mixed:
-        return slice(start, stop)
-    return torch.arange(start - 1, stop) % (bound[1] - bound[0])
-
-
-def _larger(rows: torch.Tensor, share: float) -> torch.Tensor:
-    """Of mixed images the rows of those with the larger share."""
-    return rows[1:] if share >= 0.5 else rows[:-1]
-
-
-def _batch_bounds(total: int, batch_size: int, least: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch below ``least`` joins the one before it.
-
-    One image alone has no batch statistics where a network's last maps are single pixels, so
-    each process needs two.
-    """
-    starts = list(range(0, total, batch_size))
-    if len(starts) > 1 and total - starts[-1] < least:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], total], strict=True))
 
 
 def _checked_mean(losses: torch.Tensor, sizes: torch.Tensor, epoch: int) -> float:
