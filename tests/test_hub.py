@@ -15,12 +15,12 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import colours
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.sources.listing import Listing
 from tdctl.sources.shards.hub import list_hf
 
 NAMES = ["tench", "金魚", "shark"]
@@ -66,16 +66,6 @@ def two_splits(root: Path) -> Path:
 
 def config(root: Path, **more: Any) -> DataConfig:
     return DataConfig(dataset="hf", data_dir=root, **more)
-
-
-def colours(listing: Listing) -> list[tuple[int, int]]:
-    """What the images say of themselves: class and number, row by row."""
-    found = []
-    for row in range(len(listing.images)):
-        with Image.open(listing.images.open(row)) as image:
-            red, green, _ = image.getpixel((0, 0))
-        found.append((red, green))
-    return found
 
 
 def test_splits_order_labels_and_pixels(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import colours
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.sources.listing import Listing
 from tdctl.sources.shards.webdataset import list_webdataset
 
 Member = tuple[str, bytes]
@@ -52,16 +52,6 @@ def shard(path: Path, labels: Iterable[int], start: int = 0) -> Path:
 
 def config(root: Path, **more: Any) -> DataConfig:
     return DataConfig(dataset="webdataset", data_dir=root, **more)
-
-
-def colours(listing: Listing) -> list[tuple[int, int]]:
-    """What the images say of themselves: class and number, row by row."""
-    found = []
-    for row in range(len(listing.images)):
-        with Image.open(listing.images.open(row)) as image:
-            red, green, _ = image.getpixel((0, 0))
-        found.append((red, green))
-    return found
 
 
 def two_shards(root: Path) -> Path:
