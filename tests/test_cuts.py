@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_published_run, make_run, planted_labels
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,14 +20,22 @@ from tdctl.cuts import (
 )
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.labels import Labels
+from tdctl.recorder import Recorder
 from tdctl.scores import pred_probs
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2, 0.45])
-def test_a_mixture_of_two_normals_gives_its_upper_weight(rate: float) -> None:
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.45, 0.7, 0.9])
+@pytest.mark.parametrize("narrow", [1.0, 0.1])
+def test_a_mixture_of_two_normals_gives_its_upper_weight(rate: float, narrow: float) -> None:
     rng = np.random.default_rng(0)
     upper = rng.random(4000) < rate
-    assert mixture_rate(rng.normal(4.0 * upper, 1.0)) == pytest.approx(upper.mean(), abs=0.02)
+    values = rng.normal(4.0 * upper, narrow)
+    assert mixture_rate(values) == pytest.approx(upper.mean(), abs=0.02)
+
+
+def test_one_normal_has_no_upper_component() -> None:
+    assert all(mixture_rate(np.random.default_rng(s).normal(3, 2, 2000)) == 0 for s in range(20))
 
 
 @given(scale=st.floats(0.01, 100), shift=st.floats(-100, 100))
@@ -42,7 +51,8 @@ def test_a_million_values_are_no_more_work_than_ten_thousand() -> None:
     assert mixture_rate(values) == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0]])
+# Seven times the fifth has a standard deviation of 6e-17.
+@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0], [0.0] * 4, [0.1 + 0.2] * 7])
 def test_values_that_are_all_alike_have_no_upper_component(values: list[float]) -> None:
     assert mixture_rate(np.array(values)) == 0.0
 
@@ -86,6 +96,48 @@ def test_the_joint_is_that_of_cleanlab(tmp_path: Path) -> None:
     probs = pred_probs(dynamics)
     joint = count.estimate_joint(labels.assigned, probs)
     assert joint_rate(probs, labels.assigned) == pytest.approx(1 - np.trace(joint), abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 30, 150])
+def test_the_joint_is_the_papers_formula(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    given_labels = rng.integers(classes, size=200)
+    probs = rng.dirichlet(np.full(classes, 0.3), size=200)
+    least = {c: probs[given_labels == c, c].mean() for c in set(given_labels.tolist())}
+    counts = np.zeros((classes, classes))
+    for row, label in zip(probs, given_labels, strict=True):
+        confident = {c: row[c] for c in least if row[c] >= least[c] - 1e-6}
+        if confident:
+            counts[label, max(confident, key=lambda c: confident[c])] += 1
+    sizes = np.bincount(given_labels, minlength=classes)
+    rows = sizes > 0
+    joint = counts[rows] / counts[rows].sum(axis=1, keepdims=True) * sizes[rows, None]
+    wrong = 1 - sum(joint[at, c] for at, c in enumerate(np.flatnonzero(rows))) / 200
+    assert joint_rate(probs, given_labels) == pytest.approx(wrong)
+
+
+def test_the_joint_of_many_classes_takes_no_square_of_them() -> None:
+    probs = np.zeros((3, 200_000), np.float16)  # the square of these would be 300 GB
+    probs[[0, 1, 2], [0, 1, 1]] = 1
+    assert joint_rate(probs, np.array([0, 1, 0])) == pytest.approx(1 / 3)
+
+
+def test_many_classes_with_small_probabilities_are_told_apart(tmp_path: Path) -> None:
+    """At 20,000 classes even a right label's probability stays below 0.001 for a while."""
+    index, wrong = np.arange(400), np.arange(400) % 5 == 0
+    labels = index * 40
+    recorder = Recorder.create(
+        tmp_path, Labels(index, labels, labels), num_classes=20_000, epochs=2, store="given"
+    )
+    for epoch in range(2):
+        logits = torch.zeros(400, 20_000)
+        logits[index, labels] = torch.where(torch.from_numpy(wrong), 0.0, 2.0)
+        recorder.record(torch.from_numpy(index), logits)
+        recorder.commit(epoch)
+    recorder.finish()
+    dynamics, _, _ = read_run(tmp_path)
+    assert dynamics.given_curve().max() < 1e-3
+    assert mixture_rate(mean_loss(dynamics)) == pytest.approx(0.2)
 
 
 def test_a_class_without_samples_is_never_predicted() -> None:

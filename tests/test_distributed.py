@@ -99,6 +99,22 @@ def test_any_number_of_processes_trains_and_records_the_same(tmp_path: Path, cap
         assert found[size][2] == pytest.approx(found[1][2], rel=1e-4)
 
 
+@pytest.mark.parametrize("batch", [50, 150])
+def test_a_capture_that_leaves_a_process_a_last_batch_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    # 150 + 1 images; a policy cannot distort an empty batch.
+    monkeypatch.setattr("tdctl.training.trainer.CAPTURE_BATCH", batch)
+    more = {"capture": "eval-pass", "augment_policy": "trivial", "epochs": 1}
+    margins = []
+    for size in (1, 2, 3):
+        results = in_worlds(size, tmp_path / str(size), **more)
+        assert len(results) == size and not any(isinstance(r, Exception) for r in results)
+        margins.append(np.array(read_run(tmp_path / str(size))[0].margin))
+    assert np.allclose(margins[1], margins[0], atol=1e-3)
+    assert np.allclose(margins[2], margins[0], atol=1e-3)
+
+
 def test_two_processes_go_on_to_the_same_bits(tmp_path: Path) -> None:
     class Stop(Exception):
         pass

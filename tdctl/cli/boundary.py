@@ -52,6 +52,10 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
             where = f"{error.filename}: " if error.filename else ""
             typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
             raise typer.Exit(1) from None
+        except MemoryError as error:
+            why = str(error) or "none is left"
+            typer.echo(f"tdctl: error: not enough memory ({why})", err=True)
+            raise typer.Exit(1) from None
         except Terminated:
             say(f"tdctl: terminated{then}")
             raise typer.Exit(128 + signal.SIGTERM) from None

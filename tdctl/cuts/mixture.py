@@ -14,28 +14,36 @@ from tdctl.slabs import rows_per_slab, slabs_of
 
 __all__ = ["mean_loss", "mixture_rate"]
 
-# A probability of 0 would make a loss of infinity, and float16 rounds many to 0.
-SMALLEST = 1e-3
+# A probability of 0 would make a loss of infinity, and float16 rounds many to 0. With more classes
+# chance itself is smaller, down to the smallest number of float16.
+SMALLEST, OF_CHANCE, LEAST = 1e-3, 1e-2, 6e-8
 # More values than these say nothing more about two components.
 MOST = 10_000
-# Shares of wrong labels that the search starts from; the likeliest end counts.
-STARTS = (0.05, 0.1, 0.2, 0.4)
+# Shares of wrong labels that the search starts from; the likeliest end counts. Larger ones are
+# looked at where these find no second component: a tail of easy samples looks like them.
+STARTS, LARGER = (0.05, 0.1, 0.2, 0.4), (0.6, 0.8, 0.9, 0.95)
 ITERATIONS = 300
 TOLERANCE = 1e-6
+# Values closer than this share of their size are alike but for rounding.
+ALIKE = 1e-9
+# The log-likelihood, but for constants, of one normal component of the scaled values.
+ALONE = -0.5
 
 
 def mean_loss(dynamics: TrainingDynamics) -> NDArray[np.float64]:
-    """Float64 [n]: mean over the epochs of -ln max(p, 0.001), in [0, 6.91] nats.
+    """Float64 [n]: mean over the epochs of -ln max(p, least), in [0, -ln least] nats.
 
-    p is the given label's recorded probability, so that files of any code and store have it.
+    p is the given label's recorded probability, so that files of any code and store have it;
+    least is 0.001, and with more than 10 classes a hundredth of chance (6e-8 at the least).
 
     Raises:
         DynamicsError: a probability is NaN.
     """
     loss = np.empty(len(dynamics))
+    least = max(min(SMALLEST, OF_CHANCE / max(dynamics.num_classes, 1)), LEAST)
     for start, stop in slabs_of(len(dynamics), rows_per_slab(dynamics.td)):
         given_sE = dynamics.given_curve(start, stop).astype(np.float64)
-        loss[start:stop] = -np.log(np.maximum(given_sE, SMALLEST)).mean(axis=1)
+        loss[start:stop] = -np.log(np.maximum(given_sE, least)).mean(axis=1)
     if np.isnan(loss).any():
         raise DynamicsError("dynamics: td holds NaN; record the run again")
     return loss
@@ -52,21 +60,27 @@ def mixture_rate(values: NDArray[np.floating]) -> float:
     kind its mean error was 0.029 (trials, no command is left). It says too little where 10 epochs
     are too few to tell (0.12).
 
-    It always finds two components: on labels that are all right, those that are hard to learn.
+    Where two components are no likelier than one, by the Bayesian information criterion, and
+    where all values are alike, it is 0. Losses are seldom so even: on labels that are all right
+    it takes those that are hard to learn for the upper component.
 
     Args:
-        values: [n], higher is worse, such as ``mean_loss``; 0 is the answer where all are alike.
+        values: [n], higher is worse, such as ``mean_loss``.
 
     Source: a mixture on the loss separates wrong from right labels in Arazo et al., "Unsupervised
         Label Noise Modeling and Loss Correction", ICML 2019 (arXiv 1904.11238).
     """
     if len(values) > MOST:
         values = np.quantile(values, (np.arange(MOST) + 0.5) / MOST)
-    spread = float(values.std()) if len(values) else 0.0
-    if spread == 0:
+    if not len(values) or float(np.ptp(values)) <= ALIKE * float(np.abs(values).max()):
         return 0.0
-    scaled = (values - float(np.median(values))) / spread
-    return max((_fit(scaled, start) for start in STARTS), key=lambda fit: fit[0])[1]
+    scaled = (values - float(values.mean())) / float(values.std())
+    for starts in (STARTS, LARGER):
+        likelihood, weight = max((_fit(scaled, start) for start in starts), key=lambda fit: fit[0])
+        # Two parameters more than one component has: a second mean and the weight.
+        if len(values) * (likelihood - ALONE) > np.log(len(values)):
+            return weight
+    return 0.0
 
 
 def _fit(x: NDArray[np.floating], start: float) -> tuple[float, float]:

@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 Quality = Literal["self_confidence", "normalized_margin"]
+# cleanlab counts each pair of classes: 0.8 GB.
+MOST_CLASSES = 10_000
 NO_CLEANLAB = "it needs the package cleanlab; pip install 'tdctl[cleanlab]'"
 
 
@@ -97,7 +99,8 @@ def issue_rank(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) 
 
     Raises:
         ConfigError: cleanlab is not installed.
-        DynamicsError: as in ``label_quality``, or all given labels are the same.
+        DynamicsError: as in ``label_quality``, or all given labels are the same, or there are more
+            than 10,000 classes, of which cleanlab would count each pair.
 
     Source: ``cleanlab.filter.find_label_issues`` with ``filter_by="confident_learning"``;
         Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels",
@@ -107,6 +110,11 @@ def issue_rank(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) 
     worse = label_quality(pred_probs_nk, given, "self_confidence")
     if len(np.unique(given)) < 2:
         raise DynamicsError(f"labels: all are {given[0]}; the confident joint needs two classes")
+    if pred_probs_nk.shape[1] > MOST_CLASSES:
+        raise DynamicsError(
+            f"the confident joint of {pred_probs_nk.shape[1]} classes takes more memory than it is "
+            f"worth (at most {MOST_CLASSES}); use cl-margin"
+        )
     from cleanlab.filter import find_label_issues
 
     # More processes than one would be forked behind the back of a program that has threads.

@@ -154,6 +154,8 @@ class Trainer:
             return
         bounds = batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(self._recorded, bounds, stream):
+            if not len(rows):  # a last batch of fewer images than processes
+                continue
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
             recorder.record(self._index[rows], logits, self._features())
 
