@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tdctl.errors import RunError
 
-__all__ = ["check_unclaimed", "claim", "release"]
+__all__ = ["check_unclaimed", "claim", "in_turn", "release"]
 
 # Open folders whose lock this process holds. The system drops a lock with its process, however
 # that ends.
@@ -69,3 +71,23 @@ def check_unclaimed(folder: Path) -> None:
     if folder.resolve() not in _HELD:
         claim(folder)
         release(folder)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """For what is read, changed and written again within a moment: one process after the other.
+
+    Waits for the others that do so in the folder; no claim of it may be held meanwhile.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

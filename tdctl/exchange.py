@@ -142,10 +142,10 @@ def data_map(dynamics: TrainingDynamics) -> dict[str, NDArray[np.float64]]:
 
 
 def _check_full(dynamics: TrainingDynamics, kind: str) -> None:
-    if dynamics.other is not None:
+    if not dynamics.has_every_class:
         raise DynamicsError(
-            f"{kind}: needs the probability of every class, which the stores given and topk:K do "
-            "not keep; record the run with --store full"
+            f"{kind}: needs the probability of every class, of which the run holds a part, as the "
+            "stores given and topk:K keep it; record the run with --store full"
         )
 
 

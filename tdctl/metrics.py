@@ -67,7 +67,8 @@ def detection_metrics(
 
     Args:
         suspicion: [n], in [0, 1] for the cut at 0.5 to mean anything.
-        flipped: bool [n]; where all are False the truth counts as unknown and all is None.
+        flipped: bool [n]; where all are False the truth counts as unknown, and where all are
+            True there is nothing to tell apart: all is None.
         worst_first: int64 [n], the rows in the order of the ranking, ties broken as it does.
     """
     count = int(flipped.sum())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from tdctl.detector import Card, Detector, LstmDetector, save_detector
 from tdctl.dynamics import write_td
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
-from tdctl.noise import corrupt
+from tdctl.noise import Transition, corrupt
 from tdctl.settings import load_config
 from tdctl.sources.listing import Listing
 
@@ -135,6 +136,12 @@ def colours(listing: Listing) -> list[tuple[int, int]]:
             red, green, _ = image.getpixel((0, 0))
         found.append((red, green))
     return found
+
+
+def transition_row(transition: Transition, label: int) -> NDArray[np.float64]:
+    """The probability of each given label for one true label."""
+    every = np.arange(transition.num_classes, dtype=np.int64)
+    return transition.probability(np.full_like(every, label), every)
 
 
 def make_image_folder(

@@ -7,8 +7,10 @@ import pickle
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +56,20 @@ def result_of(child: tuple[int, int]) -> Any:
         return pickle.loads(content)
     except (EOFError, pickle.UnpicklingError):
         return None
+
+
+def killed(child: tuple[int, int]) -> None:
+    """Ends a child at once."""
+    os.kill(child[0], signal.SIGKILL)
+    result_of(child)
+
+
+def waits_for(mark: Path) -> None:
+    """Until a child has made a file."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert mark.exists()
 
 
 def in_world(size: int, act: Callable[[], Any]) -> list[Any]:

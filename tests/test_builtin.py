@@ -31,6 +31,7 @@ from tdctl.detector.channels import SETS
 from tdctl.detector.nets import make_net
 from tdctl.dynamics import read_run, write_td
 from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
+from tdctl.files import write_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.settings import load_config
@@ -248,8 +249,8 @@ def test_a_store_that_lacks_a_channel_is_said_to(tmp_path: Path) -> None:
         labels=labels.assigned[:, None],
         other=dynamics.td[:, :, 1:2],
         other_class=np.broadcast_to(dynamics.labels[:, None, 1:2], (120, 12, 1)),
-        mean=dynamics.td[:].mean(axis=1)[:, :1],
-        mean_class=dynamics.labels[:, :1],
+        mean=dynamics.td[:].mean(axis=1)[:, :2],
+        mean_class=dynamics.labels[:, :2],
     )
     write_metadata(folder / "metadata.pth", labels, valid)
     assert runner.detect(folder, random_detector(tmp_path / "m", "most")).metrics.auc is not None
@@ -275,6 +276,30 @@ def test_a_detector_is_not_judged_by_what_its_start_has_seen(tmp_path: Path) -> 
             runner.plan_detector(fast, runs, tmp_path / "d", init_from=start)
     card = runner.train_detector(fast, [seen, other], tmp_path / "d", init_from=start).card
     assert [run["run"].split("/")[-1] for run in card.trained_on] == ["seen", "other"]
+
+
+def test_the_card_names_all_that_show_the_images_it_was_judged_on(tmp_path: Path) -> None:
+    runs = {name: make_run(tmp_path / name, seed=seed) for seed, name in enumerate("abcd")}
+    for name, images in {"a": "one", "b": "two", "c": "one"}.items():
+        write_json(runs[name] / "manifest.json", {"data_fingerprint": images})
+    fast = load_config(None, {"detector.epochs": 1})
+
+    def held_out(*names: str, start: str | None = None) -> dict[str, Any]:
+        out = tmp_path / f"of_{''.join(names)}"
+        init_from = None if start is None else tmp_path / f"of_{start}.safetensors"
+        folders = [runs[name] for name in names]
+        found = runner.train_detector(fast, folders, out, init_from=init_from).card.held_out
+        return {
+            key: [Path(run).name for run in value] if isinstance(value, list) else value
+            for key, value in found.items()
+            if key in {"by", "same_images_as", "maybe_same_images_as"}
+        }
+
+    assert held_out("a") == {"by": "row"}
+    assert held_out("a", "b", "c") == {"by": "run", "same_images_as": ["a"]}
+    assert held_out("b", "c", start="a") == {"by": "run", "same_images_as": ["a"]}
+    unsaid = {"same_images_as": [], "maybe_same_images_as": ["a"]}
+    assert held_out("d", start="a") == {"by": "row", **unsaid}
 
 
 def test_a_name_stands_for_one_detector(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from conftest import tiny_config
-from processes import forked, result_of
+from processes import forked, killed, result_of, waits_for
 
 from tdctl import runner
-from tdctl.claims import check_unclaimed, claim, release
+from tdctl.claims import check_unclaimed, claim, in_turn, release
 from tdctl.errors import RunError
 from tdctl.training import Progress
 
@@ -28,18 +28,6 @@ def holding(folder: Path, mark: Path) -> tuple[int, int]:
     child = forked(act)
     waits_for(mark)
     return child
-
-
-def waits_for(mark: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not mark.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert mark.exists()
-
-
-def killed(child: tuple[int, int]) -> None:
-    os.kill(child[0], signal.SIGKILL)
-    result_of(child)
 
 
 def test_another_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
@@ -114,3 +102,17 @@ def test_a_finished_run_and_one_that_ended_early_are_given_up(tmp_path: Path) ->
     for name in ("r", "s"):
         (tmp_path / name).mkdir(exist_ok=True)
         killed(holding(tmp_path / name, tmp_path / f"mark_{name}"))
+
+
+def test_processes_that_change_a_file_take_turns(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+
+    def add() -> None:
+        for _ in range(200):
+            with in_turn(tmp_path):
+                count.write_text(str(int(count.read_text()) + 1))
+
+    for child in [forked(add) for _ in range(3)]:
+        assert result_of(child) is None
+    assert count.read_text() == "600"

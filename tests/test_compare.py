@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from conftest import (
     refused,
     tdctl,
 )
+from processes import forked, killed, result_of, waits_for
 
 from tdctl import plots, runner
 from tdctl.bootstrap import FIGURES
+from tdctl.claims import claim
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
@@ -321,6 +325,36 @@ def test_a_detector_alone_can_be_compared(runs: list[Path], detector_file: Path)
     rows = json.loads(result.stdout)["rows"]
     assert [row["kind"] for row in rows] == ["detector"]
     assert f"{runs[0]}: {detector_file}, AP " in result.stderr
+
+
+def test_a_table_is_written_by_one_process_at_a_time(runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    runner.compare(runs[:1], FEW[:1], out=out, bootstrap=0, plots=False)
+    child = forked(lambda: (claim(out), (tmp_path / "mark").touch(), time.sleep(60)))
+    waits_for(tmp_path / "mark")
+    with pytest.raises(RunError, match="another process is writing it"):
+        runner.compare(runs[:1], FEW, out=out, bootstrap=0, plots=False)
+    killed(child)
+    assert len(runner.compare(runs[:1], FEW, out=out, bootstrap=0, plots=False).rows) == 3
+    assert result_of(forked(lambda: claim(out))) is None, "this process has given it up"
+
+
+def test_a_table_that_appears_meanwhile_is_not_replaced(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, there = tmp_path / "o", tmp_path / "there"
+    runner.compare(runs[:1], FEW[:1], out=there, bootstrap=0, plots=False)
+
+    def beside(*args: Any) -> Any:
+        shutil.copytree(there, out, dirs_exist_ok=True)
+        return own_row(*args)
+
+    place = sys.modules["tdctl.runner.compare"]
+    own_row = vars(place)["_row"]
+    monkeypatch.setattr(place, "_row", beside)
+    with pytest.raises(RunError, match="another process wrote it meanwhile; call again"):
+        runner.compare(runs[:1], FEW[1:], out=out, bootstrap=0, plots=False)
+    assert (out / "compare.json").read_bytes() == (there / "compare.json").read_bytes()
 
 
 def test_a_folder_of_another_table_is_left_alone(runs: list[Path], tmp_path: Path) -> None:

@@ -201,6 +201,10 @@ def test_fine_tuning_from_a_file_that_does_not_say_is_unknown(tmp_path: Path) ->
     assert detector.has_seen("abc") is True and detector.has_seen("xyz") is None
 
 
+def card_text(trained_on: Any) -> str:
+    return json.dumps({"trained_on": trained_on, "held_out": {}, "settings": {}, "version": ""})
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -208,7 +212,11 @@ def test_fine_tuning_from_a_file_that_does_not_say_is_unknown(tmp_path: Path) ->
         {"best_prec": "x"},
         {"card": "[1"},
         {"card": 3},
-        {"card": '{"trained_on": 3, "held_out": {}, "settings": {}, "version": ""}'},
+        {"epoch": float("inf")},
+        {"optimizer": torch.ones(3)},
+        {"card": "[" * 100_000},
+        {"card": card_text(3)},
+        {"card": card_text([{"fingerprint": [1]}])},
     ],
 )
 def test_odd_entries_of_a_detector_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import transition_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, truncnorm
@@ -27,7 +28,6 @@ from tdctl.noise import (
     cyclic,
     fixed,
     flip_rates,
-    transition_row,
 )
 from tdctl.noise.instance import _chosen, features, truncated_normal
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import transition_row
 
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError, DataError
-from tdctl.noise import OfClass, known_pairs, make_noise, read_matrix, read_pairs, transition_row
+from tdctl.noise import OfClass, known_pairs, make_noise, read_matrix, read_pairs
 from tdctl.noise.pairs import CIFAR10, CIFAR100_SUPERCLASSES
 
 NAMES = ["cat", "dog", "Größe, cm", "0"]

@@ -84,10 +84,10 @@ def _sum(known: Known) -> float:
 
 def _joint(known: Known) -> float:
     dynamics = known.dynamics
-    if dynamics.other is not None:
+    if not dynamics.has_every_class:
         raise DynamicsError(
-            "auto:joint: needs the probability of every class, which the stores given and topk:K "
-            "do not keep; use auto, or record the run with --store full"
+            "auto:joint: needs the probability of every class, of which the run holds a part, as "
+            "the stores given and topk:K keep it; use auto, or record the run with --store full"
         )
     return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
 

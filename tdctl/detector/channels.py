@@ -228,9 +228,9 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         "generate-td",
     ),
     "every class": (
-        lambda dynamics: dynamics.other is None,
-        "the probability of every class, which the stores given and topk:K do not keep; use a "
-        "detector of fewer channels, or record the run with --store full",
+        lambda dynamics: dynamics.has_every_class,
+        "the probability of every class, of which the run holds a part, as the stores given and "
+        "topk:K keep it; use a detector of fewer channels, or record the run with --store full",
     ),
     "neighbours": (
         lambda dynamics: dynamics.neighbours is not None,

@@ -141,10 +141,12 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
     )
     try:
         epoch, best_prec = int(content.get("epoch", 0)), float(content.get("best_prec", 0.0))
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise DetectorError(f"{file}: its epoch or best_prec is not a number") from None
-    optimizer = content.get("optimizer") or {}
-    detector = Detector(net, _card(file, facts), epoch, best_prec, optimizer, reader)
+    optimizer = content.get("optimizer")
+    if not isinstance(optimizer, dict | None):
+        raise DetectorError(f"{file}: its optimizer is no state of one")
+    detector = Detector(net, _card(file, facts), epoch, best_prec, optimizer or {}, reader)
     if "weights" in facts and facts["weights"] != detector.fingerprint():
         raise DetectorError(
             f"{file}: its weights are not those that its card tells of; copy both files of the "
@@ -243,7 +245,7 @@ def _facts(path: Path, text: Any) -> dict[str, Any]:
         return {}
     try:
         facts = json.loads(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         facts = ""
     if facts is None:
         return {}
@@ -286,8 +288,9 @@ def _card(path: Path, facts: dict[str, Any]) -> Card | None:
         return None
     try:
         card = Card(**told)
-        if not all(isinstance(run, dict) for run in card.trained_on):
-            raise TypeError
+        for run in card.trained_on:
+            if not isinstance(run, dict) or not isinstance(run.get("fingerprint"), str | None):
+                raise TypeError
         return card
     except TypeError:
         raise DetectorError(f"{path}: its card is not the JSON that tdctl writes") from None

@@ -24,11 +24,11 @@ class Card:
 
     Attributes:
         trained_on: for each run its folder's name, samples, epochs and fingerprint, and of runs
-            of ours recipe, data set, noise and the fingerprint of the images. The last of several
-            is the one held out.
-        held_out: how rows were held out, how many, and AUC and AP on them; of a run, too, which
-            others show the same images. The best epoch was chosen on the same rows, so the
-            figures lean to the good side.
+            of ours recipe, data set, noise and the fingerprint of the images. The last is the one
+            held out, or whose rows are; those of the weights that it started from go first.
+        held_out: how rows were held out, how many, and AUC and AP on them; of which others the
+            images are the same, or may be, as they do not say. The best epoch was chosen on the
+            same rows, so the figures lean to the good side.
         settings: net, channels, preset, rate, epochs, restarts, seed.
         version: of tdctl.
         about: what the runs are of, in words; empty where nobody said.

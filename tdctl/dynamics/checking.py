@@ -136,7 +136,7 @@ def check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> Non
         raise DynamicsError(f"{path}: has {', '.join(kept)}; expected {', '.join(KEPT)}")
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(EXTRAS, (n, epochs))
     if kept:
-        others, means = extras["other_class"].shape[-1], extras["mean_class"].shape[-1]
+        others, means = extras["other_class"].shape[-1], max(2, extras["mean_class"].shape[-1])
         expected |= {"other": (n, epochs, others), "other_class": (n, epochs, others)}
         expected |= {"mean": (n, means), "mean_class": (n, means)}
     for name, array in extras.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import repeat
 
 import numpy as np
@@ -64,7 +65,7 @@ class TrainingDynamics:
         """E, the number of recorded epochs."""
         return int(self.td.shape[1])
 
-    @property
+    @cached_property
     def num_classes(self) -> int:
         """One more than the largest class that is named."""
         largest = -1
@@ -73,6 +74,11 @@ class TrainingDynamics:
                 for start, stop in slabs_of(len(array), rows_per_slab(array)):
                     largest = max(largest, int(array[start:stop].max()))
         return largest + 1
+
+    @property
+    def has_every_class(self) -> bool:
+        """Whether td holds the probability of each class that is named."""
+        return self.other is None and int(self.td.shape[2]) >= self.num_classes
 
     def take(self, rows: NDArray[np.int64]) -> TrainingDynamics:
         """The dynamics of some rows, in that order; what is in a file stays there."""

@@ -21,7 +21,6 @@ from tdctl.noise.transition import (
     corrupt,
     cyclic,
     flip_rates,
-    transition_row,
 )
 
 __all__ = [
@@ -46,5 +45,4 @@ __all__ = [
     "make_noise",
     "read_matrix",
     "read_pairs",
-    "transition_row",
 ]

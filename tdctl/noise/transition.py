@@ -26,7 +26,6 @@ __all__ = [
     "corrupt",
     "cyclic",
     "flip_rates",
-    "transition_row",
 ]
 
 
@@ -156,12 +155,6 @@ def flip_rates(transition: Transition) -> Floats:
     """Float64 [k], the probability with which each class's label becomes a different one."""
     every = np.arange(transition.num_classes, dtype=np.int64)
     return 1 - transition.probability(every, every)
-
-
-def transition_row(transition: Transition, label: int) -> Floats:
-    """Float64 [k], the probability of each given label for one true label."""
-    every = np.arange(transition.num_classes, dtype=np.int64)
-    return transition.probability(np.full_like(every, label), every)
 
 
 @dataclass(frozen=True)

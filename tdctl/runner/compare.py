@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,22 +70,24 @@ def compare(
     if out is not None and plots:
         check_plots()
     world = World(device=pick_device(device))
-    table = Table.open(out, bootstrap, seed, overwrite)
-    rankers = [open_ranker(source, world) for source in sources]
-    _check_names(rankers)
-    rows = []
-    for run in runs:
-        dynamics, labels, _ = read_run(run)
-        prints = _fingerprints(dynamics, labels)
-        for ranker in rankers:
-            row = table.find({**prints, **_of_ranker(ranker)}, run, _name(ranker))
-            if row is None:
-                row = _row(run, ranker, dynamics, labels, world, leave_out, bootstrap, seed, prints)
-                if told is not None:
-                    told(f"{run}: {row.name}, {row.described()}")
-            table.put(row)
-            rows.append(row)
-    return table.finish(rows, plots)
+    with closing(Table.open(out, bootstrap, seed, overwrite)) as table:
+        rankers = [open_ranker(source, world) for source in sources]
+        _check_names(rankers)
+        rows = []
+        for run in runs:
+            dynamics, labels, _ = read_run(run)
+            prints = _fingerprints(dynamics, labels)
+            for ranker in rankers:
+                row = table.find({**prints, **_of_ranker(ranker)}, run, _name(ranker))
+                if row is None:
+                    row = _row(
+                        run, ranker, dynamics, labels, world, leave_out, bootstrap, seed, prints
+                    )
+                    if told is not None:
+                        told(f"{run}: {row.name}, {row.described()}")
+                table.put(row)
+                rows.append(row)
+        return table.finish(rows, plots)
 
 
 def _row(

@@ -151,7 +151,9 @@ def plan_jobs(
             drawn = np.ones(n, dtype=np.bool_)
             order = np.random.default_rng([seed, 2]).permutation(n)
             drawn[order[: int(found.rows.sum())]] = False
-            add("random", drawn, base / "baseline_random" / folder, found)
+            # How many an estimate drops, or a floor spares, depends on what ranks.
+            of = "" if found.method is None and not keep_per_class else f"_{found.rows.sum()}"
+            add("random", drawn, base / "baseline_random" / (folder + of), found)
     if baselines and truth:
         add("clean", ~flipped, base / "baseline_clean")
     return jobs

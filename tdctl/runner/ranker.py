@@ -66,17 +66,18 @@ class ByDetector:
         if len(dynamics) > 1 and _all_alike(dynamics):
             raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
         part = world.part(0, len(dynamics))
-        try:
-            scored = self.detector.score(
-                dynamics,
-                part.start,
-                part.stop,
-                report=report if world.is_first else None,
-                stage=f"ranking {run.name}",
-            )
-        except DynamicsError as error:
-            raise DynamicsError(f"{run}: {error}") from None
-        own = torch.from_numpy(scored)
+
+        def scored() -> NDArray[np.float64]:
+            told = report if world.is_first else None
+            stage = f"ranking {run.name}"
+            try:
+                return self.detector.score(
+                    dynamics, part.start, part.stop, report=told, stage=stage
+                )
+            except DynamicsError as error:
+                raise DynamicsError(f"{run}: {error}") from None
+
+        own = torch.from_numpy(world.together(scored))
         every = world.gather_to_all({"scores": own.to(world.device)})
         scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
         # It did tell curves apart when it was loaded.

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.claims import in_turn
 from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.data import DataSet, Images
@@ -256,22 +257,25 @@ def _write_result(
         "retrain": config.retrain.model_dump(mode="json"),
     }
     table = {_place(asdict(row)): asdict(row) for row in rows}
-    # A sweep calls once a ratio: rows of the same run, detector and settings stay in the table.
-    if path.exists():
-        old = read_json(path)
-        if all(old.get(key) == value for key, value in same.items()):
-            table = {_place(row): row for row in old.get("rows", [])} | table
-    ordered = [table[key] for key in sorted(table)]
-    content = {
-        **same,
-        "detector_in_sample": detection.in_sample,
-        "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
-        "versions": software_versions(),
-        "rows": ordered,
-    }
-    write_json(path, content)
-    with atomic_path(path.with_suffix(".csv")) as part:
-        pd.DataFrame(ordered).to_csv(part, index=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A sweep calls once a ratio, perhaps at the same time: rows of the same run, detector and
+    # settings stay in the table.
+    with in_turn(path.parent):
+        if path.exists():
+            old = read_json(path)
+            if all(old.get(key) == value for key, value in same.items()):
+                table = {_place(row): row for row in old.get("rows", [])} | table
+        ordered = [table[key] for key in sorted(table)]
+        content = {
+            **same,
+            "detector_in_sample": detection.in_sample,
+            "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
+            "versions": software_versions(),
+            "rows": ordered,
+        }
+        write_json(path, content)
+        with atomic_path(path.with_suffix(".csv")) as part:
+            pd.DataFrame(ordered).to_csv(part, index=False)
 
 
 def _place(row: dict[str, Any]) -> tuple[float, str, str]:

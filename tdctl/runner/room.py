@@ -33,10 +33,21 @@ def room_for(config: Config, prepared: Prepared, plan: Plan) -> Forecast:
     )
     models = MODELS * plan.model_bytes
     parts = CHECKPOINT_PARTS + (train.average != "none")
-    checkpoint = parts * plan.model_bytes
+    checkpoint = parts * plan.model_bytes + _memory_of_loss(config, prepared)
     return Forecast(
         arrays.capture_bytes + checkpoint,
         arrays.file_bytes + models,
         arrays.td_bytes,
         max(arrays.needed_bytes + checkpoint + models, arrays.capture_bytes + 2 * checkpoint),
     )
+
+
+def _memory_of_loss(config: Config, prepared: Prepared) -> int:
+    """Bytes of the running mean of each image's softmax, float32, that elr keeps."""
+    train = config.train
+    if train.loss != "elr":
+        return 0
+    # Of K folds each network trains on K - 1.
+    networks = 2 if train.threshold_samples else max(train.folds - 1, 1)
+    classes = prepared.dataset.num_classes + train.threshold_samples
+    return 4 * len(prepared.train) * classes * networks

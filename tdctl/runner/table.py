@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from tdctl.bootstrap import FIGURES, Figure
+from tdctl.claims import claim, release
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, read_json, write_text
 from tdctl.plots import Panel, plot_ap, plot_precision_recall
@@ -98,10 +99,11 @@ class Compared:
 
 
 class Table:
-    """``compare.json`` in a folder, or in memory alone."""
+    """``compare.json`` in a folder, which is this process's until ``close``; or in memory alone."""
 
     def __init__(self, folder: Path | None, bootstrap: int, seed: int) -> None:
         self._folder, self._bootstrap, self._seed = folder, bootstrap, seed
+        self._claimed = False
         self._rows: dict[tuple[str, str], ComparedRow] = {}
         self._put: set[tuple[str, str]] = set()
 
@@ -110,7 +112,8 @@ class Table:
         """The table of a folder, with the rows it holds.
 
         Raises:
-            RunError: the folder holds something else, or a table of another bootstrap.
+            RunError: the folder holds something else, or a table of another bootstrap, or
+                another process is writing it.
         """
         table = cls(folder, bootstrap, seed)
         if folder is None or not folder.exists():
@@ -118,21 +121,41 @@ class Table:
         path = folder / TABLE_FILE
         if not folder.is_dir():
             raise RunError(f"{folder}: is a file; give a folder with --out")
+        table._claim(folder)
+        try:
+            table._read(path, overwrite)
+        except RunError:
+            table.close()
+            raise
+        return table
+
+    def close(self) -> None:
+        """Gives the folder up."""
+        if self._claimed and self._folder is not None:
+            release(self._folder)
+            self._claimed = False
+
+    def _claim(self, folder: Path) -> None:
+        claim(folder)
+        self._claimed = True
+
+    def _read(self, path: Path, overwrite: bool) -> None:
+        folder = path.parent
         if not path.exists():
             if any(folder.iterdir()):
                 raise RunError(f"{folder}: holds files but no {TABLE_FILE}; give another --out")
-            return table
+            return
         try:
             content = read_json(path)
         except RunError as error:
             if overwrite:
-                return table
+                return
             raise RunError(f"{error}; --overwrite it, or give another --out") from None
         if content.get("command") != "compare":
             raise RunError(f"{path}: was not written by compare; give another --out")
         if overwrite:
-            return table
-        for key, value in _settings(bootstrap, seed).items():
+            return
+        for key, value in _settings(self._bootstrap, self._seed).items():
             if content.get(key) != value:
                 raise RunError(
                     f"{path}: was made with {key} {content.get(key)}, now {value}; give the same, "
@@ -142,8 +165,7 @@ class Table:
             rows = _ROWS.validate_python(content["rows"])
         except (ValidationError, KeyError):
             raise RunError(f"{path}: its rows are not what tdctl wrote; --overwrite it") from None
-        table._rows = {(row.run, row.name): row for row in rows}
-        return table
+        self._rows = {(row.run, row.name): row for row in rows}
 
     def find(self, fingerprints: dict[str, str], run: Path, name: str) -> ComparedRow | None:
         """The row of the same run, truth, weights and version, under the names asked for now.
@@ -180,6 +202,11 @@ class Table:
     def _write(self, status: str) -> Path:
         path = (self._folder or Path()) / TABLE_FILE
         if self._folder is not None:
+            if not self._claimed:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._claim(self._folder)
+                if path.exists():
+                    raise RunError(f"{path}: another process wrote it meanwhile; call again")
             content = {
                 **_settings(self._bootstrap, self._seed),
                 "status": status,

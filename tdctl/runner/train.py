@@ -80,7 +80,7 @@ def train_detector(
         trained_on = [run for run in before if run.get("fingerprint") not in again] + trained_on
     settings = _settings(config, reader, trained.recipe, init_from)
     held_out = {
-        **_held_out(trained_on[-len(runs) :]),
+        **_held_out(trained_on, by_run=len(runs) > 1),
         "samples": trained.held_out,
         "auc": trained.auc,
         "ap": trained.ap,
@@ -214,17 +214,20 @@ def _settings(
     }
 
 
-def _held_out(trained_on: list[dict[str, Any]]) -> dict[str, Any]:
-    """How rows were held out, and which runs that were trained on show the same images."""
-    if len(trained_on) == 1:
+def _held_out(trained_on: list[dict[str, Any]], by_run: bool) -> dict[str, Any]:
+    """How rows were held out of the last run, or all of it, and which others show its images.
+
+    Those that the weights to start from were trained on count, too; what does not say of which
+    images it is stands in a list of its own.
+    """
+    *others, last = trained_on
+    if not others:
         return {"by": "row"}
-    images = trained_on[-1].get("data_fingerprint")
-    same = [
-        run["run"]
-        for run in trained_on[:-1]
-        if images is not None and run.get("data_fingerprint") == images
-    ]
-    return {"by": "run", "same_images_as": same}
+    images = last.get("data_fingerprint")
+    same = [run["run"] for run in others if images and run.get("data_fingerprint") == images]
+    unsaid = [run["run"] for run in others if not (images and run.get("data_fingerprint"))]
+    found = {"by": "run" if by_run else "row", "same_images_as": same}
+    return {**found, "maybe_same_images_as": unsaid} if unsaid else found
 
 
 def _values(folder: Path, dynamics: TrainingDynamics, reader: Reader) -> NDArray[Any]:

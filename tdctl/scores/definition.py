@@ -33,9 +33,9 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         "td holds a single class; expected two or more",
     ),
     "every class": (
-        lambda dynamics: dynamics.other is None,
-        "it needs the probability of every class, which the stores given and topk:K do not keep; "
-        "record the run with --store full",
+        lambda dynamics: dynamics.has_every_class,
+        "it needs the probability of every class, of which the run holds a part, as the stores "
+        "given and topk:K keep it; record the run with --store full",
     ),
     "margin": (
         lambda dynamics: dynamics.margin is not None,

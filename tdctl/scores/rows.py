@@ -95,5 +95,6 @@ class Rows:
 
 def rows_at_once(dynamics: TrainingDynamics) -> int:
     """Rows of which one array in float64 takes no more than a slab, at least one."""
-    values = dynamics.epochs * max(2, int(dynamics.td.shape[2]))
+    others = 0 if dynamics.other is None else int(dynamics.other.shape[2])
+    values = dynamics.epochs * max(2, int(dynamics.td.shape[2]), others)
     return max(1, SLAB // (8 * values))
