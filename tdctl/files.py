@@ -43,21 +43,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The content is flushed to the disk before the name changes, so that a crash leaves either
     the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written, or is there and no file (a folder, a pipe, a device); names
+            ``path``.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder; expected a file name", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is a pipe or a device; expected a file name", str(path))
+    part: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        part = Path(name)
+        os.close(handle)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o666 & ~_umask())
         part.replace(path)
+    except OSError as error:
+        # Some name no file, others the temporary one.
+        hidden = error.filename is None or Path(os.fsdecode(error.filename)).suffix == ".part"
+        if not hidden or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,12 +93,16 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: the file is not one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict):
         raise RunError(f"{path}: expected a JSON object")
     return content
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _umask() -> int:
@@ -126,6 +144,11 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except READ_ERRORS as error:
         raise ValueError(first_line(error)) from None
+    except OSError as error:
+        # Of a file that is cut off, torch may seek before its beginning.
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError("it is cut off, or no file of torch's") from None
 
 
 def first_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Labels:
             where that is known to be wrong, but not what is right.
 
     Raises:
-        DataError: the arrays differ in length, or an index appears twice.
+        DataError: they are no whole numbers, differ in length, or an index appears twice.
     """
 
     index: Ints
@@ -34,6 +34,14 @@ class Labels:
     true: Ints
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            values = np.asarray(getattr(self, field.name))
+            if values.ndim != 1 or (values.dtype.kind not in "iu" and len(values)):
+                raise DataError(
+                    f"labels: {field.name} is {values.dtype} {values.shape}; expected whole "
+                    "numbers [n]"
+                )
+            object.__setattr__(self, field.name, values)
         if not len(self.index) == len(self.assigned) == len(self.true):
             raise DataError(
                 f"labels: {len(self.index)} indices, {len(self.assigned)} given and "

@@ -92,7 +92,7 @@ def num_removed(n: int, remove_ratio: float) -> int:
         )
     count = round(n * remove_ratio)
     if count >= n:
-        raise ConfigError(f"ratio: {remove_ratio} would drop all {n} samples")
+        raise ConfigError(f"ratio: {remove_ratio} of {n} samples is all of them; take less")
     return count
 
 
@@ -113,7 +113,7 @@ def num_kept(sizes: NDArray[np.int64], keep_per_class: float) -> NDArray[np.int6
             "samples; such as 0.5 or 100"
         )
     if whole:
-        return np.minimum(sizes, int(keep_per_class))
+        return sizes if keep_per_class >= sizes.sum() else np.minimum(sizes, int(keep_per_class))
     # 0.7 of 10 is a little more than 7 in floats, and means 7.
     return np.ceil(np.round(sizes * keep_per_class, 6)).astype(np.int64)
 

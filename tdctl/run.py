@@ -270,6 +270,8 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     for path in paths:
         if path.is_dir():
             raise RunError(f"{path}: is a folder; expected a file name")
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path}: is a pipe or a device; expected a file name")
         of_run = path.name in (*OUR_FILES, MANIFEST_FILE)
         if of_run and path.exists() and (path.parent / MANIFEST_FILE).exists():
             raise RunError(f"{path}: is part of a recorded run; give another --out")

@@ -101,3 +101,24 @@ def test_torchrun_starts_a_run_and_ranks_it(tmp_path: Path, detector_file: Path)
     same = json.loads(alone.stdout)
     assert [row["index"] for row in found["worst"]] == [row["index"] for row in same["worst"]]
     assert found["metrics"]["auc"] == pytest.approx(same["metrics"]["auc"])
+
+
+def test_an_empty_argument_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tdctl", "compare", "--td", "r", "--out", ""])
+    monkeypatch.setattr("tdctl.cli.commands.stop_on_sigterm", lambda: None)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "the argument after --out is empty" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def none_left(*args: object, **more: object) -> None:
+        raise MemoryError("Unable to allocate 74.5 GiB")
+
+    monkeypatch.setattr("tdctl.runner.detect", none_left)
+    result = CliRunner().invoke(app, ["detect", "--td", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr == "tdctl: error: not enough memory (Unable to allocate 74.5 GiB)\n"

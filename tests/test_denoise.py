@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,30 @@ def test_resuming_with_another_detector_is_refused(
     with torch.no_grad():
         contrary.classifier.weight *= -1
     save_detector(detector_file, Detector(contrary))
+    with pytest.raises(RunError, match="holds results of another recording or detector"):
+        runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path / "o", resume=True)
+    (tmp_path / "o" / "detector_hand" / "denoise.json").unlink()
     with pytest.raises(RunError, match="kept_fingerprint differs"):
         runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path / "o", resume=True)
+
+
+def test_a_table_of_another_run_or_of_other_settings_stays(
+    digits_run: Path, tmp_path: Path, detector_file: Path
+) -> None:
+    config = load_config(None, {}, runner.settings_of_run(digits_run))
+    out = tmp_path / "o"
+    table = runner.denoise(config, digits_run, detector_file, [0.2], out=out).file
+    assert table is not None
+    before = table.read_bytes()
+    other = shutil.copytree(digits_run, tmp_path / "other")
+    with pytest.raises(RunError, match=r"denoise.json: holds results of another run \(.*--out"):
+        runner.denoise(config, other, detector_file, [0.1], out=out)
+    longer = load_config(None, {"retrain.epochs": 9}, runner.settings_of_run(digits_run))
+    with pytest.raises(RunError, match="holds results of another retrain; give another --out"):
+        runner.denoise(longer, digits_run, detector_file, [0.1], out=out, dry_run=True)
+    assert table.read_bytes() == before
+    runner.denoise(config, other, detector_file, [0.1], out=out, overwrite=True)
+    assert read_json(table)["run"] == str(other)
 
 
 @pytest.mark.parametrize("ratio", [1.0, -0.1, 0.999])

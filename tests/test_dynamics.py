@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import tdctl.slabs
 from tdctl.dynamics import Store, TrainingDynamics, read_run, write_kept, write_td
 from tdctl.errors import DynamicsError
+from tdctl.files import write_json
 from tdctl.metadata import write_metadata
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())
@@ -421,3 +422,12 @@ def test_an_absurd_class_is_refused_before_anything_is_made_of_it(tmp_path: Path
     rewrite(folder, labels=labels)
     with pytest.raises(DynamicsError, match="names the class 1099511627776; expected"):
         read_run(folder)
+
+
+def test_a_finished_run_that_lost_its_dynamics_is_not_called_unfinished(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    (run / "training_dynamics.npz").unlink()
+    for status, says in (("complete", "is missing, though"), ("running", "continue it with")):
+        write_json(run / "manifest.json", {"status": status})
+        with pytest.raises(DynamicsError, match=says):
+            read_run(run)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,3 +50,9 @@ def test_no_class_loses_its_last_image_to_a_test_share() -> None:
     labels = np.concatenate([np.arange(30), np.zeros(70, np.int64)])
     tested = held_out_for_test(labels, 0.3, 0)
     assert set(labels[~tested]) == set(range(30)) and 15 < tested.sum() <= 30
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.0], ["a", "b"], [[0], [1]]])
+def test_labels_are_whole_numbers(values: Any) -> None:
+    with pytest.raises(DataError, match=r"labels: assigned is .*expected whole numbers"):
+        Labels(np.arange(2), values, np.arange(2))

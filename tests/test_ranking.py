@@ -39,7 +39,7 @@ def test_a_ratio_outside_its_range_is_refused(ratio: float) -> None:
 
 
 def test_a_ratio_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="all 2"):
+    with pytest.raises(ConfigError, match="of 2 samples is all of them"):
         num_removed(2, 0.9)
 
 
@@ -92,6 +92,12 @@ def test_a_floor_is_a_share_rounded_up_or_a_number() -> None:
 def test_a_floor_that_is_none_is_refused(floor: float) -> None:
     with pytest.raises(ConfigError, match="keep_per_class"):
         Ranking(np.arange(3), np.arange(3.0)).kept(0.3, np.zeros(3, np.int64), floor)
+
+
+def test_a_floor_beyond_all_numbers_keeps_all() -> None:
+    sizes = np.array([3, 0, 5])
+    assert num_kept(sizes, 1e30).tolist() == [3, 0, 5] == num_kept(sizes, 8).tolist()
+    assert num_kept(sizes, 4).tolist() == [3, 0, 4]
 
 
 def test_a_floor_needs_the_given_labels() -> None:

@@ -454,3 +454,35 @@ def test_half_an_epoch_can_be_begun_again(tmp_path: Path) -> None:
     recorder.finish()
     with pytest.raises(DynamicsError, match="is finished"):
         recorder.commit(2)
+
+
+def test_a_recording_that_is_there_is_not_replaced(tmp_path: Path) -> None:
+    labels, logits = planted_labels(20, 4), torch.randn(1, 20, 4)
+    recorder = Recorder.create(tmp_path, labels, 4, 1)
+    with pytest.raises(RunError, match="capture: holds a recording; give another folder"):
+        Recorder.create(tmp_path, labels, 4, 1)
+    one_epoch(recorder, labels, logits, 0)
+    recorder.finish()
+    before = read_run(tmp_path)[0].digest()
+    with pytest.raises(RunError, match=r"training_dynamics.npz: holds a recording.*overwrite=True"):
+        Recorder.create(tmp_path, labels, 4, 1)
+    again = Recorder.create(tmp_path, labels, 4, 1, overwrite=True)
+    one_epoch(again, labels, -logits, 0)
+    again.finish()
+    assert read_run(tmp_path)[0].digest() != before
+
+
+def test_arrays_lists_and_paths_as_text_serve_as_well(tmp_path: Path) -> None:
+    labels = Labels([3, 5], [0, 1], [0, 0])  # type: ignore[arg-type]
+    recorder = Recorder.create(str(tmp_path / "r"), labels, 2, 2)  # type: ignore[arg-type]
+    logits = [[2.0, 0.0], [0.0, 2.0]]
+    recorder.record(np.array([3, 5]), np.array(logits))  # type: ignore[arg-type]
+    recorder.commit(0)
+    recorder.record([3, 5], logits)  # type: ignore[arg-type]
+    recorder.commit(1)
+    with pytest.raises(DynamicsError, match=r"index is torch.float64 .*expected whole numbers"):
+        recorder.record(torch.tensor([3.0], dtype=torch.float64), torch.zeros(1, 2))
+    recorder.finish()
+    dynamics, read, _ = read_run(str(tmp_path / "r"))  # type: ignore[arg-type]
+    assert read.flipped.tolist() == [False, True]
+    assert (dynamics.td[:, 0] == dynamics.td[:, 1]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -293,4 +294,9 @@ app.command("cache")(cache)
 def main() -> None:
     """The entry point of the ``tdctl`` command."""
     stop_on_sigterm()
+    if "" in sys.argv[1:]:
+        # As a path it would be this folder.
+        before = sys.argv[sys.argv.index("", 1) - 1]
+        say(f"tdctl: error: the argument after {before} is empty; a shell variable may not be set")
+        raise SystemExit(2)
     app(prog_name="tdctl")

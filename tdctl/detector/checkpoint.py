@@ -76,7 +76,7 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
     other readers ignore. For another network a ``.pth.tar`` of this name is removed: a name stands
     for one detector.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     files = written_files(path, detector.reader)
     tar, tensors, card_file = detector_files(path)
@@ -88,8 +88,9 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
     state = {
         key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
     }
+    # Given a path, it raises errors of its own where the disk is full.
     with atomic_path(tensors) as part:
-        save_file(state, part)
+        part.write_bytes(save(state))
     write_json(card_file, card)
     if detector.reader.is_papers:
         content = {

@@ -18,8 +18,8 @@ __all__ = ["check_informative", "check_telling", "probe_curves", "probe_run"]
 # Outputs closer together than this on clearly different curves are a collapsed training.
 CONSTANT_BELOW = 1e-4
 COLLAPSED = (
-    "its training has collapsed; train it again at a lower rate (tdctl train-detector without "
-    "--preset paper)"
+    "its training has collapsed; train it again at a lower rate (tdctl train-detector --lr, "
+    "without --preset paper)"
 )
 PROBE_EPOCHS = (2, 5, 10, 50, 200)
 

@@ -141,10 +141,15 @@ def split_runs(runs: list[Curves], share: float, seed: int) -> tuple[list[Curves
     flips = np.concatenate([run.flipped for run in train])
     for side, mask in (("training", flips), ("held-out", held.flipped)):
         if mask.all() or not mask.any():
+            both = runs[0].flipped.any() and not runs[0].flipped.all()
+            remedy = (
+                "hold out another share with --held-out"
+                if len(runs) == 1 and both
+                else "record a run with --noise-ratio, or give true labels"
+            )
             raise DetectorError(
                 f"train-detector: the {side} rows hold {int(mask.sum())} flipped of {len(mask)} "
-                "labels; the detector needs both kinds: record a run with --noise-ratio, or give "
-                "true labels"
+                f"labels; the detector needs both kinds: {remedy}"
             )
     return train, held
 

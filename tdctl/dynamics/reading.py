@@ -29,7 +29,7 @@ from tdctl.dynamics.checking import (
 )
 from tdctl.dynamics.td import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.files import first_line
+from tdctl.files import first_line, read_json
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, read_metadata
 from tdctl.slabs import ArrayFile, array_at, rows_per_slab, slabs_of
@@ -56,10 +56,17 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
     Raises:
         DynamicsError: a file is missing or malformed, or the two belong to different runs.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such run folder"
         raise DynamicsError(f"{folder}: {what}; expected a folder that tdctl generate-td wrote")
-    if not (folder / TD_FILE).exists() and (folder / "manifest.json").exists():
+    manifest = folder / "manifest.json"
+    if not (folder / TD_FILE).exists() and manifest.exists():
+        if read_json(manifest).get("status") == "complete":
+            raise DynamicsError(
+                f"{folder / TD_FILE}: is missing, though the run was finished; bring it back, or "
+                "record the run again with --overwrite"
+            )
         raise DynamicsError(
             f"{folder}: the run is not finished; continue it with tdctl generate-td --resume"
         )

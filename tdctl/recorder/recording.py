@@ -88,6 +88,7 @@ class Recorder:
         store: str = "full",
         neighbours: int = 0,
         heldout: bool = False,
+        overwrite: bool = False,
     ) -> Recorder:
         """A new recording in ``folder/capture``; the room on the disk is taken at once.
 
@@ -99,13 +100,23 @@ class Recorder:
                 ``record`` is given, are asked for their given labels after each epoch; 0: none.
                 One epoch's features are on the device, 2 n F bytes.
             heldout: of networks that are not trained on what they are recorded on.
+            overwrite: replaces a recording that is there, finished or not.
 
         Raises:
-            RunError: the disk has no room for the recording and the file made of it.
+            RunError: the folder holds a recording, or the disk has no room for this one and the
+                file made of it.
             ConfigError: the store is unknown, or keeps no fewer classes than there are; or so
                 many neighbours there are not.
         """
+        folder = Path(folder)
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
+        there = [folder / CAPTURE_FOLDERS[heldout], folder / _file_of(heldout)]
+        for path in there:
+            if path.exists() and not overwrite:
+                raise RunError(
+                    f"{path}: holds a recording; give another folder, go on with Recorder.resume, "
+                    "or create it with overwrite=True"
+                )
         size = forecast(len(labels), num_classes, epochs, store, neighbours)
         check_room(folder, size.needed_bytes, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
@@ -129,6 +140,7 @@ class Recorder:
         Raises:
             RunError: there is none, or its shape is another.
         """
+        folder = Path(folder)
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
@@ -151,7 +163,8 @@ class Recorder:
         Raises:
             DynamicsError: the shapes do not fit, or features are missing or not asked for.
         """
-        self.rows.record(index, logits, features)
+        # Arrays and lists too, as other people's loops have them.
+        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), features)
 
     def reset(self) -> None:
         """Forgets what was recorded since the last commit, to begin the epoch again."""
@@ -243,7 +256,7 @@ class Recorder:
                 f"{epochs}); create it with as many epochs as are trained"
             )
         held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
-        labels, path = self._labels, self._target / (HELDOUT_FILE if self._heldout else TD_FILE)
+        labels, path = self._labels, self._target / _file_of(self._heldout)
         try:
             margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
             votes = arrays.get("neighbours")
@@ -270,6 +283,10 @@ class Recorder:
         self.write(valid_indices)
         self._capture.clear()
         shutil.rmtree(self._folder)
+
+
+def _file_of(heldout: bool) -> str:
+    return HELDOUT_FILE if heldout else TD_FILE
 
 
 def _checked(

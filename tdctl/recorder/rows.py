@@ -123,6 +123,11 @@ class EpochRows:
     def _expect(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
         """Makes places for batches of this size, in views that are not made anew every time."""
         count = len(index_B)
+        if index_B.dtype.is_floating_point or not logits_BK.dtype.is_floating_point:
+            raise DynamicsError(
+                f"recorder: the index is {index_B.dtype} and logits {logits_BK.dtype}; expected "
+                "whole numbers and floats"
+            )
         if index_B.ndim != 1 or logits_BK.shape != (count, self._k):
             raise DynamicsError(
                 f"recorder: logits {tuple(logits_BK.shape)} for {count} samples; "

@@ -83,7 +83,10 @@ def export(
     if kind == "interpretdl":
         write_interpretdl(out, written, labels)
     elif kind == "datamap":
-        table = _of_samples(run, dynamics.index) | data_map(written)
+        try:
+            table = _of_samples(run, dynamics.index) | data_map(written)
+        except DynamicsError as error:
+            raise DynamicsError(f"{run}: datamap needs more, {error}") from None
         _write_csv(out, table)
     else:
         world = World(device=pick_device(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,7 @@ def _start(
             check_room(run.path, needed, store)
         with stopped(run, world):
             run.start(config, facts, "unfinished" if resumed else "new")
-            make = Recorder.resume if resumed else Recorder.create
+            make = Recorder.resume if resumed else partial(Recorder.create, overwrite=True)
             common = (run.path, labels, k, epochs, world.device, store, neighbours)
             return [make(*common, heldout) for heldout in kinds]
 

@@ -21,7 +21,7 @@ from tdctl.scores import Score
 from tdctl.slabs import rows_per_slab, slabs_of
 from tdctl.training import Report, World
 
-__all__ = ["ByDetector", "ByScore", "Ranker", "Source", "open_ranker"]
+__all__ = ["ByDetector", "ByScore", "Ranker", "Source", "all_alike", "open_ranker"]
 
 ALIKE = (
     "as those of this run are alike to it; use another --detector or a --score, or record more "
@@ -63,7 +63,7 @@ class ByDetector:
             DynamicsError: all curves are the same, or the run lacks what the detector needs.
             DetectorError: the detector gives a constant.
         """
-        if len(dynamics) > 1 and _all_alike(dynamics):
+        if len(dynamics) > 1 and all_alike(dynamics):
             raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
         part = world.part(0, len(dynamics))
 
@@ -134,7 +134,10 @@ class ByScore:
         lack = self.score.why_not(dynamics)
         if lack is not None:
             raise DynamicsError(f"{run}: {lack}")
-        scores = self.score(dynamics)
+        try:
+            scores = self.score(dynamics)
+        except DynamicsError as error:
+            raise DynamicsError(f"{run}: {error}") from None
         if len(scores) > 1 and float(np.ptp(scores)) == 0:
             raise DynamicsError(
                 f"{run}: the score {self.score.name} is {scores[0]:g} for every sample; there is "
@@ -169,7 +172,8 @@ def open_ranker(source: Source, world: World) -> Ranker:
     return ByDetector(source, load_detector(source, world.device))
 
 
-def _all_alike(dynamics: TrainingDynamics) -> bool:
+def all_alike(dynamics: TrainingDynamics) -> bool:
+    """Whether no sample's curve differs from another's."""
     first = dynamics.given_curve(0, 1)
     slabs = slabs_of(len(dynamics), rows_per_slab(dynamics.td))
     return all(bool((dynamics.given_curve(*slab) == first).all()) for slab in slabs)

@@ -150,6 +150,8 @@ def denoise(
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]
     detection = rank_runs(folders, ranker, world, methods, report)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
+    file = base / detection.label / RESULT_FILE
+    world.first(partial(_check_table, file, _facts(detection, config), overwrite))
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
@@ -165,7 +167,6 @@ def denoise(
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:
         return DenoiseResult([job.row for job in jobs], detection, None, notes)
-    file = base / detection.label / RESULT_FILE
     rows = []
     for job in jobs:
         kept = images.take(job.keep)
@@ -240,13 +241,9 @@ def _valid_of(
     return dataset.train.take(rows, valid_targets(config, given.labels)[rows])
 
 
-def _write_result(
-    path: Path,
-    rows: list[Retraining],
-    detection: DetectResult,
-    config: Config,
-) -> None:
-    same = {
+def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
+    """What all rows of a table share."""
+    return {
         **detection.run_facts,
         **detection.ranker.facts,
         "fingerprints": detection.fingerprints,
@@ -256,6 +253,33 @@ def _write_result(
         "noise": config.noise.model_dump(mode="json"),
         "retrain": config.retrain.model_dump(mode="json"),
     }
+
+
+def _check_table(path: Path, facts: dict[str, Any], overwrite: bool) -> None:
+    """Refuses to put other rows in the place of what a table holds.
+
+    Raises:
+        RunError: it is of another run, detector or settings; names the first difference.
+    """
+    if overwrite or not path.exists():
+        return
+    old = read_json(path)
+    differs = next((key for key, value in facts.items() if old.get(key) != value), None)
+    if differs is not None:
+        other = "recording or detector" if differs in {"fingerprints", "detection"} else differs
+        of = "" if isinstance(facts[differs], dict) else f" ({old.get(differs)})"
+        raise RunError(
+            f"{path}: holds results of another {other}{of}; give another --out, or --overwrite"
+        )
+
+
+def _write_result(
+    path: Path,
+    rows: list[Retraining],
+    detection: DetectResult,
+    config: Config,
+) -> None:
+    same = _facts(detection, config)
     table = {_place(asdict(row)): asdict(row) for row in rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     # A sweep calls once a ratio, perhaps at the same time: rows of the same run, detector and

@@ -158,8 +158,8 @@ class Table:
         for key, value in _settings(self._bootstrap, self._seed).items():
             if content.get(key) != value:
                 raise RunError(
-                    f"{path}: was made with {key} {content.get(key)}, now {value}; give the same, "
-                    "or --overwrite"
+                    f"{path}: was made with {key} {content.get(key)!r}, now {value!r}; give the "
+                    "same, or --overwrite"
                 )
         try:
             rows = _ROWS.validate_python(content["rows"])

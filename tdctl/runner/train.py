@@ -30,6 +30,7 @@ from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.run import MANIFEST_FILE, refuse_existing
+from tdctl.runner.ranker import all_alike
 from tdctl.training import Report, pick_device
 
 __all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
@@ -164,6 +165,8 @@ def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[s
             raise ConfigError(
                 f"train-detector: {folder} is given twice; what is held out must not be trained on"
             )
+        if all_alike(dynamics):
+            raise DynamicsError(f"{folder}: all curves are the same; there is nothing to learn")
         curves.append(Curves(_values(folder, dynamics, reader), labels.flipped))
         described.append(
             {
