@@ -322,3 +322,15 @@ def test_the_card_of_another_detector_of_the_papers_is_refused(tmp_path: Path) -
     (tmp_path / "other.json").replace(tmp_path / "one.json")
     with pytest.raises(DetectorError, match="are not those that its card tells of"):
         load_detector(tmp_path / "one.safetensors")
+
+
+def test_curves_of_a_loss_that_it_has_not_seen_are_said_to_be_strange(tmp_path: Path) -> None:
+    for loss, strange in (("gce", True), ("ce", False)):
+        run = make_run(tmp_path / loss)
+        settings = {"train.loss": loss, "train.label_smoothing": 0.0}
+        (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
+        told = tdctl("detect", "--td", run, "--top", 0).stderr
+        assert (f"{loss} was recorded with --loss gce, on whose curves builtin" in told) is strange
+        assert "note" not in tdctl("detect", "--td", run, "--score", "aum", "--top", 0).stderr
+    (run / "config.yaml").write_text("damaged: [")
+    assert tdctl("detect", "--td", run, "--top", 0).exit_code == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tdctl.cli.boundary import guarded, joined, print_json
+from tdctl.cli.boundary import guarded, joined, print_json, say
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.show import show_detect, show_scores
 from tdctl.errors import ConfigError
@@ -149,6 +149,8 @@ def detect(
             world=world,
         )
     if world.is_first:
+        for note in result.notes:
+            say(f"note: {note}")
         _show_ranking(result, out, top, as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, ratio_of
-from tdctl.errors import DynamicsError, RunError
+from tdctl.detector.builtin import builtin_name
+from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.files import atomic_path, first_line, read_json
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
-from tdctl.run import MANIFEST_FILE, refuse_existing
-from tdctl.runner.ranker import Ranker, Source, open_ranker
+from tdctl.run import MANIFEST_FILE, read_config, refuse_existing
+from tdctl.runner.ranker import ByDetector, Ranker, Source, open_ranker
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_runs"]
 
 
+# Losses that leave other curves than those that the detectors which ship have seen.
+STRANGE = {"gce", "sce", "elr"}
 # What stays of each given class where an estimate names the ratio.
 FLOOR = 0.5
 
@@ -74,6 +78,7 @@ class DetectResult:
         runs: the folders.
         estimates: of the share of wrong labels, by the methods that were asked for.
         flagged: where a cut was asked for.
+        notes: what the user should know of the ranking, a line each.
     """
 
     table: pd.DataFrame
@@ -87,6 +92,7 @@ class DetectResult:
     runs: tuple[Path, ...]
     estimates: dict[str, Estimate] = field(default_factory=dict)
     flagged: Flagged | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -217,7 +223,25 @@ def rank_runs(
         ranker=ranker,
         runs=runs.folders,
         estimates=estimates,
+        notes=world.first(lambda: _notes(runs, ranker)) or (),
     )
+
+
+def _notes(runs: Runs, ranker: Ranker) -> tuple[str, ...]:
+    """A line for each run whose curves are of a kind that what ships was not trained on."""
+    if not isinstance(ranker, ByDetector) or builtin_name(ranker.file) is None:
+        return ()
+    found = []
+    for folder in runs.folders:
+        # Settings that do not read are no reason not to rank.
+        with suppress(TdctlError):
+            loss = read_config(folder).train.loss
+            if loss in STRANGE:
+                found.append(
+                    f"{folder} was recorded with --loss {loss}, on whose curves {ranker.file} was "
+                    "not trained; in our trials --score loss-mean ranked them better"
+                )
+    return tuple(found)
 
 
 def _table(runs: Runs, ranking: Ranking, worst_first: NDArray[np.int64]) -> pd.DataFrame:

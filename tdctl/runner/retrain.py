@@ -162,7 +162,7 @@ def denoise(
     valid = world.together(lambda: _valid_of(run, dataset, detection.valid_indices, config))
     # Weights that do not fit are refused before anything is trained, and in a dry run.
     plan = plan_training(config, config.retrain, dataset, images, world)
-    notes = dataset.notes if plan.weights is None else (plan.weights.note, *dataset.notes)
+    notes = detection.notes + (() if plan.weights is None else (plan.weights.note,)) + dataset.notes
     if valid is not None and not (run / CONFIG_FILE).exists():
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:
