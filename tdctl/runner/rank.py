@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, ratio_of
 from tdctl.detector.builtin import builtin_name
-from tdctl.errors import DynamicsError, RunError, TdctlError
-from tdctl.files import atomic_path, first_line, read_json
+from tdctl.errors import DynamicsError, TdctlError
+from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
-from tdctl.run import MANIFEST_FILE, read_config, refuse_existing
+from tdctl.run import read_config, refuse_existing
+from tdctl.runner.names import class_names, file_names
 from tdctl.runner.ranker import ByDetector, Ranker, Source, open_ranker
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.training import Report, World, pick_device
 
-__all__ = ["DetectResult", "Flagged", "class_names", "detect", "file_names", "rank_runs"]
+__all__ = ["DetectResult", "Flagged", "detect", "rank_runs"]
 
 
 # Losses that leave other curves than those that the detectors which ship have seen.
@@ -268,37 +269,3 @@ def _table(runs: Runs, ranking: Ranking, worst_first: NDArray[np.int64]) -> pd.D
         columns["true_label"] = named(labels.true)
         columns["label_flipped"] = labels.flipped[worst_first]
     return pd.DataFrame(columns, copy=False)
-
-
-def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
-    """Class names of our runs, k strings; the numbers themselves for other code's.
-
-    Raises:
-        RunError: the manifest names fewer than ``at_least``.
-    """
-    manifest = run / MANIFEST_FILE
-    if manifest.exists():
-        data = read_json(manifest).get("dataset")
-        names = data.get("class_names") if isinstance(data, dict) else None
-        whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not isinstance(names, list) or not whole or len(names) < at_least:
-            raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
-        return np.asarray(names, dtype=object)
-    return np.asarray([str(label) for label in range(at_least)], dtype=object)
-
-
-def file_names(run: Path, index: NDArray[np.int64]) -> Any:
-    """The file name of each index, n strings; empty ones where the run names none.
-
-    Raises:
-        RunError: ``samples.csv`` is malformed.
-    """
-    path = run / "samples.csv"
-    if not path.exists():
-        return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
-    try:
-        table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
-        names = pd.Series(table["file_name"].to_numpy(), index=table["index"].to_numpy(np.int64))
-        return names.reindex(index, fill_value="").to_numpy()
-    except (ValueError, KeyError) as error:
-        raise RunError(f"{path}: not the table that tdctl wrote ({first_line(error)})") from None

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from tdctl.claims import in_turn
 from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, DataError, RunError
-from tdctl.files import atomic_path, read_json, write_json
+from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
-from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, software_versions
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, plan_jobs
@@ -32,11 +30,11 @@ from tdctl.runner.prepare import (
 )
 from tdctl.runner.rank import DetectResult, rank_runs
 from tdctl.runner.ranker import Source, open_ranker
+from tdctl.runner.results import RESULT_FILE, check_results, write_results
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
-RESULT_FILE = "denoise.json"
 # Given labels and held-out images come from the run: nothing changes them.
 FIXED = (
     "data.num_valid",
@@ -151,7 +149,7 @@ def denoise(
     detection = rank_runs(folders, ranker, world, methods, report)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     file = base / detection.label / RESULT_FILE
-    world.first(partial(_check_table, file, _facts(detection, config), overwrite))
+    world.first(partial(check_results, file, detection, config, overwrite))
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
@@ -174,7 +172,7 @@ def denoise(
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
         found: dict[str, Any] = {name: manifest.get(name) for name in fields}
         rows.append(replace(job.row, **found))
-        world.first(partial(_write_result, file, rows, detection, config))
+        world.first(partial(write_results, file, rows, detection, config, overwrite))
     return DenoiseResult(rows, detection, file, notes)
 
 
@@ -239,72 +237,6 @@ def _valid_of(
         )
     rows = dataset.train.rows_of(index)
     return dataset.train.take(rows, valid_targets(config, given.labels)[rows])
-
-
-def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
-    """What all rows of a table share."""
-    return {
-        **detection.run_facts,
-        **detection.ranker.facts,
-        "fingerprints": detection.fingerprints,
-        "detection": detection.metrics.to_dict(),
-        "seed": config.seed,
-        "net": config.net.label,
-        "noise": config.noise.model_dump(mode="json"),
-        "retrain": config.retrain.model_dump(mode="json"),
-    }
-
-
-def _check_table(path: Path, facts: dict[str, Any], overwrite: bool) -> None:
-    """Refuses to put other rows in the place of what a table holds.
-
-    Raises:
-        RunError: it is of another run, detector or settings; names the first difference.
-    """
-    if overwrite or not path.exists():
-        return
-    old = read_json(path)
-    differs = next((key for key, value in facts.items() if old.get(key) != value), None)
-    if differs is not None:
-        other = "recording or detector" if differs in {"fingerprints", "detection"} else differs
-        of = "" if isinstance(facts[differs], dict) else f" ({old.get(differs)})"
-        raise RunError(
-            f"{path}: holds results of another {other}{of}; give another --out, or --overwrite"
-        )
-
-
-def _write_result(
-    path: Path,
-    rows: list[Retraining],
-    detection: DetectResult,
-    config: Config,
-) -> None:
-    same = _facts(detection, config)
-    table = {_place(asdict(row)): asdict(row) for row in rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A sweep calls once a ratio, perhaps at the same time: rows of the same run, detector and
-    # settings stay in the table.
-    with in_turn(path.parent):
-        if path.exists():
-            old = read_json(path)
-            if all(old.get(key) == value for key, value in same.items()):
-                table = {_place(row): row for row in old.get("rows", [])} | table
-        ordered = [table[key] for key in sorted(table)]
-        content = {
-            **same,
-            "detector_in_sample": detection.in_sample,
-            "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
-            "versions": software_versions(),
-            "rows": ordered,
-        }
-        write_json(path, content)
-        with atomic_path(path.with_suffix(".csv")) as part:
-            pd.DataFrame(ordered).to_csv(part, index=False)
-
-
-def _place(row: dict[str, Any]) -> tuple[float, str, str]:
-    """Where a row stands in the table; one of the same folder takes its place."""
-    return row["remove_ratio"] or 0.0, row["kind"], Path(row["folder"]).name
 
 
 def denoise_report(result: DenoiseResult) -> dict[str, Any]:
