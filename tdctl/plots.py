@@ -14,9 +14,11 @@ from tdctl.bootstrap import Figure
 from tdctl.errors import ConfigError
 from tdctl.files import atomic_path
 
-__all__ = ["Panel", "check_plots", "plot_ap", "plot_precision_recall"]
+__all__ = ["PLOT_FILES", "Panel", "check_plots", "plot_ap", "plot_precision_recall"]
 
 KINDS = ("png", "svg")
+AP, PRECISION_RECALL = "average_precision", "precision_recall"
+PLOT_FILES = tuple(f"{stem}.{kind}" for stem in (AP, PRECISION_RECALL) for kind in KINDS)
 COLUMNS = 3
 
 
@@ -58,7 +60,7 @@ def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
         ConfigError: matplotlib is not installed.
     """
     rows = max(len(panel.ap) for panel in panels)
-    with _figure(panels, max(2.2, 1 + 0.22 * rows), folder / "average_precision") as (paths, axes):
+    with _figure(panels, max(2.2, 1 + 0.22 * rows), folder / AP) as (paths, axes):
         for panel, ax in zip(panels, axes, strict=True):
             names = sorted(panel.ap, key=lambda name: panel.ap[name].value)
             for place, name in enumerate(names):
@@ -87,7 +89,7 @@ def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) 
     drawn = [sorted(p.curve, key=lambda name: -p.ap[name].value)[:most] for p in panels]
     # A name has its colour in all panels, as long as there are colours.
     colours = {name: f"C{at}" for at, name in enumerate(dict.fromkeys(chain(*drawn)))}
-    with _figure(panels, 3.4, folder / "precision_recall") as (paths, axes):
+    with _figure(panels, 3.4, folder / PRECISION_RECALL) as (paths, axes):
         for panel, best, ax in zip(panels, drawn, axes, strict=True):
             for name in best:
                 curve = panel.curve[name]

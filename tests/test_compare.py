@@ -327,6 +327,17 @@ def test_a_detector_alone_can_be_compared(runs: list[Path], detector_file: Path)
     assert f"{runs[0]}: {detector_file}, AP " in result.stderr
 
 
+def test_a_place_that_cannot_be_written_is_said_to_be_before_the_work(
+    runs: list[Path], tmp_path: Path, counted: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "o" / "precision_recall.png").mkdir(parents=True)
+    for out in (tmp_path / "file" / "below", tmp_path / "o", tmp_path / "file"):
+        with pytest.raises(RunError, match=r"is not a folder of yours|is a folder|is a file"):
+            runner.compare(runs[:1], FEW, out=out, bootstrap=0)
+    assert not counted
+
+
 def test_a_table_is_written_by_one_process_at_a_time(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "o"
     runner.compare(runs[:1], FEW[:1], out=out, bootstrap=0, plots=False)

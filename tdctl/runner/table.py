@@ -16,12 +16,12 @@ from tdctl.bootstrap import FIGURES, Figure
 from tdctl.claims import claim, release
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, read_json, write_text
-from tdctl.plots import Panel, plot_ap, plot_precision_recall
-from tdctl.run import software_versions
+from tdctl.plots import PLOT_FILES, Panel, plot_ap, plot_precision_recall
+from tdctl.run import refuse_existing, software_versions
 
 __all__ = ["Compared", "ComparedRow", "Mean", "Table"]
 
-TABLE_FILE = "compare.json"
+TABLE_FILE, CSV_FILE = "compare.json", "compare.csv"
 INTERVAL = 0.95
 NUMBERS = re.compile(r"\[\s+[-0-9.e,\s]+\]")
 
@@ -116,14 +116,18 @@ class Table:
                 another process is writing it.
         """
         table = cls(folder, bootstrap, seed)
-        if folder is None or not folder.exists():
+        if folder is None:
             return table
-        path = folder / TABLE_FILE
-        if not folder.is_dir():
+        if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is a file; give a folder with --out")
+        # What cannot be written is said before anything is computed.
+        names = (TABLE_FILE, CSV_FILE, *PLOT_FILES)
+        refuse_existing([folder / name for name in names], overwrite=True)
+        if not folder.exists():
+            return table
         table._claim(folder)
         try:
-            table._read(path, overwrite)
+            table._read(folder / TABLE_FILE, overwrite)
         except RunError:
             table.close()
             raise
@@ -219,7 +223,7 @@ class Table:
         return path
 
     def _write_csv(self) -> Path:
-        path = (self._folder or Path()) / "compare.csv"
+        path = (self._folder or Path()) / CSV_FILE
         with atomic_path(path) as part:
             pd.DataFrame([_flat(row) for row in self._rows.values()]).to_csv(part, index=False)
         return path
