@@ -72,8 +72,8 @@ def symmetric_cross_entropy(
 
     The reverse one is -p . log t, with log 0 taken as -4: 4 (1 - p_t).
 
-    Source: Wang et al. (ICCV 2019); alpha and beta as there for CIFAR-10. Log 0 is -4 as in the
-        paper's text; its published code clips t at 1e-4, which is -9.2.
+    Source: Wang et al. (ICCV 2019); alpha and beta as there for CIFAR-10. Log 0 is a constant
+        below 0 there, ours is -4; the published code clips t at 1e-4, which is -9.2.
     """
     log_p = _given(functional.log_softmax(logits, dim=1), targets)
     return -alpha * log_p - beta * 4 * torch.expm1(log_p)
