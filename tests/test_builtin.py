@@ -330,7 +330,7 @@ def test_curves_of_a_loss_that_it_has_not_seen_are_said_to_be_strange(tmp_path: 
         settings = {"train.loss": loss, "train.label_smoothing": 0.0}
         (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
         told = tdctl("detect", "--td", run, "--top", 0).stderr
-        assert (f"{loss} was recorded with --loss gce, on whose curves builtin" in told) is strange
+        assert (f"{loss} was recorded with --loss {loss}, on whose curves" in told) is strange
         assert "note" not in tdctl("detect", "--td", run, "--score", "aum", "--top", 0).stderr
     (run / "config.yaml").write_text("damaged: [")
     assert tdctl("detect", "--td", run, "--top", 0).exit_code == 0

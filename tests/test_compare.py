@@ -410,6 +410,17 @@ def test_equal_tables_give_equal_plots(runs: list[Path], tmp_path: Path) -> None
         assert first == second and len(first) > 1000
 
 
+def test_a_score_of_a_run_that_holds_nan_names_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "broken")
+    dynamics = read_run(run)[0]
+    margin = np.array(dynamics.margin)
+    margin[3, 2] = np.nan
+    arrays = dict(np.load(run / "training_dynamics.npz"))
+    np.savez(run / "training_dynamics.npz", **(arrays | {"margin": margin}))
+    with pytest.raises(DynamicsError, match=r"broken: dynamics: margin holds NaN .*epoch 2"):
+        runner.detect(run, find_score("aum"))
+
+
 def test_no_score_is_refused_where_a_run_holds_nan(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r")
     with np.load(run / "training_dynamics.npz") as file:

@@ -11,6 +11,7 @@ from conftest import hand_made_detector, make_run
 from test_metadata import Bomb
 from torch import nn
 
+from tdctl import runner
 from tdctl.config import DetectorConfig
 from tdctl.detector import (
     Card,
@@ -26,8 +27,9 @@ from tdctl.detector import (
 from tdctl.detector.recipe import Recipe
 from tdctl.detector.training import split_runs
 from tdctl.dynamics import read_run
-from tdctl.errors import DetectorError
+from tdctl.errors import DetectorError, DynamicsError
 from tdctl.metrics import detection_metrics
+from tdctl.settings import load_config
 from tdctl.training.progress import Clock, Progress
 
 CPU = torch.device("cpu")
@@ -79,6 +81,27 @@ def test_one_kind_of_label_is_not_enough(flipped: bool) -> None:
     run = Curves(np.zeros((50, 5), np.float32), np.full(50, flipped))
     with pytest.raises(DetectorError, match="--noise-ratio"):
         train_net([run], FAST, 0, CPU)
+
+
+def test_too_small_a_share_held_out_is_no_matter_of_noise(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="hold out another share with --held-out"):
+        split_runs([curves_of(tmp_path / "a", n=100)], 0.001, 0)
+
+
+def test_a_run_without_flips_among_others_does_not_count_in_the_choice(tmp_path: Path) -> None:
+    first = curves_of(tmp_path / "a", n=200)
+    right = first.take(~first.flipped)
+    last = curves_of(tmp_path / "b", n=200, seed=1)
+    assert train_net([first, right, last], FAST, 0, CPU).ap_trained > 0.9  # warnings are errors
+
+
+def test_curves_that_are_all_the_same_teach_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    arrays = dict(np.load(run / "training_dynamics.npz"))
+    arrays["td"][:] = arrays["td"][:1]
+    np.savez(run / "training_dynamics.npz", td=arrays["td"], labels=arrays["labels"])
+    with pytest.raises(DynamicsError, match="r: all curves are the same; there is nothing to"):
+        runner.train_detector(load_config(None, {}), [run], tmp_path / "d")
 
 
 def test_a_training_that_learns_nothing_is_refused() -> None:

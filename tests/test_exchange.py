@@ -17,7 +17,7 @@ from tdctl.errors import DynamicsError
 from tdctl.exchange import data_map, label_quality_of, order_and_predictions
 from tdctl.labels import Labels
 from tdctl.recorder import Recorder
-from tdctl.scores import find_score, score
+from tdctl.scores import SCORES, find_score, score
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +267,21 @@ def test_a_run_that_keeps_the_given_label_alone_has_no_matrix(tmp_path: Path, ki
         runner.export(tmp_path / "r", kind, tmp_path / "o.npz", source)
     assert not (tmp_path / "o.npz").exists()
     runner.export(tmp_path / "r", "datamap", tmp_path / "o.csv")
+
+
+def test_a_file_that_was_cut_to_some_classes_has_no_matrix(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    arrays = dict(np.load(run / "training_dynamics.npz"))
+    some = {"td": arrays["td"][:, :, :2], "labels": arrays["labels"][:, :2]}
+    np.savez(run / "training_dynamics.npz", **some)
+    dynamics = read_run(run)[0]
+    assert not dynamics.has_every_class
+    for name in ("entropy", "el2n", "cl-margin"):
+        assert "every class" in (SCORES[name].why_not(dynamics) or "")
+    with pytest.raises(DynamicsError, match="of which the run holds a part"):
+        runner.export(run, "cleanlab", tmp_path / "a.npz")
+    with pytest.raises(DynamicsError, match="auto:joint: needs the probability of every class"):
+        runner.detect(run, find_score("p-mean"), cut="auto:joint")
 
 
 def test_a_run_of_one_class_is_exported_but_has_no_data_map(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
 from tdctl.files import read_json
+from tdctl.runner.room import room_for
 from tdctl.settings import load_config
 from tdctl.training import Progress
 
@@ -60,6 +63,27 @@ def test_a_plan_says_what_the_folder_will_take(tmp_path: Path) -> None:
     taken = sum(path.stat().st_size for path in (tmp_path / "r").rglob("*")) / 1e6
     assert taken == pytest.approx(planned, rel=0.05) and planned > 13, "two files of weights"
     assert more > 19, "weights, momentum and the best weights"
+
+
+@pytest.mark.parametrize(
+    ("more", "values"),
+    [
+        ({}, 1000 * 7),
+        ({"threshold_samples": True}, 2 * 1000 * 8),
+        ({"folds": 5}, 4 * 1000 * 7),
+    ],
+)
+def test_what_elr_remembers_counts_in_what_a_run_takes(more: dict[str, Any], values: int) -> None:
+    prepared: Any = SimpleNamespace(train=range(1000), dataset=SimpleNamespace(num_classes=7))
+    plan: Any = SimpleNamespace(model_bytes=10)
+
+    def capture(loss: str) -> int:
+        settings = {f"train.{key}": value for key, value in more.items()}
+        smooth = {"train.loss": loss, "train.label_smoothing": 0.0}
+        return room_for(load_config(None, settings | smooth), prepared, plan).capture_bytes
+
+    # float32; each network's memory of the images that it trains on, a pair's of a class more.
+    assert capture("elr") - capture("ce") == 4 * values
 
 
 def test_models_load_strictly_and_give_the_logged_error(digits_run: Path) -> None:

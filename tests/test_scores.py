@@ -24,7 +24,8 @@ from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.recorder import Recorder
 from tdctl.scores import SCORES, find_score, late_learned, score, score_names, scores_of
-from tdctl.scores.rows import Rows
+from tdctl.scores.rows import Rows, rows_at_once
+from tdctl.slabs import SLAB
 
 # Those of held-out curves are the same functions, and are tested with the folds.
 SEEN = {name: found for name, found in SCORES.items() if not found.heldout}
@@ -333,3 +334,11 @@ def test_an_unknown_score_is_one_line_with_the_names() -> None:
 
 def test_the_library_gives_scores_at_the_top(planted: tuple[TrainingDynamics, Labels]) -> None:
     assert (tdctl.score(planted[0], "aum") == score(planted[0], "aum")).all()
+
+
+def test_a_slab_holds_what_was_kept_of_the_other_classes() -> None:
+    n, epochs, kept = 4, 50, 1000
+    td = np.zeros((n, epochs, 1), np.float16)
+    other = np.broadcast_to(np.float16(0), (n, epochs, kept))
+    dynamics = TrainingDynamics(td, np.zeros((n, 1), np.int64), np.arange(n), other=other)
+    assert 8 * rows_at_once(dynamics) * epochs * kept <= SLAB

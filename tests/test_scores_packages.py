@@ -159,3 +159,10 @@ def test_without_cleanlab_one_line_says_what_to_install(
     with pytest.raises(ConfigError, match=hint):
         label_quality(pred_probs(dynamics), labels.assigned, "self_confidence")
     assert score(dynamics, "cl-self-confidence").shape == (200,)
+
+
+def test_the_joint_of_very_many_classes_is_refused_before_it_takes_the_memory() -> None:
+    pytest.importorskip("cleanlab")
+    probs = np.zeros((2, 200_000), np.float32)  # the square of these would be 300 GB
+    with pytest.raises(DynamicsError, match=r"200000 classes .*use cl-margin"):
+        issue_rank(probs, np.array([0, 1]))
