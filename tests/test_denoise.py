@@ -207,7 +207,7 @@ def test_wrong_digits_are_found_removed_and_a_better_network_trained(tmp_path: P
         ).folder
         for seed in (0, 1)
     ]
-    shorter = {"retrain.epochs": 40}
+    shorter = {"retrain.epochs": 40, "detector.restarts": 1}
     config = load_config(file, shorter, runner.settings_of_run(runs[1]), runner.PINNED)
     detector = runner.train_detector(config, runs[:1], tmp_path / "d").files[0]
     result = runner.denoise(
