@@ -161,7 +161,7 @@ def test_resuming_with_another_detector_is_refused(
     with torch.no_grad():
         contrary.classifier.weight *= -1
     save_detector(detector_file, Detector(contrary))
-    with pytest.raises(RunError, match="holds results of another recording or detector"):
+    with pytest.raises(RunError, match=r"holds results of another recording or detector \(of "):
         runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path / "o", resume=True)
     (tmp_path / "o" / "detector_hand" / "denoise.json").unlink()
     with pytest.raises(RunError, match="kept_fingerprint differs"):
@@ -176,15 +176,42 @@ def test_a_table_of_another_run_or_of_other_settings_stays(
     table = runner.denoise(config, digits_run, detector_file, [0.2], out=out).file
     assert table is not None
     before = table.read_bytes()
-    other = shutil.copytree(digits_run, tmp_path / "other")
-    with pytest.raises(RunError, match=r"denoise.json: holds results of another run \(.*--out"):
-        runner.denoise(config, other, detector_file, [0.1], out=out)
+    other = runner.generate_td(tiny_config(seed=7), tmp_path / "other").folder
+    of_other = load_config(None, {}, runner.settings_of_run(other))
+    with pytest.raises(RunError, match=r"denoise.json: holds results of another recording .*--out"):
+        runner.denoise(of_other, other, detector_file, [0.1], out=out)
     longer = load_config(None, {"retrain.epochs": 9}, runner.settings_of_run(digits_run))
-    with pytest.raises(RunError, match="holds results of another retrain; give another --out"):
+    with pytest.raises(RunError, match="holds results of another training"):
         runner.denoise(longer, digits_run, detector_file, [0.1], out=out, dry_run=True)
     assert table.read_bytes() == before
-    runner.denoise(config, other, detector_file, [0.1], out=out, overwrite=True)
-    assert read_json(table)["run"] == str(other)
+    runner.denoise(of_other, other, detector_file, [0.1], out=out, overwrite=True)
+    assert read_json(table)["run"] == str(other) and len(read_json(table)["rows"]) == 1
+
+
+def test_a_run_that_has_moved_goes_on_in_its_table(
+    digits_run: Path, tmp_path: Path, detector_file: Path
+) -> None:
+    config = load_config(None, {}, runner.settings_of_run(digits_run))
+    out = tmp_path / "o"
+    runner.denoise(config, digits_run, detector_file, [0.2], out=out)
+    moved = shutil.copytree(digits_run, tmp_path / "moved")
+    table = runner.denoise(config, moved, detector_file, [0.1], out=out).file
+    assert table is not None and len(read_json(table)["rows"]) == 2
+
+
+@pytest.mark.parametrize("text", ["{", '{"rows": 3}', '{"rows": [{"kind": "all"}]}'])
+def test_a_table_that_is_none_is_refused_before_the_work(
+    digits_run: Path, tmp_path: Path, detector_file: Path, text: str
+) -> None:
+    config = load_config(None, {}, runner.settings_of_run(digits_run))
+    table = tmp_path / "detector_hand" / "denoise.json"
+    table.parent.mkdir()
+    table.write_text(text)
+    with pytest.raises(RunError, match=r"denoise.json: is not the table that tdctl wrote"):
+        runner.denoise(config, digits_run, detector_file, [0.1], out=tmp_path)
+    assert table.read_text() == text and len(list(table.parent.iterdir())) == 1
+    runner.denoise(config, digits_run, detector_file, [0.1], out=tmp_path, overwrite=True)
+    assert len(read_json(table)["rows"]) == 1
 
 
 @pytest.mark.parametrize("ratio", [1.0, -0.1, 0.999])

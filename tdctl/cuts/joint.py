@@ -34,8 +34,9 @@ def joint_rate(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) 
     Source: Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
         2021 (arXiv 1911.00068). ``cleanlab.count.estimate_joint`` departs from it, and from this:
         it counts one right label in every class that has none, takes the most probable class
-        where two are confident even if that is not, and rounds to whole numbers. Of 3,000 samples
-        the rates are up to 0.001 apart for 10 to 26 classes, 0.005 for 100, and 0.2 for 1,000.
+        where two are confident even if that is not, and rounds to whole numbers. In trials
+        with 3,000 samples the rates were up to 0.001 apart for 10 to 26 classes, 0.005 for 100,
+        and 0.2 for 1,000.
     """
     n, k = _checked(pred_probs_nk, given)
     sizes = np.bincount(given, minlength=k)

@@ -27,9 +27,9 @@ __all__ = ["Trained", "split_runs", "train_net"]
 
 MAX_NORM = 1.0
 # The averaged weights are those of the last tenth or so of the steps, and in long trainings of the
-# last hundred. In a trial on the digits, ten
-# trainings each, this raised the mean AP on another run from 0.987 to 0.995 and the worst from
-# 0.933 to 0.982: single late steps made some detectors call hard but right samples wrong.
+# last hundred. In a trial on the digits, ten trainings each, this raised the mean AP on another
+# run from 0.987 to 0.995 and the worst from 0.933 to 0.982: single late steps made some detectors
+# call hard but right samples wrong.
 AVERAGE_DECAY = 0.99
 # Rows of each training run on which an epoch is judged, where there are several channels.
 JUDGED = 5000

@@ -55,6 +55,7 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
 
     Raises:
         DynamicsError: a file is missing or malformed, or the two belong to different runs.
+        RunError: there is no ``training_dynamics.npz``, and the manifest does not read.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -156,6 +156,7 @@ def detect(
         source: the detector's file, or a score (``tdctl.scores.find_score`` knows them by name).
         cut: a share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
         keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
+        report: told how far a long ranking is.
         world: the processes that score a part of the curves each; they all read the run, and
             the first one writes. Without it, this process on ``device``.
 
@@ -200,6 +201,7 @@ def rank_runs(
 
     Args:
         methods: which estimates of the share of wrong labels to make (``tdctl.cuts.METHODS``).
+        report: told how far a long ranking is.
     """
     runs = world.together(lambda: Runs.read(folders))
     labels = runs.labels

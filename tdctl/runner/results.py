@@ -20,6 +20,48 @@ from tdctl.runner.rank import DetectResult
 __all__ = ["RESULT_FILE", "check_results", "write_results"]
 
 RESULT_FILE = "denoise.json"
+Place = tuple[float, str, str]
+
+
+def check_results(path: Path, detection: DetectResult, config: Config, overwrite: bool) -> None:
+    """Refuses to put other rows in the place of what a table holds, before any is trained.
+
+    Raises:
+        RunError: it is of another recording, detector or settings, or no table.
+    """
+    _rows_there(path, _facts(detection, config), overwrite)
+
+
+def write_results(
+    path: Path,
+    rows: Sequence[Retraining],
+    detection: DetectResult,
+    config: Config,
+    overwrite: bool,
+) -> None:
+    """Adds rows to the table, as JSON and CSV; one of the same folder takes its place.
+
+    Raises:
+        RunError: as ``check_results``.
+    """
+    facts = _facts(detection, config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A sweep calls once a ratio, perhaps at the same time.
+    with in_turn(path.parent):
+        table = _rows_there(path, facts, overwrite) | {
+            _place(row): row for row in map(asdict, rows)
+        }
+        ordered = [table[key] for key in sorted(table)]
+        content = {
+            **facts,
+            "detector_in_sample": detection.in_sample,
+            "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
+            "versions": software_versions(),
+            "rows": ordered,
+        }
+        write_json(path, content)
+        with atomic_path(path.with_suffix(".csv")) as part:
+            pd.DataFrame(ordered).to_csv(part, index=False)
 
 
 def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
@@ -36,60 +78,45 @@ def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
     }
 
 
-def check_results(path: Path, detection: DetectResult, config: Config, overwrite: bool) -> None:
-    """Refuses to put other rows in the place of what a table holds.
+def _identity(facts: dict[str, Any]) -> dict[str, Any]:
+    """What tells tables apart: no paths, which may be spelled otherwise or have moved."""
+    names = {
+        "fingerprints": "recording or detector",
+        "score": "score",
+        "seed": "seed",
+        "net": "network",
+        "noise": "noise",
+        "retrain": "training",
+    }
+    # Nor the figures, whose last bits depend on the number of processes; but for the truth.
+    truth = {"truth": facts["detection"]["realised_rate"]}
+    return {name: facts[key] for key, name in names.items()} | truth
 
-    Raises:
-        RunError: it is of another run, detector or settings; names the first difference.
-    """
-    if overwrite or not path.exists():
-        return
-    old, facts = read_json(path), _facts(detection, config)
-    differs = next((key for key, value in facts.items() if old.get(key) != value), None)
-    if differs is not None:
-        other = "recording or detector" if differs in {"fingerprints", "detection"} else differs
-        of = "" if isinstance(facts[differs], dict) else f" ({old.get(differs)})"
+
+def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Place, dict[str, Any]]:
+    """The rows of a table that stay beside new ones."""
+    if not path.exists():
+        return {}
+    try:
+        old = read_json(path)
+        rows, known = {_place(row): row for row in old["rows"]}, _identity(old)
+    except (RunError, KeyError, TypeError, ValueError):
+        if overwrite:
+            return {}
         raise RunError(
-            f"{path}: holds results of another {other}{of}; give another --out, or --overwrite"
-        )
+            f"{path}: is not the table that tdctl wrote; give another --out, or --overwrite"
+        ) from None
+    differs = next((name for name, value in _identity(facts).items() if known[name] != value), None)
+    if differs is None:
+        return rows
+    if overwrite:
+        return {}
+    of = old.get("run") or old.get("runs")
+    raise RunError(
+        f"{path}: holds results of another {differs} (of {of}); give another --out, or --overwrite"
+    )
 
 
-def write_results(
-    path: Path,
-    rows: Sequence[Retraining],
-    detection: DetectResult,
-    config: Config,
-    overwrite: bool,
-) -> None:
-    """Adds rows to the table, as JSON and CSV; one of the same folder takes its place.
-
-    Raises:
-        RunError: as ``check_results``.
-    """
-    same = _facts(detection, config)
-    table = {_place(asdict(row)): asdict(row) for row in rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A sweep calls once a ratio, perhaps at the same time: rows of the same run, detector and
-    # settings stay in the table.
-    with in_turn(path.parent):
-        check_results(path, detection, config, overwrite)
-        if path.exists():
-            old = read_json(path)
-            if all(old.get(key) == value for key, value in same.items()):
-                table = {_place(row): row for row in old.get("rows", [])} | table
-        ordered = [table[key] for key in sorted(table)]
-        content = {
-            **same,
-            "detector_in_sample": detection.in_sample,
-            "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
-            "versions": software_versions(),
-            "rows": ordered,
-        }
-        write_json(path, content)
-        with atomic_path(path.with_suffix(".csv")) as part:
-            pd.DataFrame(ordered).to_csv(part, index=False)
-
-
-def _place(row: dict[str, Any]) -> tuple[float, str, str]:
+def _place(row: dict[str, Any]) -> Place:
     """Where a row stands in the table; one of the same folder takes its place."""
-    return row["remove_ratio"] or 0.0, row["kind"], Path(row["folder"]).name
+    return float(row["remove_ratio"] or 0), str(row["kind"]), Path(row["folder"]).name
