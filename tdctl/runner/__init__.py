@@ -12,9 +12,9 @@ from tdctl.runner.generate import GenerateResult, default_folder, generate_td, p
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.source import Source
 from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 

@@ -24,7 +24,7 @@ from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.run import refuse_existing
 from tdctl.runner.names import class_names, file_names
-from tdctl.runner.ranker import Source, open_ranker
+from tdctl.runner.source import Source, open_ranker
 from tdctl.training import World, pick_device
 
 __all__ = ["FORMATS", "Format", "export"]
