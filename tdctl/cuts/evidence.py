@@ -30,6 +30,8 @@ NONE, SOME = 0.025, 0.05
 # Two components of the mean loss that are so far apart (in standard deviations) are wrong and
 # right labels; below NEAR they may be hard and easy pictures.
 NEAR, FAR = 6.0, 8.0
+# The part of an upper component that must be contradicted; a share that is as good as none.
+HALF, TINY = 0.5, 1e-9
 # The interval: what the estimates of runs with known flips were off by (replication/README.md).
 LOWER, HIGHER, LEAST = 0.6, 1.3, 0.02
 
@@ -51,12 +53,14 @@ class Evidence:
         separation: distance of the two components in standard deviations, at least 0.
         surest: how often the given label differs from the surest predictions, in [0, 1].
         suspected: share of samples to which the shipped detector gives more than 0.5.
+        contradicted: share of samples whose suggested label is not the given one.
     """
 
     mixture: float
     separation: float
     surest: float
     suspected: float
+    contradicted: float
 
     @classmethod
     def of(cls, dynamics: TrainingDynamics, probability: NDArray[np.float64]) -> Evidence:
@@ -75,6 +79,7 @@ class Evidence:
             separation=separation(losses),
             surest=surest_disagreement(dynamics),
             suspected=float((probability > 0.5).mean()),
+            contradicted=float((dynamics.suggested() != dynamics.labels[:, 0]).mean()),
         )
 
     @property
@@ -89,11 +94,13 @@ class Evidence:
         labelled right it said 12 to 18 %. A picture that is merely hard is not predicted surely.
         So the mixture counts as far as sure predictions contradict the given labels: below
         ``NONE`` the estimate is the support alone, from ``SOME`` on the geometric mean of both.
-        Where the components are far apart, the mixture is the estimate.
+        Where the components are far apart, and half of the upper one is contradicted by the
+        suggested labels, the mixture is the estimate.
         """
         support, mixture = self.support, self.mixture
         weight = float(np.clip((support - NONE) / (SOME - NONE), 0, 1))
         apart = float(np.clip((self.separation - NEAR) / (FAR - NEAR), 0, 1))
+        apart *= min(1.0, self.contradicted / max(HALF * mixture, TINY))
         shared = support ** (1 - weight / 2) * mixture ** (weight / 2)
         rate = apart * mixture + (1 - apart) * shared
         sure = max(weight, apart)
