@@ -41,7 +41,7 @@ def dynamics_of(
 def curves(kind: str, n: int, epochs: int = 20, seed: int = 0) -> NDArray[np.float64]:
     """Given and other probability [2, n, E] of easy, hard or wrong labels."""
     rng = np.random.default_rng(seed)
-    levels = {"easy": (0.85, 0.05), "hard": (0.42, 0.38), "wrong": (0.06, 0.82)}[kind]
+    levels = {"easy": (0.85, 0.05), "hard": (0.48, 0.28), "wrong": (0.06, 0.82)}[kind]
     rise = np.linspace(0.6, 1, epochs)
     noise = rng.normal(0, 0.05, (2, n, 1))
     level = np.clip(np.array(levels)[:, None, None] + noise, 0.01, None)
