@@ -163,7 +163,7 @@ HARMLESS: dict[str, Mutation] = {
     "no last line end": lambda _, content: content.rstrip(b"\n"),
     "utf-16 with a mark": saved_as("utf-16"),
     "empty rows at the end": lambda _, content: (
-        content + 2 * (content.count(b"\t") > 5 and b"\t\t\n" or b",,,\n")
+        content + 2 * ((content.count(b"\t") > 5 and b"\t\t\n") or b",,,\n")
     ),
 }
 

@@ -150,7 +150,7 @@ class Found:
         names: the real name of each row; empty where there is none.
         wrong: what is wrong with a row, as a message goes on after the row.
         missing: rows that name no file, though the name is one.
-        otherwise: rows whose file has another name than the table writes.
+        otherwise: rows whose file has another name than the table writes, in any normal form.
     """
 
     names: list[str]
@@ -178,7 +178,7 @@ def locate(names: Sequence[str], find: Find, root: Path, column: str) -> Found:
             meant = _meant(name, find, roots)
         if len(meant) == 1:
             found.names.append(meant[0])
-            if meant[0] != name:
+            if meant[0] != name and normal(meant[0]) != normal(name):
                 found.otherwise.append(row)
             continue
         found.names.append("")
