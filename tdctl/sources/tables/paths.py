@@ -280,11 +280,11 @@ def advice(
             return f"{shown(found[0])} is there: cut {shown(cut)} off the names"
     if parts and (other := known.same_but_suffix("/".join(parts))):
         return f"{shown(other)} is there: mend the suffix"
-    if isinstance(known, Disk) and (folder := _folder_with("/".join(parts), root)):
-        return f"it is in {folder}: give that folder as --data-dir"
+    if isinstance(known, Disk) and (place := _folder_with("/".join(parts), root)):
+        return f"it is in {place}: give that folder as --data-dir"
     if 2 * len(missing) > len(names):
-        folder = "give the folder that the names are relative to as --data-dir"
-        return f"cannot be reached from there; {folder}" if ELSEWHERE.match(name) else folder
+        then = "give the folder that the names are relative to as --data-dir"
+        return f"it lies elsewhere; {then}" if ELSEWHERE.match(name) else then
     return f"mend or remove {'the row' if len(missing) == 1 else 'these rows'}{skips}"
 
 

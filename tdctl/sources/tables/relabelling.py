@@ -114,7 +114,7 @@ def read_labels(
         _check_index(table, called, images, index)
     rows = _row_of_each(images, sieve.kept, len(index))
     missing = np.flatnonzero(rows < 0)
-    listed = sieve.skipped(called, None, np.where(images < 0, -1, index[images]))
+    listed = sieve.skipped(called, None, np.where(images < 0, -1, index[images]).tolist())
     notes += sieve.note(listed)
     if len(missing) and not every and _says_what_became(table):
         notes += (f"{table.path}: {len(missing)} images have no row there and are left out",)
