@@ -17,6 +17,7 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.clean import clean
 from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
@@ -281,6 +282,7 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("clean")(clean)
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)

@@ -5,6 +5,7 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
+from tdctl.runner.clean import ACTIONS, CleanResult, clean
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.export import FORMATS, export
@@ -19,8 +20,10 @@ from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
+    "ACTIONS",
     "FORMATS",
     "PINNED",
+    "CleanResult",
     "Compared",
     "ComparedRow",
     "CorruptResult",
@@ -33,6 +36,7 @@ __all__ = [
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "clean",
     "compare",
     "corrupt_labels",
     "default_folder",

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tdctl.cuts import Estimate, ratio_of
 from tdctl.detector.builtin import builtin_name
 from tdctl.errors import DynamicsError, TdctlError
-from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config, refuse_existing
 from tdctl.runner.automatic import STRANGE, Automatic, stands_out
+from tdctl.runner.classifier import write_csv
 from tdctl.runner.names import class_names, file_names
 from tdctl.runner.ranker import ByDetector
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
@@ -181,8 +181,7 @@ def detect(
 
     def write() -> None:
         if out is not None:
-            with atomic_path(out) as part:
-                result.table.to_csv(part, index=False)
+            write_csv(out, result.table)
 
     ratio = None if cut is None else ratio_of(cut)
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
