@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -33,6 +32,7 @@ from tdctl.training import (
     Pipeline,
     Precision,
     Report,
+    Threads,
     World,
     check_sizes,
     compile_pays,
@@ -57,6 +57,7 @@ class Plan:
         precision: of the network's computations.
         compiled: whether the network is compiled.
         why_compiled: in words.
+        threads: that compute it.
         weights: that the network starts from; None where it starts afresh.
         model_bytes: of a file of all the networks' weights.
         changed: what is not as it was when the resumed run began, in words.
@@ -65,6 +66,7 @@ class Plan:
     precision: Precision
     compiled: bool
     why_compiled: str
+    threads: Threads
     weights: Weights | None
     model_bytes: int
     changed: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ class Plan:
             "device": str(world.device),
             "precision": self.precision,
             "compiled": self.compiled,
-            "threads": torch.get_num_threads(),
+            **self.threads.facts(),
             "processes": world.size,
             "pretrained": None if self.weights is None else self.weights.facts(),
         }
@@ -103,12 +105,12 @@ def plan_training(
     world: World,
     began: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The precision of a training, what it starts from, and whether compiling its network pays:
+    """The precision and threads of a training, what it starts from, and whether compiling pays:
     the first process's choice, in all.
 
     Args:
-        began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
-            and what else has changed is noted.
+        began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision and
+            threads stay, where they can, and what has changed is noted.
 
     Raises:
         ConfigError: too few images for the processes, or what they are augmented by does not suit
@@ -127,8 +129,11 @@ def plan_training(
         precision = began.get("precision", precision)
         if began.get("compiled", compiled) != compiled:
             compiled, why = not compiled, "as the run began"
+    # The user's number, the run's, or by the work of this process's part of a batch.
+    of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
+    threads = Threads.planned(of_step, world.device, began)
     model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values()) * (folds or 1)
-    plan = Plan(precision, compiled, why, weights, model_bytes)
+    plan = Plan(precision, compiled, why, threads, weights, model_bytes)
     now = plan.facts(world)
     was = dict(began or {})
     changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
@@ -173,7 +178,7 @@ def train_classifier(
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
 
-    with stopped(run, world):
+    with stopped(run, world), plan.threads.used():
         result = fit(
             net,
             images,
