@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tdctl.data.decode import Decoder, own_processors
 from tdctl.data.store import Kind
 from tdctl.errors import DataError
+from tdctl.streams import LOADER
 
 __all__ = ["StreamStore"]
 
@@ -47,7 +48,7 @@ class StreamStore:
             num_workers=min(self.workers, len(parts)),
             collate_fn=_as_it_is,
             # Without one of its own the loader would draw from torch's global stream.
-            generator=torch.Generator(),
+            generator=LOADER.torch_generator(),
         )
         try:
             with warnings.catch_warnings():
