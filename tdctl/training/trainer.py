@@ -140,6 +140,7 @@ class Trainer:
             "valid_error": None,
             "valid_top5_error": None,
             "valid_loss": None,
+            "test_error": None,
         }
 
     @torch.no_grad()
