@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,63 @@ from test_builtin import random_detector
 
 from tdctl.detector import Card, Detector, features, load_detector, save_detector
 from tdctl.detector import checkpoint as files
+from tdctl.detector.channels import Slab
 from tdctl.dynamics import read_run
 from tdctl.files import load_tensors, save_tensors
 
 GOLDEN = Path(__file__).parent / "golden"
-SHIPPED = {"builtin": "builtin.csv", "builtin:paper": "builtin_paper.csv"}
 
 
-@pytest.mark.parametrize("run", ["short", "long"])
-@pytest.mark.parametrize("detector", SHIPPED)
-def test_what_ships_ranks_a_small_run_as_before(tmp_path: Path, run: str, detector: str) -> None:
-    out = tmp_path / "ranking.csv"
-    result = tdctl("detect", "--td", GOLDEN / run, "--detector", detector, "--out", out)
+def without_margin(run: Path, folder: Path) -> Path:
+    """The run as the published code would have written it: no margin, no loss, no index."""
+    folder.mkdir()
+    shutil.copy(run / "metadata.pth", folder)
+    with np.load(run / "training_dynamics.npz") as whole:
+        np.savez(folder / "training_dynamics.npz", td=whole["td"], labels=whole["labels"])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("run", "detector", "golden"),
+    [
+        ("short", "builtin", "builtin.csv"),
+        ("short", "builtin:paper", "builtin_paper.csv"),
+        ("short", "builtin", "builtin_without_margin.csv"),
+        ("long", "builtin", "builtin.csv"),
+        ("long", "builtin:paper", "builtin_paper.csv"),
+    ],
+)
+def test_what_ships_ranks_a_small_run_as_before(
+    tmp_path: Path, run: str, detector: str, golden: str
+) -> None:
+    folder, out = GOLDEN / run, tmp_path / "ranking.csv"
+    if "without_margin" in golden:
+        folder = without_margin(folder, tmp_path / "bare")
+    result = tdctl("detect", "--td", folder, "--detector", detector, "--out", out)
     assert result.exit_code == 0, result.output
-    found, before = pd.read_csv(out), pd.read_csv(GOLDEN / run / SHIPPED[detector])
+    found, before = pd.read_csv(out), pd.read_csv(GOLDEN / run / golden)
     assert list(found.columns) == list(before.columns) and len(found) == 60
-    found, before = found.set_index("index").sort_index(), before.set_index("index").sort_index()
+    found, before = (table.set_index("index").sort_index() for table in (found, before))
+    assert (found.index == before.index).all()
     assert found["suspicion"].to_numpy() == pytest.approx(before["suspicion"].to_numpy(), abs=1e-5)
     assert (found["suggested_label"] == before["suggested_label"]).all()
     # Samples nearer to each other than the tolerance may change places, and no others.
-    order = found.sort_values("rank")["suspicion"].to_numpy()
-    assert (np.diff(before.loc[found.sort_values("rank").index, "suspicion"]) <= 2e-5).all()
-    assert (np.diff(order) <= 0).all()
+    ranked = before.loc[found.sort_values("rank").index, "suspicion"]
+    assert (np.diff(ranked) <= 2e-5).all()
+
+
+def test_a_probability_of_zero_counts_as_the_smallest_that_a_file_keeps(tmp_path: Path) -> None:
+    """No probability of the small runs is 0, so their rankings do not show it."""
+    folder = without_margin(GOLDEN / "short", tmp_path / "r")
+    with np.load(folder / "training_dynamics.npz") as file:
+        td, labels = file["td"], file["labels"]
+    td[0, 0, 0] = 0
+    np.savez(folder / "training_dynamics.npz", td=td, labels=labels)
+    slab = Slab(read_run(folder)[0], 0, 1)
+    smallest = -24 * np.log(2)
+    other = np.log(float(td[0, 0, 1:].max()))
+    assert slab.margin[0, 0] == pytest.approx(smallest - other)
+    assert slab.loss[0, 0] == pytest.approx(-smallest)
 
 
 def test_what_ships_says_for_which_features_it_was_trained() -> None:
