@@ -187,9 +187,9 @@ def test_python_examples_are_python() -> None:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda f: f.stem)
-def test_a_config_opens_with_claim_command_and_hours(file: Path) -> None:
+def test_a_config_opens_with_claim_command_hours_and_figure(file: Path) -> None:
     head = file.read_text(encoding="utf-8")
-    places = [head.find(f"# {word}:") for word in ("Claim", "Command", "Hours")]
+    places = [head.find(f"# {word}:") for word in ("Claim", "Command", "Hours", "Expect")]
     assert places[0] == 0 and places == sorted(places) and -1 not in places
 
 
