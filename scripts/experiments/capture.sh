@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# In-loop against eval-pass capture: the same trainings recorded both ways, over kinds of noise
-# and lengths. Goes on where it stopped when called again; scripts/experiments/capture.py judges it.
+# In-loop against eval-pass capture: the same trainings recorded in both ways, for several kinds of
+# noise and lengths. Then scripts/experiments/capture.py judges them. An interrupted call continues
+# when repeated.
 #
 # usage: scripts/experiments/capture.sh <folder with train/> <labels.csv> [<work folder>]
-#   labels.csv: file_name, label (true) and aggregate (human), one row a training image
+#   labels.csv: file_name, label (true) and aggregate (human), a row for each training image
 set -euo pipefail
 data=${1:?folder with train/} labels=${2:?label table} work=${3:-replication/capture}
 tdctl=${TDCTL:-.venv/bin/tdctl}
@@ -22,7 +23,7 @@ for epochs in 10 30; do
         --resume --quiet --out "$work/${noise}_${epochs}_$capture"
     done
   done
-  # One more seed, from which a detector learns that judges all the others.
+  # A run of another seed. The detector that judges all other runs is trained on it.
   for capture in in-loop eval-pass; do
     $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" --noise-ratio 0.2 \
       --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture --seed 1 \

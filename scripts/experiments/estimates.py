@@ -1,8 +1,8 @@
-"""How well --cut auto estimates the share of wrong labels, on runs whose flips are known.
+"""How well --cut auto estimates the share of wrong labels, on runs whose wrong labels are known.
 
-Prints Markdown, in %: the realised share, what each method says of it, and over all runs the mean
-error with its sign and the mean of its size. Runs are ranked by the detector, whose P(mislabeled)
-auto:sum adds up; the others depend on the curves alone.
+Prints Markdown, in %: the true share and the estimate of each method for every run, and over all
+runs the mean error and the mean absolute error. The runs are ranked by the detector; auto:sum adds
+up its P(mislabeled). The other methods depend only on the curves.
 
 usage: .venv/bin/python -m scripts.experiments.estimates [--detector builtin]
          [--methods mixture,sum,joint] [--out FILE.json] RUN...

@@ -1,13 +1,13 @@
 """One label in a hundred of the digits is wrong: InterpretDL's rule, better cuts, and the detector.
 
-Records the digits with 1 % uniform noise, once a seed, by the settings of configs/digits.yaml (30
-epochs) and by the recipe detect, and flags samples by
-  rule       the mean correct epoch more than 5 standard deviations above the mean (InterpretDL);
+Records the digits with 1 % uniform noise, once for each seed, with the settings of
+configs/digits.yaml (30 epochs) and with the recipe detect. Samples are flagged by
+  rule       a mean correct epoch more than 5 standard deviations above the mean (InterpretDL);
   score      the worst by the mean correct epoch, as many as --cut auto estimates;
   detector   the worst by the detector, as many as --cut auto estimates;
   detector*  the worst by the detector, as many as are wrong.
-Prints Markdown, in %: mean and standard deviation over the seeds; --out keeps every figure. Where
-nothing is flagged, precision counts as 0.
+Prints Markdown, in %: mean and standard deviation over the seeds. --out keeps every figure. If
+nothing is flagged, the precision counts as 0.
 
 usage: .venv/bin/python -m scripts.experiments.forgetting [--detector builtin] [--seeds 0,1,...]
          [--work FOLDER] [--out FILE.json]

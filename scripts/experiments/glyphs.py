@@ -1,14 +1,16 @@
-"""Renders the 26 letters as an image folder: grey, 28x28, in many fonts, bent and cluttered.
+"""Renders the 26 letters as an image folder: grey, 28x28, in many fonts, distorted and cluttered.
 
 A data set with another number of classes that needs no download: capital and small letters in the
-DejaVu and STIX fonts that matplotlib ships (pip install 'tdctl[plots]'), at random size, angle,
-shear and place, on a random ramp with pieces of other letters and strokes, noise on every pixel.
-The same arguments, Pillow and fonts give the same files: FOLDER/train/<character>/<number>.png.
+DejaVu and STIX fonts that matplotlib ships (pip install 'tdctl[plots]'), with random size, angle,
+shear and position, on a random gradient with parts of other letters and strokes, and noise on every
+pixel. The same arguments, Pillow and fonts give the same files:
+FOLDER/train/<character>/<number>.png.
 
 usage: .venv/bin/python -m scripts.experiments.glyphs FOLDER [options]
-  --characters abc...   the classes, each a character; Greek and digits can be rendered too
-  --each 115            images a class           --seed 0
-  --clutter 1           how strong what lies behind and the noise are; 0 leaves plain characters
+  --characters abc...   the classes, one character each; Greek letters and digits are possible
+  --each 115            images of each class
+  --seed 0
+  --clutter 1           strength of the background and the noise; 0 leaves plain characters
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Human label errors of CIFAR-10N found by a detector that has seen synthetic noise alone.
-# Three commands: record, train the detector, rank. Fills replication/results/human_*.json; goes on
-# where it stopped when called again.
+# Finds the human label errors of CIFAR-10N with a detector that has seen only synthetic noise.
+# Three commands: record, train the detector, rank. Writes replication/results/human_*.json. An
+# interrupted call continues when repeated.
 #
 # usage: scripts/experiments/human_labels.sh <folder with train/ and test/> <labels.csv> [<work folder>]
 #   folder: CIFAR-10 as image files, train/<class>/<five digits>.jpg
-#   labels.csv: file_name, label (the original one), aggregate and random1 (human), a row an image
+#   labels.csv: file_name, label (the original one), aggregate and random1 (human), a row for each image
 set -euo pipefail
 data=${1:?folder with train/ and test/} labels=${2:?label table} work=${3:-replication/human_labels}
 results=replication/results
@@ -13,7 +13,7 @@ read -ra tdctl <<<"${TDCTL:-.venv/bin/tdctl}"
 mkdir -p "$work" "$results"
 common=(--config configs/folder32.yaml --dataset cifar10 --data-dir "$data" --resume --quiet)
 
-# The detector: a run of its own seed, 20 % uniform noise, no human label.
+# The detector is trained on a run with another seed, 20 % uniform noise, and no human label.
 "${tdctl[@]}" generate-td "${common[@]}" --noise-ratio 0.2 --seed 2 --out "$work/uniform_seed2"
 [ -e "$work/detector.pth.tar" ] ||
   "${tdctl[@]}" train-detector --td "$work/uniform_seed2" --seed 2 --out "$work/detector" --quiet

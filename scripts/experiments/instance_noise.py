@@ -1,17 +1,18 @@
-"""Is instance-dependent noise visible in the images? A linear probe against the class's matrix.
+"""Does instance noise depend on the image? A linear probe of the pixels against the class matrix.
 
 usage: .venv/bin/python -m scripts.experiments.instance_noise DIR [--images N] [--ratio R]
        [--seeds 0 1 2] [--noise instance uniform] [--out FILE.json]
 
-DIR is an image folder as tdctl reads it. For each kind of noise and each seed four fifths of the
-samples teach two predictors of the given label from the true one, and the last fifth judges them:
+DIR is an image folder as tdctl reads it. For each kind of noise and each seed, two predictors of
+the given label from the true label are trained on four fifths of the samples, and judged on the
+last fifth:
 
-- matrix: the transition matrix counted on the first part, one added to every cell;
+- matrix: the counted transition matrix, with one added to every cell;
 - probe: for each true class a logistic regression of the given label on the pixels (averaged to
-  8 x 8, standardised, 40 principal components), as strongly regularised as a fifth of the first
-  part liked best.
+  8 x 8, standardised, 40 principal components). Its regularisation is selected on a fifth of the
+  first part.
 
-``uniform`` noise is the control: there the probe must not win.
+``uniform`` noise is the control: there the probe must not be better.
 """
 
 from __future__ import annotations

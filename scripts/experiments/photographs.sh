@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The three steps on 10,000 photographs, two seeds, uniform noise and human label errors.
-# Fills replication/results/photographs_*.json; goes on where it stopped when called again.
+# The three steps on 10,000 photographs: two seeds, uniform noise and human label errors.
+# Writes replication/results/photographs_*.json. An interrupted call continues when repeated.
 #
 # usage: scripts/experiments/photographs.sh <folder with train/ and test/> <labels.csv> [<work folder>]
-#   labels.csv: file_name, label (true) and aggregate (human), one row a training image
+#   labels.csv: file_name, label (true) and aggregate (human), a row for each training image
 set -euo pipefail
 data=${1:?folder with train/ and test/} labels=${2:?label table} work=${3:-replication/photographs}
 results=replication/results

@@ -1,13 +1,12 @@
-"""Two short recordings in the time of one long one: an ensemble, and a second round.
+"""Two short recordings in the time of one long recording: an ensemble, and a second round.
 
-Of each row and seed of scripts/experiments/finding it records the recipe detect four times:
+For each row and seed of the benchmark it records the recipe detect four times:
   one       for LENGTH epochs;
-  short     for half as many, and again with other weights and batches (other);
-  second    for half as many, without the tenth that short ranks worst, which it only predicts.
-Judges one, short, short with other (an ensemble), second, and short with second, each by AUM and by
-the detector that ships; of several runs by the mean of their ranks. Prints Markdown, AP in %, mean
-and standard deviation over seeds. Runs that
-scripts/experiments/finding recorded in the same folder are not recorded again.
+  short     for half as many epochs; other: the same with other weights and batches;
+  second    for half as many epochs, without the tenth that short ranks worst.
+Judges one, short, second, short with other (an ensemble) and short with second, by AUM and by the
+detector that ships. Two runs are ranked by the mean of their ranks. Prints Markdown: AP in %, mean
+and standard deviation over seeds. Runs that the benchmark recorded in the same folder are reused.
 
 usage: .venv/bin/python -m scripts.experiments.rounds --data FOLDER --labels TABLE [--work FOLDER]
          [--images 3000] [--seeds 0,1] [--length 60] [--rows uniform0.2,aggregate] [--out FILE.json]

@@ -1,11 +1,11 @@
-"""A transition matrix of the confusions that a network has of its own, for matrix noise.
+"""A transition matrix of a network's own confusions, for matrix noise.
 
-Classes that look alike to the network are confused more often, as people confuse them; no human
-label is needed. Of the samples whose label is right, the mean softmax of each class without what
-every sample has of each class, to the power 1.5, scaled to the rate.
+People and networks confuse classes that look alike, so no human label is needed. For the samples
+with a correct label: the mean softmax of each class, less the smallest mean that each sample has,
+to the power 1.5, scaled to the rate.
 
 usage: .venv/bin/python -m scripts.experiments.builtin.confusions RUN RATE OUT.npy
-  RUN: of tdctl generate-td with --store full, whose flipped labels are known
+  RUN: of tdctl generate-td with --store full, with known wrong labels
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Records what the detectors that ship are trained on, and trains them: runs of CIFAR-10 and of
-# rendered characters, most by the recipe detect and some as other people train, all of noise that
-# is synthetic; and for builtin:paper one run of the paper's recipe. Goes on where it stopped when
-# called again; PARALLEL runs at a time (2), a thread each.
+# Records the runs that the shipped detectors are trained on, and trains them. The runs show CIFAR-10
+# and rendered characters. Most use the recipe detect, some use other trainings; all noise is
+# synthetic. For builtin:paper it records one run of the paper's recipe. PARALLEL runs (2) are recorded
+# at the same time, one thread each. An interrupted call continues when repeated.
 #
 # usage: scripts/experiments/builtin/train.sh <folder with train/> <labels.csv> [<work folder>]
-#   labels.csv: file_name, label; a row an image. The first 20,000 rows are left to benchmarks.
+#   labels.csv: file_name, label; a row for each image. The first 20,000 rows are kept for benchmarks.
 set -euo pipefail
 data=${1:?folder with train/} labels=${2:?label table} work=${3:-replication/builtin}
 read -ra tdctl <<<"${TDCTL:-.venv/bin/tdctl}"
@@ -45,14 +45,14 @@ render() { # folder, options of glyphs.py...
 
 recorded() { xargs -P "${PARALLEL:-2}" -L 1 "${tdctl[@]}"; }
 
-# Wrong labels as a network would confuse the classes: the nearest to human ones.
+# Noise from the confusions of a network. It is the closest to human errors without human labels.
 photos uniform20 100 0 --noise-ratio 0.2 | recorded
 for rate in 05 10 20; do
   [ -e "$work/confused$rate.npy" ] ||
     "${python[@]}" -m scripts.experiments.builtin.confusions "$work/uniform20" "0.$rate" "$work/confused$rate.npy"
 done
-# Easy ones, and other numbers of classes: a detector of photographs alone was behind AUM on the
-# digits of scikit-learn.
+# Easy images, and other numbers of classes. A detector that was trained on photographs alone was
+# behind AUM on the digits of scikit-learn.
 render plain --characters 0123456789 --each 200 --clutter 0.2
 render greek --characters αβγδεζηθλμνξπρστφχψω --each 150 --seed 1
 short=(--set train.epochs=30)
@@ -75,19 +75,19 @@ short=(--set train.epochs=30)
   characters greek25 114 detect greek --noise-ratio 0.25 --set train.epochs=40
   photos brief30 130 2 --noise-ratio 0.3 --epochs 5
   photos briefflip 131 4 --noise-type flip --noise-ratio 0.2 --epochs 6
-  # As others train: deeper networks, rates that drop, fall or stay, until labels are remembered.
+  # Other trainings: deeper networks; rates that drop, fall or stay constant, until the labels are
+  # memorised.
   rows papers20 120 44000 3000 paper --noise-ratio 0.2
   rows step30 133 36000 4000 paper --depth 20 --noise-type flip --noise-ratio 0.2 --epochs 30
   rows step60 134 24000 2500 paper --depth 20 --noise-type instance --noise-ratio 0.3 --epochs 60
   rows constant40 135 40000 4000 aum --depth 14 --noise-type matrix \
     --matrix "$work/confused10.npy" --epochs 40
   characters greekstep 137 paper greek --depth 14 --epochs 24 --noise-ratio 0.2
-  # Images of its own: it is held out.
+  # The held-out run: it has images that no other run has.
   rows heldinst 132 48000 2000 detect --noise-type instance --noise-ratio 0.2 --epochs 30
 } | recorded
 
-# The last run is held out: the epoch and the start are chosen on it. These are none of its rows
-# in the detector that ships.
+# The last run is held out: it selects the epoch and the start. The detector is not trained on it.
 runs=()
 for name in uniform20 uniform40 uniform10 brief20 flip30 pair30 confused20 confused10 confused5 \
   confused12 instance30 instance40 instance20 plain20 small30 greek20 greek25 brief30 briefflip \

@@ -1,14 +1,14 @@
-"""Whether a detector gains from being adapted to the run that it judges, without its truth.
+"""Does a detector gain from being adapted to the run that it judges, without the true labels?
 
-Ways that were tried, each beside the detector as it is:
-  statistics   its inputs are centred and scaled half by the run's own mean and spread;
-  taught       one copy for each half of the run is taught for four passes, by the other half, what
-               the detector says (as many are wrong as it calls so);
+Four ways, each beside the detector as it is:
+  statistics   its inputs are centred and scaled half by the run's own mean and deviation;
+  taught       two copies, each trained for four passes on one half of the run with what the
+               detector says, and used on the other half;
   both         the sum of the log-odds of the detector and of the taught copies;
   linear       the sum of the log-odds of the detector and a third of those of a logistic regression
-               on each curve's mean, last value and spread, taught in the same way by four fifths.
-Prints Markdown: AP in % of the detector, and what each way adds. Runs need known flips, which only
-the AP sees.
+               on each curve's mean, last value and deviation, trained in five folds.
+Prints Markdown: AP in % of the detector, and what each way adds. The wrong labels of the runs must
+be known; only the AP uses them.
 
 usage: .venv/bin/python -m scripts.experiments.detector_parts.adaptation [--detector builtin]
          [--seed 0] [--out FILE] RUN...

@@ -1,13 +1,14 @@
-"""How much of a ranking is due to the network that reads the curves, and to what it sees.
+"""How much of a ranking is due to the detector's network, and how much to what it sees.
 
-Trains every network on every set of channels on the runs before `--`, the last of which is held
-out to choose the epoch, and judges it on the runs after it, beside the hand-made scores. No run
-may stand on both sides. Prints Markdown; --out also keeps the figures as JSON.
+Trains every network on every set of channels on the runs before `--`; the last of them is held out
+to select the epoch. Judges it on the runs after `--`, beside the hand-made scores. No run may stand
+on both sides. Prints Markdown; --out also keeps the figures as JSON.
 
 usage: .venv/bin/python -m scripts.experiments.detector_parts.networks [options] RUN... -- RUN...
-  --nets lstm,gru,tcn           --channels given,ranks,values,most,all (each on its own)
-  --set KEY=VALUE               of the detector's settings, such as ranking=0; repeatable
-  --seeds 0,1                   one training each; the table shows the mean and the spread
+  --nets lstm,gru,tcn
+  --channels given,ranks,values,most,all    each set on its own
+  --set KEY=VALUE        a setting of the detector, such as ranking=0; repeatable
+  --seeds 0,1            one training each; the table shows mean and standard deviation
   --out FILE.json
 """
 

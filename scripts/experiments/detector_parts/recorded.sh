@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# What a reader gains where more is recorded: the votes of the nearest neighbours, or the curves of a
-# network that has not seen the label. For each of the two it records four runs of 2,000 images,
-# trains a GRU with and without these channels on three of them (the fourth chooses the epoch), one
-# start for each of two seeds, and judges both on runs of `scripts.experiments.finding --lengths 20 --seeds 0
-# --kinds neighbours,cross-fold --rows uniform0.2,flip0.3,aggregate`. Goes on where it stopped.
+# What a detector gains if more is recorded: the votes of the nearest neighbours, or the curves of a
+# network that has not seen the label. For each of the two it records four runs of 2,000 images. It
+# trains a GRU with and without these channels on three of them (the fourth selects the epoch), one
+# start for each of two seeds. It judges both on runs of the benchmark, recorded with
+# --lengths 20 --seeds 0 --kinds neighbours,cross-fold --rows uniform0.2,flip0.3,aggregate
+# An interrupted call continues when repeated.
 #
-# usage: scripts/experiments/detector_parts/recorded.sh <folder with train/> <labels.csv> <finding's work folder> [<OUT>]
-#   labels.csv: file_name, label; a row an image. The first 20,000 rows are left to benchmarks.
+# usage: scripts/experiments/detector_parts/recorded.sh <folder with train/> <labels.csv> \
+#            <finding's work folder> [<OUT>]
+#   labels.csv: file_name, label; a row for each image. The first 20,000 rows are kept for benchmarks.
 set -euo pipefail
 data=${1:?folder with train/} labels=${2:?label table} finding=${3:?work folder of scripts/experiments/finding}
 out=${4:-replication/results}

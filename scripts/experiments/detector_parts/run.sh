@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What of the detector that ships is worth its place: trains readers that lack a part of it on four
-# runs of scripts/experiments/builtin/train.sh (a fifth chooses the epoch), one start for each of two seeds, and
-# judges them on six runs of scripts/experiments/finding, which none has seen; and ways to adapt the one that
-# ships to those runs. Keeps the figures of each step in OUT and goes on where it stopped.
+# What each part of the shipped detector adds. Trains detectors that lack a part on four runs of
+# scripts/experiments/builtin/train.sh (a fifth selects the epoch), one start for each of two seeds.
+# Judges them on six runs of scripts/experiments/finding that none has seen. Then tries to adapt the
+# shipped detector to those runs. Stores the figures of each step in OUT. An interrupted call
+# continues when repeated.
 #
 # usage: scripts/experiments/detector_parts/run.sh <builtin's work folder> <finding's work folder> [<OUT>]
 set -euo pipefail

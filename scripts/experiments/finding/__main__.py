@@ -1,21 +1,22 @@
-"""The benchmark: who finds wrong labels best, given the same training time.
+"""The benchmark: which ranking finds wrong labels best, given the same training time.
 
-For each row of noise, seed and length it records the recipe detect (ours), and for the same CPU
-time the paper's recipe, and three networks that each predict the third of the images that they have
-not seen. Then it judges all scores and detectors on what was recorded. Seed s has the images from
-s * IMAGES on; a detector of a row's sibling is trained on the row's other seeds. Goes on where it
-stopped when called again.
+For each row of noise, seed and length it records the recipe detect (ours). In the same CPU time it
+records the paper's recipe, and three networks that each predict the third of the images that they
+have not seen (folds). Then it judges all scores and detectors on these runs. Seed s uses the images
+from s * IMAGES on. A sibling's detector is trained on the other seeds of the row. An interrupted
+benchmark continues when it is called again.
 
 usage: .venv/bin/python -m scripts.experiments.finding --data FOLDER --labels TABLE [options]
   --work FOLDER          where runs go (replication/finding)
   --data FOLDER          CIFAR-10 as image files; --labels: file_name,label,aggregate,random1
-  --images 3000          of each run      --seeds 0,1      --lengths 30,60 (epochs of ours)
-  --rows a,b             some rows        --stage record|judge|report|all
-  --kinds ours,paper,folds   kinds of training; full is the paper's recipe for its 200 epochs, and
-                         mixup, elr and so on are recipes of that name, for the time of ours
-  --detector NAME=FILE   judged too, on ours and on the paper's; repeatable (builtin always is)
-  --no-siblings          trains no detector on a row's other seeds, which takes the most time
-  --parallel 2           runs at a time, a thread each
+  --images 3000          images of each run
+  --seeds 0,1            --lengths 30,60 (epochs of ours)
+  --rows a,b             only these rows      --stage record|judge|report|all
+  --kinds ours,paper,folds   kinds of training; full: the paper's recipe for its 200 epochs;
+                         mixup, elr and so on: the recipe of that name, in the time of ours
+  --detector NAME=FILE   also judged, on ours and on the paper's; repeatable (builtin always is)
+  --no-siblings          no detectors of the other seeds; they take the most time
+  --parallel 2           runs at the same time, one thread each
   --out FILE.json        the figures (replication/results/finding.json)
 """
 
