@@ -1,4 +1,4 @@
-# Sourced by the other scripts: `ensure [test|dev|bench]` makes .venv and installs the project into
+# Sourced by the other scripts: `ensure [test|docs|dev|bench]` makes .venv and installs the project into
 # it, once for each state of pyproject.toml.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,9 +19,9 @@ ensure() {
     echo "torch and torchvision in .venv do not match; remove .venv and try again" >&2
     exit 1
   }
-  # dev holds test, and each holds the plain installation.
+  # dev holds test and docs, and each holds the plain installation.
   holds="plain${extra:+ $extra}"
-  [ "$extra" != dev ] || holds="plain test dev"
+  [ "$extra" != dev ] || holds="plain test docs dev"
   case "$have" in "$wanted "*) ;; *) have=$wanted ;; esac
   echo "$have $holds" >"$stamp"
 }

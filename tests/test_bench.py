@@ -15,11 +15,11 @@ from conftest import pixels_of
 from torch import nn
 from torch.utils.data import DataLoader
 
-from scripts.benchmarks import __main__ as bench
-from scripts.benchmarks import curves, plain, processes, quality
-from scripts.benchmarks.images import make_folder, read_folder
-from scripts.benchmarks.measure import BenchError, Row, Section, Spread, ratios, table, watch
-from scripts.benchmarks.settings import Settings
+from scripts.experiments.speed import __main__ as bench
+from scripts.experiments.speed import curves, plain, processes, quality
+from scripts.experiments.speed.images import make_folder, read_folder
+from scripts.experiments.speed.measure import BenchError, Row, Section, Spread, ratios, table, watch
+from scripts.experiments.speed.settings import Settings
 from tdctl import read_run
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
@@ -171,7 +171,7 @@ def test_a_process_is_watched_from_outside(tmp_path: Path) -> None:
 
 def test_the_recorder_keeps_the_margins_of_aum(tmp_path: Path) -> None:
     pytest.importorskip("aum")
-    from scripts.benchmarks.recording import alternate
+    from scripts.experiments.speed.recording import alternate
 
     found = alternate(tmp_path, 10, 3, 2)
     assert found["difference"] < 1e-5 < 0.1 < found["largest_aum"]

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "scripts" / "finding"
-
-
-@pytest.fixture(autouse=True)
-def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("cells", "recording", "judging", "reporting"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-
-
-def module(name: str) -> ModuleType:
-    return importlib.import_module(name)
+from scripts.experiments.finding import cells, recording, reporting
 
 
 @pytest.mark.parametrize(
@@ -29,18 +15,17 @@ def module(name: str) -> ModuleType:
 )
 def test_others_get_the_time_of_ours_and_a_part_of_an_epoch_more(kind: str, expected: int) -> None:
     seconds = {"ours": 3.0, "paper": 10.4, "folds": 7.6, "full": 10.4}
-    cell = module("cells").Cell("uniform0.2", 0, 60, kind)
-    epochs = module("recording").equal_epochs(cell, seconds)
+    cell = cells.Cell("uniform0.2", 0, 60, kind)
+    epochs = recording.equal_epochs(cell, seconds)
     assert epochs == expected and epochs * seconds[kind] >= 60 * seconds["ours"]
 
 
 def test_no_training_is_shorter_than_two_epochs() -> None:
-    cell = module("cells").Cell("digits", 0, 1, "paper")
-    assert module("recording").equal_epochs(cell, {"ours": 1.0, "paper": 50.0}) == 2
+    cell = cells.Cell("digits", 0, 1, "paper")
+    assert recording.equal_epochs(cell, {"ours": 1.0, "paper": 50.0}) == 2
 
 
 def test_seeds_have_images_of_their_own(tmp_path: Path) -> None:
-    cells = module("cells")
     table = tmp_path / "labels.csv"
     lines = [f"train/cat/{i}.jpg,cat,cat,dog" for i in range(10)]
     table.write_text("\n".join(["file_name,label,aggregate,random1", *lines]) + "\n")
@@ -69,7 +54,7 @@ def figures(row: str = "flip0.3") -> list[dict[str, Any]]:
 
 
 def test_the_tables_name_the_best_score_and_give_errors_as_ratios() -> None:
-    told = module("reporting").report(figures())
+    told = reporting.report(figures())
     assert "| flip0.3 | 60 | 55.0 ± 7.1 el2n | 50.0 ± 0.0 | 70.0 ± 0.0 oof-margin |" in told
     # Errors: builtin 0.15, best of the paper's 0.45, out of fold 0.3, AUM 0.3.
     assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
@@ -77,10 +62,10 @@ def test_the_tables_name_the_best_score_and_give_errors_as_ratios() -> None:
 
 
 def test_a_detector_named_by_the_user_is_no_hand_made_score() -> None:
-    name = f"former {module('reporting').NAMED}"
+    name = f"former {reporting.NAMED}"
     rest = [figure("ours", name, 0.99, seed) for seed in (0, 1)]
-    told = module("reporting").report(figures() + rest)
-    assert told.split("\n\n")[1] == module("reporting").report(figures()).split("\n\n")[1]
+    told = reporting.report(figures() + rest)
+    assert told.split("\n\n")[1] == reporting.report(figures()).split("\n\n")[1]
     assert f"| {name} | 99.0 | 99.0 |" in told
 
 
@@ -93,17 +78,15 @@ def test_the_time_to_quality_is_that_of_the_shortest_training_that_is_as_good() 
         timed("ours", "builtin", length, ap, 3.0 * length)
         for length, ap in ((60, 0.9), (10, 0.7), (20, 0.85))
     ]
-    told = module("reporting").report(full + ours)
+    told = reporting.report(full + ours)
     assert "| flip0.3 | 80.0 aum | 2000 | 85.0 at 20 epochs | 60 | 0.030 |" in told
-    assert "| flip0.3 | 80.0 aum | 2000 | - | - | - |" in module("reporting").report(
-        full + ours[1:2]
-    )
+    assert "| flip0.3 | 80.0 aum | 2000 | - | - | - |" in reporting.report(full + ours[1:2])
 
 
 def test_other_recipes_are_told_beside_ours_and_in_a_table_of_their_own() -> None:
     others = [figure("elr", "aum", 0.5, seed) for seed in (0, 1)]
     others += [figure("elr", "el2n", 0.6, seed) for seed in (0, 1)]
-    told = module("reporting").report(figures() + figures("pair0.3") + others)
+    told = reporting.report(figures() + figures("pair0.3") + others)
     head, _, *lines = told.split("\n\n")[1].split("\n")
     assert head == "| curves | flip0.3, 60: AUM | flip0.3, 60: best score | flip0.3, 60: builtin |"
     assert lines == [
@@ -114,14 +97,14 @@ def test_other_recipes_are_told_beside_ours_and_in_a_table_of_their_own() -> Non
 
 def test_rows_that_lack_a_column_do_not_count_in_the_averages() -> None:
     rest = [one for one in figures("pair0.3") if one["kind"] != "folds"]
-    told = module("reporting").report(figures() + rest)
+    told = reporting.report(figures() + rest)
     assert "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 | 0.50 |" in told
     assert "1 of 2 rows and lengths are complete." in told
 
 
 def test_a_column_that_no_row_has_is_left_out() -> None:
     rest = [one for one in figures() if one["kind"] != "folds"]
-    told = module("reporting").report(rest)
+    told = reporting.report(rest)
     assert "out of fold" not in told and "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 |" in told
     both = [one for one in figures() if one["kind"] == "folds"] + figures("pair0.3")[:2]
-    assert "(no cell is complete)" in module("reporting").report(both)
+    assert "(no cell is complete)" in reporting.report(both)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("matplotlib")
-SCRIPT = Path(__file__).parent.parent / "scripts" / "glyphs.py"
+SCRIPT = Path(__file__).parent.parent / "scripts" / "experiments" / "glyphs.py"
 
 
 def glyphs(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

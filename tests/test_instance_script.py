@@ -1,10 +1,10 @@
-"""scripts/instance_noise.py tells noise that looks at the images from noise that does not."""
+"""The probe of experiments/instance_noise.py tells noise that depends on the images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scripts.instance_noise import by_matrix, by_probe, judged, measured, pixels_of
+from scripts.experiments.instance_noise import by_matrix, by_probe, judged, measured, pixels_of
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
 
