@@ -6,9 +6,9 @@ the estimates of `--cut auto` with its interval beside the former default (auto:
 AP of the default ranking beside the shipped detector alone, AUM, and the plain score that did best
 in hindsight. Both go on where they stopped.
 
-usage: .venv/bin/python scripts/experiments/easy_data.py record --data FOLDER --labels TABLE --signs FOLDER
-           [--work FOLDER] [--rows digits,letters,...]
-       .venv/bin/python scripts/experiments/easy_data.py judge [--out FILE.json] RUN...
+usage: .venv/bin/python -m scripts.experiments.easy_data record --data FOLDER --labels TABLE
+           --signs FOLDER [--work FOLDER] [--rows digits,letters,...]
+       .venv/bin/python -m scripts.experiments.easy_data judge [--out FILE.json] RUN...
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent / "finding"))
-
-from cells import Settings, data_of
-from recording import render, tdctl, write
+from scripts.experiments.finding.cells import Settings, data_of
+from scripts.experiments.finding.recording import render, tdctl, write
 
 # Shares of flipped labels by data set, epochs and seed.
 RATES = (0, 0.005, 0.01, 0.02, 0.05)
