@@ -20,6 +20,7 @@ from tdctl.claims import check_unclaimed, claim, release
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json, write_json, write_text
+from tdctl.processors import own_processors
 from tdctl.settings import differences, load_config, read_yaml
 
 __all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
@@ -167,7 +168,7 @@ class RunFolder:
             "started": self._manifest.get("started", _now()),
             "finished": None,
             "versions": software_versions(),
-            "machine": {"system": platform.platform(), "processors": os.cpu_count()},
+            "machine": {"system": platform.platform(), "processors": own_processors()},
             **facts,
         }
         # The manifest comes first and goes last: a folder left by a kill in between is known as

@@ -60,7 +60,11 @@ def test_detect_flags_as_many_as_an_estimate_says(
 
 def test_the_estimate_is_shown_with_its_error(run: Path) -> None:
     shown = tdctl("detect", "--td", run, "--score", "aum", "--cut", "auto", "--top", 0).stdout
-    assert "wrong labels by mixture, " in shown and "than the realised 2" in shown
+    assert (
+        " wrong labels, between " in shown
+        and " by combined, " in shown
+        and "than the realised 2" in shown
+    )
     assert "cut        precision " in shown
 
 
@@ -81,7 +85,7 @@ def test_a_cut_without_truth_has_no_error_and_no_precision(tmp_path: Path) -> No
         tdctl("detect", "--td", folder, "--score", "p-mean", "--cut", "auto", "--json").stdout
     )
     assert content["cut"]["cut"] is None and content["cut"]["flagged"] > 0
-    assert content["estimates"]["mixture"]["error"] is None
+    assert content["estimates"]["combined"]["error"] is None
     shown = tdctl("detect", "--td", folder, "--score", "p-mean", "--cut", "auto").stdout
     assert "the truth is unknown" in shown
 
@@ -103,7 +107,7 @@ def test_a_share_flags_exactly_as_many_and_a_floor_fewer(run: Path) -> None:
 def test_an_estimated_cut_leaves_half_of_each_class_by_default(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(METHODS, "mixture", lambda *_: 0.9)
+    monkeypatch.setitem(METHODS, "combined", lambda *_: 0.9)
     found = runner.detect(run, find_score("aum"), cut="auto").flagged
     given = read_run(run)[1].assigned
     assert found is not None and found.keep_per_class == 0.5
@@ -195,19 +199,19 @@ def test_denoise_drops_what_an_estimate_says(digits_run: Path, tmp_path: Path) -
         config, digits_run, aum, ["auto", 0.1], baselines=True, out=tmp_path, keep_per_class=2
     )
     rows: dict[Any, Any] = {(row.kind, row.method): row for row in result.rows}
-    pruned, drawn = rows["pruned", "mixture"], rows["random", "mixture"]
-    estimate = result.detection.estimates["mixture"]
+    pruned, drawn = rows["pruned", "combined"], rows["random", "combined"]
+    estimate = result.detection.estimates["combined"]
     assert pruned.remove_ratio == estimate.rate and estimate.error is not None
     assert pruned.removed + pruned.spared == num_removed(120, estimate.rate)
     assert drawn.removed == pruned.removed
-    assert Path(pruned.folder).name == "percremoveauto_mixture_keep2"
+    assert Path(pruned.folder).name == "percremoveauto_combined_keep2"
     # Another ranking may drop another number: its random removal is another folder.
-    assert Path(drawn.folder).name == f"percremoveauto_mixture_keep2_{pruned.removed}"
+    assert Path(drawn.folder).name == f"percremoveauto_combined_keep2_{pruned.removed}"
     assert result.file is not None
     stored = read_json(result.file)
-    assert stored["estimates"]["mixture"]["rate"] == estimate.rate
+    assert stored["estimates"]["combined"]["rate"] == estimate.rate
     again = runner.denoise(
-        config, digits_run, aum, ["auto:mixture"], out=tmp_path, keep_per_class=2, resume=True
+        config, digits_run, aum, ["auto:combined"], out=tmp_path, keep_per_class=2, resume=True
     )
     assert again.rows == [pruned] and len(read_json(result.file)["rows"]) == len(stored["rows"])
 
@@ -218,7 +222,7 @@ def test_denoise_shows_the_estimate_before_it_trains(digits_run: Path, tmp_path:
         "--out", tmp_path,
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
-    assert "wrong labels by mixture" in shown.stdout and "(auto:mixture)" in shown.stdout
+    assert "by combined, " in shown.stdout and "(auto:combined)" in shown.stdout
 
 
 def test_denoise_refuses_a_ratio_that_is_none(digits_run: Path, tmp_path: Path) -> None:

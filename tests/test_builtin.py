@@ -76,9 +76,9 @@ def test_without_weights_the_default_says_so(tmp_path: Path, weights: Path) -> N
     assert json.loads(tdctl("detectors", "--json").stdout) == []
 
 
-def test_the_default_detector_ranks_any_run(tmp_path: Path, filled: Path) -> None:
+def test_the_shipped_detector_ranks_any_run(tmp_path: Path, filled: Path) -> None:
     run, out = make_run(tmp_path / "r", n=200, epochs=40, seed=5), tmp_path / "ranking.csv"
-    result = tdctl("detect", "--td", run, "--out", out, "--json")
+    result = tdctl("detect", "--td", run, "--detector", "builtin", "--out", out, "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert content["detector"] == "builtin" and content["in_sample"] is False
@@ -86,8 +86,9 @@ def test_the_default_detector_ranks_any_run(tmp_path: Path, filled: Path) -> Non
     table = pd.read_csv(out).set_index("index").sort_index()
     expected = load_detector(Path("builtin")).score(read_run(run)[0])
     assert table["suspicion"].to_numpy() == pytest.approx(expected, abs=1e-9)
-    named = json.loads(tdctl("detect", "--td", run, "--detector", "builtin", "--json").stdout)
-    assert named == content | {"out": None}
+    chosen = json.loads(tdctl("detect", "--td", run, "--json").stdout)
+    assert chosen["detector"] == "auto" and chosen["in_sample"] is False
+    assert chosen["metrics"]["ap"] > 0.9
     papers = tdctl("detect", "--td", run, "--detector", "builtin:paper", "--json")
     assert json.loads(papers.stdout)["detector"] == "builtin:paper"
     seen = tdctl("detect", "--td", tmp_path / "seen", "--json")
@@ -111,12 +112,13 @@ def test_unknown_truth_gives_a_ranking_and_null_metrics(tmp_path: Path, filled: 
 
 def test_denoise_by_the_default(digits_run: Path, tmp_path: Path, filled: Path) -> None:
     for name, folder in (
+        ("auto", "detector_auto"),
         ("builtin", "detector_builtin"),
         ("builtin:paper", "detector_builtin_paper"),
     ):
         result = tdctl(
             "denoise", "--td", digits_run, "--remove-ratio", 0.1, "--dry-run", "--json",
-            "--out", tmp_path, *(["--detector", name] if name != "builtin" else []),
+            "--out", tmp_path, *(["--detector", name] if name != "auto" else []),
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         content = json.loads(result.stdout)
@@ -329,7 +331,7 @@ def test_curves_of_a_loss_that_it_has_not_seen_are_said_to_be_strange(tmp_path: 
         run = make_run(tmp_path / loss)
         settings = {"train.loss": loss, "train.label_smoothing": 0.0}
         (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
-        told = tdctl("detect", "--td", run, "--top", 0).stderr
+        told = tdctl("detect", "--td", run, "--detector", "builtin", "--top", 0).stderr
         assert (f"{loss} was recorded with --loss {loss}, on whose curves" in told) is strange
         assert "note" not in tdctl("detect", "--td", run, "--score", "aum", "--top", 0).stderr
     (run / "config.yaml").write_text("damaged: [")

@@ -193,7 +193,7 @@ def test_threshold_samples_that_decide_nothing_are_refused(
 
 def test_what_may_stand_for_a_ratio() -> None:
     assert ratio_of(0.2) == 0.2 and ratio_of("0.2") == 0.2
-    assert ratio_of("auto") == "mixture"
+    assert ratio_of("auto") == "combined"
     assert [ratio_of(f"auto:{name}") for name in METHODS] == list(METHODS)
     for text in ("auto:", "auto:none", "mixture", "20%", ""):
         with pytest.raises(ConfigError, match="auto:mixture"):

@@ -198,9 +198,9 @@ def test_a_detector_that_was_trained_on_one_of_the_runs_has_seen_them(
 
 
 def test_an_estimate_is_the_mean_of_the_runs_own(runs: list[Path], detector_file: Path) -> None:
-    alone = [runner.detect(run, AUM, cut="auto").estimates["mixture"].rate for run in runs]
+    alone = [runner.detect(run, AUM, cut="auto").estimates["combined"].rate for run in runs]
     together = runner.detect(runs, AUM, cut="auto")
-    found = together.estimates["mixture"]
+    found = together.estimates["combined"]
     assert found.rate == pytest.approx(np.mean(alone))
     assert found.error == pytest.approx(found.rate - LABELS.flipped.mean())
     assert together.flagged is not None and together.flagged.ratio == found.rate

@@ -161,6 +161,10 @@ HARMLESS: dict[str, Mutation] = {
     "line ends of Windows": lambda _, content: content.replace(b"\n", b"\r\n"),
     "blank lines": lambda _, content: b"\n" + content.replace(b"\n", b"\n\n"),
     "no last line end": lambda _, content: content.rstrip(b"\n"),
+    "utf-16 with a mark": saved_as("utf-16"),
+    "empty rows at the end": lambda _, content: (
+        content + 2 * ((content.count(b"\t") > 5 and b"\t\t\n") or b",,,\n")
+    ),
 }
 
 
@@ -256,23 +260,42 @@ CASES = {
 }
 
 
+def decoded(content: bytes) -> str:
+    marks = {b"\xff\xfe\0\0": "utf-32", b"\xff\xfe": "utf-16"}
+    found = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8-sig")
+    return content.decode(found)
+
+
 def spoken(case: Case, content: bytes) -> list[dict[str, str]]:
     """The rows as a plain split finds them, by the header that is there."""
-    text = content.decode("utf-8-sig")
-    lines = [line for line in re.split("[\r\n]", text) if line]
-    tabs = case.suffix == "tsv" or ("\t" in lines[0] and "," not in lines[0])
-    cells = [[cell.strip('"') for cell in line.split("\t" if tabs else ",")] for line in lines]
-    return [dict(zip(cells[0], row, strict=False)) for row in cells[1:]]
+    lines = [line for line in re.split("[\r\n]", decoded(content)) if line.strip()]
+
+    def cells(mark: str, line: str) -> list[str]:
+        return [cell.strip(' "\u00a0\t') for cell in line.split(mark)]
+
+    mark = max(",;\t|", key=lambda m: len(set(case.columns) & set(cells(m, lines[0]))))
+    header = cells(mark, lines[0])
+    return [
+        dict(zip(header, cells(mark, line), strict=False))
+        for line in lines[1:]
+        if set(line) - set(",\t")
+    ]
+
+
+def plain(name: str) -> str:
+    """A name without what a table may write otherwise."""
+    text = re.sub("/+", "/", name.replace("\\", "/")).casefold()
+    return re.sub(r"\.png$", "", text)
 
 
 def check(case: Case, content: bytes, found: dict[int | str, tuple[str, str]]) -> None:
     """Each label that was read stands in the row of its image."""
     rows = spoken(case, content)
-    by_name = {row["file_name"]: row for row in rows if "file_name" in row}
+    by_name = {plain(row["file_name"]): row for row in rows if "file_name" in row}
     by_index = {int(row["index"]): row for row in rows if "index" in row}
     for key, (column, label) in found.items():
         if isinstance(key, str) and by_name:
-            row = by_name[key]
+            row = by_name[plain(key)]
         else:
             row = by_index[FILES.index(key) if isinstance(key, str) else key]
         said = CLASSES[int(row[column])] if case.numbers else row[column]

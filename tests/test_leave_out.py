@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ CPU = torch.device("cpu")
 NAMES = [f"class {label}" for label in range(10)]
 
 
-def write_ranking(path: Path, index: Any, suspicion: Any, seed: int | None = None) -> Path:
+def write_ranking(
+    path: Path, index: Any, suspicion: Any, seed: int | None = None, names: Any = ""
+) -> Path:
     """The CSV of detect, with what it may have besides; its rows shuffled where asked for."""
-    table = pd.DataFrame({"file_name": "a", "index": index, "suspicion": suspicion})
+    table = pd.DataFrame({"file_name": names, "index": index, "suspicion": suspicion})
     table["rank"] = table["suspicion"].rank(ascending=False).astype(int)
     order = np.arange(len(table))
     if seed is not None:
@@ -88,7 +91,9 @@ def test_what_is_left_out_has_no_part_in_the_training(tmp_path: Path) -> None:
     files = sorted(path.relative_to(root).as_posix() for path in root.glob("train/*/*"))
     table = pd.DataFrame({"file_name": files, "label": [name.split("/")[1] for name in files]})
     left = np.array([3, 4, 25, 26])
-    ranking = write_ranking(tmp_path / "ranking.csv", range(40), np.isin(range(40), left) * 1.0)
+    ranking = write_ranking(
+        tmp_path / "ranking.csv", range(40), np.isin(range(40), left) * 1.0, 3, files
+    )
     runs = []
     for name in ("as it is", "changed"):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
@@ -252,6 +257,45 @@ def test_what_is_no_ranking_of_these_samples_is_refused(tmp_path: Path, kind: st
     path.write_text(text)
     with pytest.raises(DataError, match=f"leave_out: .*ranking.csv: .*{says}"):
         find_left_out(*of(path), LABELS, NAMES)
+
+
+NAMED = [f"c{row % 2}/{row:02}.png" for row in range(20)]
+
+
+def test_a_ranking_is_joined_by_file_name_where_the_images_have_names(tmp_path: Path) -> None:
+    """A file that was added since moves the index of those that follow."""
+    ranking = write_ranking(tmp_path / "r.csv", np.arange(20) + 1, np.arange(20), 1, NAMED)
+    left = find_left_out(*of(ranking), LABELS, NAMES, NAMED)
+    assert np.flatnonzero(left.rows).tolist() == [18, 19]
+    composed = [unicodedata.normalize("NFC", f"é{name}") for name in NAMED]
+    apart = [unicodedata.normalize("NFD", name) for name in composed]
+    ranking = write_ranking(tmp_path / "r.csv", np.arange(20)[::-1], np.arange(20), 1, apart)
+    left = find_left_out(*of(ranking), LABELS, NAMES, composed)
+    assert np.flatnonzero(left.rows).tolist() == [18, 19], "in one normal form"
+
+
+@pytest.mark.parametrize(
+    ("ranked", "now", "says"),
+    [
+        (NAMED, ["c0/new.png", *NAMED[1:]], "'c0/00.png' is not among the images that this run"),
+        (NAMED[:19], NAMED, "'c1/19.png' is missing, and this run trains on it; give the ranking"),
+        ([*NAMED[:19], NAMED[0]], NAMED, "'c0/00.png' stands there twice"),
+    ],
+)
+def test_a_ranking_of_other_files_is_refused_by_name(
+    tmp_path: Path, ranked: list[str], now: list[str], says: str
+) -> None:
+    ranking = write_ranking(tmp_path / "r.csv", range(len(ranked)), range(len(ranked)), 1, ranked)
+    with pytest.raises(DataError, match=f"leave_out: .*r.csv: {says}"):
+        find_left_out(*of(ranking), LABELS, NAMES, now)
+
+
+def test_a_ranking_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    ranking = write_ranking(tmp_path / "r.csv", range(20), range(20), 1, NAMED)
+    text = ranking.read_text().replace(",", ";").replace("\n", ";;\r\n")
+    ranking.write_bytes(text.encode("utf-16"))
+    left = find_left_out(*of(ranking), LABELS, NAMES, NAMED)
+    assert np.flatnonzero(left.rows).tolist() == [18, 19]
 
 
 @pytest.mark.parametrize(("ratio", "says"), [(0.01, "none of them"), (0.99, "all of them")])

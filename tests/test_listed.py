@@ -246,16 +246,13 @@ DEFECTS: dict[str, tuple[Callable[[list[list[str]]], object], str]] = {
     "row empty": (change(2, "file_name", ""), "line 4, column 'file_name', is empty"),
     "no label": (change(3, "label", ""), "line 5, column 'label', is empty; expected a class"),
     "no true label": (change(3, "true_label", ""), "line 5, column 'true_label', is empty"),
-    "label of blanks": (change(3, "label", "  "), "line 5, column 'label', has a blank"),
-    "blank before a label": (change(3, "label", " red"), "line 5.*a blank at an end of ' red'"),
-    "blank after a label": (change(3, "label", "red\u00a0"), r"line 5.*an end of 'red\\xa0'"),
+    "label of blanks": (change(3, "label", "  "), "line 5, column 'label', is empty"),
     "first of two": (
-        lambda b: (change(9, "label", "")(b), change(4, "label", "x ")(b)), "line 6, column 'label'"
+        lambda b: (change(9, "label", "")(b), change(4, "label", "")(b)), "line 6, column 'label'"
     ),
     "tab in a label": (change(3, "label", "re\td"), r"line 5, column 'label': 're\\td'"),
     "no split": (change(3, "split", ""), "line 5, column 'split', has ''; expected train, val or"),
-    "unknown split": (change(3, "split", "dev"), "line 5, column 'split', has 'dev'"),
-    "split with a blank": (change(3, "split", "test "), "line 5, column 'split', has 'test '"),
+    "unknown split": (change(3, "split", "kept"), "line 5, column 'split', has 'kept'"),
     "nothing to train on": (all_of("split", "test"), "column 'split' has 'train' in no row"),
     "nothing but val": (all_of("split", "val"), "column 'split' has 'train' in no row"),
     "missing file": (
@@ -265,28 +262,19 @@ DEFECTS: dict[str, tuple[Callable[[list[list[str]]], object], str]] = {
     "missing folder": (change(5, "file_name", "blue/00.png"), r"line 7 names 'blue/00\.png'"),
     "a folder": (change(5, "file_name", "red/photos"), "line 7 names 'red/photos', which is no f"),
     "a file as folder": (change(5, "file_name", "red/photos/00.png/x"), "line 7.*00.png/x', which"),
-    "missing with a blank": (
-        change(5, "file_name", "red/photos/05.png "), r"line 7.*05\.png ', which is no file.*blank"
-    ),
-    "name in another case": (change(5, "file_name", "RED/photos/05.png"), "line 7 names 'RED"),
     "name too long": (change(5, "file_name", "x" * 5000), r"line 7 names 'xxx.*\.\.\.', which is"),
     "folder too long": (change(5, "file_name", "x" * 5000 + "/a.png"), "line 7 names 'xxx"),
     "file twice": (change(5, "file_name", "red/photos/00.png"), "line 7.*second time, after"),
-    "absolute": (change(5, "file_name", "/etc/passwd"), "line 7, .* absolute path '/etc/passwd'"),
+    "absolute": (change(5, "file_name", "/etc/passwd"), "line 7 names '/etc/passwd', which is no"),
     "above the root": (change(5, "file_name", "../x.png"), r"line 7, .*'\.\./x\.png', which leads"),
     "above by a detour": (change(5, "file_name", "red/../../x.png"), "line 7, .*which leads out"),
     "detour to a twin": (
         change(5, "file_name", "red/../red/photos/00.png"), "line 7, .*which leads out of a folder"
     ),
-    "dot": (change(5, "file_name", "./red/photos/05.png"), r"line 7, .*without '\./'"),
-    "double slash": (change(5, "file_name", "red//photos/05.png"), "line 7, .*a plain path"),
     "trailing slash": (change(5, "file_name", "red/photos/05.png/"), "line 7, .*a plain path"),
     "a dot alone": (change(5, "file_name", "."), r"line 7, .*has '\.'; expected a plain path"),
-    "backslashes": (
-        change(5, "file_name", r"red\photos\05.png"), r"line 7, .*a backslash in .*; write '/'"
-    ),
     "zero byte": (change(5, "file_name", "red\0"), "line 7 holds a zero byte"),
-    "line break in a name": (change(5, "file_name", '"red\n"'), r"line 7, .*'red\\n' holds a line"),
+    "line break in a name": (change(5, "file_name", '"red\n"'), r"7 names 'red\\n'.*holds a line"),
     "quote not closed": (change(5, "label", '"red'), "line 7 is no row of a table"),
     "text after a quote": (change(5, "label", '"re"d'), "line 7 is no row of a table"),
 }  # fmt: skip

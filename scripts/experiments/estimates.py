@@ -19,7 +19,7 @@ from tdctl.cuts import METHODS
 from tdctl.errors import TdctlError
 from tdctl.files import write_json
 from tdctl.runner.rank import rank_runs
-from tdctl.runner.ranker import open_ranker
+from tdctl.runner.source import open_ranker
 from tdctl.training import World, pick_device
 
 

@@ -17,6 +17,7 @@ from tdctl.cli.boundary import (
     untouched_by_torchrun,
 )
 from tdctl.cli.cache import cache
+from tdctl.cli.clean import clean
 from tdctl.cli.compare import compare
 from tdctl.cli.corrupt import corrupt
 from tdctl.cli.datasets import datasets
@@ -29,6 +30,7 @@ from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
 from tdctl.errors import ConfigError
+from tdctl.processors import tune_environment
 
 __all__ = ["app", "main"]
 
@@ -281,6 +283,7 @@ def denoise(
         show_denoise(result, dry_run)
 
 
+app.command("clean")(clean)
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)
@@ -293,6 +296,7 @@ app.command("cache")(cache)
 
 def main() -> None:
     """The entry point of the ``tdctl`` command."""
+    tune_environment()  # before torch and numpy are loaded, which read it once
     stop_on_sigterm()
     if "" in sys.argv[1:]:
         # As a path it would be this folder.

@@ -32,13 +32,15 @@ DetectorFile = Annotated[
     typer.Option(
         "--detector",
         help="Detector file (.pth.tar or .safetensors), or one that ships: builtin, "
-        "builtin:NAME; tdctl detectors lists them (default: builtin).",
+        "builtin:NAME; tdctl detectors lists them. The default, auto, is builtin, with the score "
+        "aum in its place or beside it where that ranks better, and says so.",
         show_default=False,
     ),
 ]
 # What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
 WAYS = (
-    "auto:mixture, the default: two components of the mean loss; auto:sum: the mean of a "
+    "auto:combined, the default, tells wrong labels from hard pictures; auto:mixture: two "
+    "components of the mean loss; auto:sum: the mean of a "
     "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
     "samples, with --score aum the very samples that they flag; auto:late: InterpretDL's rule, at "
     "most 1 in 26, with --score mean-correct-epoch the very samples that it flags"
@@ -53,10 +55,11 @@ KeepPerClass = Annotated[
 ]
 ALL = "all"
 BUILTIN = Path("builtin")
+AUTO = Path("auto")
 
 
 def the_source(detector: Path | None, score: str | None) -> Source:
-    """The detector or the score, whichever was given; the detector that ships where none was.
+    """The detector or the score, whichever was given; the choice by the run where none was.
 
     Raises:
         typer.BadParameter: both were given.
@@ -64,7 +67,7 @@ def the_source(detector: Path | None, score: str | None) -> Source:
     """
     _check_one_kind(detector is not None, score is not None)
     if score is None:
-        return detector or BUILTIN
+        return detector or AUTO
     from tdctl.scores import find_score
 
     return find_score(score)
@@ -136,7 +139,7 @@ def detect(
         if world.is_first:
             _show_table(table, td[0], as_json)
         return
-    source = scores[0] if scores else detector or BUILTIN
+    source = scores[0] if scores else detector or AUTO
     with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.detect(
             td,
@@ -185,6 +188,7 @@ def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: boo
         {
             **result.run_facts,
             **result.ranker.facts,
+            "ranked_by": result.ranked_by,
             "out": None if out is None else str(out),
             "samples": len(result.labels),
             "in_sample": result.in_sample,

@@ -12,7 +12,11 @@ from tdctl.cli.boundary import print_json, say
 from tdctl.cli.console import console as _console
 from tdctl.cli.console import table_of
 
+# An interval that begins below this share may hold no wrong label.
+PERHAPS_NONE = 0.005
+
 if TYPE_CHECKING:
+    from tdctl.cuts import Estimate
     from tdctl.metrics import Cut
     from tdctl.runner import (
         DenoiseResult,
@@ -196,9 +200,18 @@ def _show_estimates(console: Console, result: DetectResult) -> None:
             else f"{abs(found.error):.2%} {'more' if found.error > 0 else 'less'} than the "
             f"realised {found.realised:.2%}"
         )
-        console.print(f"estimated  {found.rate:.2%} wrong labels by {found.method}, {known}")
+        console.print(f"estimated  {_share(found)} by {found.method}, {known}")
         if found.limit is not None and (found.realised is None or found.realised > found.limit):
             console.print(f"           {found.method} can flag {found.limit:.2%} at the most")
+
+
+def _share(found: Estimate) -> str:
+    """The estimate in words, with its interval where it has one."""
+    if found.low is None or found.high is None:
+        return f"{found.rate:.2%} wrong labels"
+    if found.low < PERHAPS_NONE:
+        return f"{found.rate:.2%} wrong labels, at most {found.high:.1%}, perhaps none,"
+    return f"{found.rate:.2%} wrong labels, between {found.low:.1%} and {found.high:.1%},"
 
 
 def _ratio(row: Retraining) -> str:

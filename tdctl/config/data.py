@@ -73,7 +73,9 @@ class DataConfig(Section):
     )
     drop_clutter: bool = Field(False, description="Leave out caltech256's class of clutter.")
     skip_unreadable: bool = Field(
-        False, description="Leave out images that do not decode, and list them."
+        False,
+        description="Leave out images that do not decode, and of --labels what has no label, no "
+        "file or no row, and list them.",
     )
     download: bool = Field(False, description="Let torchvision download a missing data set.")
     images: Literal["auto", "memory", "cache", "stream"] = Field(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tdctl.cuts.evidence import Evidence, Range, surest_disagreement
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
-from tdctl.cuts.mixture import mean_loss, mixture_rate
+from tdctl.cuts.mixture import mean_loss, mixture_rate, separation
 from tdctl.cuts.threshold import (
     THRESHOLD_FILE,
     Thresholds,
@@ -17,6 +18,8 @@ __all__ = [
     "METHODS",
     "THRESHOLD_FILE",
     "Estimate",
+    "Evidence",
+    "Range",
     "Thresholds",
     "above_threshold_samples",
     "count_threshold_samples",
@@ -26,4 +29,6 @@ __all__ = [
     "mean_loss",
     "mixture_rate",
     "ratio_of",
+    "separation",
+    "surest_disagreement",
 ]

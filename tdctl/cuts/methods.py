@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.cuts.evidence import Evidence, Range
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
 from tdctl.cuts.threshold import Thresholds
@@ -19,7 +20,7 @@ from tdctl.scores import SCORES, late_learned, pred_probs
 __all__ = ["AUTO", "METHODS", "Estimate", "estimate_rate", "ratio_of"]
 
 AUTO = "auto"
-DEFAULT = "mixture"
+DEFAULT = "combined"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Estimate:
         rate: estimated share of wrong labels, in [0, 1].
         realised: the true share; None where the truth is unknown.
         error: ``rate - realised``; None where the truth is unknown.
+        low, high: an interval of the rate, in [0, 1]; None where the method gives none.
         limit: the largest rate that the method can give; None where any is.
         rows: bool [n], the samples that a rule flags, where the run is ranked by the rule's own
             score; None where as many of the worst are meant.
@@ -42,6 +44,8 @@ class Estimate:
     error: float | None
     limit: float | None = None
     rows: NDArray[np.bool_] | None = None
+    low: float | None = None
+    high: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All but the rows, JSON-ready."""
@@ -57,16 +61,27 @@ class Known:
         suspicion: float64 [n], by which the run is ranked.
         gives_probability: whether that is P(mislabeled).
         thresholds: of the run's threshold samples; None where it has none.
+        probability: float64 [n], P(mislabeled) by the shipped detector; None where it cannot
+            read the run.
     """
 
     dynamics: TrainingDynamics
     suspicion: NDArray[np.float64]
     gives_probability: bool
     thresholds: Thresholds | None
+    probability: NDArray[np.float64] | None = None
 
 
 # What is estimated, or the rows that a rule flags.
-Method = Callable[[Known], float | NDArray[np.bool_]]
+Method = Callable[[Known], float | Range | NDArray[np.bool_]]
+
+
+def _combined(known: Known) -> Range:
+    if known.probability is None:
+        raise DynamicsError(
+            "auto:combined: the shipped detector cannot read the run; use auto:mixture"
+        )
+    return Evidence.of(known.dynamics, known.probability).range()
 
 
 def _mixture(known: Known) -> float:
@@ -110,7 +125,8 @@ def _late(known: Known) -> NDArray[np.bool_]:
 
 
 METHODS: dict[str, Method] = {
-    DEFAULT: _mixture,
+    DEFAULT: _combined,
+    "mixture": _mixture,
     "sum": _sum,
     "joint": _joint,
     "threshold": _threshold,
@@ -125,10 +141,14 @@ LIMITS = {"late": 1 / 26}
 def ratio_of(text: float | str) -> float | str:
     """A remove ratio, or the name of the method that estimates it.
 
-    ``0.2`` is itself; ``auto`` is ``mixture``; ``auto:NAME`` is a method by name: ``mixture``
-    (``mixture_rate`` of the mean loss), ``sum`` (the mean of a detector's P(mislabeled)),
-    ``joint`` (``joint_rate`` of the mean softmax), ``threshold`` (the share that
-    ``Thresholds.flagged`` flags) or ``late`` (the share that ``late_learned`` flags).
+    ``0.2`` is itself; ``auto`` is ``combined``. ``auto:NAME`` is a method by name:
+
+    - ``combined``: ``Evidence.range``, which tells wrong labels from hard pictures;
+    - ``mixture``: ``mixture_rate`` of the mean loss;
+    - ``sum``: the mean of a detector's P(mislabeled);
+    - ``joint``: ``joint_rate`` of the mean softmax;
+    - ``threshold``: the share that ``Thresholds.flagged`` flags;
+    - ``late``: the share that ``late_learned`` flags.
 
     Raises:
         ConfigError: it is neither.
@@ -156,6 +176,7 @@ def estimate_rate(
     flipped: NDArray[np.bool_],
     thresholds: Thresholds | None = None,
     score: str | None = None,
+    probability: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """The estimate of a method.
 
@@ -167,14 +188,17 @@ def estimate_rate(
         flipped: bool [n]; where all are False the truth counts as unknown.
         thresholds: of the run's threshold samples, where it has any.
         score: the name of the score that ranks, where one does.
+        probability: float64 [n], P(mislabeled) by the shipped detector, for ``combined``.
 
     Raises:
         ConfigError: the method does not go with what ranks.
         DynamicsError: the run lacks what the method needs.
     """
-    found = METHODS[method](Known(dynamics, suspicion, gives_probability, thresholds))
-    rate = float(np.mean(found))
+    known = Known(dynamics, suspicion, gives_probability, thresholds, probability)
+    found = METHODS[method](known)
+    interval = (found.low, found.high) if isinstance(found, Range) else (None, None)
+    rate = found.rate if isinstance(found, Range) else float(np.mean(found))
     realised = float(flipped.mean()) if flipped.any() else None
     error = None if realised is None else rate - realised
     rows = found if isinstance(found, np.ndarray) and RULES[method] == score else None
-    return Estimate(method, rate, realised, error, LIMITS.get(method), rows)
+    return Estimate(method, rate, realised, error, LIMITS.get(method), rows, *interval)

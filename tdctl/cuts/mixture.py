@@ -12,7 +12,7 @@ from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.slabs import rows_per_slab, slabs_of
 
-__all__ = ["mean_loss", "mixture_rate"]
+__all__ = ["mean_loss", "mixture_rate", "separation"]
 
 # A probability of 0 would make a loss of infinity, and float16 rounds many to 0. With more classes
 # chance itself is smaller, down to the smallest number of float16.
@@ -70,17 +70,51 @@ def mixture_rate(values: NDArray[np.floating]) -> float:
     Source: a mixture on the loss separates wrong from right labels in Arazo et al., "Unsupervised
         Label Noise Modeling and Loss Correction", ICML 2019 (arXiv 1904.11238).
     """
-    if len(values) > MOST:
-        values = np.quantile(values, (np.arange(MOST) + 0.5) / MOST)
-    if not len(values) or float(np.ptp(values)) <= ALIKE * float(np.abs(values).max()):
+    scaled = _scaled(values)
+    if scaled is None:
         return 0.0
-    scaled = (values - float(values.mean())) / float(values.std())
     for starts in (STARTS, LARGER):
         likelihood, weight = max((_fit(scaled, start) for start in starts), key=lambda fit: fit[0])
         # Two parameters more than one component has: a second mean and the weight.
-        if len(values) * (likelihood - ALONE) > np.log(len(values)):
+        if len(scaled) * (likelihood - ALONE) > np.log(len(scaled)):
             return weight
     return 0.0
+
+
+def separation(values: NDArray[np.floating]) -> float:
+    """How far apart two normal components of the same variance are, in standard deviations.
+
+    The values are cut at the upper component's weight; the distance of the two means is given in
+    units of the standard deviation within the parts. 0 where the values are alike, or all values
+    are in one component.
+
+    Args:
+        values: [n], higher is worse, such as ``mean_loss`` or a score.
+    """
+    scaled = _scaled(values)
+    if scaled is None:
+        return 0.0
+    _, weight = max((_fit(scaled, start) for start in STARTS), key=lambda fit: fit[0])
+    upper = scaled > np.quantile(scaled, 1 - weight)
+    if upper.all() or not upper.any():
+        return 0.0
+    high, low = scaled[upper], scaled[~upper]
+    within = weight * float(high.var()) + (1 - weight) * float(low.var())
+    # Two points, each its own part: as narrow as numbers go.
+    return float((high.mean() - low.mean()) / np.sqrt(max(within, 1e-12)))
+
+
+def _scaled(values: NDArray[np.floating]) -> NDArray[np.floating] | None:
+    """The values, or their quantiles where there are many, with mean 0 and deviation 1.
+
+    None where they are alike.
+    """
+    if len(values) > MOST:
+        values = np.quantile(values, (np.arange(MOST) + 0.5) / MOST)
+    if not len(values) or float(np.ptp(values)) <= ALIKE * float(np.abs(values).max()):
+        return None
+    scaled: NDArray[np.floating] = (values - float(values.mean())) / float(values.std())
+    return scaled
 
 
 def _fit(x: NDArray[np.floating], start: float) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tdctl.data.store import MemoryStore, Store, Tally
 from tdctl.errors import DataError
 from tdctl.labels import Labels
+from tdctl.sources.listing import Skipped
 
 __all__ = ["DataSet", "Images", "Skipped", "by_class", "channel_statistics"]
 
@@ -103,23 +104,6 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """An image that does not decode and was left out; the others keep their index.
-
-    Attributes:
-        index: its position in the source data set.
-        file_name: relative to the data folder, or where it lies.
-        split: ``train`` or ``test``.
-        reason: in the decoder's words.
-    """
-
-    index: int
-    file_name: str
-    split: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class DataSet:
     """A data set, its pixels held in one of three ways.
 
@@ -137,7 +121,7 @@ class DataSet:
         mirrors: whether a mirrored image still shows its class.
         held: bool [n], True for images that the source itself holds out for validation, or None.
         one_list: whether the test images were split off the list of training images.
-        skipped: images that do not decode and were left out.
+        skipped: images that do not decode, and rows of a table, that were left out.
         notes: what the user should know about how the data was read, one line each.
     """
 

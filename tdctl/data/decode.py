@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import warnings
 import zlib
@@ -19,9 +18,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as PILLOW
 
 from tdctl.errors import DataError
+from tdctl.processors import own_processors
 from tdctl.sources import Encoded
 
-__all__ = ["DECODER", "Decoder", "own_processors", "slabs", "unreadable"]
+__all__ = ["DECODER", "Decoder", "slabs", "unreadable"]
 
 # What the same file gives the same pixels by. Raise the number when the pixels change.
 DECODER = f"2, Pillow {PILLOW}"
@@ -46,11 +46,6 @@ PILLOW_ERRORS = (
 )
 # How many unreadable images one error names.
 NAMED = 100
-
-
-def own_processors() -> int:
-    """This process's share of the processors, where torchrun started several here."""
-    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 class _Unreadable(ValueError):

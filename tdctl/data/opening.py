@@ -68,7 +68,7 @@ def _assembled(
         mirrors=listing.mirrors,
         held=None if listing.held is None else listing.held[train],
         one_list=listing.one_list,
-        skipped=skipped,
+        skipped=(*listing.skipped, *skipped),
         notes=(
             *held.notes,
             *listing.notes,

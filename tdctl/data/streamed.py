@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from tdctl.data.decode import Decoder, own_processors
+from tdctl.data.decode import Decoder
 from tdctl.data.store import Kind
 from tdctl.errors import DataError
+from tdctl.processors import own_processors, unbound
 
 __all__ = ["StreamStore"]
 
@@ -41,20 +42,8 @@ class StreamStore:
         """
         if not parts:
             return
-        loader: DataLoader[Any] = DataLoader(
-            _Files(self._decoder),
-            batch_sampler=cast(Any, parts),
-            num_workers=min(self.workers, len(parts)),
-            collate_fn=_as_it_is,
-            # Without one of its own the loader would draw from torch's global stream.
-            generator=torch.Generator(),
-        )
         try:
-            with warnings.catch_warnings():
-                # Python 3.12 warns of forks beside threads; the workers take up none of theirs.
-                warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
-                batches = iter(loader)
-            for batch in batches:
+            for batch in self._started(parts):
                 if isinstance(batch, DataError):
                     raise batch
                 yield batch
@@ -65,6 +54,24 @@ class StreamStore:
                 f"{self._decoder.images.name(0)}: a process that decodes images was ended from "
                 "outside, mostly for want of memory or of room in /dev/shm; give fewer --workers"
             ) from None
+
+    def _started(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[Any]:
+        """The batches of processes that have just been started.
+
+        They run on all processors of ours, also where the thread that starts them keeps to one.
+        """
+        with unbound(), warnings.catch_warnings():
+            # Python 3.12 warns of forks beside threads; the workers take up none of theirs.
+            warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+            loader: DataLoader[Any] = DataLoader(
+                _Files(self._decoder),
+                batch_sampler=cast(Any, parts),
+                num_workers=min(self.workers, len(parts)),
+                collate_fn=_as_it_is,
+                # Without one of its own the loader would draw from torch's global stream.
+                generator=torch.Generator(),
+            )
+            return iter(loader)
 
 
 class _Files(Dataset[Any]):

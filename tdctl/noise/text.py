@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from tdctl.errors import DataError
+from tdctl.names import normal
 
 __all__ = ["Row", "read_rows"]
 
@@ -17,7 +18,7 @@ def read_rows(path: Path, setting: str) -> list[Row]:
     """The lines of a table that are not empty, each with its number, counted from 1.
 
     Tabs separate the values where the first line has one, commas otherwise. Values are taken as
-    they stand; quotes as in CSV.
+    they stand, in Unicode's normal form C; quotes as in CSV.
 
     Raises:
         DataError: the file is missing, is not UTF-8 text, or is no such table; names ``setting``.
@@ -41,7 +42,7 @@ def read_rows(path: Path, setting: str) -> list[Row]:
     try:
         for values in reader:
             if any(value.strip() for value in values):
-                rows.append((reader.line_num, values))
+                rows.append((reader.line_num, [normal(value) for value in values]))
     except csv.Error as error:
         raise DataError(
             f"{path}: line {reader.line_num} is no line of a table ({error}); expected values "

@@ -5,6 +5,7 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
+from tdctl.runner.clean import ACTIONS, CleanResult, clean
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.export import FORMATS, export
@@ -12,15 +13,17 @@ from tdctl.runner.generate import GenerateResult, default_folder, generate_td, p
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.ranker import Source
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.source import Source
 from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
+    "ACTIONS",
     "FORMATS",
     "PINNED",
+    "CleanResult",
     "Compared",
     "ComparedRow",
     "CorruptResult",
@@ -33,6 +36,7 @@ __all__ = [
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "clean",
     "compare",
     "corrupt_labels",
     "default_folder",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -32,6 +32,7 @@ from tdctl.training import (
     Pipeline,
     Precision,
     Report,
+    Threads,
     World,
     check_sizes,
     compile_pays,
@@ -56,6 +57,7 @@ class Plan:
         precision: of the network's computations.
         compiled: whether the network is compiled.
         why_compiled: in words.
+        threads: that compute it.
         weights: that the network starts from; None where it starts afresh.
         model_bytes: of a file of all the networks' weights.
         changed: what is not as it was when the resumed run began, in words.
@@ -64,6 +66,7 @@ class Plan:
     precision: Precision
     compiled: bool
     why_compiled: str
+    threads: Threads
     weights: Weights | None
     model_bytes: int
     changed: tuple[str, ...] = ()
@@ -74,7 +77,7 @@ class Plan:
             "device": str(world.device),
             "precision": self.precision,
             "compiled": self.compiled,
-            "threads": torch.get_num_threads(),
+            **self.threads.facts(),
             "processes": world.size,
             "pretrained": None if self.weights is None else self.weights.facts(),
         }
@@ -102,12 +105,12 @@ def plan_training(
     world: World,
     began: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The precision of a training, what it starts from, and whether compiling its network pays:
+    """The precision and threads of a training, what it starts from, and whether compiling pays:
     the first process's choice, in all.
 
     Args:
-        began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision stays,
-            and what else has changed is noted.
+        began: what ``RunFolder.began_with`` gives of a run that is resumed; its precision and
+            threads stay, where they can, and what has changed is noted.
 
     Raises:
         ConfigError: too few images for the processes, or what they are augmented by does not suit
@@ -126,8 +129,11 @@ def plan_training(
         precision = began.get("precision", precision)
         if began.get("compiled", compiled) != compiled:
             compiled, why = not compiled, "as the run began"
+    # The user's number, the run's, or by the work of this process's part of a batch.
+    of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
+    threads = Threads.planned(of_step, world.device, began)
     model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values()) * (folds or 1)
-    plan = Plan(precision, compiled, why, weights, model_bytes)
+    plan = Plan(precision, compiled, why, threads, weights, model_bytes)
     now = plan.facts(world)
     was = dict(began or {})
     changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
@@ -172,7 +178,7 @@ def train_classifier(
     def judged(images: Images | None) -> Evaluation | None:
         return None if images is None else evaluate(net, images, pipeline, world=world)
 
-    with stopped(run, world):
+    with stopped(run, world), plan.threads.used():
         result = fit(
             net,
             images,
@@ -262,7 +268,21 @@ def _of_torch(error: RuntimeError) -> tuple[str, str]:
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Writes a table without its row numbers, whole or not at all."""
     with atomic_path(path) as part:
-        table.to_csv(part, index=False)
+        table.to_csv(part, index=False, quoting=_quoting(table))
+
+
+def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
+    """All texts in quotes where one holds a carriage return: Python 3.11 leaves that one bare.
+
+    A name of a file may hold one, and would end its line for whoever reads the table.
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    for name in texts:
+        column = texts[name]
+        values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+        if any("\r" in value for value in values if isinstance(value, str)):
+            return csv.QUOTE_NONNUMERIC
+    return csv.QUOTE_MINIMAL
 
 
 def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:

@@ -18,7 +18,8 @@ from tdctl.errors import ConfigError
 from tdctl.labels import Labels
 from tdctl.plots import check_plots
 from tdctl.ranking import Ranking
-from tdctl.runner.ranker import ByScore, Ranker, Source, open_ranker
+from tdctl.runner.ranker import ByScore
+from tdctl.runner.source import Ranker, Source, open_ranker
 from tdctl.runner.table import Compared, ComparedRow, Table
 from tdctl.training import World, pick_device
 

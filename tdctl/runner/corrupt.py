@@ -84,6 +84,39 @@ def corrupt_labels(
     if out.suffix.lower() in NO_CSV:
         raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
     refuse_existing([out], overwrite)
+    found = all_labels(config)
+    # A share that is held out by a seed is no split of the user's.
+    table = found.table.drop(columns="split", errors="ignore")
+    if not dry_run:
+        write_csv(out, table if found.listing.one_list else found.table)
+    return CorruptResult(
+        found.listing.name, found.listing.class_names, found.given, None if dry_run else out
+    )
+
+
+@dataclass(frozen=True)
+class AllLabels:
+    """The labels of all images that a label table has to name.
+
+    Attributes:
+        table: by index; ``index, file_name, label, true_label``, and ``split`` of the data set
+            ``table``.
+        listing: of the images.
+        given: the labels, their confusion, and facts on the noise.
+    """
+
+    table: pd.DataFrame
+    listing: Listing
+    given: Given
+
+
+def all_labels(config: Config) -> AllLabels:
+    """The labels that ``generate_td`` gives with these settings; see ``corrupt_labels``.
+
+    Raises:
+        ConfigError: the noise does not go with the classes.
+        DataError: the data set, or a table that noise comes from, is missing or malformed.
+    """
     config = with_whole_paths(config)
     if config.data.dataset == "table":
         # An index is a position in the table: without all rows it would be another one.
@@ -92,15 +125,13 @@ def corrupt_labels(
     listing = list_training_data(config)
     rows = TrainingRows.listed(listing).whole()
     # Images are decoded only for noise that looks at them.
-    looks = config.noise.noise_type == "instance"
+    looks = config.noise.changes_labels and config.noise.noise_type == "instance"
     drawn_for = TrainingRows.of(open_training_data(config)).whole() if looks else rows
     given = given_labels(config, drawn_for)
     table = _table(rows, given)
-    if config.data.dataset == "table" and not listing.one_list:
+    if config.data.dataset == "table":
         table = _with_splits(table, listing)
-    if not dry_run:
-        write_csv(out, table.sort_values("index"))
-    return CorruptResult(listing.name, rows.class_names, given, None if dry_run else out)
+    return AllLabels(table.sort_values("index"), listing, given)
 
 
 def _table(rows: TrainingRows, given: Given) -> pd.DataFrame:

@@ -20,11 +20,11 @@ from tdctl.exchange import (
     write_order,
     write_pred_probs,
 )
-from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.run import refuse_existing
+from tdctl.runner.classifier import write_csv
 from tdctl.runner.names import class_names, file_names
-from tdctl.runner.ranker import Source, open_ranker
+from tdctl.runner.source import Source, open_ranker
 from tdctl.training import World, pick_device
 
 __all__ = ["FORMATS", "Format", "export"]
@@ -128,5 +128,4 @@ def _of_samples(
 
 
 def _write_csv(path: Path, columns: dict[str, Sequence[object] | NDArray[np.generic]]) -> None:
-    with atomic_path(path) as part:
-        pd.DataFrame(columns).to_csv(part, index=False)
+    write_csv(path, pd.DataFrame(columns))

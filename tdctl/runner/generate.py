@@ -104,7 +104,9 @@ def generate_td(
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
     left = world.together(
-        lambda: find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
+        lambda: find_left_out(
+            ranking, config.train, prepared.labels, dataset.class_names, prepared.names
+        )
     )
     images, unseen = left.split(prepared.train)
     plan = plan_training(config, config.train, dataset, images, world, began)
@@ -161,7 +163,8 @@ def plan_generate(
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     ranking = read_ranking(config.train)
     prepared = prepare(config, dry=True)
-    left = find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
+    names = prepared.dataset.class_names
+    left = find_left_out(ranking, config.train, prepared.labels, names, prepared.names)
     images, _ = left.split(prepared.train)
     plan = plan_training(config, config.train, prepared.dataset, images, world)
     facts, n = prepared.facts(), len(prepared.train)

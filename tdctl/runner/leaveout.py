@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tdctl.config import TrainConfig
@@ -17,13 +16,16 @@ from tdctl.data import Images
 from tdctl.errors import ConfigError, DataError
 from tdctl.files import first_line
 from tdctl.labels import Labels
+from tdctl.names import normal
 from tdctl.ranking import Ranking
+from tdctl.sources.tables.columns import read_table, shown
 
 __all__ = ["Found", "LeftOut", "find_left_out", "read_ranking"]
 
 # What stays in of each given class, so that none is forgotten.
 FLOOR = 0.5
 EXPECTED = "expected the CSV of tdctl detect --out, with index and suspicion"
+THEN = "give the ranking of a run of the same data and splits"
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Found:
 
     Attributes:
         given: given labels by name, n strings; None where the file has none.
+        names: file names, n strings; None where one has none.
     """
 
     path: Path
     ranking: Ranking
     digest: str
     given: NDArray[np.object_] | None
+    names: NDArray[np.object_] | None = None
 
 
 def read_ranking(training: TrainConfig) -> Found | None:
@@ -74,47 +78,50 @@ def read_ranking(training: TrainConfig) -> Found | None:
     path = training.leave_out
     if path is None:
         return None
-    # Pandas' own reader of floats may be off by a bit, and what is equal fall apart.
-    types = {"index": np.int64, "suspicion": str, "given_label": str}
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        # A class may be called "None" or "NA".
-        table = pd.read_csv(
-            path,
-            usecols=lambda name: name in types,
-            dtype=types,
-            keep_default_na=False,
-            na_values={"suspicion": [""]},
-        )
-        if lacking := {"index", "suspicion"} - set(table.columns):
-            raise ValueError(f"no column '{min(lacking)}'")
-        suspicion = table["suspicion"].to_numpy(object).astype(np.float64)
+        table = read_table(path, ["index", "suspicion", "given_label", "file_name"])
+        index = np.array(table["index"], dtype=object).astype(np.int64)
+        filled = [value or "nan" for value in table["suspicion"]]
+        suspicion = np.array(filled, dtype=object).astype(np.float64)
     except OSError as error:
         raise DataError(f"leave_out: {path}: {error.strerror}; {EXPECTED}") from None
-    except (ValueError, OverflowError) as error:
-        raise DataError(
-            f"leave_out: {path}: not a ranking ({first_line(error)}); {EXPECTED}"
-        ) from None
-    order = np.argsort(table["index"].to_numpy())
-    index, suspicion = table["index"].to_numpy()[order], suspicion[order]
+    except (DataError, ValueError, OverflowError) as error:
+        why = first_line(error).removeprefix(f"{path}: ")
+        raise DataError(f"leave_out: {path}: not a ranking ({why}); {EXPECTED}") from None
+    order = np.argsort(index, kind="stable")
+    index, suspicion = index[order], suspicion[order]
     _refuse(path, index[1:][index[1:] == index[:-1]], "stands there twice", EXPECTED)
     _refuse(path, index[~np.isfinite(suspicion)], "has no finite suspicion", EXPECTED)
-    given = table["given_label"].to_numpy(object)[order] if "given_label" in table else None
-    return Found(path, Ranking(index, suspicion), digest, given)
+    given, names = (
+        np.array([normal(value) for value in table.columns[name]], dtype=object)[order]
+        if name in table.columns
+        else None
+        for name in ("given_label", "file_name")
+    )
+    if names is not None and not all(names):
+        names = None
+    return Found(path, Ranking(index, suspicion), digest, given, names)
 
 
 def find_left_out(
-    found: Found | None, training: TrainConfig, labels: Labels, class_names: Sequence[str]
+    found: Found | None,
+    training: TrainConfig,
+    labels: Labels,
+    class_names: Sequence[str],
+    names: Sequence[str] | None = None,
 ) -> LeftOut:
     """The worst share of a ranking, by row of the labels; nothing where there is none.
 
-    The two are joined by index. Of each given class the better half stays in, whatever its rank.
+    The two are joined by file name where both have names, else by index. Of each given class the
+    better half stays in, whatever its rank.
 
     Args:
         training: the settings; ``leave_out_ratio``.
         labels: of the n training images.
         class_names: of the data set.
+        names: the n file names, or None.
 
     Raises:
         DataError: the ranking is not of exactly these samples, or of other given labels.
@@ -123,33 +130,51 @@ def find_left_out(
     n, ratio = len(labels), training.leave_out_ratio
     if found is None:
         return LeftOut(np.zeros(n, dtype=np.bool_))
-    index, then = found.ranking.index, "give the ranking of a run of the same data and splits"
-    strangers = np.setdiff1d(index, labels.index)
-    _refuse(found.path, strangers, "is not among the samples that this run trains on", then)
-    missing = np.setdiff1d(labels.index, index)
-    _refuse(found.path, missing, "is missing, and this run trains on it", then)
+    rows = _rows(found, labels, names)
     if found.given is not None:
-        there = found.given[np.searchsorted(index, labels.index)]
-        alike = there == np.asarray(class_names, dtype=object)[labels.assigned]
+        there = found.given[rows]
+        called = np.array([normal(name) for name in class_names], dtype=object)
+        alike = there == called[labels.assigned]
         # Other code's runs name no classes: their rankings give the numbers.
         numbered = there == labels.assigned.astype(str).astype(object)
         alike = numbered if numbered.all() else alike
         other = "has another given label than in this run"
-        _refuse(found.path, labels.index[~alike], other, f"{then}, and noise")
+        _refuse(found.path, labels.index[~alike], other, f"{THEN}, and noise")
     count = round(ratio * n)
     if count in {0, n}:
         raise ConfigError(
             f"leave_out_ratio: {ratio:g} of {n} samples is {'all' if count else 'none'} of them; "
             f"give a {'smaller' if count else 'larger'} --leave-out-ratio"
         )
-    suspicion = found.ranking.suspicion[np.searchsorted(index, labels.index)]
-    rows = ~Ranking(labels.index, suspicion).kept(ratio, labels.assigned, FLOOR)
-    if not rows.any():
+    out = ~Ranking(labels.index, found.ranking.suspicion[rows]).kept(ratio, labels.assigned, FLOOR)
+    if not out.any():
         raise ConfigError(
             f"leave_out_ratio: {ratio:g} leaves out nothing, as half of each given class stays in; "
             "give a larger --leave-out-ratio, or no --leave-out"
         )
-    return LeftOut(rows, found.digest)
+    return LeftOut(out, found.digest)
+
+
+def _rows(found: Found, labels: Labels, names: Sequence[str] | None) -> NDArray[np.int64]:
+    """Int64 [n], the row of each label in the ranking, if the two are of the same samples."""
+    ranked = found.ranking.index
+    if found.names is None or names is None:
+        strangers = np.setdiff1d(ranked, labels.index)
+        _refuse(found.path, strangers, "is not among the samples that this run trains on", THEN)
+        missing = np.setdiff1d(labels.index, ranked)
+        _refuse(found.path, missing, "is missing, and this run trains on it", THEN)
+        return np.searchsorted(ranked, labels.index)
+    places = {name: row for row, name in enumerate(found.names)}
+    called = [normal(name) for name in names]
+    here, path = set(called), found.path
+    twice = [name for row, name in enumerate(found.names) if places[name] != row]
+    _refuse_names(path, twice, "stands there twice", EXPECTED)
+    then = f"{THEN}; it is joined by file name, and what was renamed or moved is another file"
+    gone = [name for name in found.names if name not in here]
+    _refuse_names(path, gone, "is not among the images that this run trains on", then)
+    new = [name for name in called if name not in places]
+    _refuse_names(path, new, "is missing, and this run trains on it", then)
+    return np.array([places[name] for name in called], dtype=np.int64)
 
 
 def _refuse(path: Path, indices: NDArray[np.int64], what: str, then: str) -> None:
@@ -157,3 +182,10 @@ def _refuse(path: Path, indices: NDArray[np.int64], what: str, then: str) -> Non
     if len(indices):
         many = f" ({len(indices)} such)" if len(indices) > 1 else ""
         raise DataError(f"leave_out: {path}: index {indices[0]} {what}{many}; {then}")
+
+
+def _refuse_names(path: Path, names: Sequence[str], what: str, then: str) -> None:
+    """Refuses a ranking for some of its file names, if there are any."""
+    if names:
+        many = f" ({len(names)} such)" if len(names) > 1 else ""
+        raise DataError(f"leave_out: {path}: {shown(names[0])} {what}{many}; {then}")

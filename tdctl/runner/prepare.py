@@ -53,6 +53,14 @@ class Prepared:
         """Int64 [m], indices of the held-out images."""
         return np.zeros(0, dtype=np.int64) if self.valid is None else self.valid.index
 
+    @property
+    def names(self) -> list[str] | None:
+        """The file names of ``train``, row by row; None where the images have none."""
+        names = self.dataset.file_names
+        if names is None:
+            return None
+        return [names[row] for row in self.dataset.train.rows_of(self.train.index)]
+
     def facts(self) -> dict[str, Any]:
         """What the manifest says of data and noise.
 

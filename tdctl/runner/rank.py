@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 from tdctl.cuts import Estimate, ratio_of
 from tdctl.detector.builtin import builtin_name
 from tdctl.errors import DynamicsError, TdctlError
-from tdctl.files import atomic_path
 from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config, refuse_existing
+from tdctl.runner.automatic import STRANGE, Automatic, stands_out
+from tdctl.runner.classifier import write_csv
 from tdctl.runner.names import class_names, file_names
-from tdctl.runner.ranker import ByDetector, Ranker, Source, open_ranker
+from tdctl.runner.ranker import ByDetector
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
+from tdctl.runner.source import Ranker, Source, open_ranker
+from tdctl.scores import SCORES
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["DetectResult", "Flagged", "detect", "rank_runs"]
 
 
-# Losses that leave other curves than those that the detectors which ship have seen.
-STRANGE = {"gce", "sce", "elr"}
 # What stays of each given class where an estimate names the ratio.
 FLOOR = 0.5
 
@@ -107,6 +108,14 @@ class DetectResult:
         names = [str(run) for run in self.runs]
         return {"run": names[0]} if len(names) == 1 else {"runs": names}
 
+    @property
+    def ranked_by(self) -> dict[str, str]:
+        """What ranked each run: a detector, a score, or both together; JSON-ready."""
+        facts = self.ranker.facts
+        chosen = self.ranker.chosen if isinstance(self.ranker, Automatic) else {}
+        named = str(facts["score"] or facts["detector"])
+        return {str(run): chosen.get(run, named) for run in self.runs}
+
     def above(self, ratio: float | str, keep_per_class: float | None = None) -> Flagged:
         """The samples that a ratio, or an estimated one, drops.
 
@@ -153,7 +162,8 @@ def detect(
     Args:
         runs: a run folder; or several of the same samples and given labels, of which each is
             ranked alone and the suspicion is the mean of its ranks, scaled to (0, 1).
-        source: the detector's file, or a score (``tdctl.scores.find_score`` knows them by name).
+        source: the detector's file, ``Path("auto")`` for the choice that ``Automatic`` makes, or
+            a score (``tdctl.scores.find_score`` knows them by name).
         cut: a share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
         keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
         report: told how far a long ranking is.
@@ -171,8 +181,7 @@ def detect(
 
     def write() -> None:
         if out is not None:
-            with atomic_path(out) as part:
-                result.table.to_csv(part, index=False)
+            write_csv(out, result.table)
 
     ratio = None if cut is None else ratio_of(cut)
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
@@ -209,11 +218,10 @@ def rank_runs(
     ranking = Ranking(runs.index, suspicion)
     worst_first = ranking.worst_first()
     metrics = detection_metrics(suspicion, labels.flipped, worst_first)
-    estimates = world.together(
-        lambda: {
-            method: runs.estimate(method, ranker, suspicion, labels.flipped) for method in methods
-        }
-    )
+    estimates = {
+        method: runs.estimate(method, ranker, suspicion, labels.flipped, world)
+        for method in methods
+    }
     prints = runs.prints()
     return DetectResult(
         table=_table(runs, ranking, worst_first),
@@ -231,12 +239,15 @@ def rank_runs(
 
 
 def _notes(runs: Runs, ranker: Ranker) -> tuple[str, ...]:
-    """A line for each run whose curves are of a kind that what ships was not trained on."""
+    """A line for each run that the detector alone does not suit."""
+    if isinstance(ranker, Automatic):
+        return ranker.notes()
     if not isinstance(ranker, ByDetector) or builtin_name(ranker.file) is None:
         return ()
     found = []
-    for folder in runs.folders:
-        # Settings that do not read are no reason not to rank.
+    aum = SCORES["aum"]
+    for folder, dynamics in zip(runs.folders, runs.dynamics, strict=True):
+        # A run whose settings do not read is ranked all the same.
         with suppress(TdctlError):
             loss = read_config(folder).train.loss
             if loss in STRANGE:
@@ -244,6 +255,11 @@ def _notes(runs: Runs, ranker: Ranker) -> tuple[str, ...]:
                     f"{folder} was recorded with --loss {loss}, on whose curves {ranker.file} was "
                     "not trained; in our trials --score loss-mean ranked them better"
                 )
+        if aum.why_not(dynamics) is None and stands_out(aum(dynamics)):
+            found.append(
+                f"wrong labels stand out in {folder}: in our trials --score aum ranked such runs "
+                f"better than {ranker.file}; without --detector tdctl chooses"
+            )
     return tuple(found)
 
 

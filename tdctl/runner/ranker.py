@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.detector import Detector, load_detector
+from tdctl.detector import Detector
+from tdctl.detector.builtin import BUILTIN
 from tdctl.detector.channels import check_channels
 from tdctl.detector.checkpoint import detector_label
 from tdctl.detector.probe import check_informative
@@ -21,15 +22,12 @@ from tdctl.scores import Score
 from tdctl.slabs import rows_per_slab, slabs_of
 from tdctl.training import Report, World
 
-__all__ = ["ByDetector", "ByScore", "Ranker", "Source", "all_alike", "open_ranker"]
+__all__ = ["ByDetector", "ByScore", "all_alike"]
 
 ALIKE = (
     "as those of this run are alike to it; use another --detector or a --score, or record more "
     "epochs"
 )
-
-# What the user names: a detector file (or one that ships), or a score.
-Source = Path | Score
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,11 @@ class ByDetector:
     file: Path
     detector: Detector
     gives_probability: ClassVar[bool] = True
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is the one that ships, as the user names it."""
+        return str(self.file) == BUILTIN
 
     @property
     def label(self) -> str:
@@ -128,9 +131,10 @@ class ByScore:
         Raises:
             DynamicsError: the run lacks what the score needs, or the score is constant on it.
         """
-        return world.together(lambda: self._suspicion(run, dynamics))
+        return world.together(lambda: self.scored(run, dynamics))
 
-    def _suspicion(self, run: Path, dynamics: TrainingDynamics) -> NDArray[np.float64]:
+    def scored(self, run: Path, dynamics: TrainingDynamics) -> NDArray[np.float64]:
+        """The same in this process alone."""
         lack = self.score.why_not(dynamics)
         if lack is not None:
             raise DynamicsError(f"{run}: {lack}")
@@ -156,20 +160,6 @@ class ByScore:
     def fingerprints(self) -> dict[str, str]:
         """None: the run's says it all."""
         return {}
-
-
-Ranker = ByDetector | ByScore
-
-
-def open_ranker(source: Source, world: World) -> Ranker:
-    """The ranker of a detector file or a score.
-
-    Raises:
-        DetectorError: the file cannot be read.
-    """
-    if isinstance(source, Score):
-        return ByScore(source)
-    return ByDetector(source, load_detector(source, world.device))
 
 
 def all_alike(dynamics: TrainingDynamics) -> bool:

@@ -29,8 +29,8 @@ from tdctl.runner.prepare import (
     with_whole_paths,
 )
 from tdctl.runner.rank import DetectResult, rank_runs
-from tdctl.runner.ranker import Source, open_ranker
 from tdctl.runner.results import RESULT_FILE, check_results, write_results
+from tdctl.runner.source import Source, open_ranker
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]

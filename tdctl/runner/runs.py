@@ -17,7 +17,9 @@ from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.run import MANIFEST_FILE
-from tdctl.runner.ranker import Ranker
+from tdctl.runner.automatic import Automatic, probability_of
+from tdctl.runner.ranker import ByDetector
+from tdctl.runner.source import Ranker, shipped
 from tdctl.training import Report, World
 
 __all__ = ["Runs", "fingerprint_of", "seen_by"]
@@ -112,40 +114,81 @@ class Runs:
         ranker: Ranker,
         suspicion: NDArray[np.float64],
         flipped: NDArray[np.bool_],
+        world: World,
     ) -> Estimate:
         """The share of wrong labels by a method of ``tdctl.cuts``: the mean of the runs' own.
+
+        ``combined`` needs the shipped detector; where that cannot read a run, the estimate is
+        that of ``mixture``, and bears its name.
 
         Raises:
             ConfigError: the method does not go with what ranks.
             DynamicsError: a run lacks what the method needs.
         """
-        probability = self.gives_probability(ranker)
         thresholds: list[Thresholds | None] = [None] * len(self.folders)
         if method == "threshold":
             pairs = zip(self.folders, self.dynamics, strict=True)
             thresholds = [Thresholds.read(folder, run.index) for folder, run in pairs]
-        each = [
-            estimate_rate(
-                method,
-                dynamics,
-                suspicion,
-                gives_probability=probability,
-                flipped=flipped,
-                thresholds=found,
-                score=ranker.facts["score"],
-            )
-            for dynamics, found in zip(self.dynamics, thresholds, strict=True)
-        ]
+        probabilities: list[NDArray[np.float64] | None] = [None] * len(self.folders)
+        by = method
+        if method == "combined":
+            probabilities = self._probabilities(ranker, suspicion, world)
+            by = "mixture" if any(one is None for one in probabilities) else method
+        each = world.together(
+            lambda: self._each(by, ranker, suspicion, flipped, thresholds, probabilities)
+        )
         if len(each) == 1:
             return each[0]
         rate = math.fsum(found.rate for found in each) / len(each)
         realised = each[0].realised
         error = None if realised is None else rate - realised
-        return Estimate(method, rate, realised, error, each[0].limit)
+        low, high = (_mean_of([getattr(one, end) for one in each]) for end in ("low", "high"))
+        return Estimate(by, rate, realised, error, each[0].limit, low=low, high=high)
+
+    def _each(
+        self,
+        method: str,
+        ranker: Ranker,
+        suspicion: NDArray[np.float64],
+        flipped: NDArray[np.bool_],
+        thresholds: Sequence[Thresholds | None],
+        probabilities: Sequence[NDArray[np.float64] | None],
+    ) -> list[Estimate]:
+        """The estimate of each run alone."""
+        return [
+            estimate_rate(
+                method,
+                dynamics,
+                suspicion,
+                gives_probability=self.gives_probability(ranker),
+                flipped=flipped,
+                thresholds=threshold,
+                score=ranker.facts["score"],
+                probability=probability,
+            )
+            for dynamics, threshold, probability in zip(
+                self.dynamics, thresholds, probabilities, strict=True
+            )
+        ]
+
+    def _probabilities(
+        self, ranker: Ranker, suspicion: NDArray[np.float64], world: World
+    ) -> list[NDArray[np.float64] | None]:
+        """P(mislabeled) of each run by the shipped detector; None where it cannot read one."""
+        if isinstance(ranker, ByDetector) and ranker.is_shipped and len(self.folders) == 1:
+            return [suspicion]
+        detector = ranker.detector if isinstance(ranker, Automatic) else shipped(world)
+        pairs = zip(self.folders, self.dynamics, strict=True)
+        return [probability_of(ranker, run, found, detector, world) for run, found in pairs]
 
     def prints(self) -> tuple[str, ...]:
         """Fingerprints of the runs' dynamics."""
         return tuple(dynamics.fingerprint() for dynamics in self.dynamics)
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
 
 
 def fingerprint_of(prints: Sequence[str]) -> str:

@@ -11,7 +11,24 @@ from numpy.typing import NDArray
 from tdctl.labels import Labels
 from tdctl.sources.encoded import Encoded
 
-__all__ = ["Listing", "spread_over_classes"]
+__all__ = ["Listing", "Skipped", "spread_over_classes"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image, or a row of a table, that was left out; the others keep their index.
+
+    Attributes:
+        index: its position in the source data set.
+        file_name: relative to the data folder, or where it lies; of a row, as the table has it.
+        split: ``train`` or ``test``; of a row, what the table says, which may be nothing.
+        reason: in the decoder's words, or what is wrong with the row.
+    """
+
+    index: int
+    file_name: str
+    split: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,7 @@ class Listing:
         trusted: whether the source's labels are known to be right, as a benchmark's are.
         mirrors: whether a mirrored image still shows its class.
         notes: what the user should know about how the data was read, one line each.
+        skipped: what was left out, as the user asked for; none of it is among the images.
     """
 
     name: str
@@ -51,6 +69,7 @@ class Listing:
     trusted: bool = False
     mirrors: bool = True
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
         """n, the training images."""
@@ -62,18 +81,27 @@ class Listing:
         if limit is None or limit >= n:
             return self
         rows = np.arange(n) if self.first is None else self.first
-        rows = np.sort(rows[:limit])
-        both = np.concatenate([rows, np.arange(n, n + len(self.test_index))])
+        return self.taken(np.sort(rows[:limit]), np.arange(len(self.test_index)))
+
+    def taken(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> Listing:
+        """The same with some of the training and some of the test images, in the order given.
+
+        Args:
+            train, test: int64, rows of the training images, and rows of the test images.
+        """
+        both = np.concatenate([train, test + len(self)])
         images = self.images
         return replace(
             self,
-            labels=self.labels.take(rows),
+            labels=self.labels.take(train),
+            test_index=self.test_index[test],
+            test_targets=self.test_targets[test],
             names=None if self.names is None else [self.names[row] for row in both],
             images=images[torch.from_numpy(both)]
             if isinstance(images, torch.Tensor)
             else images.take(both),
             first=None,
-            held=None if self.held is None else self.held[rows],
+            held=None if self.held is None else self.held[train],
         )
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from tdctl.config import DataConfig
+from tdctl.errors import DataError
 from tdctl.sources.archives import READERS, as_folder, list_archive
 from tdctl.sources.folder import list_folder
 from tdctl.sources.listing import Listing
 from tdctl.sources.named import in_torchvisions_layout, list_digits, list_torchvision
 from tdctl.sources.shards import list_hf, list_webdataset
-from tdctl.sources.tables import labels_from_table, list_table
+from tdctl.sources.tables import list_table, read_labels
 
 __all__ = ["list_dataset"]
 
@@ -61,21 +62,31 @@ def _relabelled(config: DataConfig, listing: Listing) -> Listing:
     """The listing with the labels of the user's table in place of its own.
 
     Where the test images were split off the same list the table names them too, and what it
-    says is right is what the test is judged by.
+    says is right is what the test is judged by. Images that it leaves out are gone.
     """
-    n, one = len(listing), listing.one_list
-    count = n + len(listing.test_index) if one else n
-    index = np.concatenate([listing.labels.index, listing.test_index])[:count]
-    own = np.concatenate([listing.labels.true, listing.test_targets])[:count]
-    labels = labels_from_table(
+    n, m = len(listing), len(listing.test_index) if listing.one_list else 0
+    index = np.concatenate([listing.labels.index, listing.test_index])[: n + m]
+    own = np.concatenate([listing.labels.true, listing.test_targets])[: n + m]
+    found = read_labels(
         config,
-        None if listing.names is None else listing.names[:count],
+        None if listing.names is None else listing.names[: n + m],
         index,
         listing.class_names,
         own if listing.trusted else None,
+        tested=m,
     )
+    train, test = np.flatnonzero(found.kept[:n]), np.arange(len(listing.test_index))
+    if m:
+        test = np.flatnonzero(found.kept[n:])
+    if not len(train):
+        raise DataError(f"{config.labels}: no training image has a label there; give it some")
+    if len(train) < n or len(test) < len(listing.test_index):
+        listing = listing.taken(train, test)
+    labels = found.labels
     return replace(
         listing,
-        labels=labels.take(np.arange(n)),
-        test_targets=labels.true[n:] if one else listing.test_targets,
+        labels=labels.take(np.arange(len(train))),
+        test_targets=labels.true[len(train) :] if m else listing.test_targets,
+        notes=(*listing.notes, *found.notes),
+        skipped=(*listing.skipped, *found.skipped),
     )

@@ -8,6 +8,7 @@ from tdctl.training.folds import FoldEnsemble, Folds, fold_seeds
 from tdctl.training.loop import FitResult, check_sizes, fit
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
+from tdctl.training.threads import Threads
 from tdctl.training.world import World, losses_told
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Precision",
     "Progress",
     "Report",
+    "Threads",
     "World",
     "check_sizes",
     "compile_pays",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
 from tdctl.nets import Pair
+from tdctl.processors import unbound
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
@@ -68,6 +70,7 @@ class Trainer:
         net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parallel = world.wrap(net)
         self._compiled = _compiled(self._parallel, world) if compiled else None
+        self._to_compile = compiled
         self._feed = Feed(images, device) if feed is None else feed
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
@@ -115,7 +118,8 @@ class Trainer:
             size = int(self._sizes[step])
             self._set_rate(epoch, step)
             share = None if shares is None else float(shares[step])
-            logits, losses[step] = self._step(batch, size, share)
+            with unbound() if self._to_compile else nullcontext():
+                logits, losses[step] = self._step(batch, size, share)
             if self.average is not None:
                 self.average.update(self.net, epoch * self.steps + step)
             rows = batch[0] if share is None else larger_share(batch[0], share)
@@ -243,7 +247,7 @@ class Trainer:
         # A compiled network is one for a batch size: another size would be compiled anew.
         net = self._parallel
         if self._compiled is not None and size == self._config.batch_size:
-            net = self._compiled
+            net, self._to_compile = self._compiled, False
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         logits = self.pipeline.logits(net, pixels, draw, share)
         if share is None:

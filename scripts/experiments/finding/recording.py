@@ -17,7 +17,7 @@ from typing import Any
 
 from scripts.experiments.finding.cells import FULL, KINDS, ROWS, Cell, Settings, data_of, kind_of
 
-__all__ = ["calibrate", "record", "tdctl"]
+__all__ = ["calibrate", "record", "render", "tdctl", "write"]
 
 # Epochs of the two runs whose difference is the time of an epoch without the start.
 SHORT, LONG = 1, 4
@@ -48,7 +48,7 @@ def calibrate(settings: Settings, cells: Sequence[Cell]) -> dict[str, dict[str, 
     wanted = {"ours"} | {cell.kind for cell in cells} - {"full"}
     for family in dict.fromkeys(cell.family for cell in cells):
         for seed in {cell.seed for cell in cells if cell.family == family == "letters"}:
-            _render(settings, seed)
+            render(settings, seed)
         own = found.setdefault(family, {})
         seed = min(cell.seed for cell in cells if cell.family == family)
         for kind in [kind for kind in KINDS if kind in wanted and kind not in own]:
@@ -60,7 +60,7 @@ def calibrate(settings: Settings, cells: Sequence[Cell]) -> dict[str, dict[str, 
                     *kind_of(kind, epochs), "--out", str(out), "--overwrite", "--quiet",
                 )  # fmt: skip
             own[kind] = (taken[LONG] - taken[SHORT]) / (LONG - SHORT)
-            _write(path, found)
+            write(path, found)
     return found
 
 
@@ -85,7 +85,7 @@ def record(
             "--resume", "--quiet",
         )  # fmt: skip
         # A run that went on has taken more than is known.
-        _write(done, {"epochs": epochs, "cpu_seconds": None if went_on else taken})
+        write(done, {"epochs": epochs, "cpu_seconds": None if went_on else taken})
         print(f"{cell.name}: {epochs} epochs, {taken:.0f} s", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(parallel) as runners:
@@ -99,7 +99,7 @@ def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
     return max(2, math.ceil(cell.length * seconds["ours"] / seconds[cell.kind]))
 
 
-def _render(settings: Settings, seed: int) -> None:
+def render(settings: Settings, seed: int) -> None:
     folder = settings.work / f"letters{seed}"
     if not folder.exists():
         script = Path(__file__).parents[1] / "glyphs.py"
@@ -107,7 +107,7 @@ def _render(settings: Settings, seed: int) -> None:
         subprocess.run([sys.executable, str(script), *arguments], check=True, stdout=sys.stderr)
 
 
-def _write(path: Path, content: Any) -> None:
+def write(path: Path, content: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=1))
     part.rename(path)

@@ -15,6 +15,7 @@ import torch
 
 from scripts.experiments.speed import (
     bare,
+    busy,
     large,
     memory,
     photographs,
@@ -35,6 +36,7 @@ SECTIONS: dict[str, Callable[[Settings], Section]] = {
     "processes": processes.measure,
     "large": large.measure,
     "photographs": photographs.measure,
+    "busy": busy.measure,
 }
 USAGE = """Measures how fast tdctl is, as ratios of things timed in alternation in one call.
 
@@ -46,6 +48,7 @@ sections (all by default, or by number):
   5 processes  one process against two, one thread each
   6 large      a folder of very many images and classes: index, memory, an epoch
   7 photographs  ResNet-18 on large JPEG files: from the decode cache against from the files
+  8 busy       three networks beside no, one and two busy programs, in four ways of computing
 
 Each section run replaces its part of the results file and leaves the others'."""
 
@@ -72,7 +75,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options.sections = [numbered.get(word, word) for word in options.sections] or names
     unknown = sorted(set(options.sections) - set(names))
     if unknown:
-        parser.error(f"section '{unknown[0]}' is unknown; expected {', '.join(names)}, or 1 to 7")
+        parser.error(f"section '{unknown[0]}' is unknown; expected {', '.join(names)}, or 1 to 8")
     if options.out is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         # What is no figure does not go where the figures are kept.

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from tdctl.config import TrainConfig
+from tdctl.processors import own_processors
 from tdctl.training import pick_precision
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -220,9 +221,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores_usable": own_processors(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "threads": torch.get_num_threads(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),

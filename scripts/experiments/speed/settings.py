@@ -29,6 +29,8 @@ QUICK = {
     "photographs": 64,
     "photograph_width": 80,
     "photograph_side": 40,
+    "busy_nets": ["small"],
+    "busy_seconds": 0.2,
 }
 
 
@@ -111,6 +113,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--photograph-width", type=int, default=500, help="pixels of the JPEG files")
     add("--photograph-side", type=int, default=224, help="pixels that are trained on")
     add("--photograph-epochs", type=int, default=3)
+    nets = ["small", "wide", "photograph"]
+    add("--busy-nets", nargs="+", choices=nets, default=nets, help="section busy: networks")
+    add("--busy-seconds", type=float, default=4.0, help="for which each load is looked at")
+    add("--busy-images", type=int, default=1000, help="images of the wide network's training")
+    add("--busy-photographs", type=int, default=128)
     add(
         "--workers",
         type=int,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels, held_out_for_test
+from tdctl.names import normal
 from tdctl.sources.listing import Listing, spread_over_classes
 from tdctl.sources.shards.slices import Slices
 
@@ -112,7 +113,7 @@ def listing_of(
 
 
 def check_class_names(where: str, names: Sequence[str]) -> list[str]:
-    """The names as a list, if each is a text of its own.
+    """The names as a list in one normal form of Unicode, if each is a text of its own.
 
     Raises:
         DataError: a name is empty, appears twice, or could not be written as UTF-8.
@@ -121,7 +122,7 @@ def check_class_names(where: str, names: Sequence[str]) -> list[str]:
     for number, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"{where}: class {number} has no name ({name!r}); give it one")
-        if name in seen:
+        if normal(name) in seen:
             raise DataError(f"{where}: two classes are named {name!r}; give each a name of its own")
         try:
             name.encode("utf-8")
@@ -129,8 +130,8 @@ def check_class_names(where: str, names: Sequence[str]) -> list[str]:
             raise DataError(
                 f"{where}: the class name {name!r} cannot be written as UTF-8; rename it"
             ) from None
-        seen.add(name)
-    return list(names)
+        seen.add(normal(name))
+    return [normal(name) for name in names]
 
 
 def check_range(column: Values, limit: int, known: str) -> None:
@@ -155,7 +156,7 @@ def _classes_found(learned: Sequence[Values], test: Values | None) -> list[str]:
             "all, or a list of the classes"
         )
     if not any(numbered):
-        names = {str(name) for column in learned for name in column.values}
+        names = {normal(str(name)) for column in learned for name in column.values}
         return check_class_names(learned[0].where(0), sorted(names))
     for column in learned:
         check_range(column, MOST_CLASSES, "without a list of the classes")
@@ -168,7 +169,7 @@ def _numbered(column: Values, class_names: list[str]) -> Ints:
         return column.values
     number_of = {name: number for number, name in enumerate(class_names)}
     numbers = np.fromiter(
-        (number_of.get(name, -1) for name in column.values), np.int64, len(column.values)
+        (number_of.get(normal(name), -1) for name in column.values), np.int64, len(column.values)
     )
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):

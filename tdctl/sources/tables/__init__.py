@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tdctl.sources.tables.listed import list_table
-from tdctl.sources.tables.relabelling import labels_from_table
+from tdctl.sources.tables.relabelling import labels_from_table, read_labels
 
-__all__ = ["labels_from_table", "list_table"]
+__all__ = ["labels_from_table", "list_table", "read_labels"]

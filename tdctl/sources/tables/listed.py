@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +11,34 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels, held_out_for_test
+from tdctl.names import split_of
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
-from tdctl.sources.tables.columns import Table, read_table, shown
+from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
+from tdctl.sources.tables.headers import SPLIT_FLAG, alike
+from tdctl.sources.tables.paths import Disk, Found, advice, locate
+from tdctl.sources.tables.rows import SKIPS, Sieve
 
 __all__ = ["list_table"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-SPLITS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
-TRAIN, VAL, TEST = range(3)
-# An empty, '.' or '..' part, as in /a, a//b, ./a and ../a; or a backslash.
-NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\\")
 
 
 def list_table(config: DataConfig, split_seed: int) -> Listing:
     """The images, labels and splits that the table ``config.labels`` names.
 
-    ``config.file_column`` has paths with ``/`` below ``config.data_dir`` (below the table's own
-    folder where that is not set), ``config.label_column`` class names, ``config.true_column`` the
-    right ones where they are known, ``config.split_column`` train, val or test. Without rows of
-    test, those of val are the test set; with them, those of val are held out for validation.
-    Without that column ``config.test_share`` is held out as test set, stratified by true label
-    where it is known, so that a table of other given labels is split alike; no class loses its
-    last image so.
+    ``config.file_column`` has the images' paths below ``config.data_dir`` (below the table's own
+    folder where that is not set), as ``locate`` reads them, ``config.label_column`` class names,
+    ``config.true_column`` the right ones where they are known, ``config.split_column`` train, val
+    or test. Without rows of test, those of val are the test set; with them, those of val are held
+    out for validation. Without that column ``config.test_share`` is held out as test set,
+    stratified by true label where it is known, so that a table of other given labels is split
+    alike; no class loses its last image so.
 
-    ``index`` is the position in the table, for training and test images alike. Classes are sorted
-    by name, or by value where all are whole numbers. ``limit`` takes images by file name.
+    ``index`` is the position in the table, for training and test images alike; rows that are left
+    out, by ``config.skip_unreadable`` or because they repeat another one, leave a gap. Classes are
+    sorted by name, or by value where all are whole numbers. ``limit`` takes images by file name.
 
     Args:
         config: names the table, its columns and the folder of the images.
@@ -53,144 +51,141 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
     path, root = config.labels or Path(), config.root
     label_columns = [config.label_column]
     label_columns += [config.true_column] if config.true_column is not None else []
-    table = read_table(path, [config.file_column, *label_columns, config.split_column])
-    names = _file_names(table, config.file_column, root)
-    class_names = _class_names(table, label_columns)
+    wanted = [config.file_column, *label_columns, config.split_column]
+    table = read_table(path, wanted, flags_of(config))
+    written = table[config.file_column]
+    texts = [table.labels(column) for column in label_columns]
+    sieve = Sieve(table, config.skip_unreadable)
+    found = _located(config, table, sieve)
+    for column, values in zip(label_columns, texts, strict=True):
+        empty = f", column {shown(column)}, is empty; expected a class name"
+        sieve.refuse({row: empty for row, value in enumerate(values) if not value})
+        table.check_readable(column, values)
+    splits = _splits(config, table, sieve)
+    sieve.merge(found.names, written, [*label_columns, config.split_column])
+    rows = np.flatnonzero(sieve.kept)
+    class_names = _class_names({value for values in texts for value in _at(values, rows)})
     label_of = {name: label for label, name in enumerate(class_names)}
     codes = [
-        np.fromiter(map(label_of.__getitem__, table[column]), np.int64, len(table))
-        for column in label_columns
+        np.fromiter(map(label_of.__getitem__, _at(values, rows)), np.int64, len(rows))
+        for values in texts
     ]
-    labels = Labels(np.arange(len(table), dtype=np.int64), codes[0], codes[-1])
-    tested, held, notes = _split(config, table, labels.true, split_seed)
+    labels = Labels(rows, codes[0], codes[-1])
+    names = _at(found.names, rows)
+    tested, held, notes = _split(config, table, splits, labels, split_seed)
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
+    ordered = [names[row] for row in np.concatenate([train, test])]
+    skipped = sieve.skipped(written, table.columns.get(config.split_column))
     return Listing(
         name="table",
         class_names=class_names,
         labels=labels.take(train),
-        test_index=test,
+        test_index=rows[test],
         test_targets=labels.true[test],
-        names=[names[row] for row in np.concatenate([train, test])],
-        images=Files(root, [names[row] for row in np.concatenate([train, test])]),
+        names=ordered,
+        images=Files(root, ordered),
         first=_by_file_name([names[row] for row in train]),
         held=None if held is None else held[train],
         one_list=config.split_column not in table.columns,
-        notes=notes,
+        notes=(*notes, *_written_otherwise(table, written, found, sieve), *sieve.note(skipped)),
+        skipped=skipped,
     )
 
 
-def _file_names(table: Table, column: str, root: Path) -> list[str]:
-    names = table[column]
-    for row, name in enumerate(names):
-        if NO_PATH.search(name):
-            raise table.error(row, f", column {shown(column)}, {_no_path(name, root)}")
-    table.check_each_once(column, names)
+def _at(values: Sequence[str], rows: Ints) -> list[str]:
+    return [values[row] for row in rows.tolist()]
+
+
+def _located(config: DataConfig, table: Table, sieve: Sieve) -> Found:
+    """The files of all rows; those without one are left out, or refused."""
+    root, names = config.root, table[config.file_column]
     if not root.is_dir():
         raise DataError(f"folder {root}: no such folder; expected the images of {table.path} in it")
-    missing = _without_file(root, names)
-    if missing:
-        name = names[missing[0]]
-        hint = "give the folder that the names are relative to as --data-dir"
-        if name != name.strip():
-            hint = "the name has a blank at an end, which counts; remove it if it is too much"
+    disk = Disk(root)
+    found = locate(names, disk.find, root, config.file_column)
+    sieve.refuse(found.wrong)
+    missing = found.missing
+    if not missing:
+        return found
+    skip = config.skip_unreadable
+    if not skip or len(missing) + len(found.wrong) == len(names):
+        first = missing[0]
+        count = f"({len(missing)} of {len(names)} are not there)"
+        hint = advice(names, missing, disk, root, "" if skip else SKIPS.replace("; ", ", or "))
+        if CONTROL.search(names[first]):
+            hint = f"it {BROKEN}"
         raise table.error(
-            missing[0],
-            f" names {shown(name)}, which is no file in {root} ({len(missing)} of {len(names)} "
-            f"are not there); {hint}",
+            first, f" names {shown(names[first])}, which is no file in {root} {count}; {hint}"
         )
-    return names
+    sieve.refuse({row: f" names {shown(names[row])}, which is no file" for row in missing})
+    return found
 
 
-def _no_path(name: str, root: Path) -> str:
-    if not name:
-        return "is empty; expected the name of an image"
-    if "\\" in name:
-        return f"has a backslash in {shown(name)}; write '/' between folders and file"
-    if name.startswith("/"):
-        return f"has the absolute path {shown(name)}; expected a path relative to {root}"
-    if ".." in name.split("/"):
-        return f"has {shown(name)}, which leads out of a folder; expected a path below {root}"
-    return f"has {shown(name)}; expected a plain path such as 'folder/image.jpg', without './'"
+def _written_otherwise(
+    table: Table, written: Sequence[str], found: Found, sieve: Sieve
+) -> tuple[str, ...]:
+    rows = [row for row in found.otherwise if sieve.kept[row]]
+    if not rows:
+        return ()
+    first = rows[0]
+    return (
+        f"{table.path}: {len(rows)} names are written otherwise than their files are named, first "
+        f"{shown(written[first])}, read as {shown(found.names[first])}",
+    )
 
 
-def _without_file(root: Path, names: list[str]) -> list[int]:
-    """The positions of names that are no file below a folder, each folder listed once."""
-    folders: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        folders.setdefault(name.rpartition("/")[0], []).append(row)
-    missing: list[int] = []
-    for folder, rows in folders.items():
-        there = _files_in(root / folder)
-        missing += [row for row in rows if names[row].rpartition("/")[2] not in there]
-    return sorted(missing)
-
-
-def _files_in(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {
-                entry.name
-                for entry in entries
-                # A link costs a look at what it leads to, other entries cost none.
-                if entry.is_file(follow_symlinks=False)
-                or (entry.is_symlink() and Path(entry.path).is_file())
-            }
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-            return set()
-        raise DataError(
-            f"folder {folder}: cannot be listed ({error.strerror}); the table names images in it"
-        ) from None
-
-
-def _class_names(table: Table, columns: Iterable[str]) -> list[str]:
-    found: set[str] = set()
-    for column in columns:
-        names = set(table[column])
-        wrong = [name for name in names if not name or name != name.strip()]
-        if wrong:
-            row = min(table[column].index(name) for name in wrong)
-            label = table[column][row]
-            what = f"has a blank at an end of {shown(label)}; remove it" if label else "is empty"
-            raise table.error(row, f", column {shown(column)}, {what}; expected a class name")
-        found |= names
+def _class_names(found: set[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in found):
         # By value, without a limit to its digits: 2 before 10.
         return sorted(found, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))
     return sorted(found)
 
 
-def _split(
-    config: DataConfig, table: Table, true: Ints, seed: int
-) -> tuple[Bools, Bools | None, tuple[str, ...]]:
-    """Which rows are the test set, which are held out for validation, and what to say of it."""
+def _splits(config: DataConfig, table: Table, sieve: Sieve) -> list[str | None] | None:
+    """The split of each row; None where the table has no column of them."""
     column = config.split_column
     if column not in table.columns and column == type(config).model_fields["split_column"].default:
-        tested = held_out_for_test(true, config.test_share, seed)
+        return None
+    values = table[column]
+    kinds = {value: split_of(value) for value in set(values)}
+    said = "expected train, val or test"
+    unknown = {
+        row: f", column {shown(column)}, has {shown(value)}; {said}"
+        for row, value in enumerate(values)
+        if kinds[value] is None
+    }
+    empty = {row: why for row, why in unknown.items() if not values[row].strip()}
+    sieve.refuse({row: why for row, why in unknown.items() if row not in empty}, skippable=False)
+    sieve.refuse(empty)
+    return [kinds[value] for value in values]
+
+
+def _split(
+    config: DataConfig, table: Table, splits: Sequence[str | None] | None, labels: Labels, seed: int
+) -> tuple[Bools, Bools | None, tuple[str, ...]]:
+    """Which rows are the test set, which are held out for validation, and what to say of it."""
+    column = shown(config.split_column)
+    if splits is None:
+        tested = held_out_for_test(labels.true, config.test_share, seed)
+        meant = alike(table.header, SPLIT_FLAG, config.split_column)
+        perhaps = f", --split-column {meant} takes that of the table" if meant else ""
         note = (
-            f"no column {shown(column)}: {tested.sum()} images are held out as test set with the "
-            "labels they have, and are not ranked; --test-share 0 ranks all"
+            f"no column {column}: {tested.sum()} images are held out as test set with the "
+            f"labels they have, and are not ranked; --test-share 0 ranks all{perhaps}"
         )
         return tested, None, (note,) if tested.any() else ()
-    values = table[column]
-    kinds = {value: SPLITS.get(value.lower(), -1) for value in set(values)}
-    kind = np.fromiter(map(kinds.__getitem__, values), np.int64, len(values))
-    unknown = np.flatnonzero(kind < 0)
-    if len(unknown):
-        row = int(unknown[0])
-        raise table.error(
-            row, f", column {shown(column)}, has {shown(values[row])}; expected train, val or test"
-        )
-    if not (kind == TRAIN).any():
+    kind = np.array([splits[row] for row in labels.index.tolist()], dtype=object)
+    trained, tested, held = (kind == name for name in ("train", "test", "val"))
+    if not trained.any():
         raise DataError(
-            f"{table.path}: column {shown(column)} has 'train' in no row; expected training images"
+            f"{table.path}: column {column} has 'train' in no row; expected training images"
         )
-    if (kind == TEST).any():
-        return kind == TEST, kind == VAL if (kind == VAL).any() else None, ()
+    if tested.any():
+        return tested, held if held.any() else None, ()
     notes = ("no row is of the split test: those of val are the test set",)
-    if not (kind == VAL).any():
-        notes = (f"column {shown(column)} has no row of test or val: there is no test set",)
-    return kind == VAL, None, notes
+    if not held.any():
+        notes = (f"column {column} has no row of test or val: there is no test set",)
+    return held, None, notes
 
 
 def _by_file_name(names: list[str]) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,38 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels
-from tdctl.sources.tables.columns import Table, read_table, shown
+from tdctl.names import nearly_alike, normal, trimmed
+from tdctl.sources.listing import Skipped
+from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
+from tdctl.sources.tables.paths import Known, locate
+from tdctl.sources.tables.rows import Sieve
 
-__all__ = ["labels_from_table"]
+__all__ = ["ACTION", "ACTIONS", "TableLabels", "labels_from_table", "read_labels"]
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 INDEX = "index"
+# A table that says of each row what became of it says of images without one that they are gone.
+ACTION, ACTIONS = "action", frozenset({"keep", "relabel"})
+# By these a table is known as a ranking.
+RANKING = {"suspicion", "rank"}
+
+
+@dataclass(frozen=True)
+class TableLabels:
+    """What a table says of the n images of a data set.
+
+    Attributes:
+        labels: of the images that have a row with a label, in their order.
+        kept: bool [n], which images these are; the others are left out.
+        skipped: what was left out because it lacks something, as the user asked for.
+        notes: what the user should know, one line each.
+    """
+
+    labels: Labels
+    kept: Bools
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def labels_from_table(
@@ -26,20 +53,44 @@ def labels_from_table(
     class_names: list[str],
     own: Ints | None,
 ) -> Labels:
-    """Labels of the n training images in their order, from the table ``config.labels``.
+    """Labels of all n images; as ``read_labels``, but every image must have one.
+
+    Raises:
+        DataError: as ``read_labels``, or an image has no row or no label.
+    """
+    return read_labels(config, names, index, class_names, own, every=True).labels
+
+
+def read_labels(
+    config: DataConfig,
+    names: list[str] | None,
+    index: Ints,
+    class_names: list[str],
+    own: Ints | None,
+    *,
+    tested: int = 0,
+    every: bool = False,
+) -> TableLabels:
+    """Labels of the n images in their order, from the table ``config.labels``.
 
     Rows are joined to images by ``config.file_column`` where the images have names and that
-    column is filled, else by the column ``index``; where both are, they must agree. Each image
-    has exactly one row; rows of other images are passed over only with ``limit`` or
+    column is filled, as ``locate`` reads it, else by the column ``index``; where both are, they
+    must agree. Each image has one row; rows of other images are passed over only with ``limit`` or
     ``skip_unreadable``. A column of labels holds class names, or, where none of its values is one,
     class numbers in [0, k).
 
+    Images without a row are left out where the table says so, by a column ``action`` of ``keep``
+    and ``relabel`` as ``tdctl clean`` writes it. With ``skip_unreadable`` images without a row or
+    without a label are left out as well, and listed.
+
     Args:
-        config: names the table, its columns, and whether other images may have rows.
+        config: names the table, its columns, and what may be left out.
         names: n file names relative to the data folder with ``/``, or None.
         index: int64 [n], the images' positions in the source data set.
         class_names: k different names.
         own: int64 [n] in [0, k), the data set's own labels, where they are known to be right.
+        tested: how many of the images, the last ones, were held out as test set.
+        every: leave out no image whatever the settings say.
 
     Returns:
         ``assigned`` from ``config.label_column``. ``true`` is ``own`` where that is given, which
@@ -47,70 +98,151 @@ def labels_from_table(
 
     Raises:
         DataError: the table is not readable, a column is missing, a row names an unknown image or
-            class, or an image twice; an image has no row; the true column is not ``own``.
+            class, or an image twice in different ways; an image has no row; the true column is not
+            ``own``.
     """
-    wanted = [config.file_column, INDEX, config.label_column]
-    wanted += [config.true_column] if config.true_column is not None else []
-    table = read_table(config.labels or Path(), wanted)
-    given = _classes(table, config.label_column, class_names)
-    true = None
-    if config.true_column is not None:
-        true = _classes(table, config.true_column, class_names)
-    rows = _rows_of_images(config, table, names, index)
+    columns = [config.label_column]
+    columns += [config.true_column] if config.true_column is not None else []
+    wanted = [config.file_column, INDEX, *columns, ACTION]
+    table = read_table(config.labels or Path(), wanted, flags_of(config))
+    skip = config.skip_unreadable and not every
+    sieve = Sieve(table, skip)
+    codes = [_classes(table, column, class_names, sieve) for column in columns]
+    images, called, notes = _images(config, table, names, index, sieve)
+    sieve.merge(images.tolist(), called, [*columns, INDEX])
+    if called is not table.columns.get(INDEX) and table.filled(INDEX):
+        _check_index(table, called, images, index)
+    rows = _row_of_each(images, sieve.kept, len(index))
+    missing = np.flatnonzero(rows < 0)
+    listed = sieve.skipped(called, None, np.where(images < 0, -1, index[images]).tolist())
+    notes += sieve.note(listed)
+    if len(missing) and not every and _says_what_became(table):
+        notes += (f"{table.path}: {len(missing)} images have no row there and are left out",)
+    elif len(missing) and skip:
+        listed += _without_row(table, missing, listed, names, index, tested)
+        notes += (f"{table.path}: {len(missing)} images have no label there and are left out",)
+    elif len(missing):
+        raise _missing(table, missing, names, index, tested)
+    kept = rows >= 0
+    if not kept.any():
+        raise DataError(f"{table.path}: no image has a label there; expected one row for each")
+    rows, given = rows[kept], codes[0]
     if own is None:
-        return Labels(index, given[rows], (given if true is None else true)[rows])
-    if true is not None:
-        _check_own(table, config.true_column or "", class_names, true, own, rows)
-    return Labels(index, given[rows], own)
+        labels = Labels(index[kept], given[rows], codes[-1][rows])
+    else:
+        if config.true_column is not None:
+            _check_own(table, config.true_column, class_names, codes[1], own[kept], rows)
+        labels = Labels(index[kept], given[rows], own[kept])
+    return TableLabels(labels, kept, listed, notes)
 
 
-def _rows_of_images(config: DataConfig, table: Table, names: list[str] | None, index: Ints) -> Ints:
-    """Int64 [n], the row of each image."""
-    keys: Sequence[str | int]
+def _images(
+    config: DataConfig, table: Table, names: list[str] | None, index: Ints, sieve: Sieve
+) -> tuple[Ints, list[str], tuple[str, ...]]:
+    """Of each row the image, or -1; what the table calls it; and what to say of it."""
+    notes: tuple[str, ...] = ()
     if names is not None and table.filled(config.file_column):
-        column, keys = config.file_column, table[config.file_column]
-        images = _looked_up(table[column], {name: row for row, name in enumerate(names)})
+        column = config.file_column
+        called = table[column]
+        found = locate(called, Known(names).find, config.root, column)
+        sieve.refuse(found.wrong)
+        images = _looked_up(found.names, {name: row for row, name in enumerate(names)})
         what = f"names such as {shown(names[0])}" if names else "none"
+        if found.otherwise:
+            first = found.otherwise[0]
+            notes = (
+                f"{table.path}: {len(found.otherwise)} names are written otherwise than the images "
+                f"are named, first {shown(called[first])}, read as {shown(found.names[first])}",
+            )
     else:
         # Without an index, the column of names is what the user most likely meant to give.
         column = INDEX if names is None or INDEX in table.columns else config.file_column
         numbers = _numbers(table, column)
-        keys = numbers.tolist()
+        called = table[column]
         order = np.argsort(index, kind="stable")
         at = order[np.minimum(np.searchsorted(index, numbers, sorter=order), len(order) - 1)]
         images = np.where(index[at] == numbers, at, -1)
         what = f"an index from {index.min()} to {index.max()}"
-    table.check_each_once(column, keys)
-    others = np.flatnonzero(images < 0)
+    others = np.flatnonzero((images < 0) & sieve.kept)
     if len(others) and not (config.limit or config.skip_unreadable):
+        row = int(others[0])
+        broken = f"; it {BROKEN}" if CONTROL.search(called[row]) else f"; expected {what}"
+        many = f" ({len(others)} of {len(called)} rows)" if len(others) > 1 else ""
         raise table.error(
-            int(others[0]),
-            f" names {shown(table[column][others[0]])}, which is not a training image of the data "
-            f"set; expected {what}",
+            row,
+            f" names {shown(called[row])}, which is not a training image of the data set"
+            f"{many}{broken}",
         )
-    if column != INDEX and table.filled(INDEX):
-        _check_index(table, column, images, index)
-    rows = np.full(len(index), -1, dtype=np.int64)
-    ours = np.flatnonzero(images >= 0)
+    # What is no image of ours is passed over, and no fault.
+    sieve.kept[others] = False
+    return images, called, notes
+
+
+def _row_of_each(images: Ints, kept: Bools, count: int) -> Ints:
+    """Int64 [n], the row of each image; -1 where it has none."""
+    rows = np.full(count, -1, dtype=np.int64)
+    ours = np.flatnonzero((images >= 0) & kept)
     rows[images[ours]] = ours
-    missing = np.flatnonzero(rows < 0)
-    if len(missing):
-        first = str(index[missing[0]]) if column == INDEX else shown((names or [])[missing[0]])
-        raise DataError(
-            f"{table.path}: {len(missing)} training images have no row, first {first}; "
-            "expected one row for each"
-        )
     return rows
 
 
-def _check_index(table: Table, column: str, images: Ints, index: Ints) -> None:
+def _says_what_became(table: Table) -> bool:
+    """Whether the table is one of ``tdctl clean``, in which what was dropped has no row."""
+    return ACTION in table.columns and set(table.columns[ACTION]) <= ACTIONS
+
+
+def _without_row(
+    table: Table,
+    missing: Ints,
+    listed: Sequence[Skipped],
+    names: list[str] | None,
+    index: Ints,
+    tested: int,
+) -> tuple[Skipped, ...]:
+    """The images that have no row at all; of others the row is listed already."""
+    told = {one.index for one in listed}
+    return tuple(
+        Skipped(
+            index=int(index[row]),
+            file_name="" if names is None else names[row],
+            split="train" if row < len(index) - tested else "test",
+            reason=f"no row in {table.path.name}",
+        )
+        for row in missing.tolist()
+        if int(index[row]) not in told
+    )
+
+
+def _missing(
+    table: Table, missing: Ints, names: list[str] | None, index: Ints, tested: int
+) -> DataError:
+    """What is said where images have no row."""
+    first = missing[0]
+    name = str(index[first]) if names is None else shown(names[first])
+    held = int((missing >= len(index) - tested).sum())
+    kind = "held out as test set" if held == len(missing) else "training"
+    many = f"{len(missing)} {'training images' if kind == 'training' else 'images'} have no row"
+    then = "expected one row for each; --skip-unreadable leaves them out"
+    if set(map(trimmed, table.header)) >= RANKING:
+        then = (
+            "a ranking has no row of images that were held out as test set; tdctl clean --out "
+            "writes a table of all images, or give the labels of all"
+        )
+    elif kind != "training":
+        then = "they are held out as test set; give them rows, or leave them out with " + (
+            "--skip-unreadable"
+        )
+    return DataError(f"{table.path}: {many}, first {name}; {then}")
+
+
+def _check_index(table: Table, called: Sequence[str], images: Ints, index: Ints) -> None:
     numbers = _numbers(table, INDEX)
     wrong = np.flatnonzero((images >= 0) & (index[images] != numbers))
     if len(wrong):
         row = int(wrong[0])
         raise table.error(
             row,
-            f" gives the index {numbers[row]} to {shown(table[column][row])}, which is image "
+            f" gives the index {numbers[row]} to {shown(called[row])}, which is image "
             f"{index[images[row]]} of the data set; leave out the column 'index', or give the data "
             "set that the table is of",
         )
@@ -133,25 +265,43 @@ def _looked_up(values: Sequence[str], places: Mapping[str, int]) -> Ints:
     return np.fromiter((places.get(value, -1) for value in values), np.int64, len(values))
 
 
-def _classes(table: Table, column: str, class_names: list[str]) -> Ints:
-    """Int64, the classes that a column names, in the order of its rows."""
+def _classes(table: Table, column: str, class_names: list[str], sieve: Sieve) -> Ints:
+    """Int64, the classes that a column names, in the order of its rows; -1 where it is empty."""
     values = table[column]
-    labels = _looked_up(values, {name: label for label, name in enumerate(class_names)})
-    if (labels < 0).all():
-        numbers = {str(label): label for label in range(len(class_names))}
-        numbered = _looked_up(values, numbers)
-        # The row at fault is that which is no number where most are.
-        labels = numbered if (numbered >= 0).any() else labels
-    unknown = np.flatnonzero(labels < 0)
-    if len(unknown):
-        row = int(unknown[0])
-        some = ", ".join(map(shown, class_names[:12])) + (", ..." if len(class_names) > 12 else "")
-        raise table.error(
-            row,
-            f", column {shown(column)}, names the class {shown(values[row])}; expected one of "
-            f"{some}, or in all rows a class number from 0 to {len(class_names) - 1}",
-        )
+    places = {trimmed(name): label for label, name in enumerate(class_names)}
+    places |= {normal(name): label for label, name in enumerate(class_names)}
+    places |= {name: label for label, name in enumerate(class_names)}
+    labels = _looked_up(values, places)
+    strange = np.flatnonzero(labels < 0)
+    if len(strange):
+        texts = table.labels(column)
+        labels[strange] = [places.get(texts[row], -1) for row in strange.tolist()]
+        empty = {int(row) for row in strange if labels[row] < 0 and not texts[row]}
+        says = f", column {shown(column)}, is empty; expected a class name"
+        sieve.refuse(dict.fromkeys(empty, says))
+        if (labels < 0).all():
+            numbers = {str(label): label for label in range(len(class_names))}
+            numbered = _looked_up(texts, numbers)
+            # The row at fault is that which is no number where most are.
+            labels = numbered if (numbered >= 0).any() else labels
+        unknown = [row for row in np.flatnonzero(labels < 0).tolist() if row not in empty]
+        if unknown:
+            raise _unknown(table, column, class_names, unknown[0])
     return labels
+
+
+def _unknown(table: Table, column: str, class_names: list[str], row: int) -> DataError:
+    value = table[column][row]
+    if CONTROL.search(value):
+        return table.error(row, f", column {shown(column)}: {shown(value)} {BROKEN}")
+    some = ", ".join(map(shown, class_names[:12])) + (", ..." if len(class_names) > 12 else "")
+    expected = f"expected one of {some}, or in all rows a class number from 0 to " + str(
+        len(class_names) - 1
+    )
+    close = [name for name in class_names if nearly_alike([name, value])]
+    if close:
+        expected = f"expected {shown(close[0])}, as the data set writes it"
+    return table.error(row, f", column {shown(column)}, names the class {shown(value)}; {expected}")
 
 
 def _check_own(

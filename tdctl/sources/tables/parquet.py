@@ -1,0 +1,57 @@
+"""Tables as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tdctl.errors import DataError
+from tdctl.sources.tables.headers import Read, one_line, places_of, shown
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: Path, wanted: Sequence[str]) -> Read:
+    """The wanted columns, as far as they are there; a missing value is an empty string.
+
+    Raises:
+        DataError: pyarrow is not installed, the file is no such table or has no rows, or a column
+            holds something else than strings and whole numbers.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(
+            f"{path}: Parquet needs pyarrow, which is not installed; pip install 'tdctl[parquet]'"
+        ) from None
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            header = list(file.schema_arrow.names)
+            places = places_of(path, header, wanted)
+            found = file.read(columns=[header[place] for place in places.values()])
+            found.validate(full=True)
+    except pyarrow.ArrowException as error:
+        raise DataError(
+            f"{path}: not a Parquet table ({one_line(str(error))}); write it again"
+        ) from None
+    if not found.num_rows:
+        raise DataError(f"{path}: the table has no rows; expected one row an image")
+    columns = {
+        name: _strings(path, name, found.column(header[place])) for name, place in places.items()
+    }
+    return Read(header, [], columns, None)
+
+
+def _strings(path: Path, name: str, column: Any) -> list[str]:
+    from pyarrow import types
+
+    plain = column.type.value_type if types.is_dictionary(column.type) else column.type
+    text = types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain)
+    if not (text or types.is_integer(plain) or types.is_null(plain)):
+        raise DataError(
+            f"{path}: column {shown(name)} holds values of the type {plain}; expected strings or "
+            "whole numbers"
+        )
+    return ["" if value is None else str(value) for value in column.to_pylist()]
