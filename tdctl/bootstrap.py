@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.slabs import SLAB, slabs_of
+from tdctl.streams import RESAMPLES
 
 __all__ = ["FIGURES", "SHARES", "Figure", "judged"]
 
@@ -77,7 +78,7 @@ def _resampled(
     ``hit`` are the flipped, worst first, ``ends`` the last place of each group of equals.
     """
     n = len(hit)
-    rng = np.random.default_rng([seed, 4])
+    rng = RESAMPLES.numpy_generator(seed)
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FIGURES}
     for start, stop in slabs_of(resamples, max(1, SLAB // (8 * n))):
         drawn = [rng.integers(0, n, n) for _ in range(stop - start)]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.errors import ConfigError, DataError
+from tdctl.streams import FOLDS, HELD_OUT
 
 __all__ = ["Labels", "held_out_for_test", "stratified_folds", "stratified_holdout"]
 
@@ -88,7 +89,7 @@ def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_val
     quota = np.floor(shares).astype(np.int64)
     largest = np.argsort(-(shares - quota), kind="stable")
     quota[largest[: count - int(quota.sum())]] += 1
-    rng = np.random.default_rng([seed, 1])
+    rng = HELD_OUT.numpy_generator(seed)
     # A stable sort puts each class's rows together and leaves them in their order.
     by_class = np.argsort(labels, kind="stable")
     for start, size, take in zip(np.cumsum(sizes) - sizes, sizes, quota, strict=True):
@@ -102,7 +103,7 @@ def stratified_folds(labels: Ints, folds: int, seed: int) -> Ints:
     Folds differ in size by one at most, in all and within each class, which may have fewer rows
     than there are folds.
     """
-    rng = np.random.default_rng([seed, 4])
+    rng = FOLDS.numpy_generator(seed)
     fold = np.empty(len(labels), dtype=np.int64)
     # Shuffled, then each class's rows brought together: they are dealt out one after the other.
     shuffled = rng.permutation(len(labels))

@@ -30,6 +30,7 @@ MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.pth"
 LEFT_OUT_FILE = "left_out.csv"
 SKIPPED_FILE = "skipped.csv"
+LOG_FILE = "train_log.csv"
 # What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
 OUR_FILES = (
     CONFIG_FILE,
@@ -44,7 +45,7 @@ OUR_FILES = (
     "samples.csv",
     "threshold.npz",
     SKIPPED_FILE,
-    "train_log.csv",
+    LOG_FILE,
     "training_dynamics.npz",
 )
 OUR_FOLDERS = ("capture", "capture_heldout")

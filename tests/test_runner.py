@@ -40,9 +40,10 @@ def test_a_run_folder_holds_what_the_design_says(digits_run: Path) -> None:
         "config.yaml", "confusion.csv", "manifest.json", "metadata.pth", "model.pth",
         "model.pth.last", "results_valid.csv", "train_log.csv", "training_dynamics.npz",
     }  # fmt: skip
-    for name in ("train_log.csv", "results_valid.csv"):
-        assert list(pd.read_csv(digits_run / name).columns) == GOLDEN[name]
-    assert len(pd.read_csv(digits_run / "train_log.csv")) == 2
+    results, log = (pd.read_csv(digits_run / f"{n}.csv") for n in ("results_valid", "train_log"))
+    assert list(results.columns) == GOLDEN["results_valid.csv"]
+    assert list(log.columns) == [*GOLDEN["train_log.csv"], "test_error"]
+    assert len(log) == 2
     manifest = read_json(digits_run / "manifest.json")
     assert manifest["status"] == "complete"
     assert manifest["seed"] == 0 and manifest["capture"] == "in-loop"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tdctl.dynamics.writing import write_arrays
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import first_line
+from tdctl.streams import THRESHOLD_SAMPLES
 
 __all__ = [
     "THRESHOLD_FILE",
@@ -69,7 +70,7 @@ def draw_threshold_samples(n: int, num_classes: int, seed: int) -> NDArray[np.bo
         common sample as in that code.
     """
     count = count_threshold_samples(n, num_classes)
-    order = np.random.default_rng([seed, 3]).permutation(n)
+    order = THRESHOLD_SAMPLES.numpy_generator(seed).permutation(n)
     drawn_2n = np.zeros((2, n), dtype=np.bool_)
     for network in range(2):
         drawn_2n[network, order[network * count : (network + 1) * count]] = True

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 
+from tdctl.streams import POLICY
+
 __all__ = ["cut_out", "distorted", "open_policy"]
 
 Policy = Callable[[torch.Tensor], torch.Tensor]
@@ -46,7 +48,7 @@ def distorted(pixels: torch.Tensor, policy: Policy, seeds: torch.Tensor) -> torc
         images = []
         for image, seed in zip(pixels, seeds.tolist(), strict=True):
             # Only the CPU's: torch.manual_seed would change those of the GPUs as well.
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(POLICY.number(seed))
             images.append(policy(image))
     return torch.stack(images)
 

@@ -20,6 +20,7 @@ from tdctl.data.store import Kind, MemoryStore, Store, Tally
 from tdctl.data.streamed import StreamStore
 from tdctl.errors import DataError
 from tdctl.sources.encoded import Encoded
+from tdctl.streams import CHANNEL_SAMPLE
 
 __all__ = ["Held", "available_memory", "check_memory", "hold"]
 
@@ -157,7 +158,7 @@ def _choice(needed: int, folder: Path, cached: bool) -> tuple[Kind, str]:
 def _sampled(store: StreamStore, train: int, broken: dict[int, str], note: str) -> Held:
     rows, notes = np.delete(np.arange(train), [row for row in broken if row < train]), [note]
     if len(rows) > SAMPLED:
-        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLED, replace=False))
+        rows = np.sort(CHANNEL_SAMPLE.numpy_generator().choice(rows, SAMPLED, replace=False))
         notes.append(
             f"mean and deviation of the channels are those of {SAMPLED:,} of the {train:,} "
             "training images: streamed, they are not all decoded beforehand"

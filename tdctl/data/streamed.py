@@ -15,6 +15,7 @@ from tdctl.data.decode import Decoder
 from tdctl.data.store import Kind
 from tdctl.errors import DataError
 from tdctl.processors import own_processors, unbound
+from tdctl.streams import LOADER
 
 __all__ = ["StreamStore"]
 
@@ -69,7 +70,7 @@ class StreamStore:
                 num_workers=min(self.workers, len(parts)),
                 collate_fn=_as_it_is,
                 # Without one of its own the loader would draw from torch's global stream.
-                generator=torch.Generator(),
+                generator=LOADER.torch_generator(),
             )
             return iter(loader)
 

@@ -15,10 +15,12 @@ NOISE = 0.05  # of a channel's spread in the batch
 
 
 def augmented(curves: torch.Tensor) -> torch.Tensor:
-    """Float [B, T, C]: the curves of a batch, changed alike, drawn from torch's generator.
+    """Float [B, T, C]: the curves of a batch, changed alike.
 
     Half of the batches are cut off after a part of the time, half have time bent, half are
     recorded in fewer epochs; all get a little noise. What is left is stretched to T steps again.
+    What changes is drawn from torch's generator of the process, which a training puts on the
+    stream ``tdctl.streams.DETECTOR``.
     """
     steps = curves.shape[1]
     way = torch.eye(steps)

@@ -2,7 +2,8 @@
 
 Every channel but those of pairs looks at its epoch and those before it alone, so that the beginning
 of a curve is the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s
-rows of a slab.
+rows of a slab. A change of what a channel says is another version of the input features: see
+``tdctl.detector.features``.
 """
 
 from __future__ import annotations

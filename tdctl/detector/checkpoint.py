@@ -14,6 +14,7 @@ from torch import nn
 from tdctl.config.detector import MOST_WIDE
 from tdctl.detector.builtin import builtin_file, builtin_name
 from tdctl.detector.channels import CHANNELS
+from tdctl.detector.features import FEATURES, check_features
 from tdctl.detector.lstm import LstmDetector
 from tdctl.detector.model import Card, Detector
 from tdctl.detector.nets import NETS, make_net
@@ -26,6 +27,8 @@ __all__ = ["detector_files", "detector_label", "load_detector", "save_detector",
 
 TAR = ".pth.tar"
 TENSORS = ".safetensors"
+# What stands in the JSON beside the fields of ``Card``.
+BESIDE = {"features", "reader", "weights"}
 
 
 def detector_files(path: Path) -> tuple[Path, Path, Path]:
@@ -82,7 +85,7 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
     tar, tensors, card_file = detector_files(path)
     card = asdict(detector.card) if detector.card is not None else None
     # The digest ties the two files together.
-    card = (card or {}) | {"weights": detector.fingerprint()}
+    card = (card or {}) | {"features": FEATURES, "weights": detector.fingerprint()}
     if not detector.reader.is_papers:
         card["reader"] = asdict(detector.reader)
     state = {
@@ -128,12 +131,14 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
 
     Raises:
         DetectorError: the file is missing, holds anything else, is not the network that its card
-            names, or the network's output does not depend on the curve.
+            names, was trained on another version of the input features, or the network's output
+            does not depend on the curve.
     """
     name = builtin_name(path)
     file = path if name is None else builtin_file(name)
     content = _read_tensors(file) if file.name.endswith(TENSORS) else _read_tar(file)
     facts = _facts(file, content.get("card"))
+    check_features(file, facts)
     reader = _reader(file, facts)
     net = (
         _papers(file, content["state_dict"])
@@ -284,7 +289,7 @@ def _reader(path: Path, facts: dict[str, Any]) -> Reader:
 
 
 def _card(path: Path, facts: dict[str, Any]) -> Card | None:
-    told = {key: value for key, value in facts.items() if key not in {"reader", "weights"}}
+    told = {key: value for key, value in facts.items() if key not in BESIDE}
     if not told:
         return None
     try:

@@ -1,6 +1,7 @@
 """Curves of any length as curves of one length, over relative time.
 
-Shape suffixes: E epochs, T steps.
+Detectors are trained on curves that are resampled so: a change is another version of the input
+features, see ``tdctl.detector.features``. Shape suffixes: E epochs, T steps.
 """
 
 from __future__ import annotations

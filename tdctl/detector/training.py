@@ -21,6 +21,7 @@ from tdctl.detector.recipe import Curves, Recipe, reader_of
 from tdctl.detector.scoring import suspicion
 from tdctl.errors import DetectorError
 from tdctl.labels import stratified_holdout
+from tdctl.streams import DETECTOR
 from tdctl.training.progress import Clock, Progress, Report
 
 __all__ = ["Trained", "split_runs", "train_net"]
@@ -100,8 +101,7 @@ def train_net(
     job = _Job(train, held, recipe, device, report)
     best: Trained | None = None
     for start in range(recipe.restarts):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence([seed, start]).generate_state(1)[0]))
+        with DETECTOR.of_process(seed, start):
             net = _fresh(config, train) if init_from is None else copy.deepcopy(init_from)
             found = job.one_start(net.to(device), start)
         if found.beats(best, job.digits):
@@ -179,7 +179,7 @@ class _Job:
         self.clock = Clock(steps * recipe.epochs * recipe.restarts)
 
     def one_start(self, net: nn.Module, start: int) -> Trained:
-        """Trains a network and gives its best epoch."""
+        """Trains a network and gives its best epoch; draws from the stream ``DETECTOR``."""
         recipe = self.recipe
         optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr)
         best: Trained | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,6 +11,7 @@ from tdctl.config import NetConfig
 from tdctl.nets.cifar import CifarResNet
 from tdctl.nets.pair import Pair
 from tdctl.nets.wide import WideNet
+from tdctl.streams import SECOND_NETWORK, WEIGHTS
 
 __all__ = ["build_net", "build_pair", "count_flops"]
 
@@ -34,8 +34,7 @@ def build_net(
         shape: C, H, W of an image.
     """
     channels = shape[0]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with WEIGHTS.of_process(seed):
         if config.net_type == "resnet":
             return CifarResNet(config.depth, num_classes, channels, config.stride or 1)
         if config.net_type == "wide":
@@ -51,7 +50,7 @@ def build_net(
 
 def build_pair(config: NetConfig, num_classes: int, shape: tuple[int, int, int], seed: int) -> Pair:
     """Two fresh networks that differ, with a class more than ``num_classes``."""
-    other = int(np.random.SeedSequence([seed, 4]).generate_state(1)[0])
+    (other,) = SECOND_NETWORK.seeds(1, seed)
     first, second = (build_net(config, num_classes + 1, shape, own) for own in (seed, other))
     return Pair(first, second, num_classes)
 

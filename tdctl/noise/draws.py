@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.streams import NOISE_WHERE, NOISE_WHO
+
 __all__ = ["Drawn", "Floats", "Ints", "Noise", "PixelSource", "fixed", "numbers_by_index"]
 
 Ints = NDArray[np.int64]
@@ -69,7 +71,7 @@ def numbers_by_index(index: Ints, seed: int) -> tuple[Floats, Floats]:
     The first says whether a label is replaced, the second by which; float64 [n] each.
     """
     length = int(index.max()) + 1 if len(index) else 0
-    who, where = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    who, where = (of.numpy_generator(seed) for of in (NOISE_WHO, NOISE_WHERE))
     return who.random(length)[index], where.random(length)[index]
 
 

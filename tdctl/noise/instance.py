@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tdctl.errors import ConfigError
 from tdctl.noise.draws import Drawn, Floats, Ints, PixelSource, numbers_by_index
+from tdctl.streams import NOISE_PROJECTION
 
 __all__ = ["InstanceNoise", "features", "truncated_normal"]
 
@@ -124,8 +125,7 @@ def _parts_by_class(true: Ints, values: int) -> list[Ints]:
 
 def _weights(seed: int, label: int, values: int, k: int) -> Floats:
     """The projection [S, k] of one true class, by seed and class alone."""
-    # Children 0 and 1 of the seed are the numbers by index.
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, label)))
+    rng = NOISE_PROJECTION.numpy_generator(seed, label)
     return rng.standard_normal((values, k))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from tdctl.errors import ConfigError
+from tdctl.streams import NEIGHBOURS
 
 __all__ = ["REFERENCES", "agreement", "check_neighbours"]
 
@@ -86,7 +87,7 @@ def _chosen(n: int, references: int, seed: int) -> torch.Tensor:
     """Int64 [r], rising: the samples among which neighbours are sought."""
     if n <= references:
         return torch.arange(n)
-    drawn = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:references]
+    drawn = torch.randperm(n, generator=NEIGHBOURS.torch_generator(seed))[:references]
     return drawn.sort().values
 
 

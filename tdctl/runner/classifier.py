@@ -23,7 +23,7 @@ from tdctl.files import atomic_path, first_line, save_tensors
 from tdctl.nets import count_flops
 from tdctl.pretrained import Weights
 from tdctl.recorder import EpochRows, Recorder
-from tdctl.run import RunFolder
+from tdctl.run import LOG_FILE, RunFolder
 from tdctl.runner.starts import alone, planned_start, start
 from tdctl.training import (
     Evaluation,
@@ -40,13 +40,10 @@ from tdctl.training import (
     fit,
     losses_told,
     pick_precision,
+    write_log,
 )
 
 __all__ = ["Plan", "plan_training", "stopped", "train_classifier", "write_csv"]
-
-LOG_COLUMNS = (
-    "epoch", "train_error", "train_loss", "valid_error", "valid_top5_error", "valid_loss"
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,11 +190,14 @@ def train_classifier(
             capture=config.train.capture,
             left_out=left_out,
             checkpoint=run.checkpoint,
+            log_file=run.path / LOG_FILE,
             compiled=plan.compiled,
             report=report if world.is_first else None,
             stage=stage,
         )
         last = judged(dataset.test)
+        if valid is not None and last is not None:
+            result.log[-1]["test_error"] = last.error  # in no earlier epoch was it computed
         world.first(lambda: _save_models(run.path, net, result))
         if result.thresholds is not None:
             world.first(partial(result.thresholds.write, run.path))
@@ -294,7 +294,7 @@ def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:
 def _write_tables(
     folder: Path, result: FitResult, watched: Images | None, outcome: Evaluation | None
 ) -> None:
-    write_csv(folder / "train_log.csv", pd.DataFrame(result.log, columns=list(LOG_COLUMNS)))
+    write_log(folder / LOG_FILE, result.log)
     if watched is not None and outcome is not None:
         write_csv(folder / "results_valid.csv", _results(outcome, watched.index))
 

@@ -23,10 +23,12 @@ from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.runner.prepare import (
+    SPLIT_BY,
     Prepared,
     check_same_data,
     normalised_alike,
     prepare,
+    split_rule,
     with_whole_paths,
 )
 from tdctl.runner.room import room_for
@@ -99,7 +101,8 @@ def generate_td(
         return GenerateResult(out, manifest, ("already complete",), True)
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
     ranking = world.told(lambda: read_ranking(config.train))
-    prepared = world.together(lambda: prepare(config))
+    split_by = world.told(lambda: split_rule(out)) if resumed else SPLIT_BY
+    prepared = world.together(lambda: prepare(config, split_by=split_by))
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
     prepared = replace(prepared, dataset=dataset)
     began = world.told(run.began_with) if resumed else None
@@ -158,11 +161,13 @@ def plan_generate(
     """
     world = World(device=pick_device(config.device))
     weights_file(config)
-    status = RunFolder(out, "generate-td").open(config, resume, overwrite)
+    run = RunFolder(out, "generate-td")
+    status = run.open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     ranking = read_ranking(config.train)
-    prepared = prepare(config, dry=True)
+    goes_on = status == "unfinished" and run.checkpoint.exists()
+    prepared = prepare(config, dry=True, split_by=split_rule(out) if goes_on else SPLIT_BY)
     names = prepared.dataset.class_names
     left = find_left_out(ranking, config.train, prepared.labels, names, prepared.names)
     images, _ = left.split(prepared.train)
@@ -255,7 +260,7 @@ def _start(
     ]
     if not count:
         return opened[0], None
-    of = stratified_folds(labels.assigned, count, config.split_seed)
+    of = stratified_folds(prepared.strata, count, config.split_seed)
     return opened[0], Folds(of, count, opened[1])
 
 

@@ -93,11 +93,14 @@ class Given:
         labels: row by row; those that the source itself holds out are as they were.
         confusion: of given with true labels, without those rows.
         noise: what the manifest says of the noise.
+        before: int64 [n], the labels before noise was drawn; the given ones where none was drawn,
+            such as a table's. No seed of the noise changes them.
     """
 
     labels: Labels
     confusion: Confusion
     noise: dict[str, Any]
+    before: NDArray[np.int64]
 
     def fingerprint(self) -> str:
         """Hex digest of indices and given labels."""
@@ -150,7 +153,7 @@ def given_labels(config: Config, rows: TrainingRows) -> Given:
         "seed": config.noise_seed,
         "oracle": config.noise.oracle,
     }
-    true = own.true[noisy]
+    true, random = own.true[noisy], False
     if not config.noise.changes_labels:
         noise["type"] = None
         drawn = fixed(true, own.assigned[noisy])
@@ -163,12 +166,14 @@ def given_labels(config: Config, rows: TrainingRows) -> Given:
         kind, facts = make_noise(config.noise, rows.class_names)
         drawn = kind.draw(true, own.index[noisy], config.noise_seed, _pixels(config, rows, noisy))
         noise |= facts
+        random = True
     assigned = own.assigned.copy()
     assigned[noisy] = drawn.given
     confusion = confusion_of(true, drawn, k)
     noise["expected_rate"] = confusion.expected_rate
     noise["realised_rate"] = confusion.realised_rate
-    return Given(Labels(own.index, assigned, own.true), confusion, noise)
+    before = own.assigned if random else assigned
+    return Given(Labels(own.index, assigned, own.true), confusion, noise, before)
 
 
 def _of_table(

@@ -15,6 +15,7 @@ from tdctl.config import Config
 from tdctl.labels import Labels
 from tdctl.run import RunFolder, Status
 from tdctl.runner.rank import DetectResult, Flagged
+from tdctl.streams import RANDOM_REMOVAL
 
 __all__ = ["Job", "Retraining", "plan_jobs"]
 
@@ -149,7 +150,7 @@ def plan_jobs(
         add("pruned", ~found.rows, base / detection.label / folder, found)
         if baselines:
             drawn = np.ones(n, dtype=np.bool_)
-            order = np.random.default_rng([seed, 2]).permutation(n)
+            order = RANDOM_REMOVAL.numpy_generator(seed).permutation(n)
             drawn[order[: int(found.rows.sum())]] = False
             # How many an estimate drops, or a floor spares, depends on what ranks.
             of = "" if found.method is None and not keep_per_class else f"_{found.rows.sum()}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.config.section import Section
 from tdctl.data import DataSet, Images
-from tdctl.errors import ConfigError, DataError
+from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels, stratified_holdout
 from tdctl.run import MANIFEST_FILE
@@ -20,13 +20,21 @@ from tdctl.runner.given import Given, TrainingRows, given_labels, open_training_
 from tdctl.training import World
 
 __all__ = [
+    "SPLIT_BY",
     "Prepared",
     "check_same_data",
     "normalised_alike",
     "prepare",
+    "split_rule",
     "valid_targets",
     "with_whole_paths",
 ]
+
+# What held-out images and folds are spread evenly over. Labels before noise is drawn: another
+# seed of the noise then holds out the same images.
+SPLIT_BY = "labels before noise"
+# So were they spread before manifests said it.
+SPLIT_BY_GIVEN = "given labels"
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Prepared:
         train: training images whose targets are the given labels; with ``noise.oracle`` only
             those whose given label is the true one.
         valid: held-out images with the labels that ``data.valid_labels`` says, or None.
+        split_by: over which labels held-out images and folds are spread evenly.
     """
 
     dataset: DataSet
@@ -47,6 +56,7 @@ class Prepared:
     labels: Labels
     train: Images
     valid: Images | None
+    split_by: str = SPLIT_BY
 
     @property
     def valid_indices(self) -> NDArray[np.int64]:
@@ -60,6 +70,11 @@ class Prepared:
         if names is None:
             return None
         return [names[row] for row in self.dataset.train.rows_of(self.train.index)]
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Int64 [n], the labels of ``train`` that folds are spread evenly over."""
+        return _strata(self.given, self.split_by)[self.dataset.train.rows_of(self.labels.index)]
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says of data and noise.
@@ -83,6 +98,7 @@ class Prepared:
             "pixel_digest": self.dataset.pixel_digest(),
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "noise": self.given.noise,
+            "split_by": self.split_by,
             "given_fingerprint": self.given.fingerprint(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
@@ -141,13 +157,30 @@ def normalised_alike(dataset: DataSet, config: Config, run: Path | None, world: 
     return replace(dataset, mean=tuple(agreed["mean"]), std=tuple(agreed["std"]))
 
 
-def prepare(config: Config, *, dry: bool = False) -> Prepared:
+def split_rule(run: Path) -> str:
+    """Over which labels a run that is resumed spread its held-out images and folds.
+
+    Raises:
+        RunError: this version does not know what the manifest says.
+    """
+    found = read_json(run / MANIFEST_FILE).get("split_by", SPLIT_BY_GIVEN)
+    if found not in (SPLIT_BY, SPLIT_BY_GIVEN):
+        raise RunError(
+            f"{run / MANIFEST_FILE}: split_by is {found!r}, which this version of tdctl does not "
+            "know; go on with the version that began the run, or start again with --overwrite"
+        )
+    return str(found)
+
+
+def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> Prepared:
     """Reads the data set, corrupts its labels and holds out the validation images.
 
     ``dry`` decodes no image but the first, unless the noise looks at them.
 
     The corruption covers the images that ``--num-valid`` holds out too: a user's labels would be
     as wrong there. Those that the data set itself holds out keep the labels they have.
+
+    ``split_by`` is ``SPLIT_BY``, or what ``split_rule`` gives of a run that is resumed.
 
     Raises:
         DataError: the data set, or a table that noise comes from, is missing or malformed.
@@ -157,7 +190,7 @@ def prepare(config: Config, *, dry: bool = False) -> Prepared:
     dataset = open_training_data(config, dry=dry)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
-    held = _held_out(config, dataset, labels)
+    held = _held_out(config, dataset, _strata(given, split_by))
     if held.all():
         raise ConfigError(
             f"limit: all {len(held)} images that are read are held out for validation by "
@@ -170,7 +203,7 @@ def prepare(config: Config, *, dry: bool = False) -> Prepared:
         )
     valid = dataset.train.take(held, valid_targets(config, labels)[held]) if held.any() else None
     train = dataset.train.take(kept, labels.assigned[kept])
-    return Prepared(dataset, given, labels.take(kept), train, valid)
+    return Prepared(dataset, given, labels.take(kept), train, valid, split_by)
 
 
 def valid_targets(config: Config, labels: Labels) -> NDArray[np.int64]:
@@ -178,9 +211,13 @@ def valid_targets(config: Config, labels: Labels) -> NDArray[np.int64]:
     return labels.true if config.data.valid_labels == "true" else labels.assigned
 
 
-def _held_out(config: Config, dataset: DataSet, labels: Labels) -> NDArray[np.bool_]:
+def _strata(given: Given, split_by: str) -> NDArray[np.int64]:
+    return given.before if split_by == SPLIT_BY else given.labels.assigned
+
+
+def _held_out(config: Config, dataset: DataSet, strata: NDArray[np.int64]) -> NDArray[np.bool_]:
     if dataset.held is None or not dataset.held.any():
-        return stratified_holdout(labels.assigned, config.data.num_valid, config.split_seed)
+        return stratified_holdout(strata, config.data.num_valid, config.split_seed)
     if config.data.num_valid:
         raise ConfigError(
             f"num_valid: {dataset.name} itself holds out {int(dataset.held.sum())} training "

@@ -14,6 +14,7 @@ from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 from tdctl.sources.listing import Listing
+from tdctl.streams import DIGITS_TEST
 
 __all__ = ["in_torchvisions_layout", "list_digits", "list_torchvision"]
 
@@ -42,7 +43,10 @@ def list_digits() -> Listing:
     # Values are 0..16; 255/16 spreads them over a byte.
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
     train, test = train_test_split(
-        np.arange(len(pixels)), test_size=599, stratify=digits.target, random_state=0
+        np.arange(len(pixels)),
+        test_size=599,
+        stratify=digits.target,
+        random_state=DIGITS_TEST.number(),
     )
     train, test = np.sort(train), np.sort(test)
     rows, targets = np.concatenate([train, test]), digits.target.astype(np.int64)

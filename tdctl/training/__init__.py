@@ -5,6 +5,7 @@ from __future__ import annotations
 from tdctl.training.device import Precision, compile_pays, pick_device, pick_precision, tune_process
 from tdctl.training.evaluate import Evaluation, evaluate
 from tdctl.training.folds import FoldEnsemble, Folds, fold_seeds
+from tdctl.training.log import write_log
 from tdctl.training.loop import FitResult, check_sizes, fit
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import Progress, Report
@@ -31,4 +32,5 @@ __all__ = [
     "pick_device",
     "pick_precision",
     "tune_process",
+    "write_log",
 ]

@@ -18,6 +18,7 @@ from torch import nn
 from tdctl.config import FitConfig
 from tdctl.data.dataset import Images
 from tdctl.recorder import EpochRows, Recorder
+from tdctl.streams import FOLD_NETWORKS
 from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
@@ -59,8 +60,7 @@ class FoldEnsemble(nn.ModuleList):
 
 def fold_seeds(seed: int, count: int) -> list[int]:
     """A seed of its own for each of the networks of a run, in [0, 2^31)."""
-    states = np.random.SeedSequence([seed, 5]).generate_state(count, np.uint32)
-    return [int(state >> 1) for state in states]
+    return FOLD_NETWORKS.seeds(count, seed, bits=31)
 
 
 class FoldTrainer:

@@ -20,6 +20,7 @@ from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
 from tdctl.training.folds import Folds, FoldTrainer
+from tdctl.training.log import write_log
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
 from tdctl.training.tap import Tap
@@ -62,6 +63,7 @@ def fit(
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
     left_out: Images | None = None,
     checkpoint: Path | None = None,
+    log_file: Path | None = None,
     compiled: bool = False,
     report: Report | None = None,
     stage: str = "train",
@@ -76,7 +78,8 @@ def fit(
         images: the training images; ``targets`` are the given labels.
         world: the processes that train it together, each on its part of every batch.
         watched: images evaluated after each epoch into the log's ``valid_*`` columns.
-        select: whether the best epoch may be chosen on ``watched``: never on a test set.
+        select: whether the best epoch may be chosen on ``watched``: never on a test set. Where it
+            may not, ``watched`` is the test set, and its error also the log's ``test_error``.
         folds: lets each network of ``net``, a ``FoldEnsemble``, train on all images but those of
             its fold, and records its answers to these. Then ``recorder`` gets each image from
             the network that has the next fold.
@@ -87,6 +90,7 @@ def fit(
             network says of them.
         checkpoint: a file rewritten after each epoch (by the first process), from which the
             training goes on where the file is there.
+        log_file: rewritten after each epoch (by the first process) with a row more.
         compiled: compile the network for the training steps.
 
     Raises:
@@ -108,6 +112,8 @@ def fit(
     if saved is not None:
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
+        # Whatever a kill left of the file: the checkpoint knows each epoch once.
+        _write_log(log_file, _with_test_errors(result.log, select), world)
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
     unseen = None if left_out is None else Unseen(left_out, pipeline, world)
     valid_errors = [row["valid_error"] for row in result.log]
@@ -118,7 +124,7 @@ def fit(
         _complete(trainer, epoch, recorder, capture, unseen, folds)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
-            _watch(row, trainer, watched, watched_feed)
+            _watch(row, trainer, watched, watched_feed, select)
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(trainer.judged)
@@ -126,6 +132,8 @@ def fit(
             state = trainer.state_dict()
             whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
             world.first(partial(whole.write, checkpoint))
+        # After the checkpoint, so that it has no epoch that a resumed training repeats.
+        _write_log(log_file, result.log, world)
         tell.epoch_done(epoch + 1, row)
     if trainer.tap is not None:
         trainer.tap.close()
@@ -204,12 +212,31 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     world.first(write)
 
 
-def _watch(row: LogRow, trainer: Trainer | FoldTrainer, watched: Images, feed: Feed | None) -> None:
+def _with_test_errors(log: list[LogRow], select: bool) -> list[LogRow]:
+    """The log, to which a checkpoint of an earlier version gave no such column."""
+    for row in log:
+        row.setdefault("test_error", None if select else row["valid_error"])
+    return log
+
+
+def _write_log(path: Path | None, log: list[LogRow], world: World) -> None:
+    if path is not None:
+        world.first(partial(write_log, path, log))
+
+
+def _watch(
+    row: LogRow,
+    trainer: Trainer | FoldTrainer,
+    watched: Images,
+    feed: Feed | None,
+    select: bool,
+) -> None:
     """Evaluates into the log's row."""
     outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
     row["valid_top5_error"] = outcome.top5_error
     row["valid_loss"] = outcome.mean_loss
+    row["test_error"] = None if select else outcome.error
     if not math.isfinite(outcome.mean_loss):
         raise TrainingError(
             f"epoch {row['epoch']}, batch {trainer.steps - 1}: after it the loss on the watched "

@@ -18,6 +18,7 @@ from tdctl.errors import TrainingError
 from tdctl.nets import Pair
 from tdctl.processors import unbound
 from tdctl.recorder import EpochRows, Recorder
+from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, MIXUP, ORDER
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
 from tdctl.training.feed import Feed
@@ -108,11 +109,12 @@ class Trainer:
         """One pass over the images; every sample is seen exactly once, in one process."""
         total = int(self._sizes.sum())
         self.net.train()
-        order = torch.randperm(total, generator=self._stream(epoch, 0, torch.device("cpu")))
+        order = torch.randperm(total, generator=ORDER.torch_generator(self._seed, epoch))
         # Of each batch, this process's part of the mean loss; the sum over all is the mean.
         losses = torch.zeros(self.steps, device=self._device)
         wrong = torch.zeros((), device=self._device)
-        stream, shares = self._stream(epoch, 1, self._device), self._shares(epoch)
+        stream = AUGMENTATION.torch_generator(self._seed, epoch, device=self._device)
+        shares = self._shares(epoch)
         batches = self._batches(order, self._bounds, stream, mixed=shares is not None)
         for step, batch in enumerate(batches):
             size = int(self._sizes[step])
@@ -142,6 +144,7 @@ class Trainer:
             "valid_error": None,
             "valid_top5_error": None,
             "valid_loss": None,
+            "test_error": None,
         }
 
     @torch.no_grad()
@@ -153,7 +156,7 @@ class Trainer:
         """
         net = self.judged.eval()
         answer = net.apart if isinstance(net, Pair) else net
-        stream = self._stream(epoch, 2, self._device)
+        stream = CAPTURE_AUGMENTATION.torch_generator(self._seed, epoch, device=self._device)
         if not len(self._recorded):
             return
         bounds = batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
@@ -227,7 +230,7 @@ class Trainer:
         alpha = self._config.mixup
         if alpha == 0:
             return None
-        return np.random.default_rng([self._seed, epoch, 3]).beta(alpha, alpha, self.steps)
+        return MIXUP.numpy_generator(self._seed, epoch).beta(alpha, alpha, self.steps)
 
     def _set_rate(self, epoch: int, step: int) -> None:
         for group in self.optimizer.param_groups:
@@ -263,10 +266,6 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return logits.detach(), loss.detach() / self.loss.networks
-
-    def _stream(self, epoch: int, purpose: int, device: torch.device) -> torch.Generator:
-        state = np.random.SeedSequence([self._seed, epoch, purpose]).generate_state(1, np.uint64)
-        return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def _compiled(net: nn.Module, world: World) -> nn.Module:

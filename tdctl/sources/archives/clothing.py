@@ -15,6 +15,7 @@ from tdctl.sources.archives.lines import ListFile, read_list
 from tdctl.sources.archives.present import require_images
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
+from tdctl.streams import CLOTHING100K
 
 __all__ = ["list_clothing100k"]
 
@@ -43,7 +44,7 @@ def list_clothing100k(root: Path, config: DataConfig, split_seed: int) -> Listin
     rows = np.arange(len(key_n), dtype=np.int64)
     notes = []
     if len(rows) > DRAWN:
-        rng = np.random.default_rng([split_seed, 2])
+        rng = CLOTHING100K.numpy_generator(split_seed)
         rows = np.sort(rng.choice(len(rows), DRAWN, replace=False))
     elif len(rows) < DRAWN:
         notes.append(f"{keys.path} has {len(rows):,} keys, fewer than {DRAWN:,}: all are used")

@@ -1,0 +1,207 @@
+"""Every stream of random numbers in tdctl: which seed it comes from, its number, what it decides.
+
+Each draw in the package names one of these streams. How often one stream is drawn from changes
+nothing that another stream decides. The numbers are fixed: with others, the same seed would give
+another run.
+
+A few streams have the same numbers, such as ``RANDOM_REMOVAL`` and ``CLOTHING100K``. They are
+drawn from for different things, in different steps, so no result depends on it. They stay as they
+are, so that earlier runs can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["STREAMS", "Stream"]
+
+# What a place in a stream's numbers can stand for, beside a fixed number.
+Part = int | str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of random numbers.
+
+    Attributes:
+        name: unlike that of any other stream.
+        seed: the setting that its seed comes from, or "none" where it is the same in every run.
+        entropy: the numbers that it is made of, in order. A word is filled in by the caller:
+            ``seed``, ``epoch`` and so on.
+        decides: what is drawn from it, one line.
+        spawn_key: numpy's key of a child of that seed; words are filled in here too, after those
+            of ``entropy``.
+        direct: torch's generator takes the one number itself, without numpy's hash.
+    """
+
+    name: str
+    seed: str
+    entropy: tuple[Part, ...]
+    decides: str
+    spawn_key: tuple[Part, ...] = ()
+    direct: bool = False
+
+    def numpy_generator(self, *at: int) -> np.random.Generator:
+        """Numpy's generator at the beginning of the stream.
+
+        Args:
+            at: the numbers for the words in ``entropy`` and ``spawn_key``, in their order.
+        """
+        return np.random.default_rng(self._sequence(*at))
+
+    def torch_generator(self, *at: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """Torch's generator on a device, at the beginning of the stream; ``at`` as above."""
+        import torch
+
+        if self.direct:
+            seed = self.number(*at)
+        else:
+            # Torch takes 64 bits with a sign.
+            seed = int(self._sequence(*at).generate_state(1, np.uint64)[0]) >> 1
+        return torch.Generator(device).manual_seed(seed)
+
+    @contextmanager
+    def of_process(self, *at: int) -> Iterator[None]:
+        """Puts torch's own generator of this process at the beginning of the stream.
+
+        For code that takes no generator, such as the layers of a network as they are made. At the
+        end the CPU's generator is put back where it was.
+        """
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.number(*at) if self.direct else self.seeds(1, *at)[0])
+            yield
+
+    def seeds(self, count: int, *at: int, bits: int = 32) -> list[int]:
+        """The seeds of so many further streams, each in [0, 2 ** bits); ``bits`` is at most 32."""
+        states = self._sequence(*at).generate_state(count, np.uint32)
+        return [int(state) >> (32 - bits) for state in states]
+
+    def number(self, *at: int) -> int:
+        """The one number of a ``direct`` stream, for a library that takes a seed."""
+        (part,) = _filled((self.entropy,), at)[0]
+        return part
+
+    def _sequence(self, *at: int) -> np.random.SeedSequence:
+        entropy, key = _filled((self.entropy, self.spawn_key), at)
+        return np.random.SeedSequence(entropy, spawn_key=key)
+
+
+def _filled(places: Sequence[Sequence[Part]], at: Sequence[int]) -> list[list[int]]:
+    """The places with a number for each word."""
+    words = sum(isinstance(part, str) for parts in places for part in parts)
+    if words != len(at):
+        raise TypeError(f"a stream takes {words} numbers; got {len(at)}")
+    left = iter(at)
+    return [[next(left) if isinstance(part, str) else part for part in parts] for parts in places]
+
+
+# Labels, from --noise-seed. Each sample's draw is found by its index.
+NOISE_WHO = Stream(
+    "noise who", "noise.noise_seed", ("seed",), "whose label noise replaces", spawn_key=(0,)
+)
+NOISE_WHERE = Stream(
+    "noise where", "noise.noise_seed", ("seed",), "by which class it is replaced", spawn_key=(1,)
+)
+NOISE_PROJECTION = Stream(
+    "noise projection",
+    "noise.noise_seed",
+    ("seed",),
+    "the projection of the pixels in instance noise, one for each true class",
+    spawn_key=(2, "class"),
+)
+
+# Splits, from --split-seed.
+HELD_OUT = Stream(
+    "held out",
+    "data.split_seed",
+    ("seed", 1),
+    "images of --num-valid, the share that becomes a test set, and (from --seed) the rows of a "
+    "single run that train-detector holds out",
+)
+CLOTHING100K = Stream(
+    "clothing100k",
+    "data.split_seed",
+    ("seed", 2),
+    "which 100,000 images of Clothing1M are used",
+)
+FOLDS = Stream("folds", "data.split_seed", ("seed", 4), "the fold of each image")
+
+# One training, from --seed.
+WEIGHTS = Stream(
+    "weights", "seed", ("seed",), "the first weights of a network or of a pair's first", direct=True
+)
+SECOND_NETWORK = Stream(
+    "second network", "seed", ("seed", 4), "the seed of the weights of a pair's second network"
+)
+FOLD_NETWORKS = Stream(
+    "fold networks", "seed", ("seed", 5), "a seed for each network of a run with folds"
+)
+THRESHOLD_SAMPLES = Stream(
+    "threshold samples", "seed", ("seed", 3), "which samples get the extra class"
+)
+ORDER = Stream("order", "seed", ("seed", "epoch", 0), "the order of the images in an epoch")
+AUGMENTATION = Stream(
+    "augmentation", "seed", ("seed", "epoch", 1), "how each image of an epoch is augmented"
+)
+CAPTURE_AUGMENTATION = Stream(
+    "capture augmentation",
+    "seed",
+    ("seed", "epoch", 2),
+    "how each image is augmented in the extra pass of --capture eval-pass",
+)
+MIXUP = Stream("mixup", "seed", ("seed", "epoch", 3), "the share of each batch's mixture")
+NEIGHBOURS = Stream(
+    "neighbours",
+    "none",
+    ("epoch",),
+    "among which samples of a large set neighbours are sought",
+    direct=True,
+)
+# Its seed, one for each image, is drawn from AUGMENTATION or CAPTURE_AUGMENTATION.
+POLICY = Stream(
+    "policy",
+    "none",
+    ("image",),
+    "what --augment-policy does to one image",
+    direct=True,
+)
+
+# After a training.
+RANDOM_REMOVAL = Stream(
+    "random removal", "seed", ("seed", 2), "which samples denoise --baselines drops at random"
+)
+RESAMPLES = Stream(
+    "resamples", "compare --seed", ("seed", 4), "the rows of each resample for an interval"
+)
+DETECTOR = Stream(
+    "detector",
+    "seed",
+    ("seed", "start"),
+    "first weights, batches and augmented curves of each start of train-detector",
+)
+
+# The same in every run.
+DIGITS_TEST = Stream(
+    "digits test", "none", (0,), "which 599 of the digits are the test set", direct=True
+)
+CHANNEL_SAMPLE = Stream(
+    "channel sample",
+    "none",
+    (0,),
+    "by which images of a streamed folder mean and deviation are computed",
+)
+LOADER = Stream(
+    "loader", "none", (0,), "seeds of the worker processes, which draw nothing", direct=True
+)
+
+STREAMS = tuple(value for value in list(globals().values()) if isinstance(value, Stream))
