@@ -17,7 +17,7 @@ from tdctl.run import refuse_existing
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.corrupt import NO_CSV, AllLabels, all_labels
 from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.ranker import Source
+from tdctl.runner.source import Source
 from tdctl.training import Report, World
 
 __all__ = ["ACTIONS", "Action", "CleanResult", "clean"]
