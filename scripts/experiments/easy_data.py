@@ -1,10 +1,10 @@
-"""Easy and nearly clean data: what detect ranks by, and how many wrong labels it says there are.
+"""Easy and nearly clean data: what detect ranks by, and how many wrong labels it estimates.
 
 `record` trains the recipe detect on digits, letters, CIFAR-10 and a folder of photographs with few
-labels flipped (uniform noise), a thread each. `judge` prints two Markdown tables of any runs:
-the estimates of `--cut auto` with its interval beside the former default (auto:mixture), and the
-AP of the default ranking beside the shipped detector alone, AUM, and the plain score that did best
-in hindsight. Both go on where they stopped.
+flipped labels (uniform noise), one thread each. `judge` prints two Markdown tables of any runs. The
+first has the estimate of `--cut auto` with its interval, beside the former default (auto:mixture).
+The second has the AP of the default ranking, beside the shipped detector alone, AUM, and the
+hand-made score with the best AP. An interrupted call continues when repeated.
 
 usage: .venv/bin/python -m scripts.experiments.easy_data record --data FOLDER --labels TABLE
            --signs FOLDER [--work FOLDER] [--rows digits,letters,...]

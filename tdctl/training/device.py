@@ -19,7 +19,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # What compiling costs in seconds, and the share of the eager time that it then saves: on a CPU
-# 0.09 of the bare network's time was measured (replication/README.md, "Speed"), on CUDA nothing
+# 0.09 of the bare network's time was measured (replication/speed.md), on CUDA nothing
 # yet. Both are chosen cautiously.
 COMPILE_SECONDS = 40.0
 COMPILE_SAVES = {"cpu": 0.05, "cuda": 0.3}
