@@ -1,0 +1,77 @@
+"""Names of classes, files and splits: when two of them are the same, or nearly so."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+__all__ = ["SPLITS", "nearly_alike", "normal", "split_of", "trimmed"]
+
+# What people call the parts of a data set, in lower case.
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validate": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+BLANKS = re.compile(r"[\s_]+")
+# A dash between words; "A-" and "-1" are not "A" and "1".
+DASH = re.compile(r"(?<=\w)-+(?=\w)")
+BETWEEN_DIGITS = re.compile(r"(?<=\d)[\s_-]+(?=\d)")
+# Not after a point: 1.01 is not 1.1.
+LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
+POINT_ZERO = re.compile(r"(?<=\d)\.0+$")
+
+
+def normal(text: str) -> str:
+    """The text in Unicode's normal form C, in which names are compared.
+
+    A letter with a mark may be written as one character or as two: macOS and some tools write the
+    second form, and both look the same.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def trimmed(text: str) -> str:
+    """The normal form without blanks at its ends: what a label or the name of a column is."""
+    return normal(text).strip()
+
+
+def split_of(text: str) -> str | None:
+    """The split that a word names: ``train``, ``val`` or ``test``; None where it names none.
+
+    Case and outer blanks do not matter.
+    """
+    return SPLITS.get(trimmed(text).lower())
+
+
+def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Groups of class names that differ only in writing, in the order of ``names``.
+
+    That is in case, blanks, ``_`` or ``-``, zeros before a number, or ``.0`` after it: ``Cat`` and
+    ``cat``, ``1``, ``1.0`` and ``01``. A name that stands alone is in no group.
+
+    Args:
+        names: k different names.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_writing_aside(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _writing_aside(name: str) -> str:
+    """What is left of a name without the differences of ``nearly_alike``."""
+    text = trimmed(name).casefold()
+    # Blanks between digits stay one blank: "1 0" is not "10".
+    text = BETWEEN_DIGITS.sub("\0", text)
+    text = BLANKS.sub("", DASH.sub("", text)).replace("\0", " ")
+    text = POINT_ZERO.sub("", LEADING_ZEROS.sub("", text))
+    return text or name
