@@ -210,7 +210,7 @@ def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
 def _of_sizes(config: DataConfig, decoder: Decoder, rows: _Named) -> list[str]:
     """What comes to the size asked for by losing much, or from very little."""
     side = config.image_size
-    looked, found = sides(decoder, np.arange(len(rows), dtype=np.int64))
+    looked, found = sides(decoder.images, decoder.reading.max_pixels)
     if side is None or not len(looked):
         return []
     of, notes = of_all(len(looked), len(rows)), []
@@ -231,7 +231,7 @@ def _of_sizes(config: DataConfig, decoder: Decoder, rows: _Named) -> list[str]:
             f"images of less than half of --image-size {side}: {small.sum():,}{of}, first "
             f"{first(small)}; they are enlarged: a smaller --image-size costs less"
         )
-    if short.max() >= SIDES * short.min():
+    if short.min() < side and short.max() >= SIDES * short.min():
         notes.append(
             f"images of very different size{of}: from {first(short == short.min())} to "
             f"{first(short == short.max())}; the small ones are blurred beside the others"

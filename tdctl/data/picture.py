@@ -132,8 +132,8 @@ def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Imag
 def _check_pixels(count: int, limit: float | None) -> None:
     if limit is not None and count > limit:
         raise Unreadable(
-            f"{_millions(count)} megapixels, over the limit of {_millions(limit)}; if it is what "
-            f"it should be, give --max-megapixels {math.ceil(count / 1e6)}"
+            f"{_millions(count)} megapixels, over the limit of {_millions(limit)}; give "
+            f"--max-megapixels {math.ceil(count / 1e6)} to read it"
         )
 
 

@@ -14,6 +14,7 @@ from tdctl.data.hold import Held
 from tdctl.data.picture import Unreadable, opened, quiet
 from tdctl.data.store import MemoryStore
 from tdctl.data.survey import spread
+from tdctl.sources import Encoded
 
 __all__ = ["Shown", "Sides", "shown", "sides"]
 
@@ -64,13 +65,14 @@ def shown(held: Held, count: int) -> Shown:
 
 
 def _in_files(decoder: Decoder, whole: Rows) -> Shown:
-    pixels = sides(decoder, whole, AT_LEAST).sides.prod(axis=1)
+    limit = decoder.reading.max_pixels
+    pixels = sides(decoder.images, limit, whole, AT_LEAST).sides.prod(axis=1)
     mean = int(pixels.mean()) if len(pixels) else 1
     looked = whole[spread(len(whole), min(IN_FILES, max(AT_LEAST, PIXELS // mean)))]
 
     def look(row: int) -> bool | str:
         try:
-            return bool(_one_colour(torch.from_numpy(decoder.read(row))[None])[0])
+            return bool(_one_colour(torch.tensor(decoder.read(row))[None])[0])
         except Unreadable as error:
             return str(error)
 
@@ -94,13 +96,23 @@ def _one_colour(pixels: torch.Tensor) -> NDArray[np.bool_]:
     return found.numpy()
 
 
-def sides(decoder: Decoder, rows: Rows, most: int = HEADS) -> Sides:
-    """Width and height of some files, evenly spread; what does not open is left out."""
+def sides(
+    images: Encoded, max_pixels: float | None, rows: Rows | None = None, most: int = HEADS
+) -> Sides:
+    """Width and height of some images, evenly spread; what does not open is left out.
+
+    Args:
+        images: n encoded images.
+        max_pixels: what has more does not open; None for no limit.
+        rows: int64, those to choose from; all n where not given.
+        most: how many to look at.
+    """
+    rows = np.arange(len(images), dtype=np.int64) if rows is None else rows
     looked, found = [], []
     with quiet():
         for row in rows[spread(len(rows), most)].tolist():
             try:
-                with opened(decoder.images, row, decoder.reading.max_pixels) as file:
+                with opened(images, row, max_pixels) as file:
                     found.append(file.size)
             except Unreadable:
                 continue
