@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from conftest import pixels_of, refused, tdctl, tiny_config
 from numpy.typing import NDArray
 from PIL import Image
+from test_fuzz_images import chunk
 
 from tdctl import runner
 from tdctl.config import DataConfig
@@ -249,14 +252,16 @@ def test_what_has_no_known_range_is_one_line_with_the_way_out(
 
 
 def test_sixteen_bits_a_channel_in_colour_say_which_are_read(tmp_path: Path) -> None:
-    torchvision_io = pytest.importorskip("tifffile", reason="writes 16-bit colour")
-    root = folder(
-        tmp_path / "d",
-        lambda n, path: torchvision_io.imwrite(
-            f"{path}.tif", np.full((12, 12, 3), 256 * n, np.uint16), photometric="rgb"
-        ),
-    )
-    assert "12 images have 16 bits a channel in colour" in noted(read(root), "upper 8")
+    def write(number: int, path: Path) -> None:
+        values = np.full((12, 12, 3), 256 * number + 7, ">u2")
+        lines = b"".join(b"\0" + line.tobytes() for line in values)
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 16, 2, 0, 0, 0))
+        body = chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        path.with_suffix(".png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
+
+    data = read(folder(tmp_path / "d", write))
+    assert grey(data)[:, 0, 0].tolist() == numbers(data)
+    assert "12 images have 16 bits a channel in colour" in noted(data, "upper 8 are read")
 
 
 # Large ones.
@@ -336,7 +341,7 @@ def test_wide_pictures_are_cropped_padded_or_squashed_as_asked(tmp_path: Path, w
     assert len({one.fingerprint() for one in (crop, pad, squash)}) == 3
     assert "--fit pad keeps the whole" in noted(crop, "lose more than half to the crop: 12")
     for one in (pad, squash):
-        assert not [note for note in one.notes if "crop" in note or "one colour" in note]
+        assert not [note for note in one.notes if "the crop" in note or "one colour" in note]
 
 
 def test_square_pictures_are_the_same_however_they_fit(tmp_path: Path) -> None:
