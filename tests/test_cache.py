@@ -19,6 +19,7 @@ from tdctl.cache import default_cache_dir, entries, evict, locked
 from tdctl.cli import app
 from tdctl.config import DataConfig
 from tdctl.data import DataSet, cached, decode, open_dataset
+from tdctl.data.picture import Reading
 from tdctl.errors import DataError
 from tdctl.sources.encoded import Encoded
 
@@ -69,14 +70,14 @@ def wait_for(there: Callable[[], object]) -> None:
 
 def slow_decoder(monkeypatch: pytest.MonkeyPatch, seconds: float, in_this: int) -> None:
     """Slabs of two images, each image slow in all processes but this one."""
-    read = decode._read_rgb
+    read = decode.read_rgb
 
-    def slowly(images: Encoded, row: int, size: int | None) -> Any:
+    def slowly(images: Encoded, row: int, reading: Reading) -> Any:
         if os.getpid() != in_this:
             time.sleep(seconds)
-        return read(images, row, size)
+        return read(images, row, reading)
 
-    monkeypatch.setattr(decode, "_read_rgb", slowly)
+    monkeypatch.setattr(decode, "read_rgb", slowly)
     monkeypatch.setattr(decode, "SLAB_BYTES", 2 * 3 * 12 * 12)
 
 

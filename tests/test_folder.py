@@ -61,8 +61,11 @@ def test_limit_takes_the_first_by_file_name_and_keeps_the_index(tmp_path: Path) 
 
 
 def test_a_limit_that_loses_classes_says_so(tmp_path: Path) -> None:
-    data = open_dataset(config(make_image_folder(tmp_path), limit=1))
-    assert any("1 of 2 classes" in note for note in data.notes)
+    root = make_image_folder(tmp_path)
+    (root / "train/third").mkdir()
+    Image.new("RGB", (12, 12), 3).save(root / "train/third/zz.png")
+    data = open_dataset(config(root, limit=4))
+    assert any("2 of 3 classes" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA"])

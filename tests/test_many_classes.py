@@ -10,6 +10,7 @@ from PIL import Image
 
 from tdctl import runner
 from tdctl.dynamics import TrainingDynamics, read_run, store
+from tdctl.errors import DataError
 from tdctl.labels import Labels
 from tdctl.recorder import EpochRows, Recorder, forecast
 from tdctl.settings import load_config
@@ -98,12 +99,12 @@ def image(path: Path, value: int) -> None:
     Image.new("RGB", (8, 8), (value % 256, value // 256, 9)).save(path)
 
 
-def test_one_class_is_recorded(tmp_path: Path) -> None:
+def test_one_class_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     for number in range(6):
         image(tmp_path / f"data/only/{number}.png", number)
-    dynamics, given, _ = read_run(run_on(tmp_path / "data", tmp_path / "run"))
-    assert dynamics.td.shape == (6, 2, 1) and (np.asarray(dynamics.td) == 1).all()
-    assert (np.asarray(dynamics.margin) == 0).all() and not given.flipped.any()
+    with pytest.raises(DataError, match="all 6 training images have the class 'only'"):
+        run_on(tmp_path / "data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_classes_with_one_sample_each_are_recorded_and_split(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,18 +15,32 @@ from tdctl.catalogue import CATALOGUE, Entry, class_folders, find, known_name, n
 from tdctl.cli.boundary import guarded, print_json
 from tdctl.cli.console import table_of
 from tdctl.config import NetConfig
-from tdctl.errors import ConfigError, DataError
+from tdctl.errors import ConfigError, DataError, TdctlError
+from tdctl.settings import load_config
 
 __all__ = ["datasets"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder of a data set: in words, and whether it is there; None for perhaps."""
+    """What lies in a folder of a data set: in words, and whether it is there; None for perhaps.
+
+    Where it is there, ``notes`` are those that a training would begin with; ``error`` is why it
+    would not begin.
+    """
 
     there: bool | None
     path: Path | None
     words: str
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    def lines(self) -> list[str]:
+        """The notes and the error as they are shown."""
+        return [
+            *(f"note: {note}" for note in self.notes),
+            *([] if self.error is None else [f"error: {self.error}"]),
+        ]
 
 
 @guarded
@@ -41,12 +55,14 @@ def datasets(
 ) -> None:
     """List the data sets known by name: layout, sizes, the paper's settings, terms.
 
+    With --data-dir, those that are there are looked into as before a training.
+
     Example: tdctl datasets --data-dir ~/data
     """
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"{data_dir}: no such folder; give an existing one with --data-dir")
     names = list(CATALOGUE) if name is None else [_known(name)]
-    found = {key: _look(key, data_dir) for key in names if data_dir is not None}
+    found = {} if data_dir is None else _look_at_all(names, data_dir)
     if as_json:
         rows = [_row(key, found.get(key)) for key in names]
         print_json(rows if name is None else rows[0])
@@ -62,6 +78,29 @@ def _known(name: str) -> str:
         return known_name(name)
     except ValueError as error:
         raise ConfigError(f"datasets: {error}") from None
+
+
+def _look_at_all(names: list[str], data_dir: Path) -> dict[str, Found]:
+    """What a folder holds of each data set, and what is wrong with those that are there."""
+    found = {name: _look(name, data_dir) for name in names}
+    there = {name for name, here in found.items() if here.there and here.path is not None}
+    if len(there) > 1:
+        there -= {"folder"}  # any set that is unpacked is folders, too
+    return {
+        name: _checked(name, data_dir, here) if name in there else here
+        for name, here in found.items()
+    }
+
+
+def _checked(name: str, data_dir: Path, found: Found) -> Found:
+    """The same with what a training would be told of the data set beforehand."""
+    from tdctl.runner import look  # torch takes seconds, and is needed only where something is
+
+    config = load_config(None, {"data.dataset": name, "data.data_dir": str(data_dir)})
+    try:
+        return replace(found, notes=look(config.data))
+    except TdctlError as error:
+        return replace(found, error=str(error))
 
 
 def _look(name: str, data_dir: Path) -> Found:
@@ -110,6 +149,7 @@ def _row(name: str, found: Found | None) -> dict[str, Any]:
     if found is not None:
         path = None if found.path is None else str(found.path)
         row |= {"found": found.there, "path": path, "says": found.words}
+        row |= {"notes": list(found.notes), "error": found.error}
     return row
 
 
@@ -156,6 +196,8 @@ def _show_one(name: str, found: Found | None) -> None:
         lines["here"] = found.words
     for key, value in lines.items():
         typer.echo(f"{key:<10} {value}")
+    for line in [] if found is None else found.lines():
+        typer.echo(line)
 
 
 def _show_list(found: dict[str, Found]) -> None:
@@ -180,3 +222,6 @@ def _show_list(found: dict[str, Found]) -> None:
     console.print(layouts)
     for name, here in found.items():
         typer.echo(f"{name:<14} {here.words}")
+    for name, here in found.items():
+        for line in here.lines():
+            typer.echo(f"{name}: {line}")

@@ -25,7 +25,16 @@ class DataConfig(Section):
         None, description="Folder that holds the data set (of a table: its images)."
     )
     image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
-        None, description="Resize the shorter side to this many pixels and crop the middle square."
+        None, description="Bring images to squares of this many pixels a side, as --fit says."
+    )
+    fit: Literal["crop", "pad", "squash"] = Field(
+        "crop",
+        description="How images come to --image-size: crop the middle square of the resized "
+        "image, pad the whole one with bars, or squash it whatever its shape.",
+    )
+    max_megapixels: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Refuse an image of more million pixels (default: Pillow's limit, 178.96).",
     )
     normalise: Literal["data", "imagenet"] = Field(
         "data",
@@ -113,6 +122,10 @@ class DataConfig(Section):
             raise ValueError(
                 f"drop_clutter: goes with dataset 'caltech256', not with '{self.dataset}'; leave "
                 "out --drop-clutter"
+            )
+        if self.fit != "crop" and self.image_size is None:
+            raise ValueError(
+                f"fit: '{self.fit}' says how images come to --image-size, which is not given"
             )
         if self.dataset not in {"digits", "table"} and self.data_dir is None:
             raise ValueError(f"data_dir: dataset '{self.dataset}' needs --data-dir DIR")

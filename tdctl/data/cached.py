@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tdctl.cache import (
     sweep,
 )
 from tdctl.data.decode import DECODER, Decoder, slabs, unreadable
+from tdctl.data.picture import Reading
 from tdctl.data.store import Kind, Tally
 from tdctl.errors import DataError
 
@@ -112,7 +114,7 @@ class CacheStore:
 
 
 def cache_key(
-    root: str, names: Sequence[str], stats: NDArray[np.int64], train: int, size: int | None
+    root: str, names: Sequence[str], stats: NDArray[np.int64], train: int, reading: Reading
 ) -> str:
     """The name of a folder's entry: what its pixels and their statistics are made from.
 
@@ -121,9 +123,9 @@ def cache_key(
         names: n paths below it, training images first.
         stats: int64 [n, 2], size and time of change of each file.
         train: how many are training images.
-        size: side that all are brought to, or None.
+        reading: how each is read.
     """
-    facts = [DECODER, root, list(names), train, size]
+    facts = [DECODER, root, list(names), train, asdict(reading)]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(stats.astype("<i8").tobytes())
     return digest.hexdigest()[:32]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -122,6 +122,7 @@ class DataSet:
         held: bool [n], True for images that the source itself holds out for validation, or None.
         one_list: whether the test images were split off the list of training images.
         skipped: images that do not decode, and rows of a table, that were left out.
+        reading: how the images were read where it is not the usual way, by what each is of.
         notes: what the user should know about how the data was read, one line each.
     """
 
@@ -140,6 +141,7 @@ class DataSet:
     held: NDArray[np.bool_] | None = None
     one_list: bool = False
     skipped: tuple[Skipped, ...] = ()
+    reading: Mapping[str, str | int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -163,6 +165,7 @@ class DataSet:
             "given labels": labels.assigned,
             "true labels": labels.true,
             "validation images": self.held,
+            **self.reading,
         }
         if test is not None:
             parts["test file names"] = self.test_names

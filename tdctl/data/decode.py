@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import __version__ as PILLOW
 
+from tdctl.data.picture import Fit, Reading, Unreadable, megapixels, quiet, read_rgb
+from tdctl.data.survey import Survey, survey
 from tdctl.errors import DataError
 from tdctl.processors import own_processors
 from tdctl.sources import Encoded
@@ -24,32 +22,12 @@ from tdctl.sources import Encoded
 __all__ = ["DECODER", "Decoder", "slabs", "unreadable"]
 
 # What the same file gives the same pixels by. Raise the number when the pixels change.
-DECODER = f"2, Pillow {PILLOW}"
+DECODER = f"3, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
 # Images that a thread decodes at a time: small ones take less long than handing them out.
 AT_ONCE = 16
-# What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
-PILLOW_ERRORS = (
-    Image.DecompressionBombError,
-    SyntaxError,
-    ValueError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
 # How many unreadable images one error names.
 NAMED = 100
-
-
-class _Unreadable(ValueError):
-    """The bytes are no image; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +36,49 @@ class Decoder:
 
     Attributes:
         images: where they are.
-        size: side that all are brought to, or None.
+        reading: how each is read.
         shape: C, H, W of every image: that of the first one that decodes.
         model: its row.
     """
 
     images: Encoded
-    size: int | None
+    reading: Reading
     shape: tuple[int, int, int]
     model: int
 
     @classmethod
-    def of(cls, images: Encoded, size: int | None) -> Decoder:
+    def of(
+        cls,
+        images: Encoded,
+        size: int | None,
+        fit: Fit = "crop",
+        max_megapixels: float | None = None,
+        seen: Survey | None = None,
+    ) -> Decoder:
         """The decoder of some images; reads up to the first that decodes.
 
+        Args:
+            images: all of a data set: what they have in common decides how each is read.
+            size: side that all are brought to, or None.
+            fit: how they are brought to it.
+            max_megapixels: a picture of more is refused; None for Pillow's own limit.
+            seen: a survey of these images, where there is one.
+
         Raises:
-            DataError: none does.
+            DataError: none decodes.
         """
+        limit = megapixels(max_megapixels)
+        seen = survey(images, limit) if seen is None else seen
+        reading = Reading(size, fit, seen.bits, seen.ground, limit)
         broken: dict[int, str] = {}
-        with _quiet():
+        with quiet():
             for row in range(len(images)):
                 try:
-                    h, w, c = _read_rgb(images, row, size).shape
-                except _Unreadable as error:
+                    h, w, c = read_rgb(images, row, reading).shape
+                except Unreadable as error:
                     broken[row] = str(error)
                     continue
-                return cls(images, size, (c, h, w), row)
+                return cls(images, reading, (c, h, w), row)
         raise unreadable(images, broken)
 
     def __len__(self) -> int:
@@ -92,9 +87,9 @@ class Decoder:
     def decodes(self, row: int) -> bool:
         """Whether one image decodes."""
         try:
-            with _quiet():
-                _read_rgb(self.images, row, self.size)
-        except _Unreadable:
+            with quiet():
+                read_rgb(self.images, row, self.reading)
+        except Unreadable:
             return False
         return True
 
@@ -124,7 +119,7 @@ class Decoder:
                 parts = range(start, stop, AT_ONCE)
                 found: dict[int, str] = {}
                 fill = partial(self._fill, slab, start)
-                with _quiet():
+                with quiet():
                     for reasons in pool.map(fill, parts):
                         found |= reasons
                 if found and broken is None:
@@ -140,11 +135,11 @@ class Decoder:
             DataError: some do not decode (names all of these), or have another size than the first.
         """
         pixels, broken = np.empty((len(rows), *self.shape), dtype=np.uint8), {}
-        with _quiet():
+        with quiet():
             for at, row in enumerate(rows):
                 try:
-                    pixels[at] = self._read(int(row))
-                except _Unreadable as error:
+                    pixels[at] = self.read(int(row))
+                except Unreadable as error:
                     broken[int(row)] = str(error)
         if broken:
             raise unreadable(self.images, broken)
@@ -155,14 +150,20 @@ class Decoder:
         broken = {}
         for row in range(at, min(at + AT_ONCE, start + len(slab))):
             try:
-                slab[row - start] = self._read(row)
-            except _Unreadable as error:
+                slab[row - start] = self.read(row)
+            except Unreadable as error:
                 slab[row - start] = 0
                 broken[row] = str(error)
         return broken
 
-    def _read(self, row: int) -> NDArray[np.uint8]:
-        image = _read_rgb(self.images, row, self.size).transpose(2, 0, 1)
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Uint8 [C, H, W] of one image; call within ``quiet``.
+
+        Raises:
+            Unreadable: it does not decode.
+            DataError: it has another size than the first.
+        """
+        image = read_rgb(self.images, row, self.reading).transpose(2, 0, 1)
         if image.shape != self.shape:
             (_, h, w), (_, first_h, first_w) = image.shape, self.shape
             raise DataError(
@@ -175,13 +176,29 @@ class Decoder:
 def unreadable(images: Encoded, broken: dict[int, str]) -> DataError:
     """The error that names images that do not decode, with the first one's reason."""
     names = [images.name(row) for row in sorted(broken)]
-    reason = broken[min(broken)]
-    advice = "mend or remove what is broken, or give --skip-unreadable"
+    reason, _, way = broken[min(broken)].partition("; ")
+    advice = f"{_way_out(broken.values())}, or give --skip-unreadable"
     if len(names) == 1:
-        return DataError(f"{names[0]}: does not decode as an image ({reason}); {advice}")
+        what = "is not read" if way else "does not decode as an image"
+        return DataError(f"{names[0]}: {what} ({reason}); {advice}")
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     listed = ", ".join(names[:NAMED]) + more
     return DataError(f"{len(names)} images do not decode: {listed} (the first: {reason}); {advice}")
+
+
+def _way_out(reasons: Collection[str]) -> str:
+    """What to do about images that do not decode, by their reasons; see ``Unreadable``."""
+    ways: dict[str, str] = {}
+    for reason in reasons:
+        way = reason.partition("; ")[2] or "mend or remove what is broken"
+        # Ways that differ in a number alone are one, with the largest.
+        kind = re.sub(r"\d+", "", way)
+        ways[kind] = max(ways.get(kind, way), way, key=_last_number)
+    return "; ".join(ways.values())
+
+
+def _last_number(way: str) -> int:
+    return int((re.findall(r"\d+", way) or ["0"])[-1])
 
 
 def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -189,57 +206,3 @@ def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     count = max(1, SLAB_BYTES // int(np.prod(shape)))
     for start in range(0, n, count):
         yield start, min(n, start + count)
-
-
-def _read_rgb(images: Encoded, row: int, size: int | None) -> NDArray[np.uint8]:
-    try:
-        with Image.open(images.open(row), formats=_formats()) as file:
-            # A copy of its own would double what a large one takes.
-            ImageOps.exif_transpose(file, in_place=True)
-            image = _as_rgb(file)
-    except UnidentifiedImageError:
-        # Pillow's words hold the path a second time, or the address of an object in memory.
-        raise _Unreadable("of no known image format") from None
-    except OSError as error:
-        # Pillow's own carry no errno, the system's a path that the message has already.
-        raise _Unreadable(_in_a_line(error.strerror or error)) from None
-    except PILLOW_ERRORS as error:
-        raise _Unreadable(_in_a_line(error)) from None
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-@cache
-@cache
-def _formats() -> tuple[str, ...]:
-    """What Pillow reads by itself: for EPS it would run Ghostscript on whatever is called .jpg."""
-    Image.init()
-    return tuple(name for name in Image.ID if name != "EPS")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Pillow warns of odd metadata in its own words; what matters becomes an error of ours."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        yield
-
-
-def _in_a_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Eight bits a channel: Pillow alone would clip deeper greyscale at 255 instead of scaling."""
-    if image.mode == "F":
-        raise ValueError("32-bit floating point pixels have no known range")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("more than 16 bits a pixel")
-        deep = image.mode.startswith("I;16") or values.max() > 255
-        image = Image.fromarray((values >> 8 if deep else values).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ from tdctl.cache import default_cache_dir, free_bytes
 from tdctl.config import DataConfig
 from tdctl.data.cached import CacheStore, cache_key, is_cached, open_cached
 from tdctl.data.decode import Decoder, unreadable
+from tdctl.data.picture import megapixels
 from tdctl.data.store import Kind, MemoryStore, Store, Tally
 from tdctl.data.streamed import StreamStore
+from tdctl.data.survey import Survey, survey
 from tdctl.errors import DataError
 from tdctl.sources.encoded import Encoded
 from tdctl.streams import CHANNEL_SAMPLE
@@ -39,6 +41,8 @@ class Held:
         mean, std: C values in units of 255, of the training images.
         broken: rows that do not decode, with the reason; they count in no statistics.
         notes: what the user should know, one line each; the first is the choice.
+        decoder: of all images; None where they came decoded.
+        seen: what their heads say; None where they came decoded.
     """
 
     store: Store
@@ -46,6 +50,8 @@ class Held:
     std: tuple[float, ...]
     broken: dict[int, str]
     notes: tuple[str, ...]
+    decoder: Decoder | None = None
+    seen: Survey | None = None
 
 
 def hold(
@@ -69,17 +75,30 @@ def hold(
         names: n paths below the data folder, or none where the images are not files.
         stats: int64 [n, 2], size and time of change of each image.
         train: how many are training images.
-        dry: decode the first image alone and say what would be done: the pixels are then
-            streamed, and the statistics 0 and 1.
+        dry: decode the first image alone, and of deep and transparent ones some, and say what
+            would be done: the pixels are then streamed, and the statistics 0 and 1.
 
     Raises:
         DataError: images do not decode and are not to be skipped, no training image does, or
             the way asked for has no room.
     """
-    decoder = Decoder.of(images, config.image_size)
+    seen = survey(images, megapixels(config.max_megapixels))
+    decoder = Decoder.of(images, config.image_size, config.fit, config.max_megapixels, seen)
+    held = _held(config, decoder, names, stats, train, dry)
+    return replace(held, notes=(*held.notes, *seen.notes), decoder=decoder, seen=seen)
+
+
+def _held(
+    config: DataConfig,
+    decoder: Decoder,
+    names: Sequence[str],
+    stats: NDArray[np.int64],
+    train: int,
+    dry: bool,
+) -> Held:
     root = str(config.root.resolve())
     folder = config.cache_dir or default_cache_dir()
-    key = cache_key(root, names, stats, train, config.image_size)
+    key = cache_key(root, names, stats, train, decoder.reading)
     needed = len(decoder) * int(np.prod(decoder.shape))
     kind, why = config.images, ""
     cached = is_cached(decoder, folder, key)

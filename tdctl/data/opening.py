@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.data.channels import channels
+from tdctl.data.check import check_classes, findings
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
 from tdctl.data.hold import Held, check_memory, hold
 from tdctl.data.store import MemoryStore
@@ -23,15 +24,17 @@ def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) 
     Args:
         config: the settings.
         split_seed: of the split into training and test images, where the source has none.
-        dry: look at the first image alone; see ``hold``.
+        dry: decode a sample of the images alone; see ``hold`` and ``findings``.
 
     Raises:
         DataError: as ``list_dataset``; or images do not decode, differ in size and no
-            ``image_size`` is given, or there is no room for them as they would be held.
+            ``image_size`` is given, there is no room for them as they would be held, or all
+            training images have one class.
         ConfigError: the images have not the channels that the settings normalise by.
     """
     listing = list_dataset(config, split_seed)
     n = len(listing)
+    check_classes(listing.labels.assigned, listing.class_names, listing.name, config.limit)
     if isinstance(listing.images, torch.Tensor):
         return _assembled(config, listing, _held(config, listing.images, n), None)
     stats = listing.images.stats()
@@ -49,6 +52,7 @@ def _assembled(
     whole[list(held.broken)] = False
     train, test = np.flatnonzero(whole[:n]), np.flatnonzero(whole[n:])
     labels, targets = listing.labels.take(train), listing.test_targets[test]
+    check_classes(labels.assigned, listing.class_names, listing.name, config.limit)
     mean, std = channels(config, held.mean, held.std)
     file_names, file_sizes = _files(listing, stats, train)
     test_names, test_sizes = _files(listing, stats, test + n)
@@ -69,13 +73,29 @@ def _assembled(
         held=None if listing.held is None else listing.held[train],
         one_list=listing.one_list,
         skipped=(*listing.skipped, *skipped),
+        reading=_unusual(held),
         notes=(
             *held.notes,
             *listing.notes,
             *by_class(labels.assigned, listing.class_names, config.limit),
             *_of_skipped(skipped),
+            *findings(config, listing, held, None if stats is None else stats[:, 0]),
         ),
     )
+
+
+def _unusual(held: Held) -> dict[str, str | int]:
+    """How images were read, where it changes pixels that would be others otherwise."""
+    if held.decoder is None:
+        return {}
+    reading, how = held.decoder.reading, dict[str, str | int]()
+    if reading.size is not None and reading.fit != "crop":
+        how["fit"] = reading.fit
+    if reading.bits != 16:
+        how["bits in use of 16"] = reading.bits
+    if reading.ground is not None:
+        how["ground of transparent images"] = reading.ground
+    return how
 
 
 def _files(

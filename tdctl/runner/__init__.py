@@ -11,6 +11,7 @@ from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.jobs import Retraining
+from tdctl.runner.look import look
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
@@ -46,6 +47,7 @@ __all__ = [
     "export",
     "generate_td",
     "judge_scores",
+    "look",
     "plan_detector",
     "plan_generate",
     "prepare",

@@ -1,0 +1,239 @@
+"""The check of a data set before every training: what is wrong with it, or looks so.
+
+It costs seconds. Each finding is one line with a count, the first example and the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.config import DataConfig
+from tdctl.data.alike import Alike, alike_files, alike_pixels
+from tdctl.data.decode import Decoder
+from tdctl.data.hold import Held
+from tdctl.data.shown import Shown, shown, sides
+from tdctl.data.survey import of_all
+from tdctl.errors import DataError
+from tdctl.names import nearly_alike
+from tdctl.sources import Listing
+
+__all__ = ["check_classes", "findings"]
+
+Rows = NDArray[np.int64]
+# A class with so many times the images of another, or with this share of all, is an extreme.
+TIMES, SHARE = 50, 0.9
+# A crop, or an enlargement, is told of where it concerns this share of the images.
+MANY = 0.1
+# Times by which the sides of images differ that are told of.
+SIDES = 10
+
+
+def check_classes(
+    targets: NDArray[np.int64], class_names: list[str], name: str, limit: int | None
+) -> None:
+    """Refuses labels of one class: nothing could be learned from them.
+
+    Args:
+        targets: int64 [n], the given labels of the training images.
+        class_names: k names.
+        name: of the data set.
+        limit: how many images the user asks for, or None.
+
+    Raises:
+        DataError: with the class, and where to look.
+    """
+    present = np.unique(targets)
+    if len(present) != 1:
+        return
+    way = "look at the labels, and at the folder that is given as --data-dir"
+    if limit is not None and len(class_names) > 1:
+        way = f"give a larger --limit than {limit}"
+    raise DataError(
+        f"{name}: all {len(targets):,} training images have the class "
+        f"'{class_names[present[0]]}'; expected at least two classes: {way}"
+    )
+
+
+def findings(
+    config: DataConfig, listing: Listing, held: Held, file_sizes: Rows | None
+) -> list[str]:
+    """What is wrong with a data set, or looks so, one line each; empty where nothing does.
+
+    Labels are looked at as the user gives them, before any noise. Pixels that are not in memory
+    are looked at in a sample, always the same one; the line then says of how many.
+
+    Args:
+        config: the settings.
+        listing: classes, labels and names of all images.
+        held: their pixels.
+        file_sizes: int64 [n + m], bytes of each encoded image; None where they came decoded.
+    """
+    rows, images = _Named(listing), listing.images
+    found = shown(held, len(rows))
+    notes = [*_of_classes(config, listing, rows), *_of_shown(config, found, rows)]
+    if isinstance(images, torch.Tensor):
+        alike = alike_pixels(images)
+    elif held.decoder is None or held.seen is None or file_sizes is None:
+        return notes
+    else:
+        alike = alike_files(images, file_sizes, held.seen)
+        notes += _of_sizes(config, held.decoder, rows)
+    return [*notes, *_of_alike(alike, rows, set(found.one_colour.tolist()))]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The images of a listing by row, training images first."""
+
+    listing: Listing
+
+    def __len__(self) -> int:
+        return len(self.listing) + len(self.listing.test_index)
+
+    def name(self, row: int) -> str:
+        """What the user knows the image by."""
+        listing, n = self.listing, len(self.listing)
+        if listing.names is not None:
+            return listing.names[row]
+        if not isinstance(listing.images, torch.Tensor):
+            return listing.images.name(row)
+        at = listing.labels.index[row] if row < n else listing.test_index[row - n]
+        return f"{'training' if row < n else 'test'} image {at}"
+
+    def trains(self, row: int) -> bool:
+        """Whether it is a training image."""
+        return row < len(self.listing)
+
+    def label(self, row: int) -> int:
+        """Its given label."""
+        n = len(self.listing)
+        targets = self.listing.labels.assigned if row < n else self.listing.test_targets
+        return int(targets[row if row < n else row - n])
+
+
+def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]:
+    """Classes of one image, of extreme sizes, and with nearly the same name."""
+    names, targets = listing.class_names, listing.labels.assigned
+    notes = []
+    alike = nearly_alike(names)
+    if alike:
+        shown = ", ".join(" / ".join(f"'{name}'" for name in group) for group in alike[:3])
+        more = ", ..." if len(alike) > 3 else ""
+        notes.append(
+            f"class names that differ in writing alone: {len(alike)}, {shown}{more}; where they "
+            "are one class, give it one name"
+        )
+    counts = np.bincount(targets, minlength=len(names))
+    single = np.flatnonzero(counts == 1)
+    if len(single):
+        row = int(np.flatnonzero(targets == single[0])[0])
+        limited = config.limit is not None
+        way = (
+            "a larger --limit reaches more" if limited else "add images, or leave such classes out"
+        )
+        notes.append(
+            f"classes of one training image: {len(single):,} of {len(names):,}, first "
+            f"'{names[single[0]]}' ({rows.name(row)}); they cannot be learned and are ranked as "
+            f"wrong: {way}"
+        )
+    large, present = int(counts.argmax()), np.flatnonzero(counts)
+    small = int(present[counts[present].argmin()])
+    if counts[large] >= TIMES * counts[small] or counts[large] > SHARE * len(targets):
+        notes.append(
+            f"classes of very different size: '{names[large]}' has {counts[large]:,} training "
+            f"images and '{names[small]}' has {counts[small]:,}; the labels of small classes look "
+            "wrong because they are rare: see to --keep-per-class"
+        )
+    return notes
+
+
+def _of_shown(config: DataConfig, found: Shown, rows: _Named) -> list[str]:
+    """Images that do not decode, where they were not decoded before, and those of one colour."""
+    notes, of = [], of_all(len(found.looked), len(rows))
+    if found.broken:
+        row, reason = next(iter(sorted(found.broken.items())))
+        then = "are left out" if config.skip_unreadable else "end the run: --skip-unreadable"
+        notes.append(
+            f"images that do not decode: {len(found.broken):,}{of}, first {rows.name(row)} "
+            f"({reason.partition('; ')[0]}); they {then}"
+        )
+    if len(found.one_colour):
+        notes.append(
+            f"images of one colour: {len(found.one_colour):,}{of}, first "
+            f"{rows.name(int(found.one_colour[0]))}; nothing can be learned from them: look at them"
+        )
+    return notes
+
+
+def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
+    """Copies with another label, in the test set too, and in the training set alone."""
+    of = of_all(alike.looked, len(rows))
+    groups = [group.tolist() for group in alike.groups if int(group[0]) not in blank]
+    names = rows.listing.class_names
+
+    def pair(group: list[int]) -> str:
+        """The first of a group, and the first that differs from it in label, or in split."""
+        a = group[0]
+        others = sorted(group[1:], key=lambda row: rows.label(row) == rows.label(a))
+        b = others[0]
+        if rows.label(a) == rows.label(b):
+            b = next((row for row in group[1:] if not rows.trains(row)), b)
+        return " and ".join(f"{rows.name(row)} ('{names[rows.label(row)]}')" for row in (a, b))
+
+    differ = [g for g in groups if len({rows.label(row) for row in g}) > 1]
+    both = [g for g in groups if rows.trains(g[0]) and not rows.trains(g[-1])]
+    copies = [g for g in groups if rows.trains(g[-1]) and g not in differ]
+    notes = []
+    if differ:
+        notes.append(
+            f"images alike to the byte with different labels: {len(differ):,} groups{of}, first "
+            f"{pair(differ[0])}; at least one label of each group is wrong"
+        )
+    if both:
+        notes.append(
+            f"images alike to the byte in the training and in the test set: {len(both):,} "
+            f"groups{of}, first {pair(both[0])}; the test error is too low by them: remove one side"
+        )
+    if copies:
+        more = sum(len(g) - 1 for g in copies)
+        notes.append(
+            f"images alike to the byte among the training images: {len(copies):,} groups of "
+            f"{more + len(copies):,}{of}, first {pair(copies[0])}; remove the copies"
+        )
+    return notes
+
+
+def _of_sizes(config: DataConfig, decoder: Decoder, rows: _Named) -> list[str]:
+    """What comes to the size asked for by losing much, or from very little."""
+    side = config.image_size
+    looked, found = sides(decoder.images, decoder.reading.max_pixels)
+    if side is None or not len(looked):
+        return []
+    of, notes = of_all(len(looked), len(rows)), []
+    short, long = found.min(axis=1), found.max(axis=1)
+
+    def first(which: NDArray[np.bool_]) -> str:
+        at = int(which.argmax())
+        return f"{rows.name(int(looked[at]))} ({found[at, 0]}x{found[at, 1]})"
+
+    cropped, small = long > 2 * short, 2 * (long if config.fit == "pad" else short) < side
+    if config.fit == "crop" and cropped.mean() >= MANY:
+        notes.append(
+            f"images that lose more than half to the crop: {cropped.sum():,}{of}, first "
+            f"{first(cropped)}; --fit pad keeps the whole, --fit squash presses it square"
+        )
+    if small.mean() >= MANY:
+        notes.append(
+            f"images of less than half of --image-size {side}: {small.sum():,}{of}, first "
+            f"{first(small)}; they are enlarged: a smaller --image-size costs less"
+        )
+    if short.min() < side and short.max() >= SIDES * short.min():
+        notes.append(
+            f"images of very different size{of}: from {first(short == short.min())} to "
+            f"{first(short == short.max())}; the small ones are blurred beside the others"
+        )
+    return notes

@@ -1,0 +1,243 @@
+"""A look at the heads of encoded pictures, before any is decoded: what all are to be read by."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tdctl.data.picture import GROUNDS, Unreadable, opened, quiet
+from tdctl.sources import Encoded
+
+__all__ = ["Survey", "of_all", "spread", "survey"]
+
+# Up to as many files all are looked at; of more, as many, evenly spread.
+HEADS = 100_000
+HEAD_BYTES = 4096
+# Of deep and of transparent pictures this many pixels are decoded, and at least so many pictures.
+PIXELS, AT_LEAST = 100_000_000, 32
+TRANSPARENT = 500
+# Threads that wait for the disk, the files that one takes at a time, and threads that decode.
+THREADS, AT_ONCE, DECODING = 8, 256, 4
+# On a ground that leaves less of a picture's contrast than this, its form is lost.
+LOST = 0.2
+
+T = TypeVar("T")
+Kind = Literal["plain", "deep", "deep colour", "clear"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the pictures of a data set have in common.
+
+    It depends on the files and their order alone, not on how pixels are held.
+
+    Attributes:
+        rows: int64 [m], the pictures whose heads were looked at.
+        heads: int64 [m], a checksum of the first bytes of each; -1 where it cannot be reached.
+        bits: in use of the 16 of deep greyscale pictures: 8, 10, 12, 14 or 16.
+        ground: name of what transparent pictures are laid on; None where none is transparent.
+        notes: what the user should know of it, one line each.
+    """
+
+    rows: NDArray[np.int64]
+    heads: NDArray[np.int64]
+    bits: int = 16
+    ground: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """Int64, at most ``most`` of the first ``count`` numbers, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def of_all(looked: int, count: int) -> str:
+    """What a note adds where only a part was looked at."""
+    return "" if looked == count else f" (of {looked:,} looked at)"
+
+
+def survey(images: Encoded, max_pixels: float | None) -> Survey:
+    """Looks at the heads of pictures, and decodes some of those that are deep or transparent.
+
+    Args:
+        images: all pictures of a data set, training and test.
+        max_pixels: larger ones are passed over; None for no limit.
+    """
+    rows = spread(len(images), HEADS)
+    parts = np.array_split(rows, max(1, -(-len(rows) // AT_ONCE)))
+    with quiet(), ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(lambda part: [_head(images, int(row)) for row in part], parts))
+    heads = [one for part in found for one in part]
+    rows_of: dict[str, NDArray[np.int64]] = {
+        kind: rows[[one[1] == kind for one in heads]] for kind in ("deep", "deep colour", "clear")
+    }
+    bits, of_depth = _depth(images, rows_of["deep"], max_pixels)
+    ground, of_ground = _ground(images, rows_of["clear"], max_pixels)
+    of_colour = _deep_colour(images, rows_of["deep colour"])
+    checksums = np.array([one[0] for one in heads], dtype=np.int64)
+    return Survey(rows, checksums, bits, ground, (*of_depth, *of_colour, *of_ground))
+
+
+def _head(images: Encoded, row: int) -> tuple[int, Kind]:
+    """A checksum of the first bytes of a picture, and what its pixels ask for."""
+    try:
+        place = images.open(row)
+        if isinstance(place, str):
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                head = os.read(handle, HEAD_BYTES)
+            finally:
+                os.close(handle)
+        else:
+            head = place.read(HEAD_BYTES)
+    except OSError:
+        return -1, "plain"
+    return zlib.crc32(head), _kind(head, lambda: _kind_by_pillow(images, row))
+
+
+def _kind(head: bytes, otherwise: Callable[[], Kind]) -> Kind:
+    """By the bytes of JPEG and PNG, which most pictures are; else as Pillow sees it."""
+    if head.startswith(b"\xff\xd8"):
+        return "plain"
+    before, data, _ = head.partition(b"IDAT")
+    if not head.startswith(PNG) or not data or len(before) < 26:
+        return otherwise()
+    depth, colour = before[24], before[25]
+    if depth == 16 and colour == 0:
+        return "deep"
+    if depth == 16 and colour == 2 and b"tRNS" not in before:
+        return "deep colour"
+    # Those of 16 bits with alpha are deep in colour, too; the ground matters more.
+    return "clear" if colour in {4, 6} or b"tRNS" in before else "plain"
+
+
+def _kind_by_pillow(images: Encoded, row: int) -> Kind:
+    try:
+        with opened(images, row, None) as file:
+            if file.mode.startswith("I"):
+                return "deep"
+            if file.has_transparency_data:
+                return "clear"
+            # Tag 258 of a TIFF file: bits of each channel.
+            tags = getattr(file, "tag_v2", {})
+            return "deep colour" if max(np.ravel(tags.get(258, 8))) > 8 else "plain"
+    except Unreadable:
+        return "plain"
+
+
+def _within(
+    images: Encoded, rows: NDArray[np.int64], most: int, max_pixels: float | None
+) -> NDArray[np.int64]:
+    """Some of the rows, evenly spread, that have few enough pixels together."""
+    sizes = []
+    for row in rows[spread(len(rows), AT_LEAST)]:
+        try:
+            with opened(images, int(row), max_pixels) as file:
+                sizes.append(file.width * file.height)
+        except Unreadable:
+            continue
+    mean = max(1, sum(sizes) // max(1, len(sizes)))
+    count = min(most, max(AT_LEAST, PIXELS // mean))
+    return rows[spread(len(rows), count)]
+
+
+def _depth(
+    images: Encoded, rows: NDArray[np.int64], max_pixels: float | None
+) -> tuple[int, tuple[str, ...]]:
+    """Bits in use of deep greyscale pictures: the deepest value of all decides."""
+    if not len(rows):
+        return 16, ()
+
+    def deepest(row: int) -> int:
+        try:
+            with opened(images, row, max_pixels) as file:
+                values = np.asarray(file)
+        except Unreadable:
+            return -1
+        # Others are refused when they are decoded.
+        return int(values.max()) if values.min() >= 0 and values.max() <= 65535 else -1
+
+    with quiet():
+        looked = _within(images, rows, len(rows), max_pixels)
+        high = max(_mapped(deepest, looked))
+    if high < 0:
+        return 16, ()
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits)
+    if bits == 16:
+        return bits, ()
+    how = "are read as they are" if bits == 8 else f"are divided by {1 << (bits - 8)}"
+    part = "" if len(looked) == len(rows) else f"; {len(looked):,} looked at, deeper ones are white"
+    return bits, (
+        f"{len(rows):,} greyscale images have 16 bits a pixel and values up to {high:,}{part}: "
+        f"taken for {bits} bits, all of them {how}",
+    )
+
+
+def _deep_colour(images: Encoded, rows: NDArray[np.int64]) -> tuple[str, ...]:
+    if not len(rows):
+        return ()
+    return (
+        f"{len(rows):,} images have 16 bits a channel in colour, first {images.name(int(rows[0]))}:"
+        " the upper 8 are read; where values use the lower ones alone, write them as 8 bits",
+    )
+
+
+def _ground(
+    images: Encoded, rows: NDArray[np.int64], max_pixels: float | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """The one ground on which the fewest transparent pictures lose their form.
+
+    One for all: a ground that followed each picture would tell pictures apart by itself.
+    """
+    if not len(rows):
+        return None, ()
+
+    def contrasts(row: int) -> list[float] | None:
+        try:
+            with opened(images, row, max_pixels) as file:
+                return _contrasts(file)
+        except Unreadable:
+            return None
+
+    with quiet():
+        looked = _within(images, rows, TRANSPARENT, max_pixels)
+        found = [one for one in _mapped(contrasts, looked) if one is not None]
+    if not found:
+        return None, ()
+    shown = np.array(found)
+    most = shown.max(axis=1, keepdims=True)
+    lost = (shown < LOST * most).sum(axis=0).tolist()
+    ground = list(GROUNDS)[lost.index(min(lost))]
+    why = "" if ground == "white" else ", where fewer lose their form than on white"
+    return ground, (
+        f"{len(found):,} images have transparent parts{of_all(len(looked), len(rows))}: "
+        f"all such are laid on {ground}{why}",
+    )
+
+
+def _contrasts(file: Image.Image) -> list[float] | None:
+    """How much of a picture shows on each ground; None where nothing of it is transparent."""
+    if file.mode.startswith("I") or not file.has_transparency_data:
+        return None
+    whole = file.convert("RGBA")
+    if whole.getchannel("A").getextrema() == (255, 255):
+        return None
+    whole.thumbnail((64, 64), Image.Resampling.BILINEAR)
+    rgb, alpha = np.split(np.asarray(whole).astype(np.float64), [3], axis=2)
+    alpha /= 255
+    laid = (rgb * alpha + np.array(colour) * (1 - alpha) for colour in GROUNDS.values())
+    return [float(one.std(axis=(0, 1)).max()) for one in laid]
+
+
+def _mapped(function: Callable[[int], T], rows: NDArray[np.int64]) -> list[T]:
+    with ThreadPoolExecutor(DECODING) as pool:
+        return list(pool.map(function, rows.tolist()))
