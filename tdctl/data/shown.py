@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.data.decode import Decoder, own_processors, slabs
+from tdctl.data.decode import Decoder, slabs
 from tdctl.data.hold import Held
 from tdctl.data.picture import Unreadable, opened, quiet
 from tdctl.data.store import MemoryStore
 from tdctl.data.survey import spread
+from tdctl.processors import own_processors
 from tdctl.sources import Encoded
 
 __all__ = ["Shown", "Sides", "shown", "sides"]
