@@ -17,7 +17,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 
 from scripts.experiments.finding.cells import Settings, data_of
 from scripts.experiments.finding.recording import render, tdctl, write
+from scripts.experiments.tables.markdown import table
 
 # Shares of flipped labels by data set, epochs and seed.
 RATES = (0, 0.005, 0.01, 0.02, 0.05)
@@ -100,29 +101,38 @@ def _data(asked: argparse.Namespace, name: str, seed: int) -> list[str]:
 def judge(runs: list[Path], out: Path | None) -> None:
     """Prints both tables, and writes their figures."""
     found = [_judged(run) for run in runs]
-    print("| run | wrong | combined | interval | mixture |\n| --- | --- | --- | --- | --- |")
-    for one in found:
-        low, high = (100 * one["interval"][end] for end in (0, 1))
-        print(
-            f"| {one['run']} | {100 * one['wrong']:.1f} | {100 * one['combined']:.1f} | "
-            f"{low:.1f} to {high:.1f} | {100 * one['mixture']:.1f} |"
-        )
-    for method in ("combined", "mixture"):
-        errors = [abs(one[method] - one["wrong"]) for one in found]
-        print(f"\nmean error of {method}: {100 * np.mean(errors):.1f} points")
-    inside = [one["interval"][0] <= one["wrong"] <= one["interval"][1] for one in found]
-    print(f"\nthe share lies within the interval in {sum(inside)} of {len(inside)} runs\n")
-    names = ("auto", "builtin", "aum")
-    print(f"| row | runs | {' | '.join(names)} | best plain score |\n{'| --- ' * 6}|")
-    for row, members in _rows(found):
-        plain = set.intersection(*(set(one["scores"]) for one in members))
-        mean = {name: np.mean([one["scores"][name] for one in members]) for name in plain}
-        best = max(mean, key=lambda name: mean[name])
-        cells = [np.mean([one["ap"][name] for one in members]) for name in names]
-        shown = " | ".join(f"{100 * value:.1f}" for value in cells)
-        print(f"| {row} | {len(members)} | {shown} | {100 * mean[best]:.1f} ({best}) |")
+    print(f"{estimates_of(found)}\n\n{rankings_of(found)}")
     if out is not None:
         write(out, found)
+
+
+def estimates_of(found: Sequence[Mapping[str, Any]]) -> str:
+    """The share of wrong labels and the estimates of it in %, run by run."""
+    rows: list[list[object]] = []
+    for one in found:
+        low, high = (100 * end for end in one["interval"])
+        shares = [f"{100 * one[name]:.1f}" for name in ("wrong", "combined", "mixture")]
+        rows.append([one["run"], *shares[:2], f"{low:.1f} to {high:.1f}", shares[2]])
+    errors = [
+        f"{100 * np.mean([abs(one[name] - one['wrong']) for one in found]):.1f}"
+        for name in ("combined", "mixture")
+    ]
+    inside = sum(one["interval"][0] <= one["wrong"] <= one["interval"][1] for one in found)
+    rows.append(["mean absolute error", "", errors[0], f"{inside} of {len(found)} hold", errors[1]])
+    return table(("run", "wrong", "auto", "its interval", "mixture (the default before)"), rows)
+
+
+def rankings_of(found: Sequence[Mapping[str, Any]]) -> str:
+    """Mean AP in % of the rankings, by row: runs that differ in seed and length alone."""
+    names = ("auto", "builtin", "aum")
+    rows: list[list[object]] = []
+    for row, members in _rows(found):
+        common = set.intersection(*(set(one["scores"]) for one in members))
+        means = {name: np.mean([one["scores"][name] for one in members]) for name in common}
+        best = max(sorted(means), key=lambda name: means[name])
+        cells = [f"{100 * np.mean([one['ap'][name] for one in members]):.1f}" for name in names]
+        rows.append([row, len(members), *cells, f"{100 * means[best]:.1f} ({best})"])
+    return table(("row", "runs", *names, "best plain score, in hindsight"), rows)
 
 
 def _judged(run: Path) -> dict[str, Any]:
@@ -156,9 +166,11 @@ def _judged(run: Path) -> dict[str, Any]:
     return found
 
 
-def _rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _rows(
+    found: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
     """Runs with wrong labels that differ in seed and length alone."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[Mapping[str, Any]]] = {}
     for one in found:
         if one["wrong"]:
             name = re.sub(r"_(seed\d+|\d+|ours)(?=_|$)", "", one["run"])

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+from scripts.experiments import easy_data
 from scripts.experiments.finding import reporting
 from scripts.experiments.tables import detection, detectors
 from scripts.experiments.tables.markdown import RESULTS, results, table
@@ -84,6 +85,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "capture-differences": lambda: detection.capture_differences(results("capture")),
     "forgetting": lambda: detection.forgetting_table(results("forgetting")),
     "estimates": lambda: detection.estimates_table(results("estimates")),
+    "easy-estimates": lambda: easy_data.estimates_of(results("easy_data")),
+    "easy-rankings": lambda: easy_data.rankings_of(results("easy_data")),
+    "benchmark-estimates": lambda: easy_data.estimates_of(results("easy_data_benchmark")),
+    "benchmark-rankings": lambda: easy_data.rankings_of(results("easy_data_benchmark")),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
     "neighbours": lambda: detectors.more_recorded("neighbours"),
