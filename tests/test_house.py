@@ -13,8 +13,8 @@ import tdctl
 ROOT = Path(tdctl.__file__).parent
 # From the ground up: a module may import only from floors below its own, or from its own package.
 FLOORS = [
-    {"errors", "catalogue", "recipes"},
-    {"files", "config", "claims"},
+    {"errors", "catalogue", "recipes", "names"},
+    {"files", "config", "claims", "folders"},
     {"settings"},
     {"labels", "cache", "slabs"},
     {"noise"},
