@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
-from tdctl.folders import LAYOUT, Account, Layout, Split, Tree, Walk, find_layout
+from tdctl.folders import LAYOUT, Account, Layout, Split, Tree, Walk, find_layout, split_kind
 from tdctl.labels import Labels, held_out_for_test
 from tdctl.names import normal
 from tdctl.sources.encoded import Files
@@ -58,13 +58,15 @@ def list_folder(config: DataConfig, split_seed: int) -> Listing:
     notes = [*layout.notes, *account.notes()]
     names, targets = train.names, train.targets
     is_held = None
-    if held is not None:
+    if held is not None and layout.held is not None and layout.test is not None:
         is_held = np.arange(len(names) + len(held.names)) >= len(names)
         names, targets = [*names, *held.names], np.concatenate([targets, held.targets])
         notes.append(
-            f"val/ beside test/: its {is_held.sum()} images are held out for validation, neither "
-            "trained on nor ranked"
+            f"{layout.held.top}/ beside {layout.test.top}/: its {len(held.names)} images are held "
+            "out for validation, neither trained on nor ranked"
         )
+    if layout.held is None and layout.test is not None and split_kind(layout.test.top) == "val":
+        notes.append(f"no test/: {layout.test.top}/ is the test set")
     n = len(names)
     if tested is not None:
         index, test_index = np.arange(n), np.arange(len(tested.names))
