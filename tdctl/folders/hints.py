@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tdctl.errors import DataError
 from tdctl.folders.splits import split_kind
 from tdctl.folders.walk import Place, Tree, joined
 
-__all__ = ["LAYOUT", "listed", "no_class_folders", "no_labels", "single_class", "table_hint"]
+__all__ = [
+    "LAYOUT", "listed", "no_class_folders", "no_labels", "saved_otherwise", "single_class",
+    "table_hint",
+]  # fmt: skip
 
 LAYOUT = "expected DIR/train/<class>/<image> with DIR/test or DIR/val, or DIR/<class>/<image>"
 TABLES = (".csv", ".tsv", ".parquet")
 # How many names a message holds.
 NAMED = 8
+# How deep the caches of the hub are.
+DEEPEST = 6
 
 
 def listed(names: Sequence[str]) -> str:
@@ -47,6 +53,37 @@ def table_hint(tree: Tree, top: str, images: str) -> str:
                 "--data-dir NEW"
             )
     return "; where a table has the labels: --dataset table --labels FILE"
+
+
+def saved_otherwise(root: Path) -> str:
+    """What to do with a folder that is of another kind than what save_to_disk writes.
+
+    Looked for are tables beside images, class folders, and the Parquet or Arrow files of the hub
+    and its caches, up to a few levels deep.
+    """
+    tree = Tree(root)
+    waiting = [("", 0)]
+    classes = 0
+    while waiting:
+        top, depth = waiting.pop(0)
+        place = tree.look(top)
+        here = tree.path(top)
+        if place.images and place.files(*TABLES, ".jsonl"):
+            return table_hint(tree, top, top)
+        for suffix in (".parquet", ".arrow"):
+            if place.files(suffix):
+                # The package tells the splits by the names of the files in it and below.
+                folder = here.removesuffix("/data") if top else here
+                return (
+                    f"; of its {suffix} files, with the package datasets: "
+                    f"load_dataset({folder!r}).save_to_disk(NEW), then --data-dir NEW"
+                )
+        classes += bool(place.images and depth)
+        if depth < DEEPEST:
+            waiting += [(joined(top, name), depth + 1) for name in place.folders[:NAMED]]
+    if classes > 1:
+        return f"; for folders of images: --dataset folder --data-dir {root}"
+    return ""
 
 
 def no_labels(tree: Tree, path: str) -> str:
