@@ -12,13 +12,18 @@ __all__ = ["SPLITS", "nearly_alike", "normal", "split_of", "trimmed"]
 SPLITS = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
     "val": "val",
     "valid": "val",
     "validate": "val",
     "validation": "val",
+    "valset": "val",
     "dev": "val",
+    "eval": "val",
+    "evaluation": "val",
     "test": "test",
     "testing": "test",
+    "testset": "test",
 }
 
 BLANKS = re.compile(r"[\s_]+")

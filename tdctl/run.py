@@ -259,7 +259,7 @@ def read_config(folder: Path) -> Config:
     missing = set(Config.model_fields) - set(read_yaml(path))
     if missing:
         raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
-    return load_config(path)
+    return load_config(path, of_run=True)
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:

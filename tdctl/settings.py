@@ -14,10 +14,12 @@ from pydantic import ValidationError
 
 from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config import Config
+from tdctl.config.data import DataConfig, readers_of
 from tdctl.errors import ConfigError
+from tdctl.folders import data_set_in
 from tdctl.recipes import DETECT_UP_TO, RECIPES
 
-__all__ = ["differences", "load_config", "parse_set", "read_yaml"]
+__all__ = ["differences", "found_data_set", "load_config", "parse_set", "read_yaml"]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
@@ -43,38 +45,32 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
     pinned: Iterable[str] = (),
+    *,
+    of_run: bool = False,
 ) -> Config:
     """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
 
     Right above the defaults come those that the paper uses for the data set, and above these the
     recipe's, as all these layers together name them: ``detect`` where they name none, or ``paper``
     where images are of more than 64 pixels. Settings that name all keys, as a run's own do, are
-    changed by neither, and no recipe is added to those of ``base``.
+    changed by neither, and no recipe is added to those of ``base``. Where no layer names a data
+    set, it is the one that ``data.data_dir`` holds.
 
     Args:
         path: a YAML file with some of the keys, or None.
         overrides: dotted keys such as ``train.epochs`` to values; later wins.
         base: nested settings below the file's, such as those of a finished run.
         pinned: sections of ``base`` that the file does not change, such as ``data``.
+        of_run: whether the file is a run's own: what it says stands, whether it is read or not.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown or its value out of range, or
-            another recipe is named than ``base`` was made with.
+        ConfigError: the file cannot be read, a key is unknown or its value out of range, another
+            recipe is named than ``base`` was made with, the data set does not read a setting that
+            was given, or no data set is named and ``data.data_dir`` holds none or several.
     """
-    tree: dict[str, Any] = {}
     base = base or {}
-    _merge(tree, base)
-    if path is not None:
-        _merge(tree, read_yaml(path))
-    _merge(tree, {key: base[key] for key in pinned if key in base})
-    for key, value in (overrides or {}).items():
-        node = tree
-        *sections, leaf = key.split(".")
-        for section in sections:
-            node = node.setdefault(section, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"{key}: '{section}' is a value, not a section")
-        node[leaf] = value
+    tree, asked = _layers(path, overrides or {}, base, pinned)
+    _name_data_set(tree)
     whole = _preset(tree)
     if not base:
         tree.setdefault("recipe", _default_recipe(whole, tree))
@@ -94,7 +90,96 @@ def load_config(
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
     _check_asked(config, overrides or {})
+    if not of_run:
+        _check_read(config, asked)
     return config
+
+
+def found_data_set(
+    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> str | None:
+    """What to say of the data set that ``load_config`` takes where none is named; else None.
+
+    Raises:
+        ConfigError: as ``load_config``.
+    """
+    tree, _ = _layers(path, overrides, base or {}, ())
+    return _name_data_set(tree)
+
+
+def _layers(
+    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any], pinned: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All settings that are given, and those of section ``data`` that the user asks for."""
+    tree: dict[str, Any] = {}
+    _merge(tree, base)
+    asked: dict[str, Any] = {}
+    if path is not None:
+        file = read_yaml(path)
+        _merge(tree, file)
+        data = file.get("data")
+        if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
+            # A file may name all settings: those that it leaves at their defaults ask for nothing.
+            # Nor do those of another data set than the one that is read.
+            fields = DataConfig.model_fields
+            asked = {k: v for k, v in data.items() if k in fields and v != fields[k].default}
+    _merge(tree, {key: base[key] for key in pinned if key in base})
+    for key, value in overrides.items():
+        node = tree
+        *sections, leaf = key.split(".")
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}: '{section}' is a value, not a section")
+        node[leaf] = value
+        if sections == ["data"]:
+            asked[leaf] = value
+    return tree, asked
+
+
+def _name_data_set(tree: dict[str, Any]) -> str | None:
+    """Puts the data set into settings that name none; what to say of it."""
+    data = tree.setdefault("data", {})
+    if not isinstance(data, dict) or data.get("dataset") is not None:
+        return None
+    folder, labels = data.get("data_dir"), data.get("labels")
+    data.pop("dataset", None)
+    if folder is None:
+        return (
+            "neither --dataset nor --data-dir is given: the data set is digits, which ships inside "
+            "scikit-learn"
+        )
+    if not isinstance(folder, str | Path) or not isinstance(labels, str | Path | None):
+        return None  # refused, with its reason, where the settings are validated
+    found, why = data_set_in(Path(folder), None if labels is None else Path(labels))
+    data["dataset"] = found
+    return f"--dataset {found}, by what {folder} holds: {why}"
+
+
+def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
+    """Refuses settings of the data that the data set does not read.
+
+    Raises:
+        ConfigError: one is given; says which data sets read it.
+    """
+    data = config.data
+    for name, value in asked.items():
+        readers = readers_of(name, data.labels is not None)
+        if value is None or value is False or readers is None or data.dataset in readers:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if name in {"label_column", "file_column", "true_column"}:
+            raise ConfigError(
+                f"data.{name}: names a column of --labels, which is not given; give --labels FILE, "
+                f"or leave out {flag}"
+            )
+        # Of a long list the user's own kinds of data say enough.
+        own = [name for name in readers if not CATALOGUE[name].landmarks]
+        which = ", ".join(own or readers) + (", ..." if own and len(own) < len(readers) else "")
+        raise ConfigError(
+            f"data.{name}: dataset '{data.dataset}' does not read {flag}; leave it out, or name "
+            f"the data set that does with --dataset ({which})"
+        )
 
 
 def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
+from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console, table_of
 from tdctl.cli.options import DATA, NOISE, Settings, with_settings
 from tdctl.cli.show import asked
@@ -59,6 +59,8 @@ def corrupt(
 
     untouched_by_torchrun("corrupt")
     result = runner.corrupt_labels(config, out, overwrite=overwrite, dry_run=dry_run)
+    for note in result.notes:
+        say(f"note: {note}")
     if as_json:
         print_json(result.report())
     else:

@@ -16,6 +16,7 @@ from tdctl.cli.boundary import guarded, print_json
 from tdctl.cli.console import table_of
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError, DataError, TdctlError
+from tdctl.folders import Account, Tree, find_layout, found_in
 from tdctl.settings import load_config
 
 __all__ = ["datasets"]
@@ -108,13 +109,31 @@ def _look(name: str, data_dir: Path) -> Found:
     if name == "digits":
         return Found(True, None, "inside scikit-learn")
     if name == "folder":
-        count = class_folders(data_dir)
-        words = f"{count or 'no'} folders that may be classes"
-        return Found(count > 0, data_dir if count else None, words)
-    if not CATALOGUE[name].landmarks:
+        return _image_folder(data_dir)
+    if name == "table":
         return Found(False, None, "yours: not looked for")
+    if not CATALOGUE[name].landmarks:
+        there = found_in(data_dir)
+        if name in there.fits:
+            return Found(True, data_dir, there.fits[name])
+        return Found(False, None, there.lacks[name])
     home = find(name, data_dir)
     return _otherwise(name, data_dir) if home is None else Found(True, home, f"found in {home}")
+
+
+def _image_folder(data_dir: Path) -> Found:
+    """How a folder would be read as an image folder, with what is left out of it, or why not."""
+    account = Account()
+    try:
+        layout = find_layout(Tree(data_dir), account)
+    except DataError as error:
+        return Found(False, None, str(error).removeprefix(f"folder {data_dir}: "))
+    parts = {"test": layout.test, "validation": layout.held}
+    also = "".join(f", {kind} in {part.top}/" for kind, part in parts.items() if part is not None)
+    where = f"{layout.train.top}/" if layout.train.top else data_dir
+    notes = "".join(f"; {note}" for note in layout.notes)
+    count = len(layout.train.classes)
+    return Found(True, data_dir, f"{count} folders of classes in {where}{also}{notes}")
 
 
 def _otherwise(name: str, data_dir: Path) -> Found:

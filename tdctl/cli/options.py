@@ -16,9 +16,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tdctl.cli.boundary import say
 from tdctl.config import Config
 from tdctl.recipes import DETECT
-from tdctl.settings import load_config, parse_set, read_yaml
+from tdctl.settings import found_data_set, load_config, parse_set, read_yaml
 
 __all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
 
@@ -42,19 +43,27 @@ class Settings:
 
     path: Path | None
     overrides: dict[str, Any]
+    reads_data: bool = True
 
     def resolve(self, base: dict[str, Any] | None = None, pinned: Iterable[str] = ()) -> Config:
         """The settings, above ``base`` where that is given; see ``load_config``.
 
+        Says which data set is taken where none is named.
+
         Raises:
             ConfigError: a key is unknown or a value out of its range.
         """
-        return load_config(self.path, self.overrides, base, pinned)
+        config = load_config(self.path, self.overrides, base, pinned)
+        found = found_data_set(self.path, self.overrides, base) if self.reads_data else None
+        if found is not None:
+            say(f"note: {found}")
+        return config
 
     def names_data(self) -> bool:
-        """Whether the data set was named by flag, ``--set`` or file."""
+        """Whether the data set, or where it lies, was named by flag, ``--set`` or file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")
-        return "data.dataset" in self.overrides or "dataset" in (data or {})
+        named = {key.removeprefix("data.") for key in self.overrides} | set(data or {})
+        return not named.isdisjoint({"dataset", "data_dir"})
 
 
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -84,7 +93,8 @@ def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., N
             for key, value in given.items():
                 if value is not None:
                     overrides[key] = _split(value) if key.endswith("lr_drops") else value
-            command(settings=Settings(config, overrides), **kwargs)
+            reads_data = "data.dataset" in keys
+            command(settings=Settings(config, overrides, reads_data), **kwargs)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -7,10 +7,41 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tdctl.catalogue import known_name
+from tdctl.catalogue import CATALOGUE, known_name
 from tdctl.config.section import Fraction, Positive, Section, Seed
 
-__all__ = ["DataConfig"]
+__all__ = ["DataConfig", "readers_of"]
+
+# The data sets that torchvision reads, and may load.
+TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
+OWN_FIELDS = ("webdataset", "hf")
+FROM_DISK = tuple(name for name in CATALOGUE if name != "digits")
+# The data sets that read a setting, where not all do. Those that may lie as an image folder too
+# count as such.
+READERS = {
+    "data_dir": FROM_DISK,
+    "split_column": ("table",),
+    "test_share": FROM_DISK,
+    "download": TORCHVISION,
+    "skip_unreadable": FROM_DISK,
+    "cache_dir": FROM_DISK,
+    "workers": FROM_DISK,
+    "drop_clutter": ("caltech256",),
+}
+# Columns of a label table: of use with every data set that has one, else to these.
+COLUMNS = {"label_column": OWN_FIELDS, "true_column": OWN_FIELDS, "file_column": ()}
+
+
+def readers_of(setting: str, labels: bool) -> tuple[str, ...] | None:
+    """The data sets that read a setting of this section; None where all do.
+
+    Args:
+        setting: its name.
+        labels: whether a label table is given.
+    """
+    if setting in COLUMNS:
+        return None if labels else COLUMNS[setting]
+    return READERS.get(setting)
 
 
 class DataConfig(Section):
@@ -19,7 +50,8 @@ class DataConfig(Section):
     dataset: str = Field(
         "digits",
         description="Data set: digits (ships inside scikit-learn), folder, table, webdataset or "
-        "hf (your images), or one from --data-dir that 'tdctl datasets' lists.",
+        "hf (your images), or one from --data-dir that 'tdctl datasets' lists; without it, what "
+        "--data-dir holds.",
     )
     data_dir: Path | None = Field(
         None, description="Folder that holds the data set (of a table: its images)."

@@ -18,6 +18,7 @@ from tdctl.errors import ConfigError
 from tdctl.labels import Labels
 from tdctl.plots import check_plots
 from tdctl.ranking import Ranking
+from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.ranker import ByScore
 from tdctl.runner.source import Ranker, Source, open_ranker
 from tdctl.runner.table import Compared, ComparedRow, Table
@@ -65,9 +66,11 @@ def compare(
         DynamicsError: a run is missing or malformed, or lacks what a score or
             detector needs, where none is left out.
         DetectorError: a detector cannot be read, or gives NaN or a constant.
-        RunError: ``out`` holds something else, or a table of another bootstrap.
+        RunError: ``out`` holds something else or a table of another bootstrap, or lies in the
+            data of a run.
     """
     _check(runs, sources, bootstrap)
+    refuse_in_data_of(runs, out)
     if out is not None and plots:
         check_plots()
     world = World(device=pick_device(device))

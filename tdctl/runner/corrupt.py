@@ -20,6 +20,7 @@ from tdctl.runner.given import (
     list_training_data,
     open_training_data,
 )
+from tdctl.runner.outside import refuse_in_data
 from tdctl.runner.prepare import with_whole_paths
 from tdctl.sources import Listing
 
@@ -37,12 +38,14 @@ class CorruptResult:
         dataset: the data set's name.
         class_names: k names.
         given: the labels, their confusion, and facts on the noise.
+        notes: what the user should know about how the data was read, one line each.
     """
 
     dataset: str
     class_names: list[str]
     given: Given
     file: Path | None
+    notes: tuple[str, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """The result as JSON-ready values; ``confusion`` lists pairs of classes by name."""
@@ -77,20 +80,25 @@ def corrupt_labels(
         ConfigError: no noise is asked for, or it does not go with the classes; or ``out`` is
             named as a file that is no CSV.
         DataError: the data set, or a table that noise comes from, is missing or malformed.
-        RunError: ``out`` is there already.
+        RunError: ``out`` is there already, or lies in the data.
     """
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
     if out.suffix.lower() in NO_CSV:
         raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
     refuse_existing([out], overwrite)
+    refuse_in_data(with_whole_paths(config).data, out)
     found = all_labels(config)
     # A share that is held out by a seed is no split of the user's.
     table = found.table.drop(columns="split", errors="ignore")
     if not dry_run:
         write_csv(out, table if found.listing.one_list else found.table)
     return CorruptResult(
-        found.listing.name, found.listing.class_names, found.given, None if dry_run else out
+        found.listing.name,
+        found.listing.class_names,
+        found.given,
+        None if dry_run else out,
+        found.listing.notes,
     )
 
 

@@ -24,6 +24,7 @@ from tdctl.labels import Labels
 from tdctl.run import refuse_existing
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.names import class_names, file_names
+from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.source import Source, open_ranker
 from tdctl.training import World, pick_device
 
@@ -66,7 +67,7 @@ def export(
         DynamicsError: the run is missing or malformed, or lacks what the format needs or what
             ``held_out`` asks for.
         DetectorError: the detector cannot be read, or gives NaN or a constant.
-        RunError: a file is there already.
+        RunError: a file is there already, or would lie in the data of the run.
     """
     suffix = ".csv" if kind == "datamap" else ".npz"
     if out.suffix != suffix:
@@ -78,6 +79,7 @@ def export(
     quality = out.with_name(f"{out.stem}.label_quality.csv")
     files = [out, quality] if kind == "cleanlab" else [out]
     refuse_existing(files, overwrite)
+    refuse_in_data_of([run], out)
     dynamics, labels, _ = read_run(run)
     written = _held_out(run, dynamics) if held_out else dynamics
     if kind == "interpretdl":

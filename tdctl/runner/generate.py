@@ -22,6 +22,7 @@ from tdctl.recorder import EpochRows, Recorder, check_room
 from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
+from tdctl.runner.outside import refuse_in_data
 from tdctl.runner.prepare import (
     SPLIT_BY,
     Prepared,
@@ -84,8 +85,8 @@ def generate_td(
         world: the processes that do it together; the first one writes.
 
     Raises:
-        RunError: the folder is occupied, the run to resume had other settings, or the disk
-            has no room.
+        RunError: the folder is occupied or lies in the data, the run to resume had other
+            settings, or the disk has no room.
         DataError: the data set is missing or malformed.
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: the training diverged; the folder can be resumed up to that epoch.
@@ -99,6 +100,8 @@ def generate_td(
         world.first(run.tidy)
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
         return GenerateResult(out, manifest, ("already complete",), True)
+    if status == "new":
+        world.together(lambda: refuse_in_data(config.data, out))
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
     ranking = world.told(lambda: read_ranking(config.train))
     split_by = world.told(lambda: split_rule(out)) if resumed else SPLIT_BY
@@ -165,6 +168,8 @@ def plan_generate(
     status = run.open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
+    if status == "new":
+        refuse_in_data(config.data, out)
     ranking = read_ranking(config.train)
     goes_on = status == "unfinished" and run.checkpoint.exists()
     prepared = prepare(config, dry=True, split_by=split_rule(out) if goes_on else SPLIT_BY)

@@ -22,6 +22,7 @@ from tdctl.run import read_config, refuse_existing
 from tdctl.runner.automatic import STRANGE, Automatic, stands_out
 from tdctl.runner.classifier import write_csv
 from tdctl.runner.names import class_names, file_names
+from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.ranker import ByDetector
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.runner.source import Ranker, Source, open_ranker
@@ -175,7 +176,7 @@ def detect(
         DynamicsError: a run is missing or malformed, lacks what the score or the cut needs, or
             is of other samples or labels than the first.
         DetectorError: the detector cannot be read or gives a constant.
-        RunError: ``out`` is there already.
+        RunError: ``out`` is there already, or lies in the data of a run.
     """
     world = World(device=pick_device(device)) if world is None else world
 
@@ -185,8 +186,9 @@ def detect(
 
     ratio = None if cut is None else ratio_of(cut)
     world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
-    ranker = world.together(lambda: open_ranker(source, world))
     folders = [runs] if isinstance(runs, Path) else runs
+    world.first(lambda: refuse_in_data_of(folders, out))
+    ranker = world.together(lambda: open_ranker(source, world))
     methods = [ratio] if isinstance(ratio, str) else []
     result = rank_runs(folders, ranker, world, methods, report)
     if ratio is not None:

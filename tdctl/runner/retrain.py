@@ -22,6 +22,7 @@ from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, plan_jobs
+from tdctl.runner.outside import refuse_in_data
 from tdctl.runner.prepare import (
     check_same_data,
     normalised_alike,
@@ -130,7 +131,7 @@ def denoise(
         ConfigError: a remove ratio is none, outside [0, 1) or drops everything, or the settings
             ask for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
-        RunError: a folder is occupied, or was made from other samples.
+        RunError: a folder is occupied, lies in the data, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
     """
     if out is not None and out.exists() and not out.is_dir():
@@ -143,11 +144,12 @@ def denoise(
     config = with_whole_paths(config)
     world.together(partial(_check_as_recorded, config, run))
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
+    base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
+    world.together(lambda: refuse_in_data(config.data, base))
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     ranker = world.together(lambda: open_ranker(source, world))
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]
     detection = rank_runs(folders, ranker, world, methods, report)
-    base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     file = base / detection.label / RESULT_FILE
     world.first(partial(check_results, file, detection, config, overwrite))
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,64 +11,72 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
+from tdctl.folders import LAYOUT, Account, Layout, Split, Tree, Walk, find_layout, split_kind
 from tdctl.labels import Labels, held_out_for_test
+from tdctl.names import normal
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 
 __all__ = ["by_file_name", "list_folder"]
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-LAYOUT = "expected DIR/train/<class>/<image> with DIR/test or DIR/val, or DIR/<class>/<image>"
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class _Split:
+class _Part:
     """Files of one split, class by class in sorted order, as torchvision's ImageFolder has them.
 
     Names are relative to the data folder.
     """
 
     names: list[str]
-    targets: NDArray[np.int64]
-    ignored: list[str]
+    targets: Ints
 
 
 def list_folder(config: DataConfig, split_seed: int) -> Listing:
     """The images of a folder.
 
     ``index`` is the position in the training split, classes sorted by name, files by path
-    within: the order of torchvision's ImageFolder where no folder is nested or hidden.
+    within: the order of torchvision's ImageFolder where no folder is nested or hidden. Where
+    there are images for testing and for validation, the latter are held out, and their ``index``
+    goes on after that of the others.
     ``limit`` takes the first N *by file name* whatever
     their class (a class-sorted prefix would be a single class) and keeps their index. Without
     ``test/`` or ``val/`` a share of each class is held out as test set.
 
     Raises:
-        DataError: a folder is missing or empty.
+        DataError: a folder is missing, empty or may not be listed, or it is not laid out as an
+            image folder.
     """
     root = config.data_dir or Path()
     if not root.is_dir():
         raise DataError(f"folder {root}: no such folder; {LAYOUT}")
-    has_split = (root / "train").is_dir()
-    top = "train" if has_split else "."
-    class_names = _class_names(root / top)
-    split = _list_split(root, top, class_names)
-    test_top = next((n for n in ("test", "val") if has_split and (root / n).is_dir()), None)
-    notes = []
-    if split.ignored:
+    tree, account = Tree(root), Account()
+    layout = find_layout(tree, account)
+    class_names = layout.train.classes
+    train, tested, held = _read(tree, account, layout)
+    notes = [*layout.notes, *account.notes()]
+    names, targets = train.names, train.targets
+    is_held = None
+    if held is not None and layout.held is not None and layout.test is not None:
+        is_held = np.arange(len(names) + len(held.names)) >= len(names)
+        names, targets = [*names, *held.names], np.concatenate([targets, held.targets])
         notes.append(
-            f"{len(split.ignored)} files are no images by their name and were left out, "
-            f"first {root / split.ignored[0]}"
+            f"{layout.held.top}/ beside {layout.test.top}/: its {len(held.names)} images are held "
+            "out for validation, neither trained on nor ranked"
         )
-    if test_top is not None:
-        tested = _list_split(root, test_top, class_names)
-        index, test_index = np.arange(len(split.names)), np.arange(len(tested.names))
-        names, targets, test_targets = split.names, split.targets, tested.targets
+    if layout.held is None and layout.test is not None and split_kind(layout.test.top) == "val":
+        notes.append(f"no test/: {layout.test.top}/ is the test set")
+    n = len(names)
+    if tested is not None:
+        index, test_index = np.arange(n), np.arange(len(tested.names))
+        test_targets = tested.targets
         names = [*names, *tested.names]
     else:
-        apart = held_out_for_test(split.targets, config.test_share, split_seed)
+        apart = held_out_for_test(targets, config.test_share, split_seed)
         index, test_index = np.flatnonzero(~apart), np.flatnonzero(apart)
-        targets, test_targets = split.targets[index], split.targets[test_index]
-        names = [split.names[row] for row in (*index, *test_index)]
+        targets, test_targets = targets[index], targets[test_index]
+        names = [names[row] for row in (*index, *test_index)]
         if len(test_index):
             notes.append(
                 f"no test/ or val/: {len(test_index)} images are held out as test set with the "
@@ -83,72 +90,99 @@ def list_folder(config: DataConfig, split_seed: int) -> Listing:
         test_targets=test_targets,
         names=names,
         images=Files(root, names),
-        first=by_file_name(names[: len(index)]),
-        one_list=test_top is None,
+        first=_first(names[: len(index)], is_held),
+        held=is_held,
+        one_list=tested is None,
         notes=tuple(notes),
     )
 
 
-def _class_names(top: Path) -> list[str]:
-    folders = sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise DataError(f"folder {top}: no class folders in it; {LAYOUT}")
-    _check_names([top / name for name in folders])
-    return folders
-
-
-def _check_names(paths: Iterable[Path | str]) -> None:
-    for path in paths:
-        try:
-            str(path).encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(
-                f"{str(path)!r}: the name is not valid UTF-8 and could not be written to the "
-                "results; rename it"
-            ) from None
-
-
-def _list_split(root: Path, top: str, class_names: list[str]) -> _Split:
-    unknown = sorted(set(_class_names(root / top)) - set(class_names))
-    if unknown:
-        raise DataError(
-            f"folder {root / top / unknown[0]}: the training images have no class of this name; "
-            "expected the same class folders in both splits"
-        )
-    names: list[str] = []
-    ignored: list[str] = []
-    sizes = []
-    for name in class_names:
-        here, others = _images_below(str(root / top / name))
-        if not here and (root / top / name).is_dir():
-            raise DataError(
-                f"folder {root / top / name}: the class has no image; remove the folder or fill it "
-                f"(read are {' '.join(sorted(SUFFIXES))})"
-            )
-        below = name if top == "." else f"{top}/{name}"
-        names += [f"{below}/{path}" for path in here]
-        ignored += [f"{below}/{path}" for path in others]
-        sizes.append(len(here))
-    _check_names(names)
-    targets = np.repeat(np.arange(len(class_names), dtype=np.int64), sizes)
-    return _Split(names, targets, ignored)
-
-
-def _images_below(top: str) -> tuple[list[str], list[str]]:
-    """Paths below a folder with ``/``: of the images by their suffix, and of the other files."""
-    images: list[str] = []
-    ignored: list[str] = []
-    for place, _, entries in sorted(os.walk(top, followlinks=True)):
-        below = place[len(top) + 1 :].replace(os.sep, "/")
-        for entry in sorted(entries):
-            if not entry.startswith("."):
-                path = f"{below}/{entry}" if below else entry
-                is_image = os.path.splitext(entry)[1].lower() in SUFFIXES  # noqa: PTH122
-                (images if is_image else ignored).append(path)
-    return images, ignored
-
-
-def by_file_name(names: Sequence[str]) -> NDArray[np.int64]:
+def by_file_name(names: Sequence[str]) -> Ints:
     """Int64 [n], the rows ordered by the last part of the name: what ``limit`` takes first."""
     last = [name.rpartition("/")[2] for name in names]
     return np.array(sorted(range(len(names)), key=lambda row: (last[row], row)), dtype=np.int64)
+
+
+def _first(names: Sequence[str], held: NDArray[np.bool_] | None) -> Ints:
+    """By file name, but held-out images last: a limit is one of what is trained on."""
+    first = by_file_name(names)
+    return first if held is None else first[np.argsort(held[first], kind="stable")]
+
+
+def _read(tree: Tree, account: Account, layout: Layout) -> tuple[_Part, _Part | None, _Part | None]:
+    """The images of training, test and validation set."""
+    walk = Walk(tree, account)
+    splits = [split for split in (layout.train, layout.test, layout.held) if split is not None]
+    labels = [_labels_of(tree, split, layout.train.classes) for split in splits]
+    # Every folder that is read is known before a link to one is followed.
+    for split in splits:
+        walk.announce(split.top)
+    for split in splits:
+        for name in split.classes:
+            walk.announce(_below(split, name))
+    for split in splits:
+        for name in split.classes:
+            walk.start(_below(split, name), _called(tree, split))
+    walk.follow_links()
+    train, *others = (
+        _part(tree, walk, account, split, label)
+        for split, label in zip(splits, labels, strict=True)
+    )
+    return train, others[0] if others else None, others[1] if len(others) > 1 else None
+
+
+def _labels_of(tree: Tree, split: Split, class_names: Sequence[str]) -> list[int]:
+    """The label of each class folder of a split, in the order of their names."""
+    _check_names(tree.path(_below(split, name)) for name in split.classes)
+    labels = {name: label for label, name in reversed(list(enumerate(class_names)))}
+    # Systems write one name in two Unicode forms; where both are there, each is its own.
+    same = {normal(name): label for label, name in reversed(list(enumerate(class_names)))}
+    found = []
+    for name in split.classes:
+        label = labels.get(name, same.get(normal(name)))
+        if label is None:
+            near = [known for known in class_names if known.casefold() == name.casefold()]
+            but = f", but one named {near[0]}" if near else ""
+            raise DataError(
+                f"folder {tree.path(_below(split, name))}: the training images have no class of "
+                f"this name{but}; expected the same class folders in both splits"
+            )
+        found.append(label)
+    return found
+
+
+def _part(tree: Tree, walk: Walk, account: Account, split: Split, labels: Sequence[int]) -> _Part:
+    names: list[str] = []
+    sizes, targets = [], []
+    # In the order of the labels, which is that of the training classes' names.
+    for label, name in sorted(zip(labels, split.classes, strict=True)):
+        here = walk.images(_below(split, name))
+        if not here:
+            raise DataError(
+                f"folder {tree.path(_below(split, name))}: the class has no image; remove the "
+                f"folder or fill it{account.in_place(_called(tree, split))}"
+            )
+        names += here
+        sizes.append(len(here))
+        targets.append(label)
+    _check_names(names)
+    return _Part(names, np.repeat(np.asarray(targets, dtype=np.int64), sizes))
+
+
+def _below(split: Split, name: str) -> str:
+    return f"{split.top}/{name}" if split.top else name
+
+
+def _called(tree: Tree, split: Split) -> str:
+    return f"{split.top}/" if split.top else str(tree.root)
+
+
+def _check_names(paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{path!r}: the name is not valid UTF-8 and could not be written to the "
+                "results; rename it"
+            ) from None

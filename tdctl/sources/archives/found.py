@@ -9,6 +9,7 @@ from pathlib import Path
 from tdctl.catalogue import CATALOGUE, find, nearest
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
+from tdctl.folders import is_left_over, split_kind
 from tdctl.sources.archives.caltech256 import CLUTTER, list_caltech256
 from tdctl.sources.archives.clothing import list_clothing100k
 from tdctl.sources.archives.cub import list_cub_200_2011
@@ -94,13 +95,23 @@ def as_folder(config: DataConfig, split_seed: int) -> Listing | None:
 
 
 def _is_image_folder(root: Path, name: str) -> bool:
-    if not (root / "train").is_dir():
+    if not root.is_dir():
         return False
-    classes = set(folders_in(root / "train"))
-    tested = next((root / n for n in ("test", "val") if (root / n).is_dir()), None)
-    if tested is not None and not classes.issuperset(folders_in(tested)):
+    of_kind: dict[str | None, list[str]] = {}
+    for folder in folders_in(root):
+        of_kind.setdefault(split_kind(folder), []).append(folder)
+    if len(of_kind.get("train", [])) != 1:
+        return False
+    classes = set(_own_folders(root / of_kind["train"][0]))
+    tested = next((root / n for kind in ("test", "val") for n in of_kind.get(kind, [])), None)
+    if tested is not None and not classes.issuperset(_own_folders(tested)):
         return False
     return len(classes) in _class_counts(name)
+
+
+def _own_folders(folder: Path) -> list[str]:
+    """The folders in a folder, without what systems and tools leave behind."""
+    return [name for name in folders_in(folder) if not is_left_over(name)]
 
 
 def _class_counts(name: str) -> set[int | None]:

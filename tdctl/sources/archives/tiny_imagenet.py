@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
+from tdctl.folders import is_left_over
 from tdctl.labels import Labels
 from tdctl.sources.archives.lines import ListFile, read_list
 from tdctl.sources.archives.present import folders_in, images_in, left_out, require_images
@@ -37,7 +38,7 @@ def list_tiny_imagenet(root: Path, config: DataConfig, split_seed: int) -> Listi
     train_names: list[str] = []
     ignored: list[str] = []
     sizes = []
-    there = set(folders_in(root / "train"))
+    there = {n for n in folders_in(root / "train") if not is_left_over(n)}
     unknown = sorted(there - set(classes))
     if unknown:
         raise DataError(

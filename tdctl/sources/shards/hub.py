@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
+from tdctl.folders import saved_otherwise, split_kind
 from tdctl.sources.listing import Listing
 from tdctl.sources.shards.arrow import blocks, column_names
 from tdctl.sources.shards.labelled import (
@@ -27,7 +28,7 @@ from tdctl.sources.shards.slices import Slices
 __all__ = ["list_hf"]
 
 LAYOUT = "expected what datasets' save_to_disk wrote: a Dataset, or a DatasetDict with 'train'"
-TEST_SPLITS = ("test", "validation", "valid", "val")
+SPLITS = ("train", "test", "val")
 IMAGE_NAMES = ("image", "img")
 
 
@@ -89,17 +90,24 @@ def _find_splits(root: Path) -> tuple[Path, Path | None, list[str]]:
     if (root / "state.json").is_file():
         return root, None, []
     if not (root / "dataset_dict.json").is_file():
-        raise DataError(f"folder {root}: neither dataset_dict.json nor state.json in it; {LAYOUT}")
+        raise DataError(
+            f"folder {root}: neither dataset_dict.json nor state.json in it; {LAYOUT}"
+            f"{saved_otherwise(root)}"
+        )
     splits = _read_json(root / "dataset_dict.json").get("splits")
-    if not isinstance(splits, list) or "train" not in splits:
+    splits = [str(name) for name in splits] if isinstance(splits, list) else []
+    of_kind = {kind: [n for n in splits if split_kind(n) == kind] for kind in SPLITS}
+    trains = ["train"] if "train" in splits else of_kind["train"]
+    if len(trains) != 1:
         raise DataError(
             f"{root / 'dataset_dict.json'}: no split 'train' but {splits}; {LAYOUT}, or give the "
             "folder of one split as --data-dir"
         )
-    test = next((name for name in TEST_SPLITS if name in splits), None)
-    unread = [str(name) for name in splits if name not in {"train", test}]
+    train = trains[0]
+    test = next(iter(of_kind["test"] + of_kind["val"]), None)
+    unread = [name for name in splits if name not in {train, test}]
     notes = [f"splits that were left out: {', '.join(unread)}"] if unread else []
-    return root / "train", root / test if test is not None else None, notes
+    return root / train, root / test if test is not None else None, notes
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
+from tdctl.folders import Tree, image_suffixes, split_kind
 from tdctl.sources.listing import Listing
 from tdctl.sources.shards.labelled import Values, check_class_names, label_columns, listing_of
 from tdctl.sources.shards.slices import Slices
@@ -26,10 +27,8 @@ LAYOUT = (
     "expected DIR/train-*.tar with DIR/test-*.tar or DIR/val-*.tar, DIR/train/*.tar with "
     "DIR/test or DIR/val, or DIR/*.tar"
 )
-IMAGES = {"bmp", "gif", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp"}
 COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$")
 CLASS_LISTS = ("classes.txt", "classnames.txt")
-SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 # More than any label needs; a damaged length could ask for more than the memory has.
 LONGEST_LABEL = 1 << 24
 
@@ -86,11 +85,13 @@ def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
 def _find_shards(root: Path) -> tuple[list[Path], list[Path], list[str]]:
     """Training shards, test shards, and what to say of those that are neither."""
     kinds: dict[str, list[Path]] = {"train": [], "test": [], "val": [], "": []}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name in SPLITS:
-            kinds[SPLITS[folder.name]] += _tars(folder)
+    tree = Tree(root)
+    for name in tree.look("").all_folders:
+        kind = split_kind(name)
+        if kind is not None:
+            kinds[kind] += _tars(tree, name)
     if not kinds["train"]:
-        for path in _tars(root):
+        for path in _tars(tree, ""):
             kinds[_kind(path)].append(path)
         if not (kinds["train"] or kinds["test"] or kinds["val"]):
             kinds["train"], kinds[""] = kinds[""], []
@@ -108,17 +109,17 @@ def _find_shards(root: Path) -> tuple[list[Path], list[Path], list[str]]:
     return kinds["train"], kinds["test"] or kinds["val"], notes
 
 
-def _tars(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    for path in files:
-        if COMPRESSED.search(path.name.lower()):
-            raise compressed(path)
-    return [path for path in files if path.suffix.lower() == ".tar" and not path.is_dir()]
+def _tars(tree: Tree, below: str) -> list[Path]:
+    folder, place = Path(tree.path(below)), tree.look(below)
+    for name in place.files(""):
+        if COMPRESSED.search(name.lower()):
+            raise compressed(folder / name)
+    return [folder / name for name in place.files(".tar")]
 
 
 def _kind(path: Path) -> str:
     name = path.name.lower()
-    kinds = {SPLITS[word] for word in re.findall(r"[a-z]+", name) if word in SPLITS}
+    kinds = {kind for word in re.findall(r"[a-z]+", name) if (kind := split_kind(word))}
     kinds |= {"train"} if "train" in name else set()
     if len(kinds) > 1:
         raise DataError(
@@ -222,7 +223,7 @@ class _Index:
         if image is None:
             raise DataError(
                 f"{shard}: {labels[0].name!r} has no image of its key; expected one of "
-                f"{', '.join(sorted(IMAGES))} (links are not followed)"
+                f"{', '.join(s[1:] for s in sorted(image_suffixes()))} (links are not followed)"
             )
         if not labels:
             raise DataError(
@@ -258,7 +259,8 @@ class _Index:
 
 def _image(shard: Path, key: str, members: Sequence[tarfile.TarInfo]) -> tarfile.TarInfo | None:
     """The member that is the image: KEY.jpg, or KEY.more.jpg where there is no other."""
-    images = [member for member in members if extension(member).rpartition(".")[2] in IMAGES]
+    known = image_suffixes()
+    images = [member for member in members if f".{extension(member).rpartition('.')[2]}" in known]
     images = [member for member in images if "." not in extension(member)] or images
     if len(images) > 1:
         raise DataError(

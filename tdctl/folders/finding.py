@@ -1,0 +1,112 @@
+"""Which data set a folder holds, by what lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tdctl.catalogue import CATALOGUE, find
+from tdctl.errors import ConfigError, DataError
+from tdctl.folders.account import Account
+from tdctl.folders.hints import listed
+from tdctl.folders.layout import find_layout
+from tdctl.folders.splits import split_kind
+from tdctl.folders.walk import Tree, joined
+
+__all__ = ["Found", "data_set_in", "found_in"]
+
+SAVED = ("dataset_dict.json", "state.json")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        fits: data sets that it may hold, each with what tells so.
+        lacks: of your own kinds of data, those that it does not hold, each with what was not found.
+    """
+
+    fits: dict[str, str]
+    lacks: dict[str, str]
+
+
+def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
+    """The one data set that a folder holds, and what tells so.
+
+    Args:
+        data_dir: the folder.
+        labels: the user's label table, if one is given: it may name the images of the folder.
+
+    Raises:
+        ConfigError: there is no such folder, or it holds none or several; says what was looked
+            for.
+    """
+    if not data_dir.is_dir():
+        raise ConfigError(f"data_dir: {data_dir}: no such folder; give an existing --data-dir")
+    found = found_in(data_dir, labels)
+    if len(found.fits) == 1:
+        return next(iter(found.fits.items()))
+    if found.fits:
+        several = "; ".join(f"{name} ({why})" for name, why in found.fits.items())
+        raise ConfigError(f"data_dir: {data_dir} may be {several}: say which with --dataset")
+    others = [name for name in CATALOGUE if CATALOGUE[name].landmarks]
+    raise ConfigError(
+        f"data_dir: {data_dir} holds no data set that is known by its files; looked for were "
+        + "; ".join(f"{name}: {why}" for name, why in found.lacks.items())
+        + f"; and the files of {', '.join(others)}. Name yours with --dataset"
+    )
+
+
+def found_in(data_dir: Path, labels: Path | None = None) -> Found:
+    """What a folder may hold, from a look at its folders and files.
+
+    Raises:
+        DataError: the system refuses to list it.
+    """
+    tree = Tree(data_dir)
+    here = tree.look("")
+    fits, lacks = {}, {}
+    for name, entry in CATALOGUE.items():
+        if entry.landmarks and _lies_in(name, data_dir):
+            fits[name] = f"{entry.landmarks[0]} is there"
+    saved = [name for name in SAVED if name in here.files(".json")]
+    if saved:
+        fits["hf"] = f"{saved[0]} is there, as save_to_disk writes it"
+    else:
+        lacks["hf"] = f"no {' or '.join(SAVED)}"
+    tars = _tars(tree)
+    if tars:
+        fits["webdataset"] = f"tar shards such as {tars[0]}"
+    else:
+        lacks["webdataset"] = "no *.tar"
+    # An archive that unpacks to class folders is read as the data set that it is.
+    if any(CATALOGUE[name].landmarks for name in fits) or saved:
+        return Found(fits, lacks)
+    try:
+        classes = find_layout(tree, Account()).train.classes
+        fits["folder"] = f"class folders such as {listed(classes[:2])}"
+    except DataError as error:
+        if labels is not None and tree.holds_images(""):
+            fits["table"] = f"images without class folders, and --labels {labels}"
+        else:
+            lacks["folder"] = str(error).removeprefix(f"folder {data_dir}: ")
+    return Found(fits, lacks)
+
+
+def _lies_in(name: str, data_dir: Path) -> bool:
+    if find(name, data_dir) is not None:
+        return True
+    # torchvision reads the single files of its data sets packed, too.
+    places = (data_dir, data_dir / name)
+    marks = CATALOGUE[name].landmarks
+    return len(marks) == 1 and any((place / f"{marks[0]}.gz").exists() for place in places)
+
+
+def _tars(tree: Tree) -> list[str]:
+    here = tree.look("")
+    found = here.files(".tar")
+    for name in here.all_folders:
+        if split_kind(name) is not None:
+            found += [joined(name, tar) for tar in tree.look(name).files(".tar")]
+    return found
