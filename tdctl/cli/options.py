@@ -16,11 +16,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tdctl.cli.output import echo, holds_all
 from tdctl.config import Config
 from tdctl.recipes import DETECT
 from tdctl.settings import load_config, parse_set, read_yaml
 
-__all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
+__all__ = ["DATA", "NET", "NOISE", "Settings", "print_config_of", "section", "with_settings"]
 
 COMMON = ("seed", "device")
 
@@ -55,6 +56,12 @@ class Settings:
         """Whether the data set was named by flag, ``--set`` or file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")
         return "data.dataset" in self.overrides or "dataset" in (data or {})
+
+
+def print_config_of(config: Config) -> None:
+    """Prints all settings as YAML that ``--config`` reads back, whatever the stream can hold."""
+    text = config.to_yaml()
+    echo(text if holds_all(text) else config.to_yaml(ascii_only=True), end=False)
 
 
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

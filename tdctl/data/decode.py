@@ -20,6 +20,7 @@ from PIL import __version__ as PILLOW
 
 from tdctl.errors import DataError
 from tdctl.sources import Encoded
+from tdctl.torchrun import sharing
 
 __all__ = ["DECODER", "Decoder", "own_processors", "slabs", "unreadable"]
 
@@ -50,7 +51,7 @@ NAMED = 100
 
 def own_processors() -> int:
     """This process's share of the processors, where torchrun started several here."""
-    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, (os.cpu_count() or 1) // sharing())
 
 
 class _Unreadable(ValueError):
