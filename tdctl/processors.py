@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tdctl.torchrun import sharing
+
 __all__ = [
     "ENVIRONMENT",
     "NUMBER",
@@ -104,7 +106,7 @@ def own_processors(root: Path = Path("/")) -> int:
     if limit is not None:
         # Of a part of a processor's time no further thread can live.
         count = min(count, int(limit))
-    return max(1, count // _processes_here())
+    return max(1, count // sharing())
 
 
 def most_threads(root: Path = Path("/")) -> int:
@@ -117,7 +119,7 @@ def most_threads(root: Path = Path("/")) -> int:
     allowed = allowed_processors()
     spare = 1 if len(allowed) > 2 else 0
     cores = min(_cores(allowed, root), len(allowed) - spare)
-    return max(1, min(cores // _processes_here(), own_processors(root)))
+    return max(1, min(cores // sharing(), own_processors(root)))
 
 
 @contextmanager
@@ -142,12 +144,6 @@ def unbound() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, here)
-
-
-def _processes_here() -> int:
-    """How many processes torchrun started on this machine."""
-    value = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(value)) if value.isdecimal() else 1
 
 
 def _cores(processors: set[int], root: Path) -> int:

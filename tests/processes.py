@@ -72,23 +72,27 @@ def waits_for(mark: Path) -> None:
     assert mark.exists()
 
 
-def in_world(size: int, act: Callable[[], Any]) -> list[Any]:
-    """Runs ``act`` in ``size`` processes with the variables that torchrun sets; results by rank."""
+def variables(rank: int, size: int, port: int) -> dict[str, str]:
+    """The variables that torchrun sets for a process."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    children = [
-        forked(
-            act,
-            {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(size),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "GLOO_SOCKET_IFNAME": "lo",
-            },
-        )
-        for rank in range(size)
-    ]
+        return int(probe.getsockname()[1])
+
+
+def in_world(size: int, act: Callable[[], Any]) -> list[Any]:
+    """Runs ``act`` in ``size`` processes with the variables that torchrun sets; results by rank."""
+    port = free_port()
+    children = [forked(act, variables(rank, size, port)) for rank in range(size)]
     return [result_of(child) for child in children]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import forked, in_world
+from processes import forked, free_port, in_world, variables, waits_for
 from typer.testing import CliRunner
 
 from tdctl.cli import app, main
@@ -48,6 +48,41 @@ def test_a_termination_signal_keeps_what_is_whole(
     assert "SystemExit: 143" in told  # the test's own child shows how it ended
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_signal_ends_what_waits_for_other_processes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], number: signal.Signals, begun: bool
+) -> None:
+    folder, port = tmp_path / "run", free_port()
+
+    def run() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.argv = ["tdctl", "generate-td", *SETTINGS, "--epochs", "500", "--out", str(folder)]
+        (tmp_path / f"there{os.environ['RANK']}").touch()
+        main()
+
+    children = [forked(run, variables(rank, 2, port))[0] for rank in range(1 + begun)]
+    if begun:
+        waits_for(folder / "checkpoint.pth")
+        os.kill(children[1], signal.SIGSTOP)  # there, but it answers no more
+    else:
+        waits_for(tmp_path / "there0")
+    time.sleep(1)
+    start = time.monotonic()
+    os.kill(children[0], number)
+    _, status = os.waitpid(children[0], 0)
+    assert time.monotonic() - start < 10
+    if begun:
+        os.kill(children[1], signal.SIGKILL)
+        os.waitpid(children[1], 0)
+        # The thread that sees the signal ends the process.
+        assert os.waitstatus_to_exitcode(status) == 128 + number
+        assert (folder / "checkpoint.pth").exists()
+    told = capfd.readouterr().err
+    word = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}[number]
+    assert f"tdctl: {word}" in told
+
+
 def test_of_several_processes_one_speaks(tmp_path: Path) -> None:
     folder = tmp_path / "run"
 
@@ -68,7 +103,8 @@ def test_of_several_processes_one_speaks(tmp_path: Path) -> None:
 def test_a_step_of_one_process_is_not_run_several_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in variables(0, 2, 29500).items():
+        monkeypatch.setenv(name, value)
     command = ["train-detector", "--td", str(tmp_path), "--out", str(tmp_path / "d.pth.tar")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1 and "call it without torchrun" in result.stderr

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from processes import in_world
+from processes import forked, free_port, in_world, result_of, variables
 from torch import nn
 
 from tdctl.errors import ConfigError, DataError, RunError
+from tdctl.torchrun import START_SECONDS, place, rank, sharing, start_seconds
 from tdctl.training.world import World
 
 
@@ -60,10 +63,10 @@ def test_values_travel_whole_whatever_their_type_and_length() -> None:
     assert [first is not None for first, *_ in results] == [True, False, False]
     for _, every, total, shared in results:
         assert total == 6 and shared == "from 0"
-        for rank, found in enumerate(every):
-            assert found["half"].shape == (rank, 2)
-            assert found["short"].tolist() == list(range(rank + 1))
-            assert found["flag"].item() == (rank == 0) and found["wide"].item() == rank
+        for number, found in enumerate(every):
+            assert found["half"].shape == (number, 2)
+            assert found["short"].tolist() == list(range(number + 1))
+            assert found["flag"].item() == (number == 0) and found["wide"].item() == number
             assert found["half"].dtype == torch.float16 and found["short"].dtype == torch.int16
 
 
@@ -128,7 +131,92 @@ def test_a_process_that_dies_is_told_to_the_others() -> None:
 
 
 def test_all_on_one_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in variables(0, 2, 29500).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match="one GPU"), World.joined("cuda:1"):
         pass
+
+
+@pytest.mark.parametrize(("own", "says"), [(0, "1 did not come within"), (1, "process 0 of 2")])
+def test_processes_that_never_come_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, own: int, says: str
+) -> None:
+    for name, value in (variables(own, 2, free_port()) | {START_SECONDS: "0.5"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=says) as caught, World.joined("cpu"):
+        pass
+    assert "unset WORLD_SIZE" in str(caught.value) and START_SECONDS in str(caught.value)
+
+
+def test_processes_that_come_late_are_waited_for() -> None:
+    port = free_port()
+    act = worldly(lambda world: world.shared(f"of {world.rank}"))
+
+    def late() -> Any:
+        time.sleep(1)
+        return act()
+
+    # Neither who serves need be the first to come.
+    for starts in ((act, late), (late, act)):
+        children = [forked(start, variables(r, 2, port)) for r, start in enumerate(starts)]
+        assert [result_of(child) for child in children] == ["of 0"] * 2
+        port = free_port()
+
+
+def test_an_address_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        for name, value in variables(0, 2, other.getsockname()[1]).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(RunError, match="a free MASTER_PORT"), World.joined("cpu"):
+            pass
+
+
+WHOLE = variables(0, 2, 29500)
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        ({"WORLD_SIZE": "8"}, r"WORLD_SIZE=8.*RANK, MASTER_ADDR and MASTER_PORT are not set"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is '', expected a whole number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', expected a whole number"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', expected a whole number, at least 1"),
+        (WHOLE | {"RANK": "2"}, "RANK is '2', expected a whole number, 0 to 1"),
+        (WHOLE | {"RANK": ""}, "RANK is not set"),
+        (WHOLE | {"MASTER_PORT": "http"}, "MASTER_PORT is 'http'"),
+        (WHOLE | {"LOCAL_RANK": "-1"}, "LOCAL_RANK is '-1'"),
+    ],
+)
+def test_what_a_cluster_left_in_the_environment_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, left: dict[str, str], says: str
+) -> None:
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=says) as caught, World.joined("cpu"):
+        pass
+    assert "unset WORLD_SIZE" in str(caught.value) and "torchrun" in str(caught.value)
+    assert rank() == 0 and sharing() == 1
+
+
+def test_what_says_nothing_of_other_processes_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = {"RANK": "3", "MASTER_ADDR": "", "LOCAL_WORLD_SIZE": "8", "SLURM_NTASKS": "8"}
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with World.joined("cpu") as world:
+        assert (world.rank, world.size) == (0, 1)
+    assert rank() == 0 and sharing() == 1
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert place().size == 1
+
+
+def test_the_time_to_wait_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert start_seconds() == 600
+    for text in ("soon", "0", "-1", "nan", "inf", ""):
+        monkeypatch.setenv(START_SECONDS, text)
+        with pytest.raises(ConfigError, match="number of seconds above 0"):
+            start_seconds()

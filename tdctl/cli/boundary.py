@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from tdctl.cli.output import echo, print_json
+from tdctl.cli.signals import Terminated, signals_end_waiting, stop_on_sigterm
 from tdctl.errors import ConfigError, TdctlError
+from tdctl.torchrun import place, rank, way_out
 
 if TYPE_CHECKING:
     from tdctl.training import World
@@ -23,10 +24,6 @@ __all__ = ["guarded", "joined", "print_json", "say", "stop_on_sigterm", "untouch
 
 Result = TypeVar("Result")
 GOES_ON = "an unfinished run goes on with --resume"
-
-
-class Terminated(KeyboardInterrupt):
-    """The system, a scheduler or torchrun asks this process to end."""
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -44,17 +41,17 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
             return command(*args, **kwargs)
         except TdctlError as error:
             if not error.told_elsewhere and _nobody_else_tells():
-                typer.echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
+                echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
             raise  # whoever read our output has seen enough; click ends quietly
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
+            echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
             raise typer.Exit(1) from None
         except MemoryError as error:
             why = str(error) or "none is left"
-            typer.echo(f"tdctl: error: not enough memory ({why})", err=True)
+            echo(f"tdctl: error: not enough memory ({why})", err=True)
             raise typer.Exit(1) from None
         except Terminated:
             say(f"tdctl: terminated{then}")
@@ -72,20 +69,11 @@ def _nobody_else_tells() -> bool:
     Then torchrun ends the others, which have waited a little with theirs.
     """
     try:
-        if os.environ.get("RANK", "0") != "0":
+        if rank() != 0:
             time.sleep(3)
     except KeyboardInterrupt:
         return False
     return True
-
-
-def stop_on_sigterm() -> None:
-    """Lets a termination signal end the run as Ctrl-C does: what is whole is kept."""
-
-    def stop(number: int, frame: object) -> NoReturn:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 @contextmanager
@@ -94,7 +82,7 @@ def joined(device: str) -> Iterator[World]:
     from tdctl.training import World, tune_process
 
     tune_process()
-    with World.joined(device) as world:
+    with signals_end_waiting(place().size > 1), World.joined(device) as world:
         yield world
 
 
@@ -102,18 +90,15 @@ def untouched_by_torchrun(command: str) -> None:
     """Refuses to run a step several times at once.
 
     Raises:
-        ConfigError: torchrun started more than one process.
+        ConfigError: torchrun started more than one process, or its variables are left over.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(f"{command}: works in one process; call it without torchrun")
+    if place().size > 1:
+        raise ConfigError(
+            f"{command}: works in one process; call it without torchrun ({way_out()})"
+        )
 
 
 def say(message: str) -> None:
     """A message on stderr, from the first of several processes."""
-    if os.environ.get("RANK", "0") == "0":
-        typer.echo(message, err=True)
-
-
-def print_json(content: Any) -> None:
-    """A result on stdout."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    if rank() == 0:
+        echo(message, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from tdctl.cache import Entry, default_cache_dir, entries, evict
 from tdctl.cli.boundary import guarded
+from tdctl.cli.output import echo, print_json
 from tdctl.errors import ConfigError
 
 __all__ = ["cache"]
@@ -62,13 +62,13 @@ def cache(
             "dropped": [_row(entry) for entry in dropped],
             "dry_run": dry_run,
         }
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        print_json(content)
         return
     for heading, rows in (("would drop" if dry_run else "dropped", dropped), ("kept", kept)):
         for entry in rows:
-            typer.echo(f"{heading:<10} {_line(entry)}")
+            echo(f"{heading:<10} {_line(entry)}")
     total = sum(entry.bytes for entry in kept)
-    typer.echo(f"{folder}: {len(kept)} entries, {total / 1e9:,.2f} GB")
+    echo(f"{folder}: {len(kept)} entries, {total / 1e9:,.2f} GB")
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -24,7 +24,16 @@ from tdctl.cli.datasets import datasets
 from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Runs, detect, the_source
 from tdctl.cli.detectors import detectors
 from tdctl.cli.export import export
-from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
+from tdctl.cli.options import (
+    DATA,
+    NET,
+    NOISE,
+    Settings,
+    print_config_of,
+    section,
+    with_settings,
+)
+from tdctl.cli.output import in_utf8, let_all_text_through
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
@@ -99,7 +108,7 @@ def generate_td(
     """
     config = settings.resolve()
     if print_config:
-        typer.echo(config.to_yaml(), nl=False)
+        print_config_of(config)
         return
     from tdctl import runner
 
@@ -162,7 +171,7 @@ def train_detector(
     """
     config = settings.resolve()
     if print_config:
-        typer.echo(config.to_yaml(), nl=False)
+        print_config_of(config)
         return
     from tdctl import runner
 
@@ -256,7 +265,7 @@ def denoise(
     # What other code recorded was no recipe of ours: it retrains by the paper's values.
     config = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
     if print_config:
-        typer.echo(config.to_yaml(), nl=False)
+        print_config_of(config)
         return
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
@@ -298,6 +307,8 @@ def main() -> None:
     """The entry point of the ``tdctl`` command."""
     tune_environment()  # before torch and numpy are loaded, which read it once
     stop_on_sigterm()
+    in_utf8()
+    let_all_text_through()
     if "" in sys.argv[1:]:
         # As a path it would be this folder.
         before = sys.argv[sys.argv.index("", 1) - 1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from tdctl.cli.output import showable
 
 __all__ = ["console", "table_of"]
 
@@ -19,6 +22,14 @@ def console() -> Console:
     if not made.is_terminal:
         made.width = 160
     return made
+
+
+class _Shown(Table):
+    """A table whose cells are as wide as what the stream shows of them."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        made = (showable(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*made, **options)
 
 
 def table_of(
@@ -34,7 +45,7 @@ def table_of(
         whole: columns that stay in one line, for names that are copied.
         right: columns of numbers, set to the right.
     """
-    made = Table(box=box.SIMPLE_HEAD, title=title)
+    made = _Shown(box=box.SIMPLE_HEAD, title=title)
     whole, right = set(whole), set(right)
     for name in columns:
         made.add_column(

@@ -9,7 +9,7 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console, table_of
-from tdctl.cli.options import DATA, NOISE, Settings, with_settings
+from tdctl.cli.options import DATA, NOISE, Settings, print_config_of, with_settings
 from tdctl.cli.show import asked
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def corrupt(
     """
     config = settings.resolve()
     if print_config:
-        typer.echo(config.to_yaml(), nl=False)
+        print_config_of(config)
         return
     from tdctl import runner
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from tdctl.catalogue import CATALOGUE, Entry, class_folders, find, known_name, nearest
 from tdctl.cli.boundary import guarded, print_json
 from tdctl.cli.console import table_of
+from tdctl.cli.output import echo
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError, DataError, TdctlError
 from tdctl.folders import Account, Tree, find_layout, found_in
@@ -214,9 +215,9 @@ def _show_one(name: str, found: Found | None) -> None:
     if found is not None:
         lines["here"] = found.words
     for key, value in lines.items():
-        typer.echo(f"{key:<10} {value}")
+        echo(f"{key:<10} {value}")
     for line in [] if found is None else found.lines():
-        typer.echo(line)
+        echo(line)
 
 
 def _show_list(found: dict[str, Found]) -> None:
@@ -240,7 +241,7 @@ def _show_list(found: dict[str, Found]) -> None:
     console.print(sizes)
     console.print(layouts)
     for name, here in found.items():
-        typer.echo(f"{name:<14} {here.words}")
+        echo(f"{name:<14} {here.words}")
     for name, here in found.items():
         for line in here.lines():
-            typer.echo(f"{name}: {line}")
+            echo(f"{name}: {line}")

@@ -9,6 +9,7 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
 from tdctl.cli.detect import DetectorFile, Run, the_source
+from tdctl.cli.output import echo
 from tdctl.errors import ConfigError
 
 __all__ = ["export"]
@@ -67,4 +68,4 @@ def export(
         print_json({"run": str(td), "format": kind, "files": [str(path) for path in files]})
         return
     for path in files:
-        typer.echo(f"written    {path}")
+        echo(f"written    {path}")

@@ -17,11 +17,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tdctl.cli.boundary import say
+from tdctl.cli.output import echo, holds_all
 from tdctl.config import Config
 from tdctl.recipes import DETECT
 from tdctl.settings import found_data_set, load_config, parse_set, read_yaml
 
-__all__ = ["DATA", "NET", "NOISE", "Settings", "section", "with_settings"]
+__all__ = ["DATA", "NET", "NOISE", "Settings", "print_config_of", "section", "with_settings"]
 
 COMMON = ("seed", "device")
 
@@ -64,6 +65,12 @@ class Settings:
         data = {} if self.path is None else read_yaml(self.path).get("data")
         named = {key.removeprefix("data.") for key in self.overrides} | set(data or {})
         return not named.isdisjoint({"dataset", "data_dir"})
+
+
+def print_config_of(config: Config) -> None:
+    """Prints all settings as YAML that ``--config`` reads back, whatever the stream can hold."""
+    text = config.to_yaml()
+    echo(text if holds_all(text) else config.to_yaml(ascii_only=True), end=False)
 
 
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

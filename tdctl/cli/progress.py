@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from tdctl.cli.output import echo
 
 if TYPE_CHECKING:
     from tdctl.training.progress import Progress, Report
@@ -64,7 +64,7 @@ class _Lines:
         if not final and now - self._last < PLAIN_INTERVAL:
             return
         self._last = now
-        typer.echo(
+        echo(
             f"{progress.stage}: {progress.counted} {progress.epoch}/{progress.epochs}, "
             f"{describe(progress)}",
             err=True,

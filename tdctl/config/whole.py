@@ -83,6 +83,11 @@ class Config(Section):
         """The seed of the corruption: its own, or the run's."""
         return self.seed if self.noise.noise_seed is None else self.noise.noise_seed
 
-    def to_yaml(self) -> str:
-        """The settings as YAML that ``load_config`` reads back to an equal ``Config``."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, *, ascii_only: bool = False) -> str:
+        """The settings as YAML that ``load_config`` reads back to an equal ``Config``.
+
+        Args:
+            ascii_only: other letters are escaped, for a stream that cannot hold them.
+        """
+        tree = self.model_dump(mode="json")
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=not ascii_only)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from tdctl.data.survey import Survey, survey
 from tdctl.errors import DataError
 from tdctl.sources.encoded import Encoded
 from tdctl.streams import CHANNEL_SAMPLE
+from tdctl.torchrun import sharing
 
 __all__ = ["Held", "available_memory", "check_memory", "hold"]
 
@@ -196,8 +196,7 @@ def available_memory() -> int:
     leaves less: its limit minus its working set, the file pages not counted that the system
     would drop.
     """
-    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return _available() // sharing
+    return _available() // sharing()
 
 
 def _available() -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -13,6 +11,7 @@ from torch import nn
 
 from tdctl.errors import ConfigError, DataError, RunError, TdctlError
 from tdctl.files import first_line
+from tdctl.torchrun import place
 from tdctl.training.device import pick_device
 
 __all__ = ["World", "losses_told"]
@@ -46,32 +45,29 @@ class World:
                 machine a GPU of its own.
 
         Raises:
-            ConfigError: the device is unknown or not there.
-            RunError: a process was lost on the way.
+            ConfigError: the device is unknown or not there, or torchrun's variables are left over.
+            RunError: a process did not come within ``TDCTL_START_SECONDS`` (600 by default), or
+                was lost on the way.
         """
-        size = int(os.environ.get("WORLD_SIZE", "1"))
+        here = place()
+        size = here.size
         if size == 1:
             yield cls(device=pick_device(device))
             return
         from torch import distributed
 
-        local = int(os.environ.get("LOCAL_RANK", "0"))
+        from tdctl.training.meeting import meet
+
         picked = pick_device(device)
         if picked.type == "cuda":
             if picked.index is not None:
                 raise ConfigError(
                     f"device: '{device}' would put all {size} processes on one GPU; use cuda"
                 )
-            picked = pick_device(f"cuda:{local}")
+            picked = pick_device(f"cuda:{here.local_rank}")
             torch.cuda.set_device(picked)
         with losses_told():
-            # What the processes tell each other of files and errors travels by gloo.
-            # One process may decode or write for hours while the others wait; that one has died
-            # is known by its closed connection.
-            distributed.init_process_group(
-                "cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo",
-                timeout=timedelta(days=7),
-            )
+            meet(here, picked)
             yield cls(distributed.get_rank(), size, picked)
             distributed.destroy_process_group()
 
