@@ -19,7 +19,7 @@ from tdctl.labels import Labels
 from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config, refuse_existing
-from tdctl.runner.classifier import write_csv
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.names import class_names, file_names
 from tdctl.runner.ranker import ByDetector, Ranker, Source, open_ranker
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
