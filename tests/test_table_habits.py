@@ -59,6 +59,7 @@ SAVED: dict[str, Callable[[str], bytes]] = {
     "blanks after commas": lambda text: text.replace(",", ", ").encode(),
     "quotes": lambda text: re.sub("[^,\n]+", r'"\g<0>"', text).encode(),
     "a mark": lambda text: text.encode("utf-8-sig"),
+    "two marks": lambda text: ("\ufeff" + text).encode("utf-8-sig"),
     "utf-16": lambda text: text.replace("\n", "\r\n").encode("utf-16"),
     "utf-16, the other way": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
     "utf-32": lambda text: text.encode("utf-32"),

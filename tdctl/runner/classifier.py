@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from tdctl.config import Config, FitConfig, TrainConfig
 from tdctl.data import DataSet, Images
 from tdctl.data.augment import Augment
 from tdctl.errors import RunError, TdctlError
-from tdctl.files import atomic_path, first_line, save_tensors
+from tdctl.files import first_line, save_tensors
 from tdctl.nets import count_flops
 from tdctl.pretrained import Weights
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.run import LOG_FILE, RunFolder
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.starts import alone, planned_start, start
 from tdctl.training import (
     Evaluation,
@@ -43,7 +43,7 @@ from tdctl.training import (
     write_log,
 )
 
-__all__ = ["Plan", "plan_training", "stopped", "train_classifier", "write_csv"]
+__all__ = ["Plan", "plan_training", "stopped", "train_classifier"]
 
 
 @dataclass(frozen=True)
@@ -263,26 +263,6 @@ def _of_torch(error: RuntimeError) -> tuple[str, str]:
     if kinds & {"TorchDynamoException", "InductorError"}:
         return f"compiling failed ({first_line(error)})", "start again with --no-compile"
     raise error
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table without its row numbers, whole or not at all."""
-    with atomic_path(path) as part:
-        table.to_csv(part, index=False, quoting=_quoting(table))
-
-
-def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
-    """All texts in quotes where one holds a carriage return: Python 3.11 leaves that one bare.
-
-    A name of a file may hold one, and would end its line for whoever reads the table.
-    """
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    for name in texts:
-        column = texts[name]
-        values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-        if any("\r" in value for value in values if isinstance(value, str)):
-            return csv.QUOTE_NONNUMERIC
-    return csv.QUOTE_MINIMAL
 
 
 def _save_models(folder: Path, net: nn.Module, result: FitResult) -> None:

@@ -14,8 +14,8 @@ from tdctl.config import Config
 from tdctl.errors import ConfigError, DataError
 from tdctl.names import normal
 from tdctl.run import refuse_existing
-from tdctl.runner.classifier import write_csv
 from tdctl.runner.corrupt import NO_CSV, AllLabels, all_labels
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.source import Source
 from tdctl.training import Report, World

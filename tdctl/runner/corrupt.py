@@ -12,7 +12,7 @@ import pandas as pd
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.run import refuse_existing
-from tdctl.runner.classifier import write_csv
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.given import (
     Given,
     TrainingRows,

@@ -22,7 +22,7 @@ from tdctl.exchange import (
 )
 from tdctl.labels import Labels
 from tdctl.run import refuse_existing
-from tdctl.runner.classifier import write_csv
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.names import class_names, file_names
 from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.source import Source, open_ranker

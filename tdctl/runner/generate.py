@@ -20,7 +20,8 @@ from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
 from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
-from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
+from tdctl.runner.classifier import plan_training, stopped, train_classifier
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.runner.outside import refuse_in_data
 from tdctl.runner.prepare import (

@@ -20,7 +20,7 @@ from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config, refuse_existing
 from tdctl.runner.automatic import STRANGE, Automatic, stands_out
-from tdctl.runner.classifier import write_csv
+from tdctl.runner.csv_files import write_csv
 from tdctl.runner.names import class_names, file_names
 from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.ranker import ByDetector

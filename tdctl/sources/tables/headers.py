@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tdctl.errors import DataError
-from tdctl.names import split_of, trimmed
+from tdctl.names import trimmed
 
 __all__ = [
     "FILE_FLAG",
@@ -144,11 +144,6 @@ def alike(header: Sequence[str], flag: str, asked: str) -> str | None:
         if name and name in folded:
             return folded[name]
     return None
-
-
-def is_split(value: str) -> bool:
-    """Whether a value names a split."""
-    return split_of(value) is not None
 
 
 def _folded(name: str) -> str:

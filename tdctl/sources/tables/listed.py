@@ -14,9 +14,10 @@ from tdctl.labels import Labels, held_out_for_test
 from tdctl.names import split_of
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
+from tdctl.sources.tables.advice import advice
 from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
 from tdctl.sources.tables.headers import SPLIT_FLAG, alike
-from tdctl.sources.tables.paths import Disk, Found, advice, locate
+from tdctl.sources.tables.paths import Disk, Found, locate
 from tdctl.sources.tables.rows import SKIPS, Sieve
 
 __all__ = ["list_table"]

@@ -14,12 +14,11 @@ from tdctl.errors import DataError
 from tdctl.names import normal
 from tdctl.sources.tables.headers import shown
 
-__all__ = ["Disk", "Found", "Known", "advice", "locate"]
+__all__ = ["Disk", "Found", "Known", "locate"]
 
 # An empty, '.' or '..' part, as in /a, a//b, ./a and ../a.
 UNPLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 SUFFIX = re.compile(r"(?<=[^./])\.[A-Za-z0-9]{1,5}$")
-ELSEWHERE = re.compile(r"^(?:/|[A-Za-z]:[/\\]|[a-z0-9]+://)")
 # Label Studio: an upload, whose file it gave a prefix; and a file that it was given by path.
 UPLOAD = re.compile(r"^(?:.*/)?data/upload/(?:\d+/)?(?P<name>.+)$")
 PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -256,45 +255,3 @@ def _wrong(name: str, meant: Sequence[str], root: Path) -> str | None:
     if plain.endswith("/") or plain == ".":
         return f"has {shown(name)}; expected a plain path such as 'folder/image.jpg'"
     return None
-
-
-def advice(
-    names: Sequence[str], missing: Sequence[int], known: Disk | Known, root: Path, skips: str
-) -> str:
-    """What to do about names that are no files, by an example that is there and by how many fail.
-
-    Args:
-        names: of all rows.
-        missing: the rows that name no file.
-        known: the files that are there.
-        root: their folder.
-        skips: the option that leaves such rows out; empty where there is none.
-    """
-    name = normal(names[missing[0]]).strip().replace("\\", "/")
-    plain = re.sub(r"^(?:[a-z0-9]+://|[A-Za-z]:)?/*", "", name)
-    parts = [part for part in plain.split("/") if part not in {"", "."}]
-    for count in range(1, len(parts)):
-        tail = "/".join(parts[count:])
-        if found := known.find(tail):
-            cut = name[: len(name) - len(tail)]
-            return f"{shown(found[0])} is there: cut {shown(cut)} off the names"
-    if parts and (other := known.same_but_suffix("/".join(parts))):
-        return f"{shown(other)} is there: mend the suffix"
-    if isinstance(known, Disk) and (place := _folder_with("/".join(parts), root)):
-        return f"it is in {place}: give that folder as --data-dir"
-    if 2 * len(missing) > len(names):
-        then = "give the folder that the names are relative to as --data-dir"
-        return f"it lies elsewhere; {then}" if ELSEWHERE.match(name) else then
-    return f"mend or remove {'the row' if len(missing) == 1 else 'these rows'}{skips}"
-
-
-def _folder_with(name: str, root: Path) -> Path | None:
-    """A folder beside, above or right below the root that has the file."""
-    if not name or len(name) > 4000:
-        return None
-    near = [root.absolute().parent, *root.absolute().parent.parents[:1]]
-    try:
-        near += sorted(path for path in root.iterdir() if path.is_dir())[:1000]
-        return next((folder for folder in near if (folder / name).is_file()), None)
-    except OSError:
-        return None  # it was but a guess

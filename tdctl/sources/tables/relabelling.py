@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels
-from tdctl.names import nearly_alike, normal, trimmed
+from tdctl.names import trimmed
 from tdctl.sources.listing import Skipped
+from tdctl.sources.tables.classes import classes_of, looked_up
 from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
 from tdctl.sources.tables.paths import Known, locate
 from tdctl.sources.tables.rows import Sieve
@@ -107,7 +108,7 @@ def read_labels(
     table = read_table(config.labels or Path(), wanted, flags_of(config))
     skip = config.skip_unreadable and not every
     sieve = Sieve(table, skip)
-    codes = [_classes(table, column, class_names, sieve) for column in columns]
+    codes = [classes_of(table, column, class_names, sieve) for column in columns]
     images, called, notes = _images(config, table, names, index, sieve)
     sieve.merge(images.tolist(), called, [*columns, INDEX])
     if called is not table.columns.get(INDEX) and table.filled(INDEX):
@@ -146,7 +147,7 @@ def _images(
         called = table[column]
         found = locate(called, Known(names).find, config.root, column)
         sieve.refuse(found.wrong)
-        images = _looked_up(found.names, {name: row for row, name in enumerate(names)})
+        images = looked_up(found.names, {name: row for row, name in enumerate(names)})
         what = f"names such as {shown(names[0])}" if names else "none"
         if found.otherwise:
             first = found.otherwise[0]
@@ -258,50 +259,6 @@ def _numbers(table: Table, column: str) -> Ints:
                 row, f", column '{column}', has {shown(value)}; expected a whole number from 0"
             )
     return np.fromiter(map(int, values), np.int64, len(values))
-
-
-def _looked_up(values: Sequence[str], places: Mapping[str, int]) -> Ints:
-    """Int64, the place of each value; -1 where it has none."""
-    return np.fromiter((places.get(value, -1) for value in values), np.int64, len(values))
-
-
-def _classes(table: Table, column: str, class_names: list[str], sieve: Sieve) -> Ints:
-    """Int64, the classes that a column names, in the order of its rows; -1 where it is empty."""
-    values = table[column]
-    places = {trimmed(name): label for label, name in enumerate(class_names)}
-    places |= {normal(name): label for label, name in enumerate(class_names)}
-    places |= {name: label for label, name in enumerate(class_names)}
-    labels = _looked_up(values, places)
-    strange = np.flatnonzero(labels < 0)
-    if len(strange):
-        texts = table.labels(column)
-        labels[strange] = [places.get(texts[row], -1) for row in strange.tolist()]
-        empty = {int(row) for row in strange if labels[row] < 0 and not texts[row]}
-        says = f", column {shown(column)}, is empty; expected a class name"
-        sieve.refuse(dict.fromkeys(empty, says))
-        if (labels < 0).all():
-            numbers = {str(label): label for label in range(len(class_names))}
-            numbered = _looked_up(texts, numbers)
-            # The row at fault is that which is no number where most are.
-            labels = numbered if (numbered >= 0).any() else labels
-        unknown = [row for row in np.flatnonzero(labels < 0).tolist() if row not in empty]
-        if unknown:
-            raise _unknown(table, column, class_names, unknown[0])
-    return labels
-
-
-def _unknown(table: Table, column: str, class_names: list[str], row: int) -> DataError:
-    value = table[column][row]
-    if CONTROL.search(value):
-        return table.error(row, f", column {shown(column)}: {shown(value)} {BROKEN}")
-    some = ", ".join(map(shown, class_names[:12])) + (", ..." if len(class_names) > 12 else "")
-    expected = f"expected one of {some}, or in all rows a class number from 0 to " + str(
-        len(class_names) - 1
-    )
-    close = [name for name in class_names if nearly_alike([name, value])]
-    if close:
-        expected = f"expected {shown(close[0])}, as the data set writes it"
-    return table.error(row, f", column {shown(column)}, names the class {shown(value)}; {expected}")
 
 
 def _check_own(

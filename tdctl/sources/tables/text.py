@@ -140,7 +140,7 @@ def _decoded(path: Path) -> str:
         )
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
-            return _without_zeros(path, _wide(path, content, encoding))
+            return _checked(path, _wide(path, content, encoding))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,7 +150,7 @@ def _decoded(path: Path) -> str:
             f"{path}: line {line} is not UTF-8 text (byte 0x{error.object[error.start]:02x}); "
             "save the table as UTF-8"
         ) from None
-    return _without_zeros(path, text)
+    return _checked(path, text)
 
 
 def _wide(path: Path, content: bytes, encoding: str) -> str:
@@ -162,7 +162,7 @@ def _wide(path: Path, content: bytes, encoding: str) -> str:
         ) from None
 
 
-def _without_zeros(path: Path, text: str) -> str:
+def _checked(path: Path, text: str) -> str:
     zero = text.find("\0")
     if zero >= 0:
         line = text.count("\n", 0, zero) + 1
@@ -170,4 +170,5 @@ def _without_zeros(path: Path, text: str) -> str:
             f"{path}: line {line} holds a zero byte, so this is no text; "
             "give a CSV, TSV or Parquet file"
         )
-    return text
+    # Files that were saved twice may have a second mark.
+    return text.lstrip("\ufeff")

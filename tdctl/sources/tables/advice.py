@@ -1,0 +1,59 @@
+"""What to do about names of a table that are no files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tdctl.names import normal
+from tdctl.sources.tables.headers import shown
+from tdctl.sources.tables.paths import Disk, Known
+
+__all__ = ["advice"]
+
+# A path from the root of a machine, or a URL.
+ELSEWHERE = re.compile(r"^(?:/|[A-Za-z]:[/\\]|[a-z0-9]+://)")
+
+
+def advice(
+    names: Sequence[str], missing: Sequence[int], known: Disk | Known, root: Path, skips: str
+) -> str:
+    """What to do about names that are no files, by an example that is there and by how many fail.
+
+    Args:
+        names: of all rows.
+        missing: the rows that name no file.
+        known: the files that are there.
+        root: their folder.
+        skips: the option that leaves such rows out; empty where there is none.
+    """
+    name = normal(names[missing[0]]).strip().replace("\\", "/")
+    plain = re.sub(r"^(?:[a-z0-9]+://|[A-Za-z]:)?/*", "", name)
+    parts = [part for part in plain.split("/") if part not in {"", "."}]
+    for count in range(1, len(parts)):
+        tail = "/".join(parts[count:])
+        if found := known.find(tail):
+            cut = name[: len(name) - len(tail)]
+            of = "this name" if len(missing) == 1 else "the names"
+            return f"{shown(found[0])} is there: cut {shown(cut)} off {of}"
+    if parts and (other := known.same_but_suffix("/".join(parts))):
+        return f"{shown(other)} is there: mend the suffix"
+    if isinstance(known, Disk) and (place := _folder_with("/".join(parts), root)):
+        return f"it is in {place}: give that folder as --data-dir"
+    if 2 * len(missing) > len(names):
+        then = "give the folder that the names are relative to as --data-dir"
+        return f"it lies elsewhere; {then}" if ELSEWHERE.match(name) else then
+    return f"mend or remove {'the row' if len(missing) == 1 else 'these rows'}{skips}"
+
+
+def _folder_with(name: str, root: Path) -> Path | None:
+    """A folder beside, above or right below the root that has the file."""
+    if not name or len(name) > 4000:
+        return None
+    near = [root.absolute().parent, *root.absolute().parent.parents[:1]]
+    try:
+        near += sorted(path for path in root.iterdir() if path.is_dir())[:1000]
+        return next((folder for folder in near if (folder / name).is_file()), None)
+    except OSError:
+        return None  # it was but a guess
