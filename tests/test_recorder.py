@@ -333,7 +333,7 @@ def test_a_disk_that_fills_up_at_the_end_keeps_all_epochs(
     recorder = Recorder.create(tmp_path, labels, 4, 1)
     one_epoch(recorder, labels, logits, 0)
     with monkeypatch.context() as patch:
-        patch.setattr("tdctl.recorder.recording.write_td", full)
+        patch.setattr("tdctl.recorder.finishing.write_td", full)
         with pytest.raises(RunError, match="make room and go on with --resume"):
             recorder.write()
     Recorder.resume(tmp_path, labels, 4, 1).finish()

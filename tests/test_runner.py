@@ -302,7 +302,7 @@ def test_a_kill_between_dynamics_and_manifest_can_be_resumed(
 
     folder = tmp_path / "r"
     with monkeypatch.context() as patch:
-        patch.setattr("tdctl.recorder.recording.write_metadata", killed)
+        patch.setattr("tdctl.recorder.finishing.write_metadata", killed)
         with pytest.raises(KeyboardInterrupt):
             runner.generate_td(tiny_config(), folder)
     assert (folder / "training_dynamics.npz").exists()

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tdctl.recorder.capture import Forecast, check_room, forecast
+from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
 from tdctl.recorder.recording import Recorder
 from tdctl.recorder.rows import EpochRows
 
-__all__ = ["EpochRows", "Forecast", "Recorder", "check_room", "forecast"]
+__all__ = [
+    "CLASSES_FILE",
+    "SAMPLES_FILE",
+    "EpochRows",
+    "Forecast",
+    "Recorder",
+    "check_room",
+    "forecast",
+]

@@ -1,4 +1,4 @@
-"""Whether an epoch was recorded whole and is made of numbers."""
+"""Whether an epoch was recorded whole and is made of logits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.errors import DynamicsError
+from tdctl.recorder.probabilities import FEW
 from tdctl.recorder.rows import EpochRows
 
 __all__ = ["check_epoch"]
 
 
 def check_epoch(rows: EpochRows, index: NDArray[np.int64], epoch: int) -> None:
-    """Refuses an epoch that did not see every sample exactly once, with finite numbers.
+    """Refuses an epoch that did not see every sample exactly once, with finite logits.
 
     Args:
         rows: the epoch, settled.
@@ -39,6 +40,13 @@ def check_epoch(rows: EpochRows, index: NDArray[np.int64], epoch: int) -> None:
         raise DynamicsError(
             f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
             f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
+        )
+    # A network of one class says nothing, in logits or otherwise.
+    if len(index) >= FEW and rows.num_classes > 1 and bool(rows.like_probs[:-1].all()):
+        raise DynamicsError(
+            f"recorder, epoch {epoch}: these are probabilities, not logits (all {len(index)} rows "
+            "are >= 0 and sum to 1); record what the network gives before its softmax, or "
+            "log-probabilities, or call record with probabilities=True"
         )
     if rows.features is None:
         return

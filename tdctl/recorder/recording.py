@@ -5,7 +5,6 @@ Shape suffixes: n samples, E epochs, k classes, B batch, s rows of a slab.
 
 from __future__ import annotations
 
-import errno
 import shutil
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.dynamics import HELDOUT_FILE, TD_FILE, Store, write_kept, write_td
+from tdctl.dynamics import Store
 from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
-from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.recorder.capture import (
     capture_layout,
     check_room,
@@ -25,6 +23,8 @@ from tdctl.recorder.capture import (
     open_capture,
 )
 from tdctl.recorder.checking import check_epoch
+from tdctl.recorder.finishing import file_of, write_files
+from tdctl.recorder.naming import Names, names_left, refuse_stale_names, write_names
 from tdctl.recorder.neighbours import agreement, check_neighbours
 from tdctl.recorder.putting import put_softmax
 from tdctl.recorder.rows import EpochRows
@@ -53,6 +53,9 @@ class Recorder:
                 recorder.record(index, logits)
             recorder.commit(epoch)
         recorder.finish()  # training_dynamics.npz and metadata.pth
+
+    What ``create`` is told of names stands beside the recording, in ``samples.csv`` and
+    ``class_names.csv``, where ``tdctl detect`` finds it.
 
     With ``heldout`` it records beside it, in files of its own, what a network says of samples
     that it is not trained on: ``heldout_dynamics.npz``. ``metadata.pth`` is left to the other.
@@ -89,6 +92,8 @@ class Recorder:
         neighbours: int = 0,
         heldout: bool = False,
         overwrite: bool = False,
+        file_names: Names | None = None,
+        class_names: Names | None = None,
     ) -> Recorder:
         """A new recording in ``folder/capture``; the room on the disk is taken at once.
 
@@ -100,27 +105,34 @@ class Recorder:
                 ``record`` is given, are asked for their given labels after each epoch; 0: none.
                 One epoch's features are on the device, 2 n F bytes.
             heldout: of networks that are not trained on what they are recorded on.
-            overwrite: replaces a recording that is there, finished or not.
+            overwrite: replaces a recording that is there, finished or not, with its names.
+            file_names: n different names, in the order of ``labels``; the ranking shows them.
+            class_names: k different names, that of class 0 first; the ranking shows them.
 
         Raises:
-            RunError: the folder holds a recording, or the disk has no room for this one and the
-                file made of it.
+            RunError: the folder holds a recording, or names of another one; or the disk has no
+                room for this one and the file made of it.
+            DataError: names are too many or too few, not all texts, or two of them are the same.
             ConfigError: the store is unknown, or keeps no fewer classes than there are; or so
                 many neighbours there are not.
         """
         folder = Path(folder)
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
-        there = [folder / CAPTURE_FOLDERS[heldout], folder / _file_of(heldout)]
+        there = [folder / CAPTURE_FOLDERS[heldout], folder / file_of(heldout)]
         for path in there:
             if path.exists() and not overwrite:
                 raise RunError(
                     f"{path}: holds a recording; give another folder, go on with Recorder.resume, "
                     "or create it with overwrite=True"
                 )
+        names = names_left(folder, labels, num_classes, file_names, class_names, overwrite)
+        if not heldout and any(path.exists() for path in there):
+            refuse_stale_names(folder, file_names, class_names)
         size = forecast(len(labels), num_classes, epochs, store, neighbours)
         check_room(folder, size.needed_bytes, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        write_names(names)
         return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
     @classmethod
@@ -134,16 +146,24 @@ class Recorder:
         store: str = "full",
         neighbours: int = 0,
         heldout: bool = False,
+        file_names: Names | None = None,
+        class_names: Names | None = None,
     ) -> Recorder:
         """Goes on with the recording that ``create`` began in the folder.
 
+        Args:
+            file_names: as ``create`` was given them, or None: they are kept.
+            class_names: likewise.
+
         Raises:
-            RunError: there is none, or its shape is another.
+            RunError: there is none, or its shape is another, or its names are.
+            DataError: as in ``create``.
         """
         folder = Path(folder)
         rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
         layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        write_names(names_left(folder, labels, num_classes, file_names, class_names, False))
         return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
 
     def record(
@@ -151,20 +171,25 @@ class Recorder:
         index: torch.Tensor,
         logits: torch.Tensor,
         features: torch.Tensor | None = None,
+        probabilities: bool = False,
     ) -> None:
         """Takes the logits of a batch; see ``EpochRows.record``.
 
         Args:
             index: int64 [B], the samples' positions in the source data set.
-            logits: float [B, k].
+            logits: float [B, k], the network's output before any softmax; log-probabilities
+                (``log_softmax``) serve as well.
             features: float [B, F], what the network's last layer was given, where the recording
                 was created with ``neighbours``.
+            probabilities: ``logits`` holds probabilities, of a network that gives nothing else.
+                Margins and losses are less exact then, where these are rounded to 0 or 1.
 
         Raises:
-            DynamicsError: the shapes do not fit, or features are missing or not asked for.
+            DynamicsError: the shapes do not fit, features are missing or not asked for, or what
+                should be probabilities is none.
         """
         # Arrays and lists too, as other people's loops have them.
-        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), features)
+        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), features, probabilities)
 
     def reset(self) -> None:
         """Forgets what was recorded since the last commit, to begin the epoch again."""
@@ -184,8 +209,8 @@ class Recorder:
         own checkpoint.
 
         Raises:
-            DynamicsError: an index is unknown, a sample was not recorded exactly once, or a
-                value is not finite.
+            DynamicsError: an index is unknown, a sample was not recorded exactly once, a value
+                is not finite, or all logits are probabilities.
             RunError: it does not follow the epoch committed last, or is not that one again;
                 the running means of the stores ``given`` and ``topk`` build on each other.
         """
@@ -255,38 +280,21 @@ class Recorder:
                 f"recorder: epoch {missing[0]} was never committed ({len(missing)} of "
                 f"{epochs}); create it with as many epochs as are trained"
             )
-        held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
-        labels, path = self._labels, self._target / _file_of(self._heldout)
-        try:
-            margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
-            votes = arrays.get("neighbours")
-            if self._store.others:
-                kept = {"margin": margin, "loss": loss}
-                for name in ("given", "other", "other_class", "neighbours"):
-                    kept |= {name: arrays[name]} if name in arrays else {}
-                total = arrays["total"].at((epochs - 1) % 2) if self._store.sums else None
-                write_kept(path, kept, total, labels, self._store, self._num_classes)
-            else:
-                write_td(path, arrays["probs"], margin, labels, loss, votes)
-            if not self._heldout:
-                write_metadata(self._target / METADATA_FILE, labels, held)
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-                raise
-            raise RunError(
-                f"{path}: the disk is full ({error.strerror}); all epochs are kept, make room "
-                "and go on with --resume"
-            ) from None
+        write_files(
+            self._target,
+            arrays,
+            self._labels,
+            self._store,
+            self._num_classes,
+            valid_indices,
+            self._heldout,
+        )
 
     def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
         """Writes the files as ``write`` does, and drops the capture."""
         self.write(valid_indices)
         self._capture.clear()
         shutil.rmtree(self._folder)
-
-
-def _file_of(heldout: bool) -> str:
-    return HELDOUT_FILE if heldout else TD_FILE
 
 
 def _checked(

@@ -12,6 +12,7 @@ import torch
 from tdctl.dynamics import Store
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
+from tdctl.recorder.probabilities import are_probabilities, logits_of
 
 __all__ = ["EpochRows"]
 
@@ -31,11 +32,13 @@ class EpochRows:
     Of very many classes, and where the store keeps some only, the others are dropped at once.
 
     Attributes:
+        num_classes: k.
         probs: float16 [n + 1, k], softmax; column c is class c. Or [n + 1, 1 + K], the given
             label's and the K largest others, falling.
         other_class: int32 [n + 1, K], the classes of the latter; None where all are held.
         margin: float32 [n + 1], the given label's logit minus the largest other.
         loss: float32 [n + 1], cross-entropy of the given label, in nats.
+        like_probs: uint8 [n + 1], 1 where the logits are >= 0 and sum to 1, as probabilities do.
         times_seen: int32 [n + 1].
         given: int64 [n + 1], the given labels.
         features: float16 [n + 1, F], what the network's last layer was given; F is 0 until the
@@ -67,6 +70,7 @@ class EpochRows:
             self.other_class = torch.empty(n + 1, self._others, dtype=torch.int32, device=device)
         self.margin = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.loss = torch.empty(n + 1, dtype=torch.float32, device=device)
+        self.like_probs = torch.zeros(n + 1, dtype=torch.uint8, device=device)
         self.times_seen = torch.zeros(n + 1, dtype=torch.int32, device=device)
         self.features: torch.Tensor | None = None
         if features:
@@ -80,7 +84,7 @@ class EpochRows:
         lookup[torch.from_numpy(labels.index) + 1] = torch.arange(n)
         self._row_of_index = lookup.to(device)
         self._values = COLLECTED.get(device.type, COLLECTED_ELSEWHERE)
-        self._k, self._filled = num_classes, 0
+        self.num_classes, self._filled = num_classes, 0
         self._index_shape: tuple[int, ...] = ()
         self._logits_shape: tuple[int, ...] = ()
         self._places: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -92,10 +96,11 @@ class EpochRows:
         index_B: torch.Tensor,
         logits_BK: torch.Tensor,
         features_BF: torch.Tensor | None = None,
+        probabilities: bool = False,
     ) -> None:
         """Takes the logits of a batch; softmax, margin and loss are computed in float32.
 
-        Nothing here waits for the device.
+        Nothing here waits for the device, but for probabilities.
 
         Args:
             index_B: int64 [B], the samples' positions in the source data set.
@@ -103,12 +108,15 @@ class EpochRows:
                 copied: the caller may overwrite them.
             features_BF: float [B, F], what the network's last layer was given of each; where
                 neighbours are recorded, and only there.
+            probabilities: ``logits_BK`` holds probabilities, of which logits are to be made.
 
         Raises:
-            DynamicsError: the shapes do not fit.
+            DynamicsError: the shapes do not fit, or what should be probabilities is none.
         """
         if index_B.shape != self._index_shape or logits_BK.shape != self._logits_shape:
             self._expect(index_B, logits_BK)
+        if probabilities:
+            logits_BK = logits_of(logits_BK, index_B)
         if self._filled == len(self._places):
             self.settle()
         if self.features is not None or features_BF is not None:
@@ -128,17 +136,17 @@ class EpochRows:
                 f"recorder: the index is {index_B.dtype} and logits {logits_BK.dtype}; expected "
                 "whole numbers and floats"
             )
-        if index_B.ndim != 1 or logits_BK.shape != (count, self._k):
+        if index_B.ndim != 1 or logits_BK.shape != (count, self.num_classes):
             raise DynamicsError(
                 f"recorder: logits {tuple(logits_BK.shape)} for {count} samples; "
-                f"expected [{count}, {self._k}]"
+                f"expected [{count}, {self.num_classes}]"
             )
         self.settle()
-        places = min(MOST_PLACES, max(1, self._values // max(1, count * self._k)))
+        places = min(MOST_PLACES, max(1, self._values // max(1, count * self.num_classes)))
         device = self.probs.device
         if places * count > len(self._index_S):
             self._index_S = torch.empty(places * count, dtype=torch.int64, device=device)
-            self._logits_SK = torch.empty(places * count, self._k, device=device)
+            self._logits_SK = torch.empty(places * count, self.num_classes, device=device)
         bounds = [slice(i * count, (i + 1) * count) for i in range(places)]
         self._places = [(self._index_S[part], self._logits_SK[part]) for part in bounds]
         self._index_shape, self._logits_shape = index_B.shape, logits_BK.shape
@@ -198,13 +206,14 @@ class EpochRows:
         flat = logits_KS.view(-1)
         own = flat.index_select(0, given)
         top = logits_KS.amax(dim=0)
+        like_probs = are_probabilities(logits_KS, dim=0)
         probs_KS = (logits_KS - top).exp_()
         total = probs_KS.sum(dim=0)
         largest_other = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS).amax(dim=0)
         self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
-        if self._k == 1:
+        if self.num_classes == 1:
             largest_other = own  # there is no other; a margin of 0 says nothing either way
-        self._put(rows, own - largest_other, total.log_().add_(top.sub_(own)))
+        self._put(rows, own - largest_other, total.log_().add_(top.sub_(own)), like_probs)
 
     @torch.no_grad()
     def _keep_largest(
@@ -218,15 +227,24 @@ class EpochRows:
         given_S1 = self.given.index_select(0, rows)[:, None]
         own_S1 = logits_SK.gather(1, given_S1)
         total_S1 = logits_SK.logsumexp(dim=1, keepdim=True)
+        like_probs = are_probabilities(logits_SK, dim=1)
         best = logits_SK.scatter_(1, given_S1, -torch.inf).topk(self._others, dim=1)
         kept = torch.cat([own_S1, best.values], dim=1)
         self.probs.index_copy_(0, rows, (kept - total_S1).exp_().half())
         other_class.index_copy_(0, rows, best.indices.int())
-        self._put(rows, (own_S1 - best.values[:, :1])[:, 0], (total_S1 - own_S1)[:, 0])
+        margin_S1 = own_S1 - best.values[:, :1]
+        self._put(rows, margin_S1[:, 0], (total_S1 - own_S1)[:, 0], like_probs)
 
-    def _put(self, rows: torch.Tensor, margin: torch.Tensor, loss: torch.Tensor) -> None:
+    def _put(
+        self,
+        rows: torch.Tensor,
+        margin: torch.Tensor,
+        loss: torch.Tensor,
+        like_probs: torch.Tensor,
+    ) -> None:
         self.margin.scatter_(0, rows, margin)
         self.loss.scatter_(0, rows, loss)
+        self.like_probs.scatter_(0, rows, like_probs.to(torch.uint8))
         self.times_seen.scatter_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
 
     def reset(self) -> None:
@@ -242,9 +260,9 @@ class EpochRows:
     def packed(self) -> dict[str, torch.Tensor]:
         """The rows that were seen in this process, on its device, to be sent to another.
 
-        ``rows`` int64 [m] with ``times_seen`` int32, ``margin`` and ``loss`` float32 [m] and
-        ``probs`` float16 [m, k], with ``other_class`` where it is not of all classes, and
-        ``features`` float16 [m, F] where they are held.
+        ``rows`` int64 [m] with ``times_seen`` int32, ``margin`` and ``loss`` float32, and
+        ``like_probs`` uint8 [m], and ``probs`` float16 [m, k], with ``other_class`` where it is
+        not of all classes, and ``features`` float16 [m, F] where they are held.
         """
         self.settle()
         rows = self.times_seen.nonzero()[:, 0]
@@ -265,7 +283,7 @@ class EpochRows:
                 tensor.index_copy_(0, rows, part[name].to(self.probs.device))
 
     def _columns(self) -> dict[str, torch.Tensor]:
-        columns = {"probs": self.probs, "margin": self.margin, "loss": self.loss}
+        columns = {name: getattr(self, name) for name in ("probs", "margin", "loss", "like_probs")}
         if self.other_class is not None:
             columns["other_class"] = self.other_class
         if self.features is not None:

@@ -11,16 +11,25 @@ from numpy.typing import NDArray
 
 from tdctl.errors import RunError
 from tdctl.files import first_line, read_json
+from tdctl.recorder import CLASSES_FILE, SAMPLES_FILE
 from tdctl.run import MANIFEST_FILE
 
-__all__ = ["class_names", "file_names"]
+__all__ = ["class_names", "file_names", "names_something"]
+
+
+def names_something(run: Path) -> bool:
+    """Whether the folder names classes or files."""
+    return any((run / file).exists() for file in (MANIFEST_FILE, CLASSES_FILE, SAMPLES_FILE))
 
 
 def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
-    """Class names of our runs, k strings; the numbers themselves for other code's.
+    """Class names of a run, k strings; the numbers themselves where other code names none.
+
+    They stand in the manifest, or, of a training loop of one's own, in a table beside its
+    recording.
 
     Raises:
-        RunError: the manifest names fewer than ``at_least``.
+        RunError: these name fewer than ``at_least``, or are malformed.
     """
     manifest = run / MANIFEST_FILE
     if manifest.exists():
@@ -30,7 +39,21 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
         if not isinstance(names, list) or not whole or len(names) < at_least:
             raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
         return np.asarray(names, dtype=object)
+    if (run / CLASSES_FILE).exists():
+        return _recorded_class_names(run / CLASSES_FILE, at_least)
     return np.asarray([str(label) for label in range(at_least)], dtype=object)
+
+
+def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
+    wrong = f"{path}: not the table that Recorder.create wrote"
+    try:
+        table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+        numbers, names = table["class"].to_numpy(np.int64), table["class_name"]
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{wrong} ({first_line(error)})") from None
+    if not np.array_equal(numbers, np.arange(len(numbers))) or len(names) < at_least:
+        raise RunError(f"{wrong} (it names {len(names)} classes; expected 0 to {at_least - 1})")
+    return names.to_numpy(dtype=object)
 
 
 def file_names(run: Path, index: NDArray[np.int64]) -> Any:
@@ -39,7 +62,7 @@ def file_names(run: Path, index: NDArray[np.int64]) -> Any:
     Raises:
         RunError: ``samples.csv`` is malformed.
     """
-    path = run / "samples.csv"
+    path = run / SAMPLES_FILE
     if not path.exists():
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
     try:

@@ -16,8 +16,8 @@ from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
-from tdctl.run import MANIFEST_FILE
 from tdctl.runner.automatic import Automatic, probability_of
+from tdctl.runner.names import names_something
 from tdctl.runner.ranker import ByDetector
 from tdctl.runner.source import Ranker, shipped
 from tdctl.training import Report, World
@@ -74,8 +74,8 @@ class Runs:
 
     @property
     def naming(self) -> Path:
-        """The folder that names classes and files: the first of ours, if there is one."""
-        ours = [folder for folder in self.folders if (folder / MANIFEST_FILE).exists()]
+        """The folder that names classes and files: the first that does, if there is one."""
+        ours = [folder for folder in self.folders if names_something(folder)]
         return (ours or self.folders)[0]
 
     def gives_probability(self, ranker: Ranker) -> bool:

@@ -1,0 +1,69 @@
+"""The files that are made of a recording's capture.
+
+Shape suffixes: n samples, E epochs, k classes, m held-out samples.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.dynamics import HELDOUT_FILE, TD_FILE, Store, write_kept, write_td
+from tdctl.errors import RunError
+from tdctl.labels import Labels
+from tdctl.metadata import METADATA_FILE, write_metadata
+from tdctl.slabs import ArrayFile
+
+__all__ = ["file_of", "write_files"]
+
+
+def file_of(heldout: bool) -> str:
+    """The name of the file of dynamics."""
+    return HELDOUT_FILE if heldout else TD_FILE
+
+
+def write_files(
+    folder: Path,
+    arrays: Mapping[str, ArrayFile],
+    labels: Labels,
+    store: Store,
+    num_classes: int,
+    valid_indices: NDArray[np.int64] | None,
+    heldout: bool,
+) -> None:
+    """Writes the dynamics, and ``metadata.pth`` unless they are of held-out samples.
+
+    Args:
+        arrays: the capture, all of its epochs committed.
+        valid_indices: int64 [m], indices that were held out; none by default.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    epochs = len(arrays["state"])
+    held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
+    path = folder / file_of(heldout)
+    try:
+        margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
+        votes = arrays.get("neighbours")
+        if store.others:
+            kept = {"margin": margin, "loss": loss}
+            for name in ("given", "other", "other_class", "neighbours"):
+                kept |= {name: arrays[name]} if name in arrays else {}
+            total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
+            write_kept(path, kept, total, labels, store, num_classes)
+        else:
+            write_td(path, arrays["probs"], margin, labels, loss, votes)
+        if not heldout:
+            write_metadata(folder / METADATA_FILE, labels, held)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        raise RunError(
+            f"{path}: the disk is full ({error.strerror}); all epochs are kept, make room "
+            "and go on with --resume"
+        ) from None

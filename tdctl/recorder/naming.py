@@ -1,0 +1,140 @@
+"""The names of a recording's samples and classes, in files beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tdctl.errors import DataError, RunError
+from tdctl.files import write_text
+from tdctl.labels import Labels
+
+__all__ = [
+    "CLASSES_FILE",
+    "SAMPLES_FILE",
+    "Names",
+    "names_left",
+    "refuse_stale_names",
+    "write_names",
+]
+
+SAMPLES_FILE = "samples.csv"
+CLASSES_FILE = "class_names.csv"
+
+Names = Iterable[str | os.PathLike[str]]
+
+
+def names_left(
+    folder: Path,
+    labels: Labels,
+    num_classes: int,
+    file_names: Names | None,
+    class_names: Names | None,
+    overwrite: bool,
+) -> dict[Path, str]:
+    """The files of names that are still to be written, with their text; writes nothing.
+
+    Args:
+        file_names: n different names, in the order of ``labels``; or None.
+        class_names: k different names, that of class 0 first; or None.
+        overwrite: other names may stand there.
+
+    Raises:
+        DataError: they are not as many as expected, not all texts, not all different, empty, or
+            hold what a line of a table in UTF-8 cannot.
+        RunError: other names stand there.
+    """
+    texts = {}
+    if file_names is not None:
+        names = _checked("file_names", file_names, len(labels), "samples, in the labels' order")
+        rows = zip(labels.index.tolist(), names, strict=True)
+        texts[folder / SAMPLES_FILE] = _table(("index", "file_name"), rows)
+    if class_names is not None:
+        names = _checked("class_names", class_names, num_classes, "classes, class 0 first")
+        texts[folder / CLASSES_FILE] = _table(("class", "class_name"), enumerate(names))
+    left = {}
+    for path, text in texts.items():
+        if path.exists():
+            if path.read_bytes() == text.encode():
+                continue
+            if not overwrite:
+                raise RunError(
+                    f"{path}: holds other names than those given; give the same ones, give "
+                    "another folder, or create the recording with overwrite=True"
+                )
+        left[path] = text
+    return left
+
+
+def refuse_stale_names(folder: Path, file_names: Names | None, class_names: Names | None) -> None:
+    """For a recording that replaces another: refuses to take over names that it was not given.
+
+    Raises:
+        RunError: there are such names.
+    """
+    given = {"file_names": (SAMPLES_FILE, file_names), "class_names": (CLASSES_FILE, class_names)}
+    for what, (file, names) in given.items():
+        if names is None and (folder / file).exists():
+            raise RunError(
+                f"{folder / file}: holds names of the recording that is to be replaced; give "
+                f"{what} of the new one, or remove the file"
+            )
+
+
+def write_names(texts: Mapping[Path, str]) -> None:
+    """Writes files of names, each whole or not at all."""
+    for path, text in texts.items():
+        write_text(path, text)
+
+
+def _checked(what: str, names: Names, count: int, of: str) -> list[str]:
+    """The names as a list of texts."""
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
+        raise DataError(
+            f"recorder: {what} is a {type(names).__name__}; expected a list of {count} names, one "
+            f"for each of the {of}"
+        )
+    given = list(names)
+    if len(given) != count:
+        raise DataError(f"recorder: {what} holds {len(given)} names for {count} {of}")
+    place: dict[str, int] = {}
+    for number, item in enumerate(given):
+        name = os.fspath(item) if isinstance(item, os.PathLike) else item
+        problem = _problem(name)
+        if problem is not None:
+            raise DataError(f"recorder: {what}[{number}] {problem}; expected a name in UTF-8")
+        name = str(name)
+        first = place.setdefault(name, number)
+        if first != number:
+            raise DataError(
+                f"recorder: {what}[{first}] and {what}[{number}] are both {name!r}; expected "
+                "different names"
+            )
+    return list(place)
+
+
+def _problem(name: object) -> str | None:
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        return f"is {name!r}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    if not name.strip():
+        return "is empty"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"is {name!a}, which UTF-8 cannot write"
+    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in name):
+        return f"is {name!a}, with a line break or another control character"
+    return None
+
+
+def _table(header: tuple[str, str], rows: Iterable[tuple[int, str]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
