@@ -566,3 +566,11 @@ def test_settings_of_the_library_name_the_data_set_too(tmp_path: Path) -> None:
     assert load_config(None, {"data.data_dir": tmp_path}).data.dataset == "folder"
     with pytest.raises(ConfigError, match="no such folder"):
         load_config(None, {"data.data_dir": tmp_path / "no"})
+
+
+def test_a_share_to_hold_out_beside_a_test_set_is_said_to_be_of_no_use(tmp_path: Path) -> None:
+    classes(tmp_path, "train")
+    says = "--test-share 0.3 is of no use"
+    assert not said(read(tmp_path, test_share=0.3), says)
+    classes(tmp_path, "test", 1)
+    assert said(read(tmp_path, test_share=0.3), says)
