@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import refused, tdctl
+from conftest import make_run, refused, tdctl
 from PIL import Image
 
 from tdctl.config import DataConfig
 from tdctl.data import open_dataset
 from tdctl.errors import ConfigError, DataError
 from tdctl.folders.splits import split_kind
+from tdctl.settings import load_config
 from tdctl.sources import Listing, list_dataset
 
 CLASSES = ("cat", "dog", "owl")
@@ -560,8 +561,6 @@ def test_the_list_of_data_sets_says_how_a_folder_is_read(tmp_path: Path) -> None
 
 
 def test_settings_of_the_library_name_the_data_set_too(tmp_path: Path) -> None:
-    from tdctl.settings import load_config
-
     classes(tmp_path)
     assert load_config(None, {"data.data_dir": tmp_path}).data.dataset == "folder"
     with pytest.raises(ConfigError, match="no such folder"):
@@ -574,3 +573,18 @@ def test_a_share_to_hold_out_beside_a_test_set_is_said_to_be_of_no_use(tmp_path:
     assert not said(read(tmp_path, test_share=0.3), says)
     classes(tmp_path, "test", 1)
     assert said(read(tmp_path, test_share=0.3), says)
+
+
+def test_a_ranking_or_an_export_among_the_data_of_its_run_is_refused(tmp_path: Path) -> None:
+    classes(tmp_path / "data", "train")
+    run = make_run(tmp_path / "run")
+    config = load_config(None, {"data.data_dir": tmp_path / "data"})
+    (run / "config.yaml").write_text(config.to_yaml())
+    inside, outside = tmp_path / "data/train/cat/a.csv", tmp_path / "a.csv"
+    detect = ("detect", "--td", run, "--score", "aum", "--out")
+    export = ("export", "--td", run, "--format", "datamap", "--out")
+    for command in (detect, export):
+        refused(tdctl(*command, inside), "would be read as data the next time", "data_a.csv")
+        result = tdctl(*command, outside)
+        assert result.exit_code == 0, result.output
+        outside.unlink()
