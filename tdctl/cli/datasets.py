@@ -17,7 +17,7 @@ from tdctl.cli.console import table_of
 from tdctl.cli.output import echo
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError, DataError, TdctlError
-from tdctl.folders import Account, Tree, find_layout, found_in
+from tdctl.folders import Account, Tree, find_layout, packed_in
 from tdctl.settings import load_config
 
 __all__ = ["datasets"]
@@ -114,7 +114,7 @@ def _look(name: str, data_dir: Path) -> Found:
     if name == "table":
         return Found(False, None, "yours: not looked for")
     if not CATALOGUE[name].landmarks:
-        there = found_in(data_dir)
+        there = packed_in(data_dir)
         if name in there.fits:
             return Found(True, data_dir, there.fits[name])
         return Found(False, None, there.lacks[name])

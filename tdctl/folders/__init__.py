@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdctl.folders.account import Account
-from tdctl.folders.finding import Found, data_set_in, found_in
+from tdctl.folders.finding import Found, data_set_in, found_in, packed_in
 from tdctl.folders.hints import LAYOUT, saved_otherwise
 from tdctl.folders.inside import is_below, read_as_data
 from tdctl.folders.layout import Layout, Split, find_layout
@@ -26,6 +26,7 @@ __all__ = [
     "image_suffixes",
     "is_below",
     "is_left_over",
+    "packed_in",
     "read_as_data",
     "saved_otherwise",
     "split_kind",

@@ -13,7 +13,7 @@ from tdctl.folders.layout import find_layout
 from tdctl.folders.splits import split_kind
 from tdctl.folders.walk import Tree, joined
 
-__all__ = ["Found", "data_set_in", "found_in"]
+__all__ = ["Found", "data_set_in", "found_in", "packed_in"]
 
 SAVED = ("dataset_dict.json", "state.json")
 
@@ -65,23 +65,15 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
         DataError: the system refuses to list it.
     """
     tree = Tree(data_dir)
-    here = tree.look("")
-    fits, lacks = {}, {}
-    for name, entry in CATALOGUE.items():
-        if entry.landmarks and _lies_in(name, data_dir):
-            fits[name] = f"{entry.landmarks[0]} is there"
-    saved = [name for name in SAVED if name in here.files(".json")]
-    if saved:
-        fits["hf"] = f"{saved[0]} is there, as save_to_disk writes it"
-    else:
-        lacks["hf"] = f"no {' or '.join(SAVED)}"
-    tars = _tars(tree)
-    if tars:
-        fits["webdataset"] = f"tar shards such as {tars[0]}"
-    else:
-        lacks["webdataset"] = "no *.tar"
+    named = {
+        name: f"{entry.landmarks[0]} is there"
+        for name, entry in CATALOGUE.items()
+        if entry.landmarks and _lies_in(name, data_dir)
+    }
+    packed = packed_in(data_dir)
+    fits, lacks = {**named, **packed.fits}, packed.lacks
     # An archive that unpacks to class folders is read as the data set that it is.
-    if any(CATALOGUE[name].landmarks for name in fits) or saved:
+    if named or "hf" in fits:
         return Found(fits, lacks)
     try:
         classes = find_layout(tree, Account()).train.classes
@@ -91,6 +83,27 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
             fits["table"] = f"images without class folders, and --labels {labels}"
         else:
             lacks["folder"] = str(error).removeprefix(f"folder {data_dir}: ")
+    return Found(fits, lacks)
+
+
+def packed_in(data_dir: Path) -> Found:
+    """Which kinds of your own data a folder holds whose images lie inside larger files.
+
+    Raises:
+        DataError: the system refuses to list it.
+    """
+    tree = Tree(data_dir)
+    fits, lacks = {}, {}
+    saved = [name for name in SAVED if name in tree.look("").files(".json")]
+    if saved:
+        fits["hf"] = f"{saved[0]} is there, as save_to_disk writes it"
+    else:
+        lacks["hf"] = f"no {' or '.join(SAVED)}"
+    tars = _tars(tree)
+    if tars:
+        fits["webdataset"] = f"tar shards such as {tars[0]}"
+    else:
+        lacks["webdataset"] = "no *.tar"
     return Found(fits, lacks)
 
 

@@ -107,10 +107,13 @@ class _Finder:
                 )
         # Said first, and counted first, in the order of the splits.
         opened = {k: self._opened(joined(top, n[0])) for k, n in of_kind.items() if n}
+        train = opened["train"]
+        if len(train.classes) == 1:
+            raise single_class(self.tree, train.top, train.classes[0])
         self._note_unread(top, folders, kinds, of_kind)
         if "test" in opened and "val" in opened:
-            return Layout(opened["train"], opened["test"], opened["val"], self.notes)
-        return Layout(opened["train"], opened.get("test", opened.get("val")), None, self.notes)
+            return Layout(train, opened["test"], opened["val"], self.notes)
+        return Layout(train, opened.get("test", opened.get("val")), None, self.notes)
 
     def _is_class(
         self, top: str, of_kind: dict[str, list[str]], kinds: dict[str, str | None]

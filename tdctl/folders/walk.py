@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from posixpath import splitext
 
 from tdctl.errors import DataError
 from tdctl.folders.account import (
@@ -277,18 +278,26 @@ def _is_image(entry: os.DirEntry[str], suffixes: frozenset[str]) -> bool:
 
 
 def _add_link(place: Place, entry: os.DirEntry[str], suffixes: frozenset[str]) -> None:
+    """Takes up what is neither a file nor a folder itself."""
     name = entry.name
     try:
         if entry.is_dir():
             place.links.append(name)
-        elif entry.is_file():
-            if _is_image(entry, suffixes):
-                place.images.append(name)
-            else:
-                place.others.append((name, NO_IMAGE))
-        else:
-            place.others.append((name, NOWHERE if entry.is_symlink() else NO_FILE))
+            return
+        is_file = entry.is_file()
     except OSError as error:
         if error.errno not in LEADS_NOWHERE:
             raise
+        is_file = False
+    named = splitext(name)[1].lower() in suffixes
+    if is_file and (named or _is_image(entry, suffixes)):
+        place.images.append(name)
+    elif is_file:
+        place.others.append((name, NO_IMAGE))
+    elif not entry.is_symlink():
+        place.others.append((name, NO_FILE))
+    elif named:
+        # An image that cannot be read, which is an error like any other such image.
+        place.images.append(name)
+    else:
         place.others.append((name, NOWHERE))

@@ -32,6 +32,12 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
             layout that is expected there.
     """
     listing = _list(config, split_seed)
+    if (
+        not listing.one_list
+        and config.test_share != type(config).model_fields["test_share"].default
+    ):
+        note = f"--test-share {config.test_share:g} is of no use: there is a test set already"
+        listing = replace(listing, notes=(*listing.notes, note))
     if config.limit is not None and config.limit >= len(listing):
         # A limit that leaves out no image excuses no row of another one.
         config = config.model_copy(update={"limit": None})
