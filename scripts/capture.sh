@@ -5,6 +5,7 @@
 # usage: scripts/capture.sh <folder with train/> <labels.csv> [<work folder>]
 #   labels.csv: file_name, label (true) and aggregate (human), one row a training image
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/going_on.sh"
 data=${1:?folder with train/} labels=${2:?label table} work=${3:-replication/capture}
 tdctl=${TDCTL:-.venv/bin/tdctl}
 mkdir -p "$work"
@@ -19,14 +20,16 @@ for epochs in 10 30; do
     for capture in in-loop eval-pass; do
       $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" "${what[@]}" \
         --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture \
-        --resume --quiet --out "$work/${noise}_${epochs}_$capture"
+        --quiet --out "$work/${noise}_${epochs}_$capture" \
+        $(going_on "$work/${noise}_${epochs}_$capture")
     done
   done
   # One more seed, from which a detector learns that judges all the others.
   for capture in in-loop eval-pass; do
     $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" --noise-ratio 0.2 \
       --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture --seed 1 \
-      --resume --quiet --out "$work/sibling_${epochs}_$capture"
+      --quiet --out "$work/sibling_${epochs}_$capture" \
+      $(going_on "$work/sibling_${epochs}_$capture")
     detector=$work/detector_${epochs}_$capture
     [ -e "$detector.pth.tar" ] ||
       $tdctl train-detector --td "$work/sibling_${epochs}_$capture" --out "$detector" --quiet

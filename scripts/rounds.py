@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "finding"))
 
 from cells import ROWS, Cell, Settings, data_of, kind_of
-from recording import tdctl
+from recording import going_on, tdctl
 
 LEFT_OUT = 0.1
 WAYS = {
@@ -56,7 +56,7 @@ def recorded(settings: Settings, row: str, seed: int, length: int) -> dict[str, 
         tdctl(
             "generate-td", *data_of(settings, row, seed), *ROWS[row], *rest[name],
             *kind_of("ours", length if name == "one" else half), "--out", str(folder),
-            "--resume", "--quiet",
+            *going_on(folder), "--quiet",
         )  # fmt: skip
         print(f"{folder.name}: there", file=sys.stderr, flush=True)
     return folders

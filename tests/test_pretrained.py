@@ -337,7 +337,7 @@ def scripted(path: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "says"),
     [
-        (lambda path: torch.save(net_of(), path), "a Python object, tdctl.nets.cifar.ResNet"),
+        (lambda path: torch.save(net_of(), path), "a Python object, tdctl.nets.cifar.CifarResNet"),
         (lambda path: saved(path, {"state_dict": state_of(), "args": Namespace()}), "Namespace"),
         (scripted, "a program of TorchScript"),
     ],

@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from tdctl.cli.output import echo, holds_all
 from tdctl.config import Config
+from tdctl.errors import RunError
 from tdctl.recipes import DETECT
 from tdctl.settings import load_config, parse_set, read_yaml
 
@@ -51,6 +52,20 @@ class Settings:
             ConfigError: a key is unknown or a value out of its range.
         """
         return load_config(self.path, self.overrides, base, pinned)
+
+    def going_on(self, base: dict[str, Any] | None, folder: Path) -> Config:
+        """The settings of a run that goes on: its own, ``base``, below what is given here.
+
+        Raises:
+            RunError: the run has written none, and none are given.
+            ConfigError: as ``resolve``.
+        """
+        if base is None and self.path is None and not self.overrides:
+            raise RunError(
+                f"{folder}: was ended before its settings were written; give them again with "
+                "--resume"
+            )
+        return self.resolve(base)
 
     def names_data(self) -> bool:
         """Whether the data set was named by flag, ``--set`` or file."""

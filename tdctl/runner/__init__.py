@@ -13,6 +13,11 @@ from tdctl.runner.jobs import Retraining
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranker import Source
+from tdctl.runner.resuming import (
+    default_denoising,
+    denoising_to_resume,
+    settings_to_resume,
+)
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.table import Compared, ComparedRow
@@ -45,6 +50,9 @@ __all__ = [
     "plan_detector",
     "plan_generate",
     "prepare",
+    "default_denoising",
+    "denoising_to_resume",
+    "settings_to_resume",
     "settings_of_run",
     "train_detector",
 ]

@@ -19,7 +19,7 @@ from tdctl.files import read_json
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
-from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
+from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, Status
 from tdctl.runner.classifier import plan_training, stopped, train_classifier, write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.runner.prepare import (
@@ -29,6 +29,7 @@ from tdctl.runner.prepare import (
     prepare,
     with_whole_paths,
 )
+from tdctl.runner.resuming import check_begun, check_places
 from tdctl.runner.room import room_for
 from tdctl.training import Folds, Report, World, pick_device
 
@@ -82,8 +83,8 @@ def generate_td(
         world: the processes that do it together; the first one writes.
 
     Raises:
-        RunError: the folder is occupied, the run to resume had other settings, or the disk
-            has no room.
+        RunError: the folder is occupied, the run to resume had other settings or never began, or
+            the disk has no room.
         DataError: the data set is missing or malformed.
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: the training diverged; the folder can be resumed up to that epoch.
@@ -92,12 +93,15 @@ def generate_td(
     config = with_whole_paths(config)
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     run = RunFolder(out, "generate-td")
-    status = world.told(lambda: run.open(config, resume, overwrite))
+    status = world.told(lambda: _opened(run, config, resume, overwrite))
     if status == "complete":
         world.first(run.tidy)
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
         return GenerateResult(out, manifest, ("already complete",), True)
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
+    others = world.told(run.other_versions) if resumed else None
+    if status == "unfinished":
+        world.first(lambda: check_places(config, out))
     ranking = world.told(lambda: read_ranking(config.train))
     prepared = world.together(lambda: prepare(config))
     dataset = normalised_alike(prepared.dataset, config, out if resumed else None, world)
@@ -144,7 +148,15 @@ def generate_td(
 
     with stopped(run, world):
         manifest = world.told(finish)
-    return GenerateResult(out, manifest, (*plan.notes, *dataset.notes), resumed)
+    notes = (*plan.notes, *dataset.notes, *((others,) if others else ()))
+    return GenerateResult(out, manifest, notes, resumed)
+
+
+def _opened(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Status:
+    status = run.open(config, resume, overwrite)
+    if resume and not overwrite:
+        check_begun(run.path, status != "new")
+    return status
 
 
 def plan_generate(
@@ -156,9 +168,12 @@ def plan_generate(
     """
     world = World(device=pick_device(config.device))
     weights_file(config)
-    status = RunFolder(out, "generate-td").open(config, resume, overwrite)
+    run = RunFolder(out, "generate-td")
+    status = _opened(run, config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
+    if status == "unfinished":
+        check_places(config, out)
     ranking = read_ranking(config.train)
     prepared = prepare(config, dry=True)
     left = find_left_out(ranking, config.train, prepared.labels, prepared.dataset.class_names)
@@ -169,6 +184,8 @@ def plan_generate(
     if status == "new":
         check_room(out, room.needed_bytes, config.train.store)
     started = () if plan.weights is None else (plan.weights.note,)
+    others = run.other_versions() if status == "unfinished" else None
+    started += () if others is None else (others,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
         f"would train {_planned(config, len(images), n - len(images))} "
