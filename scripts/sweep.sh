@@ -14,11 +14,28 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift
 done
 [ $# -eq 0 ] || shift
+# Where the retrainings go: as the options say, else beside the run.
+out=
+options=("$@")
+for i in "${!options[@]}"; do
+  case ${options[i]} in
+    --out) out=${options[i + 1]:-} ;;
+    --out=*) out=${options[i]#--out=} ;;
+  esac
+done
+if [ -z "$out" ]; then
+  out=${td%/}_retrained
+  set -- "$@" --out "$out"
+fi
+
+# --resume where a retraining has begun.
+going_on() { ! { compgen -G "$out/*/manifest.json" || compgen -G "$out/*/*/manifest.json"; } >/dev/null || echo --resume; }
+
 all=()
 for ratio in "${ratios[@]}"; do
   # Each ratio's own report is dropped: the last call prints them all.
   [ -n "${TESTRUN:-}" ] && report=/dev/stdout || report=/dev/null
-  tdctl denoise --td "$td" --detector "$detector" --remove-ratio "$ratio" --resume "$@" >"$report"
+  tdctl denoise --td "$td" --detector "$detector" --remove-ratio "$ratio" $(going_on) "$@" >"$report"
   all+=(--remove-ratio "$ratio")
 done
-tdctl denoise --td "$td" --detector "$detector" "${all[@]}" --resume "$@"
+tdctl denoise --td "$td" --detector "$detector" "${all[@]}" $(going_on) "$@"

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import tempfile
 import warnings
@@ -21,10 +22,12 @@ from typing import Any
 from tdctl.errors import RunError
 
 __all__ = [
-    "atomic_path", "first_line", "load_tensors", "read_json", "save_tensors", "write_json",
-    "write_text",
+    "PickledError", "atomic_path", "first_line", "load_tensors", "read_json", "save_tensors",
+    "write_json", "write_text",
 ]  # fmt: skip
 
+# How torch names what it would have to call.
+GLOBAL = re.compile(r"Unsupported global: GLOBAL (\S+)")
 # A damaged stream can ask torch's unpickler for anything on the wrong kind of thing.
 READ_ERRORS = (
     pickle.UnpicklingError,
@@ -35,6 +38,10 @@ READ_ERRORS = (
     AttributeError,
     TypeError,
 )
+
+
+class PickledError(ValueError):
+    """A file of torch's holds objects that only a program could make, and was not opened."""
 
 
 @contextmanager
@@ -133,7 +140,8 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
 
     Raises:
         OSError: the file is missing or cannot be read.
-        ValueError: it holds anything else, or is damaged; nothing of it was executed.
+        PickledError: it holds Python objects, such as a whole model; nothing of it was executed.
+        ValueError: it holds anything else, or is damaged; nor was that.
     """
     import torch
 
@@ -143,6 +151,10 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
     except READ_ERRORS as error:
+        if found := GLOBAL.search(str(error)):
+            raise PickledError(f"it holds a Python object, {found[1]}") from None
+        if "TorchScript" in str(error):
+            raise PickledError("it holds a program of TorchScript") from None
         raise ValueError(first_line(error)) from None
     except OSError as error:
         # Of a file that is cut off, torch may seek before its beginning.

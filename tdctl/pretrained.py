@@ -14,7 +14,7 @@ from torch import nn
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.files import load_tensors
+from tdctl.files import PickledError, load_tensors
 
 __all__ = ["Weights", "load_weights", "weights_file"]
 
@@ -25,6 +25,8 @@ FIRST = "conv1.weight"
 # How many batches a batch norm has seen, which no computation of ours depends on; files older
 # than it lack it, torchvision's ImageNet weights among them.
 COUNTER = ".num_batches_tracked"
+# Where training programs put the state dict among other things.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained none"
 
 
@@ -81,7 +83,9 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     """Loads a file of weights into a network, all but a head for other classes.
 
     The file is ``.safetensors``, or what ``torch.save`` wrote of a state dict, or of a dict
-    with one as ``state_dict`` or ``model``; a prefix ``module.`` of all its keys is dropped.
+    with one as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix that all its
+    keys have, such as ``module.`` of several GPUs or ``model.`` of Lightning, is dropped. Tensors
+    of other things beside the whole network, such as a loss's weights, are left and named.
     The classification head (``fc``) keeps what it was built with where its number of classes
     differs. Counters of batch norm, which older files lack, stay 0.
 
@@ -92,11 +96,16 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        found = _read(path)
+        own = net.state_dict()
+        found, beside = _without_prefix(_read(path), own)
+    except PickledError as error:
+        raise ConfigError(
+            f"net.pretrained: {path}: cannot be read ({error}, which may run any program); save "
+            "its state_dict(): torch.save(model.state_dict(), FILE)"
+        ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ConfigError(f"net.pretrained: {path}: cannot be read ({reason}); {INSTEAD}") from None
-    own = net.state_dict()
     other_head = _other_head(found, own)
     for key in HEAD if other_head else ():
         del found[key], own[key]
@@ -104,7 +113,8 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     if problem is not None:
         raise ConfigError(f"net.pretrained: {path}: {problem}; {INSTEAD}")
     net.load_state_dict(found, strict=False)
-    return Weights(path.name, sha256, other_head)
+    other = f"{_first(beside)}, which the network has not" if beside else None
+    return Weights(path.name, sha256, ", and ".join(filter(None, (other_head, other))) or None)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -119,7 +129,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             raise ValueError(" ".join(str(error).split())) from None
     else:
         content = load_tensors(path)
-    for key in ("state_dict", "model"):
+    for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
@@ -129,9 +139,35 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
         if not isinstance(key, str) or not dense:
             raise ValueError(f"its '{key}' is no tensor")
-    if all(key.startswith("module.") for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
+
+
+def _without_prefix(
+    found: dict[str, torch.Tensor], own: Tensors
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The tensors by the network's own names, and the names of those beside them.
+
+    A prefix is what stands before the first layer's name. It comes off where all tensors have
+    it, or where those that have it are the whole network.
+    """
+    if FIRST in found:
+        return found, []
+    prefixes = [key.removesuffix(FIRST) for key in found if key.endswith(f".{FIRST}")]
+    needed = {key for key in own if key not in HEAD and not key.endswith(COUNTER)}
+    fitting = [p for p in prefixes if needed <= _below(found, p).keys() <= own.keys()]
+    if len(fitting) > 1:
+        names = " and ".join(f"'{prefix}'" for prefix in sorted(fitting))
+        raise ValueError(f"it holds several such networks, {names}")
+    # Of a network that does not fit, what is missing is said by the network's own names.
+    prefix = (fitting or [p for p in prefixes if all(key.startswith(p) for key in found)] or [""])[
+        0
+    ]
+    return _below(found, prefix), [key for key in found if not key.startswith(prefix)]
+
+
+def _below(found: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+    length = len(prefix)
+    return {key[length:]: value for key, value in found.items() if key.startswith(prefix)}
 
 
 def _other_head(found: Tensors, own: Tensors) -> str | None:

@@ -23,7 +23,18 @@ from tdctl.files import read_json, write_json, write_text
 from tdctl.processors import own_processors
 from tdctl.settings import differences, load_config, read_yaml
 
-__all__ = ["MANIFEST_FILE", "RunFolder", "Status", "refuse_existing", "software_versions"]
+__all__ = [
+    "CONFIG_FILE",
+    "HELD",
+    "MANIFEST_FILE",
+    "PLACES",
+    "RunFolder",
+    "Status",
+    "changed_versions",
+    "read_config",
+    "refuse_existing",
+    "software_versions",
+]
 
 CONFIG_FILE = "config.yaml"
 MANIFEST_FILE = "manifest.json"
@@ -126,8 +137,8 @@ class RunFolder:
         differ = differences(read_config(self.path), config, unread, free)
         if differ:
             raise RunError(
-                f"{self.path}: was started with other settings ({'; '.join(differ)}); give the "
-                "same ones to --resume, or --overwrite"
+                f"{self.path}: was started with other settings ({'; '.join(differ)}); leave "
+                "these out, and --resume goes on with the run's own, or give --overwrite"
             )
         return "complete" if finished else "unfinished"
 
@@ -160,15 +171,18 @@ class RunFolder:
         if status == "new":
             self._manifest = {}
         self._manifest.pop("reason", None)
+        versions = software_versions()
         if status == "unfinished":
-            facts = {**facts, "resumed": [*self._manifest.get("resumed", []), self._changes(facts)]}
+            session = {**self._changes(facts), "versions": versions}
+            facts = {**facts, "resumed": [*self._manifest.get("resumed", []), session]}
             facts = {key: value for key, value in facts.items() if key not in COMPUTATION}
+            versions = self._manifest.get("versions", versions)
         self._manifest |= {
             "command": self._command,
             "status": "running",
             "started": self._manifest.get("started", _now()),
             "finished": None,
-            "versions": software_versions(),
+            "versions": versions,
             "machine": {"system": platform.platform(), "processors": own_processors()},
             **facts,
         }
@@ -233,6 +247,23 @@ class RunFolder:
         """How an unfinished run was computed when it began: device, precision and so on."""
         return {key: self._manifest[key] for key in COMPUTATION if key in self._manifest}
 
+    def other_versions(self) -> str | None:
+        """What an unfinished run was computed with so far, where that is another version.
+
+        As a note for the user; None where it is the same.
+        """
+        first = self._manifest.get("versions")
+        sessions = [first, *(one.get("versions") for one in self._manifest.get("resumed", []))]
+        for was in sessions:
+            differ = changed_versions(was)
+            if differ is not None:
+                how = "begun" if was is first else "went on"
+                return (
+                    f"{self.path}: {how} with {differ[0]}, and goes on with {differ[1]}: the "
+                    + ("bits may differ from those of one go")
+                )
+        return None
+
     def _changes(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         began = self.began_with()
         changed = {key: facts[key] for key in began if facts.get(key, began[key]) != began[key]}
@@ -292,6 +323,23 @@ def software_versions() -> dict[str, str]:
         "numpy": np.__version__,
         **{name: version(name) for name in names},
     }
+
+
+def changed_versions(was: object) -> tuple[str, str] | None:
+    """Those of ``software_versions`` that bits depend on and that are others now, then and now.
+
+    Args:
+        was: what a manifest says; None and the like where it says nothing.
+    """
+    if not isinstance(was, dict):
+        return None
+    now = software_versions()
+    names = ("tdctl", "torch", "torchvision", "numpy")
+    differ = [name for name in names if was.get(name, now[name]) != now[name]]
+    if not differ:
+        return None
+    then, today = (", ".join(f"{name} {of[name]}" for name in differ) for of in (was, now))
+    return then, today
 
 
 def _now() -> str:

@@ -82,7 +82,7 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
         [sys.executable, "-m", "tdctl", *map(str, arguments)],
         env=os.environ | environment,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,11 @@ def same(ours: State, theirs: State) -> bool:
     return ours.keys() == theirs.keys() and all((ours[k] == theirs[k]).all() for k in ours)
 
 
-def prefixed(state: State) -> State:
-    return {f"module.{key}": value for key, value in state.items()}
+def under(prefix: str) -> Callable[[State], State]:
+    return lambda state: {f"{prefix}{key}": value for key, value in state.items()}
+
+
+prefixed = under("module.")
 
 
 @pytest.mark.parametrize(
@@ -54,10 +58,26 @@ def prefixed(state: State) -> State:
         prefixed,
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {"model": prefixed(state), "args": {"lr": 0.1}},
+        lambda state: {"state_dict": under("model.")(state), "epoch": 3},
+        lambda state: {"model_state_dict": under("_orig_mod.")(state)},
+        lambda state: {"net": under("module.model.")(state)},
+        under("backbone."),
         lambda state: {k: nn.Parameter(v, v.is_floating_point()) for k, v in state.items()},
         lambda state: {k: v for k, v in state.items() if "num_batches_tracked" not in k},
     ],
-    ids=["plain", "ordered", "module.", "state_dict", "model", "parameters", "old batch norm"],
+    ids=[
+        "plain",
+        "ordered",
+        "module.",
+        "state_dict",
+        "model",
+        "Lightning",
+        "compiled",
+        "twice",
+        "backbone.",
+        "parameters",
+        "old batch norm",
+    ],
 )
 @pytest.mark.parametrize("name", ["w.pth", "w.pt"])
 def test_a_state_dict_is_loaded_however_it_was_wrapped(
@@ -136,7 +156,9 @@ def one_nan(tensor: torch.Tensor) -> torch.Tensor:
         (lambda s: {"state_dict": {}}, "holds no weights by name"),
         (lambda s: s["bn1.weight"], "holds no weights by name"),
         (lambda s: list(s.values()), "holds no weights by name"),
-        (lambda s: {"net": s}, "its 'net' is no tensor"),
+        (lambda s: {"weights": s}, "its 'weights' is no tensor"),
+        (lambda s: prefixed(without("bn1.weight")(s)), "lacks bn1.weight, which the network has"),
+        (lambda s: under("a.")(s) | under("b.")(s), "several such networks, 'a.' and 'b.'"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_in_one_line(
@@ -291,3 +313,40 @@ def test_another_file_under_the_same_name_is_refused_on_resumption(
         act(resume=True)
     saved(file, state_of())
     act(resume=True)
+
+
+def test_what_stands_beside_the_network_is_named(tmp_path: Path) -> None:
+    net, state = net_of(), state_of()
+    beside = {"criterion.weight": torch.ones(10), "metric.total": torch.zeros(1)}
+    path = saved(tmp_path / "w.ckpt", {"state_dict": under("model.")(state) | beside})
+    weights = load_weights(net, path)
+    assert same(dict(net.state_dict()), state)
+    assert "not loaded: criterion.weight, metric.total, which the network has not" in weights.note
+
+
+def test_a_head_for_other_classes_is_known_behind_a_prefix(tmp_path: Path) -> None:
+    weights = load_weights(net_of(), saved(tmp_path / "w.pth", under("model.")(state_of(7))))
+    assert weights.not_loaded is not None and "for 7 classes, not 10" in weights.not_loaded
+
+
+def scripted(path: Path) -> None:
+    with pytest.warns(FutureWarning):
+        torch.jit.script(nn.Linear(2, 2)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("save", "says"),
+    [
+        (lambda path: torch.save(net_of(), path), "a Python object, tdctl.nets.cifar.CifarResNet"),
+        (lambda path: saved(path, {"state_dict": state_of(), "args": Namespace()}), "Namespace"),
+        (scripted, "a program of TorchScript"),
+    ],
+    ids=["whole model", "arguments", "TorchScript"],
+)
+def test_a_pickled_model_names_the_way_out(tmp_path: Path, save: Any, says: str) -> None:
+    path = tmp_path / "w.pth"
+    save(path)
+    with pytest.raises(ConfigError) as caught:
+        load_weights(net_of(), path)
+    assert says in str(caught.value)
+    assert "save its state_dict(): torch.save(model.state_dict(), FILE)" in str(caught.value)

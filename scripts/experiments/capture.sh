@@ -6,6 +6,7 @@
 # usage: scripts/experiments/capture.sh <folder with train/> <labels.csv> [<work folder>]
 #   labels.csv: file_name, label (true) and aggregate (human), a row for each training image
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/going_on.sh"
 data=${1:?folder with train/} labels=${2:?label table} work=${3:-replication/capture}
 tdctl=${TDCTL:-.venv/bin/tdctl}
 mkdir -p "$work"
@@ -20,14 +21,16 @@ for epochs in 10 30; do
     for capture in in-loop eval-pass; do
       $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" "${what[@]}" \
         --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture \
-        --resume --quiet --out "$work/${noise}_${epochs}_$capture"
+        --quiet --out "$work/${noise}_${epochs}_$capture" \
+        $(going_on "$work/${noise}_${epochs}_$capture")
     done
   done
   # A run of another seed. The detector that judges all other runs is trained on it.
   for capture in in-loop eval-pass; do
     $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" --noise-ratio 0.2 \
       --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture --seed 1 \
-      --resume --quiet --out "$work/sibling_${epochs}_$capture"
+      --quiet --out "$work/sibling_${epochs}_$capture" \
+      $(going_on "$work/sibling_${epochs}_$capture")
     detector=$work/detector_${epochs}_$capture
     [ -e "$detector.pth.tar" ] ||
       $tdctl train-detector --td "$work/sibling_${epochs}_$capture" --out "$detector" --quiet

@@ -71,7 +71,7 @@ def main() -> None:
     for kind in ("digits.yaml", "detect"):
         for seed in map(int, asked.seeds.split(",")):
             run = asked.work / f"{kind}_seed{seed}"
-            runner.generate_td(settings(kind, seed), run, resume=True)
+            runner.generate_td(settings(kind, seed), run, resume=(run / "manifest.json").exists())
             flipped = read_run(run)[1].flipped
             for how, found in flagged(run, Path(asked.detector)).items():
                 cut = asdict(cut_at(found, flipped))

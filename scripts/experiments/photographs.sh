@@ -5,16 +5,20 @@
 # usage: scripts/experiments/photographs.sh <folder with train/ and test/> <labels.csv> [<work folder>]
 #   labels.csv: file_name, label (true) and aggregate (human), a row for each training image
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/going_on.sh"
 data=${1:?folder with train/ and test/} labels=${2:?label table} work=${3:-replication/photographs}
 results=replication/results
 tdctl=${TDCTL:-.venv/bin/tdctl}
 mkdir -p "$work" "$results"
 human=(--labels "$labels" --label-column aggregate --true-column label)
-common=(--config configs/folder32.yaml --data-dir "$data" --resume --quiet)
+common=(--config configs/folder32.yaml --data-dir "$data" --quiet)
 
 for seed in 0 1; do
-  "$tdctl" generate-td "${common[@]}" --noise-ratio 0.2 --seed $seed --out "$work/uniform_seed$seed"
-  "$tdctl" generate-td "${common[@]}" "${human[@]}" --seed $seed --out "$work/aggregate_seed$seed"
+  uniform=$work/uniform_seed$seed aggregate=$work/aggregate_seed$seed
+  "$tdctl" generate-td "${common[@]}" --noise-ratio 0.2 --seed $seed --out "$uniform" \
+    $(going_on "$uniform")
+  "$tdctl" generate-td "${common[@]}" "${human[@]}" --seed $seed --out "$aggregate" \
+    $(going_on "$aggregate")
   detector=$work/detector$seed
   [ -e "$detector.pth.tar" ] ||
     "$tdctl" train-detector --td "$work/uniform_seed$seed" --seed $seed --out "$detector" --quiet
@@ -26,7 +30,8 @@ for seed in 0 1; do
   for labels_of in uniform:0.2 aggregate:0.09; do
     run=$work/${labels_of%:*}_seed$seed
     "$tdctl" denoise --td "$run" --detector "$detector" --remove-ratio "${labels_of#*:}" \
-      --config configs/folder32.yaml --baselines --resume --quiet --out "${run}_retrained"
+      --config configs/folder32.yaml --baselines --quiet --out "${run}_retrained" \
+      $(going_on "${run}_retrained/baseline_all")
     "$tdctl" detect --td "$run" --detector "$detector" --top 0 --json \
       >"$results/photographs_${labels_of%:*}_seed${seed}_detect.json"
     cp "${run}_retrained/detector_detector$((1 - seed))/denoise.json" \

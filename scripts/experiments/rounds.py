@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments.finding.cells import ROWS, Cell, Settings, data_of, kind_of
-from scripts.experiments.finding.recording import tdctl
+from scripts.experiments.finding.recording import going_on, tdctl
 from scripts.experiments.tables.detection import rounds_table
 
 LEFT_OUT = 0.1
@@ -54,7 +54,7 @@ def recorded(settings: Settings, row: str, seed: int, length: int) -> dict[str, 
         tdctl(
             "generate-td", *data_of(settings, row, seed), *ROWS[row], *rest[name],
             *kind_of("ours", length if name == "one" else half), "--out", str(folder),
-            "--resume", "--quiet",
+            *going_on(folder), "--quiet",
         )  # fmt: skip
         print(f"{folder.name}: there", file=sys.stderr, flush=True)
     return folders

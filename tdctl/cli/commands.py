@@ -38,6 +38,7 @@ from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
+from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.processors import tune_environment
 
@@ -56,7 +57,12 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with an unfinished run, by its own settings where none are given."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
@@ -106,13 +112,14 @@ def generate_td(
     tdctl generate-td --dataset folder --data-dir photos --image-size 64 --leave-out worst.csv
     --out runs/b
     """
-    config = settings.resolve()
+    _check_one_way(resume, overwrite)
+    config, folder = _going_on(settings, out, root) if resume else (settings.resolve(), out)
     if print_config:
         print_config_of(config)
         return
     from tdctl import runner
 
-    folder = out if out is not None else runner.default_folder(config, root)
+    folder = folder if folder is not None else runner.default_folder(config, root)
     if dry_run:
         plan = runner.plan_generate(config, folder, resume=resume, overwrite=overwrite)
         show_plan(plan, as_json)
@@ -129,6 +136,19 @@ def generate_td(
         print_json({"folder": str(result.folder), **result.manifest})
     else:
         show_generate(result)
+
+
+def _check_one_way(resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise typer.BadParameter("--resume goes on and --overwrite begins anew; give one of them")
+
+
+def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Config, Path]:
+    """Settings and folder of a run that goes on: its own settings where none are given."""
+    from tdctl import runner
+
+    folder = out if out is not None else runner.default_folder(settings.resolve(), root)
+    return settings.going_on(runner.settings_to_resume(folder), folder), folder
 
 
 @app.command("train-detector")
@@ -237,7 +257,9 @@ def denoise(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the retrainings go (default: beside the run)."),
+        typer.Option(
+            "--out", help="Where the retrainings go (default: beside the run, named after it)."
+        ),
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -253,6 +275,7 @@ def denoise(
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
     """
+    _check_one_way(resume, overwrite)
     source = the_source(detector, score)
     from tdctl import runner
 
@@ -264,6 +287,10 @@ def denoise(
         )
     # What other code recorded was no recipe of ours: it retrains by the paper's values.
     config = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
+    if resume:
+        place = out if out is not None else runner.default_denoising(td, config.seed)
+        own = runner.denoising_to_resume(place)
+        config = config if own is None else settings.resolve(own, runner.PINNED)
     if print_config:
         print_config_of(config)
         return

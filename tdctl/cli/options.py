@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from tdctl.cli.boundary import say
 from tdctl.cli.output import echo, holds_all
 from tdctl.config import Config
+from tdctl.errors import RunError
 from tdctl.recipes import DETECT
 from tdctl.settings import found_data_set, load_config, parse_set, read_yaml
 
@@ -59,6 +60,20 @@ class Settings:
         if found is not None:
             say(f"note: {found}")
         return config
+
+    def going_on(self, base: dict[str, Any] | None, folder: Path) -> Config:
+        """The settings of a run that goes on: its own, ``base``, below what is given here.
+
+        Raises:
+            RunError: the run has written none, and none are given.
+            ConfigError: as ``resolve``.
+        """
+        if base is None and self.path is None and not self.overrides:
+            raise RunError(
+                f"{folder}: was ended before its settings were written; give them again with "
+                "--resume"
+            )
+        return self.resolve(base)
 
     def names_data(self) -> bool:
         """Whether the data set, or where it lies, was named by flag, ``--set`` or file."""

@@ -14,6 +14,11 @@ from tdctl.runner.jobs import Retraining
 from tdctl.runner.look import look
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
+from tdctl.runner.resuming import (
+    default_denoising,
+    denoising_to_resume,
+    settings_to_resume,
+)
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.source import Source
@@ -51,6 +56,9 @@ __all__ = [
     "plan_detector",
     "plan_generate",
     "prepare",
+    "default_denoising",
+    "denoising_to_resume",
+    "settings_to_resume",
     "settings_of_run",
     "train_detector",
 ]

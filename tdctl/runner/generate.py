@@ -19,7 +19,7 @@ from tdctl.files import read_json
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
-from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
+from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, Status
 from tdctl.runner.classifier import plan_training, stopped, train_classifier
 from tdctl.runner.csv_files import write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
@@ -33,6 +33,7 @@ from tdctl.runner.prepare import (
     split_rule,
     with_whole_paths,
 )
+from tdctl.runner.resuming import check_begun, check_places
 from tdctl.runner.room import room_for
 from tdctl.training import Folds, Report, World, pick_device
 
@@ -87,7 +88,7 @@ def generate_td(
 
     Raises:
         RunError: the folder is occupied or lies in the data, the run to resume had other
-            settings, or the disk has no room.
+            settings or never began, or the disk has no room.
         DataError: the data set is missing or malformed.
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: the training diverged; the folder can be resumed up to that epoch.
@@ -96,7 +97,7 @@ def generate_td(
     config = with_whole_paths(config)
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     run = RunFolder(out, "generate-td")
-    status = world.told(lambda: run.open(config, resume, overwrite))
+    status = world.told(lambda: _opened(run, config, resume, overwrite))
     if status == "complete":
         world.first(run.tidy)
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
@@ -104,6 +105,9 @@ def generate_td(
     if status == "new":
         world.together(lambda: refuse_in_data(config.data, out))
     resumed = bool(world.shared(status == "unfinished" and run.checkpoint.exists()))
+    others = world.told(run.other_versions) if resumed else None
+    if status == "unfinished":
+        world.first(lambda: check_places(config, out))
     ranking = world.told(lambda: read_ranking(config.train))
     split_by = world.told(lambda: split_rule(out)) if resumed else SPLIT_BY
     prepared = world.together(lambda: prepare(config, split_by=split_by))
@@ -153,7 +157,15 @@ def generate_td(
 
     with stopped(run, world):
         manifest = world.told(finish)
-    return GenerateResult(out, manifest, (*plan.notes, *dataset.notes), resumed)
+    notes = (*plan.notes, *dataset.notes, *((others,) if others else ()))
+    return GenerateResult(out, manifest, notes, resumed)
+
+
+def _opened(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Status:
+    status = run.open(config, resume, overwrite)
+    if resume and not overwrite:
+        check_begun(run.path, status != "new")
+    return status
 
 
 def plan_generate(
@@ -166,11 +178,13 @@ def plan_generate(
     world = World(device=pick_device(config.device))
     weights_file(config)
     run = RunFolder(out, "generate-td")
-    status = run.open(config, resume, overwrite)
+    status = _opened(run, config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     if status == "new":
         refuse_in_data(config.data, out)
+    if status == "unfinished":
+        check_places(config, out)
     ranking = read_ranking(config.train)
     goes_on = status == "unfinished" and run.checkpoint.exists()
     prepared = prepare(config, dry=True, split_by=split_rule(out) if goes_on else SPLIT_BY)
@@ -183,6 +197,8 @@ def plan_generate(
     if status == "new":
         check_room(out, room.needed_bytes, config.train.store)
     started = () if plan.weights is None else (plan.weights.note,)
+    others = run.other_versions() if status == "unfinished" else None
+    started += () if others is None else (others,)
     return [
         *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
         f"would train {_planned(config, len(images), n - len(images))} "

@@ -85,7 +85,7 @@ class Job:
         Raises:
             RunError: what is resumed started from other weights.
         """
-        if self._goes_on:
+        if self.goes_on:
             weights = computation["pretrained"]
             self.folder.check_same("pretrained", weights, of="the weights it starts from")
         facts = {
@@ -96,14 +96,15 @@ class Job:
             "seed": config.seed,
             **computation,
         }
-        self.folder.start(config, facts, "unfinished" if self._goes_on else "new")
+        self.folder.start(config, facts, "unfinished" if self.goes_on else "new")
 
     def began_with(self) -> dict[str, Any] | None:
         """How the retraining was computed when it began; None where it begins now."""
-        return self.folder.began_with() if self._goes_on else None
+        return self.folder.began_with() if self.goes_on else None
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Whether a retraining that began is gone on with."""
         return self.status == "unfinished" and self.folder.checkpoint.exists()
 
     def _kept_fingerprint(self, labels: Labels) -> str:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.config import Config
+from tdctl.config import Config, RetrainConfig
 from tdctl.cuts import ratio_of
 from tdctl.data import DataSet, Images
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
-from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, changed_versions, read_config
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, plan_jobs
@@ -31,6 +31,7 @@ from tdctl.runner.prepare import (
 )
 from tdctl.runner.rank import DetectResult, rank_runs
 from tdctl.runner.results import RESULT_FILE, check_results, write_results
+from tdctl.runner.resuming import check_places, default_denoising, denoising_to_resume
 from tdctl.runner.source import Source, open_ranker
 from tdctl.training import Report, World, pick_device
 
@@ -48,6 +49,10 @@ FIXED = (
 PINNED = ("seed", "data", "noise", "net")
 
 
+# Settings of a training that say what may be done to the images.
+OF_THE_DATA = ("augment", "flip", "crop_padding")
+
+
 @dataclass(frozen=True)
 class DenoiseResult:
     """All rows, the ranking they come from, and the file that holds them (None in a dry run)."""
@@ -62,7 +67,8 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
     """The nested settings of a run as a base for denoising; None for other code's runs.
 
     The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise
-    but leaves the labels and the test set what they were.
+    but leaves the labels and the test set what they were. What the run was told of its images,
+    mirroring above all, is what the retraining is told, unless the run's settings say otherwise.
 
     Raises:
         RunError: there is no such folder.
@@ -77,7 +83,21 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
     settings = config.model_dump(mode="json")
     settings["noise"]["noise_seed"] = config.noise_seed
     settings["data"]["split_seed"] = config.split_seed
+    settings["retrain"] |= _of_the_data(config)
     return settings
+
+
+def _of_the_data(config: Config) -> dict[str, Any]:
+    """What a run was told of its images as it trained, where its retraining was told nothing.
+
+    Whether they may be mirrored, shifted or changed at all belongs to them.
+    """
+    usual = {name: field.default for name, field in RetrainConfig.model_fields.items()}
+    return {
+        name: getattr(config.train, name)
+        for name in OF_THE_DATA
+        if getattr(config.retrain, name) == usual[name] != getattr(config.train, name)
+    }
 
 
 def _check_as_recorded(config: Config, run: Path) -> None:
@@ -122,8 +142,9 @@ def denoise(
         source: the detector's file, or a score.
         remove_ratios: shares to drop, or ``auto``, as ``tdctl.cuts.ratio_of`` takes them.
         keep_per_class: what stays of each given class; see ``DetectResult.above``.
-        out: where the retrainings go; by default ``prune4retrain_seed{seed}`` beside the
-            (first) run.
+        out: where the retrainings go; by default beside the (first) run, as
+            ``default_denoising`` names it.
+        resume: goes on with a denoising that began, by its own settings.
         baselines: also train on all given labels, on random removals of the same sizes, and,
             where the truth is known, on the truly clean subset.
 
@@ -131,7 +152,8 @@ def denoise(
         ConfigError: a remove ratio is none, outside [0, 1) or drops everything, or the settings
             ask for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
-        RunError: a folder is occupied, lies in the data, or was made from other samples.
+        RunError: a folder is occupied, lies in the data, or was made from other samples, or no
+            retraining began that is to go on.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
     """
     if out is not None and out.exists() and not out.is_dir():
@@ -150,11 +172,16 @@ def denoise(
     ranker = world.together(lambda: open_ranker(source, world))
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]
     detection = rank_runs(folders, ranker, world, methods, report)
+    base = out if out is not None else default_denoising(folders, config.seed)
+    if resume and not overwrite:
+        world.first(lambda: denoising_to_resume(base))
     file = base / detection.label / RESULT_FILE
     world.first(partial(check_results, file, detection, config, overwrite))
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)
     for job in jobs:
         job.status = world.told(partial(job.open, config, detection.labels, resume, overwrite))
+    others = [world.told(job.folder.other_versions) for job in jobs if job.goes_on]
+    world.together(lambda: check_places(config, run))
     dataset = world.together(lambda: open_training_data(config))
     check_same_data(run, dataset)
     dataset = normalised_alike(dataset, config, run, world)
@@ -163,6 +190,7 @@ def denoise(
     # Weights that do not fit are refused before anything is trained, and in a dry run.
     plan = plan_training(config, config.retrain, dataset, images, world)
     notes = detection.notes + (() if plan.weights is None else (plan.weights.note,)) + dataset.notes
+    notes += (*_as_the_run(config, run), *dict.fromkeys(filter(None, others)))
     if valid is not None and not (run / CONFIG_FILE).exists():
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)
     if dry_run:
@@ -176,6 +204,27 @@ def denoise(
         rows.append(replace(job.row, **found))
         world.first(partial(write_results, file, rows, detection, config, overwrite))
     return DenoiseResult(rows, detection, file, notes)
+
+
+def _as_the_run(config: Config, run: Path) -> list[str]:
+    """What the retraining does as the run did and by itself would not, and another version."""
+    if not (run / CONFIG_FILE).exists():
+        return []
+    told = read_config(run)
+    alike = {
+        name: value
+        for name, value in _of_the_data(told).items()
+        if getattr(config.retrain, name) == value
+    }
+    notes = []
+    if alike:
+        names = ", ".join(f"retrain.{name} {value}" for name, value in alike.items())
+        notes.append(f"images are treated as by {run}: {names}; give your own to change that")
+    versions = read_json(run / MANIFEST_FILE).get("versions")
+    if (differ := changed_versions(versions)) is not None:
+        then, now = differ
+        notes.append(f"{run}: recorded with {then}, retrained with {now}: the bits may differ")
+    return notes
 
 
 def _retrain(

@@ -7,6 +7,7 @@
 # usage: scripts/experiments/builtin/train.sh <folder with train/> <labels.csv> [<work folder>]
 #   labels.csv: file_name, label; a row for each image. The first 20,000 rows are kept for benchmarks.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../going_on.sh"
 data=${1:?folder with train/} labels=${2:?label table} work=${3:-replication/builtin}
 read -ra tdctl <<<"${TDCTL:-.venv/bin/tdctl}"
 read -ra python <<<"${PYTHON:-.venv/bin/python}"
@@ -21,7 +22,8 @@ block() { # name, first row, rows
 record() { # name, seed, recipe, settings...
   local name=$1 seed=$2 recipe=$3
   shift 3
-  echo generate-td --recipe "$recipe" --resume --quiet --seed "$seed" --out "$work/$name" "$@"
+  echo generate-td --recipe "$recipe" --quiet --seed "$seed" --out "$work/$name" \
+    $(going_on "$work/$name") "$@"
 }
 
 rows() { # name, seed, first row, rows, recipe, settings...

@@ -10,6 +10,7 @@
 #            <finding's work folder> [<OUT>]
 #   labels.csv: file_name, label; a row for each image. The first 20,000 rows are kept for benchmarks.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../going_on.sh"
 data=${1:?folder with train/} labels=${2:?label table} finding=${3:?work folder of scripts/experiments/finding}
 out=${4:-replication/results}
 read -ra tdctl <<<"${TDCTL:-.venv/bin/tdctl}"
@@ -21,7 +22,7 @@ record() { # recipe, epochs, number, noise, ratio
   local name=$finding/more/$1_$4$5 first=$((20000 + 2000 * $3))
   awk -F, -v a="$first" 'NR == 1 { print "file_name,label,split" }
     NR > 1 + a && NR <= 2001 + a { print $1 "," $2 ",train" }' "$labels" >"$name.csv"
-  "${tdctl[@]}" generate-td --recipe "$1" --epochs "$2" --seed "$3" --resume --quiet --out "$name" \
+  "${tdctl[@]}" generate-td --recipe "$1" --epochs "$2" --seed "$3" --quiet --out "$name" $(going_on "$name") \
     --dataset table --data-dir "$data" --labels "$name.csv" --noise-type "$4" --noise-ratio "$5"
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from scripts.experiments.finding.cells import FULL, KINDS, ROWS, Cell, Settings, data_of, kind_of
 
-__all__ = ["calibrate", "record", "render", "tdctl", "write"]
+__all__ = ["calibrate", "going_on", "record", "render", "tdctl", "write"]
 
 # Epochs of the two runs whose difference is the time of an epoch without the start.
 SHORT, LONG = 1, 4
@@ -82,7 +82,7 @@ def record(
         _, taken = tdctl(
             "generate-td", *data_of(settings, cell.family, cell.seed), *ROWS[cell.row],
             *kind_of(cell.kind, epochs), "--seed", str(cell.seed), "--out", str(out),
-            "--resume", "--quiet",
+            *going_on(out), "--quiet",
         )  # fmt: skip
         # A run that went on has taken more than is known.
         write(done, {"epochs": epochs, "cpu_seconds": None if went_on else taken})
@@ -90,6 +90,11 @@ def record(
 
     with ThreadPoolExecutor(parallel) as runners:
         list(runners.map(one, cells))
+
+
+def going_on(out: Path) -> list[str]:
+    """``--resume`` where a run has begun in a folder, nothing where it is to begin."""
+    return ["--resume"] if (out / "manifest.json").exists() else []
 
 
 def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
