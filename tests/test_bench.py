@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scripts.experiments.speed import __main__ as bench
-from scripts.experiments.speed import curves, plain, processes, quality
+from scripts.experiments.speed import busy, curves, plain, processes, quality
 from scripts.experiments.speed.images import make_folder, read_folder
 from scripts.experiments.speed.measure import BenchError, Row, Section, Spread, ratios, table, watch
 from scripts.experiments.speed.settings import Settings
@@ -149,6 +149,21 @@ def test_efficiency_is_one_process_over_twice_two(tmp_path: Path) -> None:
     assert found.rows[0].value == Spread(pytest.approx(0.9), 0.8, 1.0, 2)
     assert found.details["on_paper"]["1 Gbit/s"][8] < 1
     json.dumps(found.details)
+
+
+def test_a_busy_machine_is_judged_by_the_fair_share_of_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(busy, "own_processors", lambda: 2)
+    found = {way: {0: [2.0], 1: [4.0], 2: [9.0]} for way in busy.ways(2)}
+    found[busy.OURS] = {0: [1.2], 1: [3.0], 2: [4.5]}
+    section = Section()
+    lines = busy._report(section, "wide", found)
+    shares = [row for row in section.rows if row.what.endswith("rule / fair share")]
+    # Of two processors one is free beside one program; beside two there are two thirds of one.
+    assert [row.value.median for row in shares] == pytest.approx([0.6, 1.5, 1.5])
+    assert [row.target for row in shares] == ["", "<= 1.5", "<= 2"]
+    assert "| wide | 1 | by tdctl's rule | 3.000 (3.000 to 3.000) | 2.50 | 1.50 |" in lines
 
 
 def test_a_process_is_watched_from_outside(tmp_path: Path) -> None:

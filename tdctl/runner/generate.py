@@ -196,11 +196,13 @@ def plan_generate(
     room = room_for(config, prepared, plan)
     if status == "new":
         check_room(out, room.needed_bytes, config.train.store)
-    started = () if plan.weights is None else (plan.weights.note,)
     others = run.other_versions() if status == "unfinished" else None
-    started += () if others is None else (others,)
+    started = (None if plan.weights is None else plan.weights.note, others)
     return [
-        *(f"note: {note}" for note in (plan.choice, *started, *prepared.dataset.notes)),
+        *(
+            f"note: {note}"
+            for note in (plan.choice, *filter(None, started), *prepared.dataset.notes)
+        ),
         f"would train {_planned(config, len(images), n - len(images))} "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {room.file_bytes / 1e6:,.1f} MB to {out} ({status}); "

@@ -23,7 +23,7 @@ BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(rang
 LOADS = (0, 1, 2)
 # Seconds after which a load is left with what was seen of it, if that is nothing then as the time
 # of an epoch.
-LIMIT = 40.0
+LIMIT = 15.0
 OURS = "by tdctl's rule"
 ONE = "one thread"
 DEFINITION = (
