@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Retrains for several remove ratios, each skipped where it is done, and prints one table; the
 # table also lies as denoise.csv and denoise.json in the detector's folder.
+# Without --out the retrainings go to <run folder>_retrained.
 #
 # usage: sweep.sh <run folder> <detector_file> <remove_ratio> [<remove_ratio> ...] [-- tdctl options]
 set -euo pipefail
@@ -29,13 +30,17 @@ if [ -z "$out" ]; then
 fi
 
 # --resume where a retraining has begun.
-going_on() { ! { compgen -G "$out/*/manifest.json" || compgen -G "$out/*/*/manifest.json"; } >/dev/null || echo --resume; }
+going_on() {
+  { compgen -G "$out/*/manifest.json" || compgen -G "$out/*/*/manifest.json"; } >/dev/null || return 0
+  echo --resume
+}
 
 all=()
 for ratio in "${ratios[@]}"; do
   # Each ratio's own report is dropped: the last call prints them all.
   [ -n "${TESTRUN:-}" ] && report=/dev/stdout || report=/dev/null
-  tdctl denoise --td "$td" --detector "$detector" --remove-ratio "$ratio" $(going_on) "$@" >"$report"
+  tdctl denoise --td "$td" --detector "$detector" --remove-ratio "$ratio" $(going_on) "$@" \
+    >"$report"
   all+=(--remove-ratio "$ratio")
 done
 tdctl denoise --td "$td" --detector "$detector" "${all[@]}" $(going_on) "$@"

@@ -22,8 +22,8 @@ from typing import Any
 from tdctl.errors import RunError
 
 __all__ = [
-    "PickledError", "atomic_path", "first_line", "load_tensors", "read_json", "save_tensors",
-    "write_json", "write_text",
+    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "first_line", "load_tensors",
+    "read_json", "save_tensors", "write_json", "write_text",
 ]  # fmt: skip
 
 # How torch names what it would have to call.
@@ -38,6 +38,11 @@ READ_ERRORS = (
     AttributeError,
     TypeError,
 )
+
+
+MANIFEST_FILE = "manifest.json"
+# What the manifest of a recording by a training loop of one's own says in place of a command.
+RECORDER = "Recorder"
 
 
 class PickledError(ValueError):

@@ -5,39 +5,32 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from tdctl.claims import check_unclaimed, claim, release
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
-from tdctl.files import read_json, write_json, write_text
+from tdctl.files import MANIFEST_FILE, RECORDER, read_json, write_json, write_text
 from tdctl.processors import own_processors
 from tdctl.settings import differences, load_config, read_yaml
+from tdctl.versions import changed_versions, software_versions
 
 __all__ = [
     "CONFIG_FILE",
     "HELD",
     "MANIFEST_FILE",
-    "PLACES",
     "RunFolder",
     "Status",
-    "changed_versions",
     "read_config",
     "refuse_existing",
-    "software_versions",
 ]
 
 CONFIG_FILE = "config.yaml"
-MANIFEST_FILE = "manifest.json"
 CHECKPOINT_FILE = "checkpoint.pth"
 LEFT_OUT_FILE = "left_out.csv"
 SKIPPED_FILE = "skipped.csv"
@@ -114,6 +107,11 @@ class RunFolder:
                 raise RunError(
                     f"{self.path}: holds files but no run of tdctl, and is left alone; give "
                     "another --out, or empty it yourself"
+                )
+            if read_json(manifest).get("command") == RECORDER:
+                raise RunError(
+                    f"{self.path}: holds what a training loop of your own recorded, and is left "
+                    "alone; give another --out, or empty it yourself"
                 )
             return "new"
         if not resume:
@@ -259,8 +257,8 @@ class RunFolder:
             if differ is not None:
                 how = "begun" if was is first else "went on"
                 return (
-                    f"{self.path}: {how} with {differ[0]}, and goes on with {differ[1]}: the "
-                    + ("bits may differ from those of one go")
+                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: the bits may "
+                    "differ from those of one go"
                 )
         return None
 
@@ -313,33 +311,6 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
         above = next(folder for folder in path.absolute().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
             raise RunError(f"{path}: cannot be written, {above} is not a folder of yours")
-
-
-def software_versions() -> dict[str, str]:
-    """The versions that a result depends on."""
-    names = ("tdctl", "torch", "torchvision", "scikit-learn")
-    return {
-        "python": sys.version.split()[0],
-        "numpy": np.__version__,
-        **{name: version(name) for name in names},
-    }
-
-
-def changed_versions(was: object) -> tuple[str, str] | None:
-    """Those of ``software_versions`` that bits depend on and that are others now, then and now.
-
-    Args:
-        was: what a manifest says; None and the like where it says nothing.
-    """
-    if not isinstance(was, dict):
-        return None
-    now = software_versions()
-    names = ("tdctl", "torch", "torchvision", "numpy")
-    differ = [name for name in names if was.get(name, now[name]) != now[name]]
-    if not differ:
-        return None
-    then, today = (", ".join(f"{name} {of[name]}" for name in differ) for of in (was, now))
-    return then, today
 
 
 def _now() -> str:

@@ -13,7 +13,7 @@ import tdctl
 ROOT = Path(tdctl.__file__).parent
 # From the ground up: a module may import only from floors below its own, or from its own package.
 FLOORS = [
-    {"errors", "catalogue", "recipes", "names", "streams"},
+    {"errors", "catalogue", "recipes", "names", "streams", "versions"},
     {"torchrun"},
     {"processors"},
     {"files", "config", "claims", "folders"},

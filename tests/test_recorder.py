@@ -486,3 +486,99 @@ def test_arrays_lists_and_paths_as_text_serve_as_well(tmp_path: Path) -> None:
     dynamics, read, _ = read_run(str(tmp_path / "r"))  # type: ignore[arg-type]
     assert read.flipped.tolist() == [False, True]
     assert (dynamics.td[:, 0] == dynamics.td[:, 1]).all()
+
+
+def of_one_epoch(folder: Path, values: torch.Tensor, store: str = "full", **more: bool) -> Recorder:
+    n, k = values.shape
+    labels = planted_labels(n, k, ratio=0.25 if k > 1 else 0.0)
+    recorder = Recorder.create(folder, labels, k, 1, store=store)
+    index = torch.from_numpy(labels.index)
+    for rows in torch.arange(n).split(7):
+        recorder.record(index[rows], values[rows], **more)
+    return recorder
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("store", "k"), [("full", 2), ("full", 10), ("given", 10), ("topk:2", 80)])
+def test_probabilities_in_place_of_logits_are_refused(
+    tmp_path: Path, store: str, k: int, dtype: torch.dtype
+) -> None:
+    logits = torch.randn(40, k, generator=torch.Generator().manual_seed(k)) * 4
+    for name, probs in (("sure", (logits * 50).softmax(1)), ("unsure", logits.softmax(1))):
+        recorder = of_one_epoch(tmp_path / name, probs.to(dtype), store)
+        with pytest.raises(
+            DynamicsError, match="epoch 0: these are probabilities, not logits"
+        ) as e:
+            recorder.commit(0)
+        assert "probabilities=True" in str(e.value) and "\n" not in str(e.value)
+        # The epoch is forgotten, and can be recorded as it should be.
+        index = torch.from_numpy(planted_labels(40, k).index)
+        recorder.record(index, logits)
+        recorder.commit(0)
+        recorder.finish()
+
+
+def test_probabilities_of_several_processes_are_refused(tmp_path: Path) -> None:
+    labels, probs = planted_labels(40, 4), torch.randn(40, 4).softmax(1)
+    recorder, other = Recorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
+    index = torch.from_numpy(labels.index)
+    recorder.record(index[:20], probs[:20])
+    other.record(index[20:], probs[20:])
+    recorder.rows.absorb([other.packed()])
+    with pytest.raises(DynamicsError, match="all 40 rows"):
+        recorder.commit(0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.zeros(40, 4),
+        torch.full((40, 1), 1.0),  # of one class
+        torch.randn(40, 4).softmax(1).log(),
+        torch.randn(40, 4).sigmoid(),
+        torch.randn(40, 4).relu(),
+        torch.cat([torch.randn(39, 4).softmax(1), torch.tensor([[0.5, 0.5, -0.5, 0.5]])]),
+        torch.randn(40, 4) * 1e-3 + 0.5,
+    ],
+    ids=["zeros", "one class", "log-softmax", "sigmoid", "relu", "one other", "constant"],
+)
+def test_other_outputs_of_a_network_are_logits(tmp_path: Path, values: torch.Tensor) -> None:
+    recorder = of_one_epoch(tmp_path, values)
+    recorder.commit(0)
+    recorder.finish()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_probabilities_that_are_said_to_be_some_give_the_same_curves(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(1)).double() * 4
+    logits[0] = torch.tensor([900.0, 0, 0, 0, 0])  # rounded to 1 and 0
+    found = []
+    for name, values, more in (
+        ("logits", logits, {}),
+        ("log", logits.log_softmax(1), {}),
+        ("probs", logits.softmax(1).to(dtype), {"probabilities": True}),
+    ):
+        recorder = of_one_epoch(tmp_path / name, values, **more)
+        recorder.commit(0)
+        recorder.finish()
+        found.append(read_run(tmp_path / name)[0])
+    for other in found[1:]:
+        assert np.allclose(np.asarray(other.td), np.asarray(found[0].td), atol=2e-3)
+        assert other.margin is not None and np.isfinite(other.margin[:]).all()
+    assert found[0].margin is not None and found[1].margin is not None
+    assert np.allclose(found[1].margin[:], found[0].margin[:], atol=1e-4)
+
+
+def test_what_is_said_to_be_probabilities_has_to_be_some(tmp_path: Path) -> None:
+    recorder, index = recorder_of(tmp_path)
+    probs = torch.full((6, 3), 1 / 3)
+    for wrong in ([0.9, 0.9, 0.9], [1.5, -0.5, 0.0], [torch.nan, 0.5, 0.5]):
+        probs[4] = torch.tensor(wrong)
+        with pytest.raises(
+            DynamicsError, match=rf"of index {index[4]} that .* does not hold .*1 of 6"
+        ):
+            recorder.record(index, probs, probabilities=True)
+    with pytest.raises(DynamicsError, match=r"expected \[6, 3\]"):
+        recorder.record(index, probs[:, :2], probabilities=True)

@@ -139,14 +139,11 @@ def test_all_on_one_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("own", "says"), [(0, "1 did not come within"), (1, "process 0 of 2")])
-def test_processes_that_never_come_are_one_line(
-    monkeypatch: pytest.MonkeyPatch, own: int, says: str
-) -> None:
-    for name, value in (variables(own, 2, free_port()) | {START_SECONDS: "0.5"}).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(RunError, match=says) as caught, World.joined("cpu"):
-        pass
-    assert "unset WORLD_SIZE" in str(caught.value) and START_SECONDS in str(caught.value)
+def test_processes_that_never_come_are_one_line(own: int, says: str) -> None:
+    left = variables(own, 2, free_port()) | {START_SECONDS: "0.5"}
+    error = result_of(forked(worldly(lambda world: None), left))
+    assert isinstance(error, RunError) and says in str(error)
+    assert "unset WORLD_SIZE" in str(error) and START_SECONDS in str(error)
 
 
 def test_processes_that_come_late_are_waited_for() -> None:
@@ -164,14 +161,13 @@ def test_processes_that_come_late_are_waited_for() -> None:
         port = free_port()
 
 
-def test_an_address_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_taken_is_one_line() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        for name, value in variables(0, 2, other.getsockname()[1]).items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(RunError, match="a free MASTER_PORT"), World.joined("cpu"):
-            pass
+        left = variables(0, 2, other.getsockname()[1])
+        error = result_of(forked(worldly(lambda world: None), left))
+    assert isinstance(error, RunError) and "a free MASTER_PORT" in str(error)
 
 
 WHOLE = variables(0, 2, 29500)

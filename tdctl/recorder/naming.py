@@ -95,7 +95,7 @@ def _checked(what: str, names: Names, count: int, of: str) -> list[str]:
     """The names as a list of texts."""
     if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
         raise DataError(
-            f"recorder: {what} is a {type(names).__name__}; expected a list of {count} names, one "
+            f"recorder: {what} is {_kind(names)}; expected a list of {count} names, one "
             f"for each of the {of}"
         )
     given = list(names)
@@ -119,8 +119,7 @@ def _checked(what: str, names: Names, count: int, of: str) -> list[str]:
 
 def _problem(name: object) -> str | None:
     if not isinstance(name, str):
-        kind = type(name).__name__
-        return f"is {name!r}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        return f"is {name!r}, {_kind(name)}"
     if not name.strip():
         return "is empty"
     try:
@@ -130,6 +129,11 @@ def _problem(name: object) -> str | None:
     if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in name):
         return f"is {name!a}, with a line break or another control character"
     return None
+
+
+def _kind(item: object) -> str:
+    kind = type(item).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _table(header: tuple[str, str], rows: Iterable[tuple[int, str]]) -> str:

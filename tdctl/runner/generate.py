@@ -19,7 +19,7 @@ from tdctl.files import read_json
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
-from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder, Status
+from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
 from tdctl.runner.classifier import plan_training, stopped, train_classifier
 from tdctl.runner.csv_files import write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
@@ -33,7 +33,7 @@ from tdctl.runner.prepare import (
     split_rule,
     with_whole_paths,
 )
-from tdctl.runner.resuming import check_begun, check_places
+from tdctl.runner.resuming import check_places
 from tdctl.runner.room import room_for
 from tdctl.training import Folds, Report, World, pick_device
 
@@ -84,11 +84,12 @@ def generate_td(
     """Writes a run folder: dynamics, metadata, logs, models, settings and manifest.
 
     Args:
+        resume: goes on with a run that has begun in the folder; begins where none has.
         world: the processes that do it together; the first one writes.
 
     Raises:
         RunError: the folder is occupied or lies in the data, the run to resume had other
-            settings or never began, or the disk has no room.
+            settings, or the disk has no room.
         DataError: the data set is missing or malformed.
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: the training diverged; the folder can be resumed up to that epoch.
@@ -97,7 +98,7 @@ def generate_td(
     config = with_whole_paths(config)
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     run = RunFolder(out, "generate-td")
-    status = world.told(lambda: _opened(run, config, resume, overwrite))
+    status = world.told(lambda: run.open(config, resume, overwrite))
     if status == "complete":
         world.first(run.tidy)
         manifest = world.told(lambda: read_json(out / MANIFEST_FILE))
@@ -161,13 +162,6 @@ def generate_td(
     return GenerateResult(out, manifest, notes, resumed)
 
 
-def _opened(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Status:
-    status = run.open(config, resume, overwrite)
-    if resume and not overwrite:
-        check_begun(run.path, status != "new")
-    return status
-
-
 def plan_generate(
     config: Config, out: Path, *, resume: bool = False, overwrite: bool = False
 ) -> list[str]:
@@ -178,7 +172,7 @@ def plan_generate(
     world = World(device=pick_device(config.device))
     weights_file(config)
     run = RunFolder(out, "generate-td")
-    status = _opened(run, config, resume, overwrite)
+    status = run.open(config, resume, overwrite)
     if status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     if status == "new":

@@ -13,9 +13,9 @@ from tdctl.claims import in_turn
 from tdctl.config import Config
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, read_json, write_json
-from tdctl.run import software_versions
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.rank import DetectResult
+from tdctl.versions import software_versions
 
 __all__ = ["RESULT_FILE", "check_results", "write_results"]
 

@@ -9,11 +9,10 @@ from typing import Any
 from tdctl.config import Config
 from tdctl.errors import DataError, RunError
 from tdctl.files import read_json
-from tdctl.run import CONFIG_FILE, HELD, MANIFEST_FILE, PLACES, read_config
+from tdctl.run import CONFIG_FILE, HELD, MANIFEST_FILE, read_config
 from tdctl.settings import differences
 
 __all__ = [
-    "check_begun",
     "check_places",
     "default_denoising",
     "denoising_to_resume",
@@ -32,7 +31,7 @@ def settings_to_resume(folder: Path) -> dict[str, Any] | None:
         RunError: nothing began there.
         ConfigError: they are malformed.
     """
-    check_begun(folder, _occupied(folder))
+    _check_begun(folder, _occupied(folder))
     if not (folder / CONFIG_FILE).exists():
         return None
     return read_config(folder).model_dump(mode="json")
@@ -48,14 +47,14 @@ def denoising_to_resume(base: Path) -> dict[str, Any] | None:
         ConfigError: they are malformed.
     """
     folders = _retrainings(base)
-    check_begun(base, bool(folders))
+    _check_begun(base, bool(folders))
     found = [read_config(folder) for folder in folders if (folder / CONFIG_FILE).exists()]
     if not found or any(differences(found[0], one, ("device",), HELD) for one in found):
         return None
     return found[0].model_dump(mode="json")
 
 
-def check_begun(path: Path, begun: bool) -> None:
+def _check_begun(path: Path, begun: bool) -> None:
     """Refuses to go on where nothing began, as with a mistyped name.
 
     Raises:
@@ -105,13 +104,10 @@ def check_places(config: Config, run: Path) -> None:
     if not (run / CONFIG_FILE).exists():
         return
     began = read_config(run)
-    for key in PLACES:
-        section, _, name = key.partition(".")
-        was = getattr(getattr(began, section), name)
-        now = getattr(getattr(config, section), name)
+    for name in ("data_dir", "labels"):
+        was, now = getattr(began.data, name), getattr(config.data, name)
         if was is not None and was == now and not was.exists():
-            option = f"--{name.replace('_', '-')} NEW" if section == "data" else f"--set {key}=NEW"
             raise DataError(
                 f"{was}: is no longer there, and {run} was made with it; say where it is now: "
-                f"give {option}"
+                f"give --{name.replace('_', '-')} NEW"
             )

@@ -18,7 +18,7 @@ from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.pretrained import weights_file
-from tdctl.run import CONFIG_FILE, MANIFEST_FILE, changed_versions, read_config
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
 from tdctl.runner.classifier import plan_training, train_classifier
 from tdctl.runner.given import TrainingRows, given_labels, open_training_data
 from tdctl.runner.jobs import Job, Retraining, plan_jobs
@@ -31,9 +31,10 @@ from tdctl.runner.prepare import (
 )
 from tdctl.runner.rank import DetectResult, rank_runs
 from tdctl.runner.results import RESULT_FILE, check_results, write_results
-from tdctl.runner.resuming import check_places, default_denoising, denoising_to_resume
+from tdctl.runner.resuming import check_places, default_denoising
 from tdctl.runner.source import Source, open_ranker
 from tdctl.training import Report, World, pick_device
+from tdctl.versions import changed_versions
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
@@ -144,7 +145,7 @@ def denoise(
         keep_per_class: what stays of each given class; see ``DetectResult.above``.
         out: where the retrainings go; by default beside the (first) run, as
             ``default_denoising`` names it.
-        resume: goes on with a denoising that began, by its own settings.
+        resume: takes over what has been retrained, and goes on with what has begun.
         baselines: also train on all given labels, on random removals of the same sizes, and,
             where the truth is known, on the truly clean subset.
 
@@ -152,8 +153,7 @@ def denoise(
         ConfigError: a remove ratio is none, outside [0, 1) or drops everything, or the settings
             ask for other noise or another validation set than the run's.
         DataError: the data set is not the one that the run was made with.
-        RunError: a folder is occupied, lies in the data, or was made from other samples, or no
-            retraining began that is to go on.
+        RunError: a folder is occupied, lies in the data, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in the other steps.
     """
     if out is not None and out.exists() and not out.is_dir():
@@ -173,8 +173,6 @@ def denoise(
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]
     detection = rank_runs(folders, ranker, world, methods, report)
     base = out if out is not None else default_denoising(folders, config.seed)
-    if resume and not overwrite:
-        world.first(lambda: denoising_to_resume(base))
     file = base / detection.label / RESULT_FILE
     world.first(partial(check_results, file, detection, config, overwrite))
     jobs = plan_jobs(detection, ratios, baselines, base, config.seed, keep_per_class)

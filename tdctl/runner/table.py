@@ -17,7 +17,8 @@ from tdctl.claims import claim, release
 from tdctl.errors import RunError
 from tdctl.files import atomic_path, read_json, write_text
 from tdctl.plots import PLOT_FILES, Panel, plot_ap, plot_precision_recall
-from tdctl.run import refuse_existing, software_versions
+from tdctl.run import refuse_existing
+from tdctl.versions import software_versions
 
 __all__ = ["Compared", "ComparedRow", "Mean", "Table"]
 
