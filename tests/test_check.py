@@ -253,7 +253,7 @@ def test_datasets_looks_into_what_it_finds(tmp_path: Path) -> None:
     shutil.rmtree(root / "test/owl")
     told = tdctl("datasets", "folder", "--data-dir", root)
     assert told.exit_code == 0
-    assert "error: folder: all 12 training images have the class 'cat'" in told.stdout
+    assert "a single class folder, cat, which holds 12 images" in told.stdout
 
 
 def test_datasets_looks_at_pictures_of_different_sizes(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def write(root: Path, files: dict[str, str]) -> Path:
 def test_affinity_limits_the_processors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     allow(monkeypatch, 3)
     assert own_processors(tmp_path) == 3
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    several = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in {**several, "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
     assert own_processors(tmp_path) == 1
 
 

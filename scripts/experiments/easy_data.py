@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("replication/easy"))
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     if asked.stage == "judge":
         judge(asked.runs, asked.out)
         return
