@@ -143,11 +143,14 @@ def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(tmp_path: Path) -
         pytest.fail("the planted flips are meant to stand out")
     out = tmp_path / "ranking.csv"
     result = tdctl("detect", "--td", run, "--out", out)
-    assert f"note: {run} is ranked by aum: wrong labels stand out in it" in result.stderr
+    assert f"note: {run} is ranked by aum, as wrong labels stand out: " in result.stderr
     table = pd.read_csv(out).set_index("index").sort_index()
     assert table["suspicion"].to_numpy() == pytest.approx(aum(dynamics), abs=1e-9)
     content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
-    assert content["ranked_by"] == {str(run): "aum"} and content["metrics"]["at_half"] is None
+    assert (
+        content["ranked_by"] == {str(run): "aum, as wrong labels stand out"}
+        and content["metrics"]["at_half"] is None
+    )
     told = tdctl("detect", "--td", run, "--detector", "builtin", "--top", 0).stderr
     assert f"wrong labels stand out in {run}" in told and "without --detector" in told
 
@@ -157,7 +160,9 @@ def test_few_wrong_labels_are_ranked_by_both_and_many_by_the_detector(
 ) -> None:
     run = make_run(tmp_path / "r", n=300)
     monkeypatch.setattr("tdctl.runner.automatic.STAND_OUT", 1e9)
-    for few, by in ((1.0, "builtin and aum"), (0.0, "builtin")):
+    ways = ((1.0, 1.0, "aum"), (0.0, 1.0, "builtin and aum"), (0.0, 0.0, "builtin"))
+    for very_few, few, by in ways:
+        monkeypatch.setattr("tdctl.runner.automatic.VERY_FEW", very_few)
         monkeypatch.setattr("tdctl.runner.automatic.FEW", few)
         content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
         assert content["ranked_by"] == {str(run): by}

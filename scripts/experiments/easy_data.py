@@ -14,7 +14,6 @@ usage: .venv/bin/python -m scripts.experiments.easy_data record --data FOLDER --
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +99,10 @@ def _data(asked: argparse.Namespace, name: str, seed: int) -> list[str]:
 
 def judge(runs: list[Path], out: Path | None) -> None:
     """Prints both tables, and writes their figures."""
-    found = [_judged(run) for run in runs]
+    found = []
+    for run in runs:
+        found.append(_judged(run))
+        print(found[-1]["run"], file=sys.stderr, flush=True)
     print(f"{estimates_of(found)}\n\n{rankings_of(found)}")
     if out is not None:
         write(out, found)
@@ -136,33 +138,37 @@ def rankings_of(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _judged(run: Path) -> dict[str, Any]:
-    ranked = json.loads(tdctl("detect", "--td", str(run), "--cut", "auto", "--json")[0])
-    estimate, cut = ranked["estimates"]["combined"], ranked["cut"]["cut"]
-    mixture = json.loads(
-        tdctl(
-            "detect", "--td", str(run), "--score", "loss-mean", "--cut", "auto:mixture", "--json"
-        )[0]
-    )["estimates"]["mixture"]["rate"]
-    wrong = ranked["metrics"]["realised_rate"] or 0.0
-    found = {
-        "run": run.resolve().name, "wrong": wrong, "combined": estimate["rate"],
-        "interval": [estimate["low"], estimate["high"]], "mixture": mixture, "cut": cut,
-        "ranked_by": next(iter(ranked["ranked_by"].values())),
-    }  # fmt: skip
+    # Imported here: the command that prints the tables needs no torch.
+    from tdctl import runner
+    from tdctl.cuts import mean_loss, mixture_rate
+    from tdctl.dynamics import read_run
+    from tdctl.scores import SCORES
+
+    ranked = runner.detect(run, Path("auto"), cut="auto")
+    estimate = ranked.estimates["combined"]
+    dynamics, labels, _ = read_run(run)
+    wrong = float(labels.flipped.mean())
+    cut = None if ranked.flagged is None else ranked.flagged.cut
+    found: dict[str, Any] = {
+        "run": run.resolve().name,
+        "wrong": wrong,
+        "combined": estimate.rate,
+        "interval": [estimate.low, estimate.high],
+        "mixture": mixture_rate(mean_loss(dynamics)),
+        "f1_at_cut": None if cut is None else cut.f1,
+        "ranked_by": next(iter(ranked.ranked_by.values())),
+    }
     if wrong:
-        table = json.loads(tdctl("detect", "--td", str(run), "--score", "all", "--json")[0])
+        table_of_scores = runner.judge_scores(run, list(SCORES.values()), leave_out=True)
         scores = {
-            one["score"]: one["metrics"]["ap"]
-            for one in table["rows"]
-            # Its direction depends on the run.
-            if one["metrics"] is not None and one["score"] != "variability"
+            row.score: row.metrics.ap
+            for row in table_of_scores.rows
+            # The direction of variability depends on the run.
+            if row.metrics is not None and row.score != "variability"
         }
-        named = json.loads(tdctl("detect", "--td", str(run), "--detector", "builtin", "--json")[0])
+        builtin = runner.detect(run, Path("builtin")).metrics.ap
         found["scores"] = scores
-        found["ap"] = {
-            "auto": ranked["metrics"]["ap"], "builtin": named["metrics"]["ap"],
-            "aum": scores["aum"],
-        }  # fmt: skip
+        found["ap"] = {"auto": ranked.metrics.ap, "builtin": builtin, "aum": scores["aum"]}
     return found
 
 

@@ -23,17 +23,17 @@ __all__ = ["Evidence", "Range", "surest_disagreement"]
 SUREST = 0.1
 # The epochs that are looked at: a fifth of the run, around its middle. A long training has begun to
 # remember wrong labels by then, so the window moves forward from SHORT epochs on, to EARLY at LONG.
-WIDTH, MIDDLE, EARLY, SHORT, LONG = 0.2, 0.5, 0.4, 30, 60
+WIDTH, MIDDLE, EARLY, SHORT, LONG = 0.2, 0.5, 0.3, 30, 60
 # Below NONE the support says that few labels are wrong, or none; from SOME on the mixture counts
 # as much as the support does.
-NONE, SOME = 0.025, 0.05
+NONE, SOME = 0.03, 0.055
 # Two components of the mean loss that are so far apart (in standard deviations) are wrong and
 # right labels; below NEAR they may be hard and easy pictures.
 NEAR, FAR = 6.0, 8.0
 # The part of an upper component that must be contradicted; a share that is as good as none.
 HALF, TINY = 0.5, 1e-9
 # The interval: what the estimates of runs with known flips were off by (replication/README.md).
-LOWER, HIGHER, LEAST = 0.6, 1.3, 0.02
+LOWER, HIGHER, LEAST = 0.6, 1.5, 0.02
 
 
 class Range(NamedTuple):

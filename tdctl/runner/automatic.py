@@ -26,8 +26,11 @@ AUTOMATIC = "auto"
 STRANGE = {"gce", "sce", "elr"}
 # Components of the AUM so far apart, in standard deviations, are right and wrong labels.
 STAND_OUT = 3.5
-# Fewer wrong labels than these share the ranking with AUM: the detector was trained on 5 to 40 %.
-FEW = 0.08
+# With fewer wrong labels than the first AUM ranks, with fewer than the second both do: the detector
+# was trained on 5 to 40 %.
+VERY_FEW, FEW = 0.07, 0.09
+# What is told of a run that AUM ranks because wrong labels stand out.
+STANDS_OUT = "aum, as wrong labels stand out"
 # How much AUM's ranks count then, beside the detector's.
 OF_AUM = 3
 
@@ -38,7 +41,8 @@ class Automatic:
 
     - Runs of the losses gce, sce and elr: by the mean loss, where it is recorded.
     - Runs whose wrong labels stand out (two far components of AUM): by AUM.
-    - Runs with few wrong labels by ``Evidence``: by the detector's and AUM's ranks together.
+    - Runs with few wrong labels by ``Evidence``: by AUM where they are very few, else by the
+      detector's and AUM's ranks together.
     - All others: by the detector.
 
     The rule sees the curves alone, never the truth. It and its numbers come from runs with known
@@ -94,8 +98,11 @@ class Automatic:
             return name, probability
         aum = by_aum.scored(run, dynamics)
         if stands_out(aum):
+            return STANDS_OUT, aum
+        rate = Evidence.of(dynamics, probability).range().rate
+        if rate < VERY_FEW:
             return "aum", aum
-        if Evidence.of(dynamics, probability).range().rate < FEW:
+        if rate < FEW:
             shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
             return f"{name} and aum", shared.astype(np.float64)
         return name, probability
@@ -104,7 +111,8 @@ class Automatic:
         """A line for each run that another score than the detector ranked, and why."""
         detector = self.detector.file
         why = {
-            "aum": "wrong labels stand out in it, and there AUM ranks them better",
+            STANDS_OUT: "there AUM ranks them better",
+            "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",
             f"{detector} and aum": "few of its labels look wrong",
         }
