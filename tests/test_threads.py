@@ -50,7 +50,7 @@ def test_affinity_limits_the_processors(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert own_processors(tmp_path) == 1
 
 
-V2 = {"proc/self/cgroup": "0::/work/job\n"}
+V2 = {"proc/self/cgroup": "0::/group/job\n"}
 V1 = {"proc/self/cgroup": "3:cpuset:/\n4:cpu,cpuacct:/docker/abc\n"}
 
 
@@ -58,11 +58,11 @@ V1 = {"proc/self/cgroup": "3:cpuset:/\n4:cpu,cpuacct:/docker/abc\n"}
     ("files", "expected"),
     [
         ({}, 8),
-        ({**V2, "sys/fs/cgroup/work/job/cpu.max": "300000 100000\n"}, 3),
+        ({**V2, "sys/fs/cgroup/group/job/cpu.max": "300000 100000\n"}, 3),
         # A group above is tighter; a share of a processor is one.
-        ({**V2, "sys/fs/cgroup/work/cpu.max": "50000 100000\n"}, 1),
-        ({**V2, "sys/fs/cgroup/work/job/cpu.max": "max 100000\n"}, 8),
-        ({**V2, "sys/fs/cgroup/work/job/cpu.max": "250000 100000\n"}, 2),
+        ({**V2, "sys/fs/cgroup/group/cpu.max": "50000 100000\n"}, 1),
+        ({**V2, "sys/fs/cgroup/group/job/cpu.max": "max 100000\n"}, 8),
+        ({**V2, "sys/fs/cgroup/group/job/cpu.max": "250000 100000\n"}, 2),
         # In a container its own group is the top.
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
         (
