@@ -22,6 +22,7 @@ from typing import Any
 from tdctl.errors import RunError
 
 __all__ = [
+    "LEFT_OUT_FILE",
     "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "first_line", "load_tensors",
     "read_json", "save_tensors", "write_json", "write_text",
 ]  # fmt: skip
@@ -40,6 +41,7 @@ READ_ERRORS = (
 )
 
 
+LEFT_OUT_FILE = "left_out.csv"
 MANIFEST_FILE = "manifest.json"
 # What the manifest of a recording by a training loop of one's own says in place of a command.
 RECORDER = "Recorder"

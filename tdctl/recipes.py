@@ -110,19 +110,7 @@ RECIPES: dict[str, Recipe] = {
     "gce": _loss("gce", "generalised cross-entropy"),
     "sce": _loss("sce", "symmetric cross-entropy"),
     "elr": _loss("elr", "early-learning regularisation"),
-    "average": _detect(
-        "averaged weights, and a pass of theirs to record",
-        average="ema",
-        capture="eval-pass",
-    ),
-    # Two operations that grow with the image: trivial's shifts of up to 32 pixels empty a small
-    # image, whose curve then has a hole.
-    "strong": _detect("RandAugment beside crops and flips", augment_policy="rand"),
     "cosine": _detect("a rate that falls along half a cosine", schedule="cosine"),
-    "neighbours": _detect(
-        "what the 20 nearest neighbours of each image say of its label, recorded too",
-        neighbours=20,
-    ),
     "cross-fold": _detect(
         "two networks on halves of the images, each also asked for the half it has not seen",
         folds=2,

@@ -19,6 +19,10 @@ from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
 from tdctl.recipes import DETECT_UP_TO, RECIPES
 
+# Runs of earlier versions still load. Their dynamics are what they were.
+RETIRED = ("train.neighbours",)
+RETIRED_RECIPES = ("strong", "average", "neighbours")
+
 __all__ = ["differences", "found_data_set", "load_config", "parse_set", "read_yaml"]
 
 
@@ -69,7 +73,7 @@ def load_config(
             was given, or no data set is named and ``data.data_dir`` holds none or several.
     """
     base = base or {}
-    tree, asked = _layers(path, overrides or {}, base, pinned)
+    tree, asked = _layers(path, overrides or {}, base, pinned, of_run)
     _name_data_set(tree)
     whole = _preset(tree)
     if not base:
@@ -108,7 +112,11 @@ def found_data_set(
 
 
 def _layers(
-    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any], pinned: Iterable[str]
+    path: Path | None,
+    overrides: Mapping[str, Any],
+    base: Mapping[str, Any],
+    pinned: Iterable[str],
+    of_run: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings that are given, and those of section ``data`` that the user asks for."""
     tree: dict[str, Any] = {}
@@ -116,6 +124,8 @@ def _layers(
     asked: dict[str, Any] = {}
     if path is not None:
         file = read_yaml(path)
+        if of_run:
+            _drop_retired(file)
         _merge(tree, file)
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
@@ -135,6 +145,16 @@ def _layers(
         if sections == ["data"]:
             asked[leaf] = value
     return tree, asked
+
+
+def _drop_retired(tree: dict[str, Any]) -> None:
+    """Takes out the settings that runs of earlier versions were made with and that are no more."""
+    for key in RETIRED:
+        section, _, name = key.partition(".")
+        if isinstance(tree.get(section), dict):
+            tree[section].pop(name, None)
+    if tree.get("recipe") in RETIRED_RECIPES:
+        tree["recipe"] = None  # the run's file names all settings
 
 
 def _name_data_set(tree: dict[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tdctl.cli.console import table_of
-from tdctl.cli.progress import shown_progress
+from tdctl.cli.progress_lines import shown_progress
 from tdctl.training import Progress
 
 

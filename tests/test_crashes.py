@@ -127,7 +127,7 @@ def test_what_torch_cannot_do_is_one_line(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("tdctl.runner.classifier.fit", fail)
+    monkeypatch.setattr("tdctl.classifier.train.fit", fail)
     with pytest.raises(RunError, match=says):
         runner.generate_td(tiny_config(), tmp_path / "a")
 

@@ -24,8 +24,8 @@ from tdctl.detector import (
     suspicion,
     train_net,
 )
-from tdctl.detector.recipe import Recipe
-from tdctl.detector.training import split_runs
+from tdctl.detector.preset import DetectorPreset
+from tdctl.detector.train_net import split_runs
 from tdctl.dynamics import read_run
 from tdctl.errors import DetectorError, DynamicsError
 from tdctl.metrics import detection_metrics
@@ -121,8 +121,10 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path) -> None:
 
 
 def test_the_papers_preset_keeps_the_published_numbers() -> None:
-    recipe = Recipe.of(DetectorConfig(preset="paper"), 45_000)
-    assert recipe == Recipe(epochs=10, batch_size=64, lr=0.1, restarts=1, clip=False, average=False)
+    recipe = DetectorPreset.of(DetectorConfig(preset="paper"), 45_000)
+    assert recipe == DetectorPreset(
+        epochs=10, batch_size=64, lr=0.1, restarts=1, clip=False, average=False
+    )
 
 
 def test_files_have_the_published_layout_and_round_trip(tmp_path: Path) -> None:

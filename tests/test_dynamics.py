@@ -362,7 +362,7 @@ def test_a_full_disk_while_unpacking_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_published_run(tmp_path, planted_labels(60, 5))
-    monkeypatch.setattr("tdctl.dynamics.reading.tempfile.TemporaryFile", FullDisk)
+    monkeypatch.setattr("tdctl.dynamics.read_files.tempfile.TemporaryFile", FullDisk)
     with pytest.raises(DynamicsError, match=r"No space left on device.* TMPDIR") as caught:
         read_run(run)
     assert "\n" not in str(caught.value)

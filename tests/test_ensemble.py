@@ -22,8 +22,8 @@ from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
+from tdctl.rankers.ranked import DetectResult
 from tdctl.recorder import Recorder
-from tdctl.runner.rank import DetectResult
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 

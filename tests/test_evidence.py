@@ -15,7 +15,7 @@ from tdctl import runner
 from tdctl.cuts import Evidence, separation, surest_disagreement
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError
-from tdctl.runner.automatic import stands_out
+from tdctl.rankers.automatic import stands_out
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 
@@ -159,11 +159,11 @@ def test_few_wrong_labels_are_ranked_by_both_and_many_by_the_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path / "r", n=300)
-    monkeypatch.setattr("tdctl.runner.automatic.STAND_OUT", 1e9)
+    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
     ways = ((1.0, 1.0, "aum"), (0.0, 1.0, "builtin and aum"), (0.0, 0.0, "builtin"))
     for very_few, few, by in ways:
-        monkeypatch.setattr("tdctl.runner.automatic.VERY_FEW", very_few)
-        monkeypatch.setattr("tdctl.runner.automatic.FEW", few)
+        monkeypatch.setattr("tdctl.rankers.automatic.VERY_FEW", very_few)
+        monkeypatch.setattr("tdctl.rankers.automatic.FEW", few)
         content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
         assert content["ranked_by"] == {str(run): by}
         assert (content["metrics"]["at_half"] is None) == (by != "builtin")

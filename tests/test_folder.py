@@ -114,7 +114,7 @@ def test_linked_class_folders_are_followed_and_any_language_is_read(tmp_path: Pa
 def test_images_beyond_the_memory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tdctl.data.hold.available_memory", lambda: 5000)
+    monkeypatch.setattr("tdctl.data.image_storage.available_memory", lambda: 5000)
     with pytest.raises(DataError, match="--image-size"):
         open_dataset(config(make_image_folder(tmp_path), images="memory"))
 

@@ -22,7 +22,7 @@ from tdctl.data import DataSet
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
-from tdctl.runner.given import TrainingRows, given_labels, open_training_data
+from tdctl.inputs.given_labels import TrainingRows, given_labels, open_training_data
 from tdctl.settings import load_config
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -121,7 +121,7 @@ def test_images_that_the_source_holds_out_are_the_validation_set_and_keep_their_
         return replace(dataset, held=np.arange(len(dataset.train)) % 3 == 0)
 
     everything = runner.prepare(tiny_config(**noise))
-    monkeypatch.setattr(import_module("tdctl.runner.prepare"), "open_training_data", opened)
+    monkeypatch.setattr(import_module("tdctl.inputs.prepare"), "open_training_data", opened)
     prepared = runner.prepare(tiny_config(**noise))
     assert prepared.valid is not None
     assert (prepared.valid.index == everything.train.index[::3]).all()

@@ -17,7 +17,7 @@ FLOORS = [
     {"torchrun"},
     {"processors"},
     {"files", "config", "claims", "folders"},
-    {"settings"},
+    {"csv_files", "settings"},
     {"labels", "cache", "slabs"},
     {"noise"},
     {"metadata"},
@@ -30,6 +30,9 @@ FLOORS = [
     {"training"},
     {"detector"},
     {"run"},
+    {"compare_table", "inputs", "rankers"},
+    {"classifier"},
+    {"retraining"},
     {"runner"},
     {"cli"},
     {"__init__", "__main__"},
@@ -69,11 +72,6 @@ def test_the_library_never_prints() -> None:
             calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
             names = {c.func.id for c in calls if isinstance(c.func, ast.Name)}
             assert "print" not in names, path
-
-
-def test_a_package_has_three_siblings_or_more() -> None:
-    for folder in {path.parent for path in MODULES if path.parent != ROOT}:
-        assert len(list(folder.glob("[!_]*.py"))) >= 3, folder
 
 
 @pytest.mark.parametrize("name", tdctl.__all__)

@@ -24,10 +24,10 @@ from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
+from tdctl.inputs.left_out import find_left_out, read_ranking
 from tdctl.labels import Labels
 from tdctl.nets import build_net
 from tdctl.recorder import EpochRows, Recorder
-from tdctl.runner.leaveout import find_left_out, read_ranking
 from tdctl.scores import find_score
 from tdctl.training import Pipeline, Progress, World, fit
 from tdctl.training.unseen import Unseen

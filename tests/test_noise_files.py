@@ -11,7 +11,7 @@ from conftest import transition_row
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError, DataError
 from tdctl.noise import OfClass, known_pairs, make_noise, read_matrix, read_pairs
-from tdctl.noise.pairs import CIFAR10, CIFAR100_SUPERCLASSES
+from tdctl.noise.flip_pairs import CIFAR10, CIFAR100_SUPERCLASSES
 
 NAMES = ["cat", "dog", "Größe, cm", "0"]
 CIFAR100 = sorted(name for group in CIFAR100_SUPERCLASSES.values() for name in group)

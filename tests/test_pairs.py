@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_reader_channels import dynamics_of, kept
 
-from tdctl.detector.pairs import pair_numbers
+from tdctl.detector.class_pairs import pair_numbers
 from tdctl.dynamics import TrainingDynamics
 
 

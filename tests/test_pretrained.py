@@ -17,9 +17,9 @@ from torch import nn
 from tdctl import runner
 from tdctl.config import Config, NetConfig
 from tdctl.errors import ConfigError, RunError
+from tdctl.inputs.prepare import with_whole_paths
 from tdctl.nets import build_net
 from tdctl.pretrained import load_weights, weights_file
-from tdctl.runner.prepare import with_whole_paths
 from tdctl.settings import load_config
 from tdctl.training import Progress
 

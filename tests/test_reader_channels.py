@@ -183,7 +183,7 @@ def test_slabs_and_parts_see_what_the_whole_sees(
     dynamics = dynamics_of(tmp_path, n=60, epochs=6)
     reader = Reader("gru", tuple(CHANNELS), 10)
     whole = reader.open(dynamics).rows()
-    monkeypatch.setattr("tdctl.scores.rows.SLAB", 2000)
+    monkeypatch.setattr("tdctl.scores.curve_values.SLAB", 2000)
     sight = reader.open(dynamics)
     assert np.allclose(sight.rows(), whole, atol=1e-6)
     assert np.allclose(sight.rows(13, 41), whole[13:41], atol=1e-6)

@@ -24,11 +24,11 @@ from tdctl.detector import (
     suspicion,
     train_net,
 )
-from tdctl.detector.augment import augmented
 from tdctl.detector.channels import SETS
-from tdctl.detector.losses import detection_loss, ranking_loss
+from tdctl.detector.distort_curves import augmented
 from tdctl.detector.nets import PooledDetector, make_net
-from tdctl.detector.recipe import Recipe
+from tdctl.detector.preset import DetectorPreset
+from tdctl.detector.ranking_loss import detection_loss, ranking_loss
 from tdctl.dynamics import TrainingDynamics, read_run, write_td
 from tdctl.errors import ConfigError, DetectorError
 from tdctl.labels import Labels
@@ -270,7 +270,7 @@ def test_defaults_of_the_networks() -> None:
     assert reader_of(config_of("lstm", width=64)).is_papers, "that is its own width"
     wide = reader_of(config_of("lstm", width=32))
     assert not wide.is_papers and (wide.width, wide.steps) == (32, 30)
-    recipe = Recipe.of(DetectorConfig(detector_net="gru"), 10_000)
+    recipe = DetectorPreset.of(DetectorConfig(detector_net="gru"), 10_000)
     assert (recipe.augment, recipe.balanced, recipe.batch_size) == (True, True, 256)
     with pytest.raises(ConfigError, match="paper is the recipe of --detector-net lstm"):
         load_config(None, {"detector.preset": "paper", "detector.detector_net": "gru"})
@@ -280,9 +280,9 @@ def test_small_runs_count_as_much_as_large_ones(tmp_path: Path) -> None:
     """A run of other curves, a tenth of the size, is learned too."""
     large = Curves(np.random.default_rng(0).random((1000, 4, 1), np.float32), np.arange(1000) < 300)
     small = Curves(large.values[:100] * 0.5, np.arange(100) < 30)
-    from tdctl.detector.training import _Job
+    from tdctl.detector.train_net import _Job
 
-    recipe = Recipe.of(config_of("gru"), 1100)
+    recipe = DetectorPreset.of(config_of("gru"), 1100)
     job = _Job([large, small], small, recipe, CPU, None)
     batches = job._batches()
     of_run = [sum(len(rows) for run, rows in batches if run == which) for which in (0, 1)]

@@ -22,12 +22,12 @@ from conftest import (
 )
 
 from tdctl import runner
+from tdctl.classifier.disk_forecast import forecast_disk
 from tdctl.config import NetConfig
 from tdctl.data import open_dataset
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
 from tdctl.files import read_json
-from tdctl.runner.room import room_for
 from tdctl.settings import load_config
 from tdctl.training import Progress
 
@@ -81,7 +81,7 @@ def test_what_elr_remembers_counts_in_what_a_run_takes(more: dict[str, Any], val
     def capture(loss: str) -> int:
         settings = {f"train.{key}": value for key, value in more.items()}
         smooth = {"train.loss": loss, "train.label_smoothing": 0.0}
-        return room_for(load_config(None, settings | smooth), prepared, plan).capture_bytes
+        return forecast_disk(load_config(None, settings | smooth), prepared, plan).capture_bytes
 
     # float32; each network's memory of the images that it trains on, a pair's of a class more.
     assert capture("elr") - capture("ce") == 4 * values

@@ -24,7 +24,7 @@ from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.recorder import Recorder
 from tdctl.scores import SCORES, find_score, late_learned, score, score_names, scores_of
-from tdctl.scores.rows import Rows, rows_at_once
+from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import SLAB
 
 # Those of held-out curves are the same functions, and are tested with the folds.
@@ -167,7 +167,7 @@ def test_slabs_change_nothing(
     planted: tuple[TrainingDynamics, Labels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scores_of(planted[0], [SCORES[name] for name in BY_ROWS])
-    monkeypatch.setattr("tdctl.scores.rows.SLAB", 8 * 12 * 5 * 7)  # seven rows
+    monkeypatch.setattr("tdctl.scores.curve_values.SLAB", 8 * 12 * 5 * 7)  # seven rows
     parts = scores_of(planted[0], [SCORES[name] for name in BY_ROWS])
     for name in BY_ROWS:
         assert (whole[name] == parts[name]).all(), name
@@ -178,7 +178,7 @@ def test_memory_does_not_grow_with_what_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tdctl.slabs.SLAB", 1 << 16)
-    monkeypatch.setattr("tdctl.scores.rows.SLAB", 1 << 16)
+    monkeypatch.setattr("tdctl.scores.curve_values.SLAB", 1 << 16)
     peaks = []
     for n in (1000, 4000):
         run = make_run(tmp_path / str(n), n=n, classes=10, epochs=20, neighbours=True)

@@ -14,9 +14,9 @@ from conftest import refused, tdctl, tiny_config
 from tdctl import runner
 from tdctl.dynamics import read_run
 from tdctl.files import read_json, write_json
+from tdctl.inputs.prepare import SPLIT_BY_GIVEN, Prepared, prepare
 from tdctl.labels import stratified_folds, stratified_holdout
 from tdctl.runner import generate
-from tdctl.runner.prepare import SPLIT_BY_GIVEN, Prepared, prepare
 from tdctl.training import Progress
 
 NOISES: list[dict[str, Any]] = [

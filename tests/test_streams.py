@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tdctl.recorder.neighbours import _chosen
 
 import tdctl
 from tdctl import streams
 from tdctl.bootstrap import _resampled
 from tdctl.config import NetConfig
-from tdctl.cuts.threshold import draw_threshold_samples
+from tdctl.cuts.threshold_samples import draw_threshold_samples
 from tdctl.labels import held_out_for_test, stratified_folds, stratified_holdout
-from tdctl.nets import build_net, build_pair
+from tdctl.nets import build_net, build_two_networks
 from tdctl.noise import corrupt
 from tdctl.noise.draws import numbers_by_index
 from tdctl.noise.instance import _weights
-from tdctl.recorder.neighbours import _chosen
 from tdctl.sources.named import list_digits
 from tdctl.streams import STREAMS, Stream
 from tdctl.training.folds import fold_seeds
@@ -72,7 +72,7 @@ def drawn() -> dict[str, Any]:
         ),
         "mixup": streams.MIXUP.numpy_generator(SEED, 3).beta(0.4, 0.4, 4),
         "weights": first_weights(build_net(net, 3, (1, 8, 8), SEED)),
-        "second_of_a_pair": first_weights(build_pair(net, 3, (1, 8, 8), SEED).networks[1]),
+        "second_of_a_pair": first_weights(build_two_networks(net, 3, (1, 8, 8), SEED).networks[1]),
         "fold_seeds": fold_seeds(SEED, 3),
         "threshold": [rows(chosen) for chosen in draw_threshold_samples(40, 4, SEED)],
         "neighbours": _chosen(50, 6, SEED),

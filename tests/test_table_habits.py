@@ -15,7 +15,7 @@ import pytest
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.sources.listing import Listing
-from tdctl.sources.reading import list_dataset
+from tdctl.sources.open_listing import list_dataset
 
 FILES = [f"{'cat' if row % 2 else 'dog'}s/{row:02}.png" for row in range(12)]
 LABELS = ["cat" if row % 2 else "dog" for row in range(12)]

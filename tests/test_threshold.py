@@ -23,7 +23,7 @@ from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.labels import Labels
-from tdctl.nets import Pair, build_pair
+from tdctl.nets import TwoNetworks, build_two_networks
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training import Pipeline, Progress, World, fit
 from tdctl.training.trainer import Trainer
@@ -35,8 +35,8 @@ class Stop(Exception):
     """Stands for a kill right after an epoch was committed."""
 
 
-def pair(k: int = 10) -> Pair:
-    return build_pair(NetConfig(depth=8), k, (1, 8, 8), 0)
+def pair(k: int = 10) -> TwoNetworks:
+    return build_two_networks(NetConfig(depth=8), k, (1, 8, 8), 0)
 
 
 def trainer_of(net: nn.Module | None = None, n: int = 150, **settings: Any) -> Trainer:
@@ -185,7 +185,7 @@ def test_each_network_learns_as_it_would_alone() -> None:
     pixels = next(both._feed.batches([rows]))
     logits = both.pipeline.logits(both.net.train(), pixels)
     both.loss(logits, both._targets[rows], rows).backward()
-    assert isinstance(both.net, Pair) and both.threshold is not None
+    assert isinstance(both.net, TwoNetworks) and both.threshold is not None
     for network, shown in zip(both.net.networks, both.threshold.targets(rows), strict=True):
         own = [p.grad.clone() for p in network.parameters() if p.grad is not None]
         network.zero_grad()

@@ -16,14 +16,14 @@ from tdctl.cli.boundary import (
     stop_on_sigterm,
     untouched_by_torchrun,
 )
-from tdctl.cli.cache import cache
-from tdctl.cli.clean import clean
-from tdctl.cli.compare import compare
-from tdctl.cli.corrupt import corrupt
-from tdctl.cli.datasets import datasets
-from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Runs, detect, the_source
-from tdctl.cli.detectors import detectors
-from tdctl.cli.export import export
+from tdctl.cli.cache_command import cache
+from tdctl.cli.clean_command import clean
+from tdctl.cli.compare_command import compare
+from tdctl.cli.corrupt_command import corrupt
+from tdctl.cli.datasets_command import datasets
+from tdctl.cli.detect_command import WAYS, DetectorFile, KeepPerClass, Runs, detect, the_source
+from tdctl.cli.detectors_command import detectors
+from tdctl.cli.export_command import export
 from tdctl.cli.options import (
     DATA,
     NET,
@@ -34,9 +34,9 @@ from tdctl.cli.options import (
     with_settings,
 )
 from tdctl.cli.output import in_utf8, let_all_text_through
-from tdctl.cli.progress import shown_progress
-from tdctl.cli.recipes import recipes
-from tdctl.cli.scores import scores
+from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.recipes_command import recipes
+from tdctl.cli.scores_command import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
 from tdctl.config import Config
 from tdctl.errors import ConfigError

@@ -11,7 +11,7 @@ from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
-from tdctl.config.training import FitConfig, RetrainConfig, TrainConfig
+from tdctl.config.train import FitConfig, RetrainConfig, TrainConfig
 from tdctl.config.whole import Config
 
 __all__ = [

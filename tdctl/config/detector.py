@@ -25,7 +25,7 @@ class DetectorConfig(Section):
         None,
         description="What it sees at each epoch: given (the given label's probability alone), "
         "margin, values, ranks, most, context (most, and how often the run takes the two classes "
-        "for each other), all, near (most, and what neighbours say), cross (most, and held-out "
+        "for each other), all, cross (most, and held-out "
         "curves), or names of channels with commas between (default: lstm given, else most).",
     )
     steps: Annotated[int, Field(ge=0, le=1000)] | None = Field(

@@ -10,7 +10,7 @@ from tdctl.config.detector import DetectorConfig
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
 from tdctl.config.section import Section, Seed
-from tdctl.config.training import RetrainConfig, TrainConfig
+from tdctl.config.train import RetrainConfig, TrainConfig
 from tdctl.recipes import RECIPES
 
 __all__ = ["Config"]

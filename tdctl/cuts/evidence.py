@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.cuts.mixture import mean_loss, mixture_rate, separation
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.scores.rows import Rows, rows_at_once
+from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
 __all__ = ["Evidence", "Range", "surest_disagreement"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tdctl.cuts.evidence import Evidence, Range
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
-from tdctl.cuts.threshold import Thresholds
+from tdctl.cuts.threshold_samples import Thresholds
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores import SCORES, late_learned, pred_probs

@@ -30,7 +30,7 @@ from tdctl.cache import (
 )
 from tdctl.data.decode import DECODER, Decoder, slabs, unreadable
 from tdctl.data.picture import Reading
-from tdctl.data.store import Kind, Tally
+from tdctl.data.pixel_store import Kind, Tally
 from tdctl.errors import DataError
 
 __all__ = ["CacheStore", "cache_key", "is_cached", "open_cached"]

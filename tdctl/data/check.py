@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.data.alike import Alike, alike_files, alike_pixels
 from tdctl.data.decode import Decoder
-from tdctl.data.hold import Held
+from tdctl.data.image_storage import Held
 from tdctl.data.shown import Shown, shown, sides
 from tdctl.data.survey import of_all
 from tdctl.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.data.store import MemoryStore, Store, Tally
+from tdctl.data.pixel_store import MemoryStore, PixelStore, Tally
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 from tdctl.sources.listing import Skipped
@@ -30,7 +30,7 @@ class Images:
         targets: int64 [n] in [0, k).
     """
 
-    store: Store
+    store: PixelStore
     rows: NDArray[np.int64]
     index: NDArray[np.int64]
     targets: NDArray[np.int64]

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.channels import channels
 from tdctl.data.check import check_classes, findings
+from tdctl.data.colours import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
-from tdctl.data.hold import Held, check_memory, hold
-from tdctl.data.store import MemoryStore
+from tdctl.data.image_storage import Held, check_memory, hold
+from tdctl.data.pixel_store import MemoryStore
 from tdctl.errors import ConfigError
 from tdctl.sources import Listing, list_dataset
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.data.decode import Decoder, slabs
-from tdctl.data.hold import Held
+from tdctl.data.image_storage import Held
 from tdctl.data.picture import Unreadable, opened, quiet
-from tdctl.data.store import MemoryStore
+from tdctl.data.pixel_store import MemoryStore
 from tdctl.data.survey import spread
 from tdctl.processors import own_processors
 from tdctl.sources import Encoded

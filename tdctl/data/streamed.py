@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from tdctl.data.decode import Decoder
-from tdctl.data.store import Kind
+from tdctl.data.pixel_store import Kind
 from tdctl.errors import DataError
 from tdctl.processors import own_processors, unbound
 from tdctl.streams import LOADER

@@ -18,12 +18,12 @@ import numpy as np
 from tdctl.detector.ranks import running_mean
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = ["CHANNELS", "SETS", "Channel", "Slab", "check_channels", "find_channels"]
 
-Need = Literal["two classes", "every class", "neighbours"]
-Ranked = Literal["given", "margin", "mean margin", "neighbours"]
+Need = Literal["two classes", "every class"]
+Ranked = Literal["given", "margin", "mean margin"]
 # The smallest float16 above 0: what a stored probability of 0 may have been.
 LEAST = 2.0**-24
 
@@ -166,19 +166,6 @@ _ALL = (
         needs=("two classes", "every class"),
     ),
     Channel(
-        "neighbours",
-        "share of the nearest neighbours with the given label - largest other share, in [-1, 1]",
-        lambda rows: rows.neighbours,
-        needs=("neighbours",),
-    ),
-    Channel(
-        "mean-neighbours",
-        "mean of the same so far",
-        lambda rows: running_mean(rows.neighbours, axis=1),
-        needs=("neighbours",),
-    ),
-    Channel("neighbours-rank", "rank of neighbours", rank_of="neighbours", needs=("neighbours",)),
-    Channel(
         "held-given",
         "p by a network that has not seen the sample",
         lambda rows: rows.given,
@@ -206,7 +193,6 @@ CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
 _PAIRS = tuple(channel.name for channel in _ALL if channel.of_pairs)
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
-_NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
 _HELD = tuple(channel.name for channel in _ALL if channel.heldout)
 # `most` is what every store of ours and the published files can give; `all` what every run with
 # the full store can.
@@ -217,8 +203,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "values": _VALUES,
     "most": _VALUES + _RANKS,
     "context": _VALUES + _RANKS + _PAIRS,
-    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS + _HELD),
-    "near": _VALUES + _RANKS + _NEIGHBOURS,
+    "all": tuple(name for name in CHANNELS if name not in _HELD),
     "cross": _VALUES + _RANKS + _HELD,
 }
 
@@ -232,11 +217,6 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.has_every_class,
         "the probability of every class, of which the run holds a part, as the stores given and "
         "topk:K keep it; use a detector of fewer channels, or record the run with --store full",
-    ),
-    "neighbours": (
-        lambda dynamics: dynamics.neighbours is not None,
-        "the neighbours' labels, which the run did not record; record it with tdctl generate-td "
-        "--neighbours 20, or use a detector of other channels",
     ),
 }
 

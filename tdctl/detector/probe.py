@@ -73,5 +73,5 @@ def probe_run(epochs: int) -> TrainingDynamics:
     td[:, :, 0] = curves
     td[:, :, 1:] = (1 - curves)[:, :, None] * np.array([0.7, 0.2, 0.1])
     labels = (np.arange(n)[:, None] + np.arange(4)) % 4
-    seen = TrainingDynamics(td, labels, np.arange(n), neighbours=2 * td[:, :, 0] - 1)
+    seen = TrainingDynamics(td, labels, np.arange(n))
     return replace(seen, heldout=seen)

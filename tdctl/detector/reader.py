@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
-from tdctl.detector.pairs import pair_numbers
+from tdctl.detector.class_pairs import pair_numbers
 from tdctl.detector.ranks import mid_ranks
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.scores.rows import rows_at_once
+from tdctl.scores.curve_values import rows_at_once
 from tdctl.slabs import slabs_of
 
-__all__ = ["PAPERS", "Reader", "Sight", "check_readable"]
+__all__ = ["PAPERS", "Reader", "RunFeatures", "check_readable"]
 
 Floats32 = NDArray[np.float32]
 
@@ -51,19 +51,19 @@ class Reader:
         """How many numbers the network sees of each sample."""
         return (self.steps or epochs) * len(self.channels)
 
-    def open(self, dynamics: TrainingDynamics) -> Sight:
+    def open(self, dynamics: TrainingDynamics) -> RunFeatures:
         """The run as the detector sees it.
 
         Raises:
             DynamicsError: the run is too short, or lacks what a channel needs.
         """
-        return Sight(self, dynamics)
+        return RunFeatures(self, dynamics)
 
 
 PAPERS = Reader()
 
 
-class Sight:
+class RunFeatures:
     """A run as a detector sees it, slab by slab.
 
     Ranks need all samples of an epoch: they are computed here, once, and take

@@ -67,9 +67,7 @@ def class_type(num_classes: int) -> np.dtype[Any]:
     return np.dtype(np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32)
 
 
-def file_layout(
-    n: int, num_classes: int, epochs: int, store: Store, neighbours: bool = False
-) -> Layout:
+def file_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
     """The arrays of ``training_dynamics.npz``, in their order."""
     half, single, columns = np.dtype(np.float16), np.dtype(np.float32), class_type(num_classes)
     kept = 1 if store.others else num_classes
@@ -88,6 +86,4 @@ def file_layout(
             "mean": (half, (n, means)),
             "mean_class": (columns, (n, means)),
         }
-    if neighbours:
-        layout["neighbours"] = (half, (n, epochs))
     return layout

@@ -38,9 +38,6 @@ class TrainingDynamics:
         other_class: int [n, E, K] or None, their classes.
         mean: float16 [n, m] or None, the m largest mean probabilities over all epochs, falling.
         mean_class: int [n, m] or None, their classes; the given label goes first among equals.
-        neighbours: float16 [n, E] or None, how far the given labels of the nearest neighbours
-            agree with the sample's own, in [-1, 1]: the share that does, minus the largest share
-            of another label.
         heldout: the same samples, row by row and epoch by epoch, as networks saw them that were
             not trained on them; None where none did. Everything else is of networks that were.
     """
@@ -54,7 +51,6 @@ class TrainingDynamics:
     other_class: Array | None = None
     mean: Array | None = None
     mean_class: Array | None = None
-    neighbours: Array | None = None
     heldout: TrainingDynamics | None = None
 
     def __len__(self) -> int:

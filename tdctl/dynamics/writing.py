@@ -31,7 +31,6 @@ def write_td(
     margin_En: Array,
     labels: Labels,
     loss_En: Array | None = None,
-    neighbours_En: Array | None = None,
 ) -> None:
     """Writes the file of the full store.
 
@@ -43,10 +42,9 @@ def write_td(
         margin_En: float32 [E, n].
         labels: the n samples, in the order of the rows.
         loss_En: float32 [E, n]; where None the file has none.
-        neighbours_En: float16 [E, n]; where None the file has none.
     """
     epochs, n, k = probs_EnK.shape
-    layout = file_layout(n, k, epochs, Store("full", 0), neighbours_En is not None)
+    layout = file_layout(n, k, epochs, Store("full", 0))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The columns are known only as td is written, and come after it in the file.
     with tempfile.TemporaryFile(dir=path.parent) as columns:
@@ -58,8 +56,6 @@ def write_td(
         }
         if loss_En is not None:
             slabs["loss"] = lambda: _by_sample(loss_En)
-        if neighbours_En is not None:
-            slabs["neighbours"] = lambda: _by_sample(neighbours_En)
         write_arrays(path, layout, slabs)
 
 
@@ -76,7 +72,7 @@ def write_kept(
     Args:
         path: the file; it appears whole or not at all.
         arrays: ``given`` float16, ``margin`` and ``loss`` float32 [E, n], ``other`` float16 and
-            ``other_class`` int [E, n, K]; ``neighbours`` float16 [E, n] where it is recorded.
+            ``other_class`` int [E, n, K].
         total_nk: float32 [n, k], the softmax summed over the epochs; None where the store does
             not sum it, and the means are those of the kept values.
         labels: the n samples, in the order of the rows.
@@ -102,10 +98,7 @@ def write_kept(
         "mean": lambda: (mean for mean, _ in means()),
         "mean_class": lambda: (best for _, best in means()),
     }
-    neighbours = "neighbours" in arrays
-    if neighbours:
-        slabs["neighbours"] = lambda: _by_sample(arrays["neighbours"])
-    write_arrays(path, file_layout(n, k, epochs, store, neighbours), slabs)
+    write_arrays(path, file_layout(n, k, epochs, store), slabs)
 
 
 def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:

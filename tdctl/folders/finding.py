@@ -13,13 +13,13 @@ from tdctl.folders.layout import find_layout
 from tdctl.folders.splits import split_kind
 from tdctl.folders.walk import Tree, joined
 
-__all__ = ["Found", "data_set_in", "found_in", "packed_in"]
+__all__ = ["FoundDataSet", "data_set_in", "found_in", "packed_in"]
 
 SAVED = ("dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundDataSet:
     """What a folder holds.
 
     Attributes:
@@ -58,7 +58,7 @@ def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
     )
 
 
-def found_in(data_dir: Path, labels: Path | None = None) -> Found:
+def found_in(data_dir: Path, labels: Path | None = None) -> FoundDataSet:
     """What a folder may hold, from a look at its folders and files.
 
     Raises:
@@ -74,7 +74,7 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
     fits, lacks = {**named, **packed.fits}, packed.lacks
     # An archive that unpacks to class folders is read as the data set that it is.
     if named or "hf" in fits:
-        return Found(fits, lacks)
+        return FoundDataSet(fits, lacks)
     try:
         classes = find_layout(tree, Account()).train.classes
         fits["folder"] = f"class folders such as {listed(classes[:2])}"
@@ -83,10 +83,10 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
             fits["table"] = f"images without class folders, and --labels {labels}"
         else:
             lacks["folder"] = str(error).removeprefix(f"folder {data_dir}: ")
-    return Found(fits, lacks)
+    return FoundDataSet(fits, lacks)
 
 
-def packed_in(data_dir: Path) -> Found:
+def packed_in(data_dir: Path) -> FoundDataSet:
     """Which kinds of your own data a folder holds whose images lie inside larger files.
 
     Raises:
@@ -104,7 +104,7 @@ def packed_in(data_dir: Path) -> Found:
         fits["webdataset"] = f"tar shards such as {tars[0]}"
     else:
         lacks["webdataset"] = "no *.tar"
-    return Found(fits, lacks)
+    return FoundDataSet(fits, lacks)
 
 
 def _lies_in(name: str, data_dir: Path) -> bool:

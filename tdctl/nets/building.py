@@ -9,11 +9,10 @@ from torch import nn
 
 from tdctl.config import NetConfig
 from tdctl.nets.cifar import CifarResNet
-from tdctl.nets.pair import Pair
 from tdctl.nets.wide import WideNet
-from tdctl.streams import SECOND_NETWORK, WEIGHTS
+from tdctl.streams import WEIGHTS
 
-__all__ = ["build_net", "build_pair", "count_flops"]
+__all__ = ["build_net", "count_flops"]
 
 
 # From this side on the wide network halves the image at once: in the same time it then sees each
@@ -46,13 +45,6 @@ def build_net(
         if channels != 3:
             net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         return net
-
-
-def build_pair(config: NetConfig, num_classes: int, shape: tuple[int, int, int], seed: int) -> Pair:
-    """Two fresh networks that differ, with a class more than ``num_classes``."""
-    (other,) = SECOND_NETWORK.seeds(1, seed)
-    first, second = (build_net(config, num_classes + 1, shape, own) for own in (seed, other))
-    return Pair(first, second, num_classes)
 
 
 def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> float:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from tdctl.noise.confusion import Confusion, confusion_of
 from tdctl.noise.draws import Drawn, Noise, PixelSource, fixed
+from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
 from tdctl.noise.making import file_facts, make_noise
 from tdctl.noise.matrix import read_matrix
-from tdctl.noise.pairs import known_pairs, read_pairs
 from tdctl.noise.transition import (
     Mapped,
     Matrix,

@@ -9,9 +9,9 @@ from typing import Any
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError
 from tdctl.noise.draws import Noise
+from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
 from tdctl.noise.matrix import read_matrix
-from tdctl.noise.pairs import known_pairs, read_pairs
 from tdctl.noise.transition import KINDS, Mapped, Matrix, OfClass
 
 __all__ = ["file_facts", "make_noise"]

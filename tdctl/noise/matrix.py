@@ -12,7 +12,7 @@ import numpy as np
 from tdctl.errors import DataError
 from tdctl.files import first_line
 from tdctl.noise.draws import Floats
-from tdctl.noise.text import Row, read_rows
+from tdctl.noise.noise_files import Row, read_rows
 
 __all__ = ["read_matrix"]
 

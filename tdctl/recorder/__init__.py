@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tdctl.recorder.capture import Forecast, check_room, forecast
+from tdctl.recorder.epoch_rows import EpochRows
 from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
 from tdctl.recorder.recording import Recorder
-from tdctl.recorder.rows import EpochRows
 
 __all__ = [
     "CLASSES_FILE",

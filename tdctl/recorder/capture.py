@@ -14,7 +14,6 @@ import numpy as np
 
 from tdctl.dynamics import Layout, Store, class_type, file_layout
 from tdctl.errors import RunError
-from tdctl.recorder.neighbours import check_neighbours
 from tdctl.slabs import ArrayFile, create_array, open_array
 
 __all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
@@ -40,9 +39,7 @@ class Forecast:
     needed_bytes: int
 
 
-def capture_layout(
-    n: int, num_classes: int, epochs: int, store: Store, neighbours: int = 0
-) -> Layout:
+def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
     """The arrays of the capture.
 
     ``stats`` are margin and loss; ``state`` says of each epoch how far it came. ``total`` holds
@@ -54,8 +51,6 @@ def capture_layout(
         "stats": (single, (2, epochs, n)),
         "state": (np.dtype(np.uint8), (epochs,)),
     }
-    if neighbours:
-        layout["neighbours"] = (half, (epochs, n))
     if not store.others:
         return layout | {"probs": (half, (epochs, n, num_classes))}
     kept = (epochs, n, store.others)
@@ -72,16 +67,13 @@ def forecast(
     num_classes: int,
     epochs: int,
     store: str = "full",
-    neighbours: int = 0,
     recordings: int = 1,
 ) -> Forecast:
     """The disk that a recording of n samples will take, or two of them: seen and held out.
 
     Raises:
-        ConfigError: the store is unknown, or keeps no fewer classes than there are; or so many
-            neighbours there are not.
+        ConfigError: the store is unknown, or keeps no fewer classes than there are.
     """
-    check_neighbours(n, neighbours)
     kind = Store.of(store, num_classes)
     sizes = [
         {
@@ -89,8 +81,8 @@ def forecast(
             for name, (dtype, shape) in layout.items()
         }
         for layout in (
-            capture_layout(n, num_classes, epochs, kind, neighbours),
-            file_layout(n, num_classes, epochs, kind, neighbours > 0),
+            capture_layout(n, num_classes, epochs, kind),
+            file_layout(n, num_classes, epochs, kind),
         )
     ]
     capture, file = (recordings * sum(size.values()) for size in sizes)

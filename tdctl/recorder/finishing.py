@@ -49,15 +49,14 @@ def write_files(
     path = folder / file_of(heldout)
     try:
         margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
-        votes = arrays.get("neighbours")
         if store.others:
             kept = {"margin": margin, "loss": loss}
-            for name in ("given", "other", "other_class", "neighbours"):
+            for name in ("given", "other", "other_class"):
                 kept |= {name: arrays[name]} if name in arrays else {}
             total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
             write_kept(path, kept, total, labels, store, num_classes)
         else:
-            write_td(path, arrays["probs"], margin, labels, loss, votes)
+            write_td(path, arrays["probs"], margin, labels, loss)
         if not heldout:
             write_metadata(folder / METADATA_FILE, labels, held)
     except OSError as error:

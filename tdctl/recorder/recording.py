@@ -22,12 +22,11 @@ from tdctl.recorder.capture import (
     forecast,
     open_capture,
 )
-from tdctl.recorder.checking import check_epoch
+from tdctl.recorder.capture_write import put_softmax
+from tdctl.recorder.check_epoch import check_epoch
+from tdctl.recorder.epoch_rows import EpochRows
 from tdctl.recorder.finishing import file_of, write_files
 from tdctl.recorder.naming import Names, names_left, refuse_stale_names, write_names
-from tdctl.recorder.neighbours import agreement, check_neighbours
-from tdctl.recorder.putting import put_softmax
-from tdctl.recorder.rows import EpochRows
 from tdctl.slabs import ArrayFile
 
 __all__ = ["CAPTURE_FOLDERS", "Recorder"]
@@ -73,10 +72,9 @@ class Recorder:
         rows: EpochRows,
         store: Store,
         capture: dict[str, ArrayFile],
-        neighbours: int = 0,
         heldout: bool = False,
     ) -> None:
-        self.rows, self._num_classes, self._neighbours = rows, num_classes, neighbours
+        self.rows, self._num_classes = rows, num_classes
         self._heldout = heldout
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
@@ -89,7 +87,6 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
-        neighbours: int = 0,
         heldout: bool = False,
         overwrite: bool = False,
         file_names: Names | None = None,
@@ -101,9 +98,6 @@ class Recorder:
             labels: given labels of the n samples.
             device: where the logits are.
             store: ``full``, ``given`` or ``topk:K``, what is kept of each epoch's softmax.
-            neighbours: how many nearest neighbours of each sample, by the features that
-                ``record`` is given, are asked for their given labels after each epoch; 0: none.
-                One epoch's features are on the device, 2 n F bytes.
             heldout: of networks that are not trained on what they are recorded on.
             overwrite: replaces a recording that is there, finished or not, with its names.
             file_names: n different names, in the order of ``labels``; the ranking shows them.
@@ -113,11 +107,10 @@ class Recorder:
             RunError: the folder holds a recording, or names of another one; or the disk has no
                 room for this one and the file made of it.
             DataError: names are too many or too few, not all texts, or two of them are the same.
-            ConfigError: the store is unknown, or keeps no fewer classes than there are; or so
-                many neighbours there are not.
+            ConfigError: the store is unknown, or keeps no fewer classes than there are.
         """
         folder = Path(folder)
-        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
         there = [folder / CAPTURE_FOLDERS[heldout], folder / file_of(heldout)]
         for path in there:
             if path.exists() and not overwrite:
@@ -128,12 +121,12 @@ class Recorder:
         names = names_left(folder, labels, num_classes, file_names, class_names, overwrite)
         if not heldout and any(path.exists() for path in there):
             refuse_stale_names(folder, file_names, class_names)
-        size = forecast(len(labels), num_classes, epochs, store, neighbours)
+        size = forecast(len(labels), num_classes, epochs, store)
         check_room(folder, size.needed_bytes, store)
-        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
         write_names(names)
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     @classmethod
     def resume(
@@ -144,7 +137,6 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
-        neighbours: int = 0,
         heldout: bool = False,
         file_names: Names | None = None,
         class_names: Names | None = None,
@@ -160,17 +152,16 @@ class Recorder:
             DataError: as in ``create``.
         """
         folder = Path(folder)
-        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
-        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
         write_names(names_left(folder, labels, num_classes, file_names, class_names, False))
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     def record(
         self,
         index: torch.Tensor,
         logits: torch.Tensor,
-        features: torch.Tensor | None = None,
         probabilities: bool = False,
     ) -> None:
         """Takes the logits of a batch; see ``EpochRows.record``.
@@ -179,17 +170,14 @@ class Recorder:
             index: int64 [B], the samples' positions in the source data set.
             logits: float [B, k], the network's output before any softmax; log-probabilities
                 (``log_softmax``) serve as well.
-            features: float [B, F], what the network's last layer was given, where the recording
-                was created with ``neighbours``.
             probabilities: ``logits`` holds probabilities, of a network that gives nothing else.
                 Margins and losses are less exact then, where these are rounded to 0 or 1.
 
         Raises:
-            DynamicsError: the shapes do not fit, features are missing or not asked for, or what
-                should be probabilities is none.
+            DynamicsError: the shapes do not fit, or what should be probabilities is none.
         """
         # Arrays and lists too, as other people's loops have them.
-        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), features, probabilities)
+        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), probabilities)
 
     def reset(self) -> None:
         """Forgets what was recorded since the last commit, to begin the epoch again."""
@@ -227,27 +215,15 @@ class Recorder:
         except TdctlError:
             self.rows.reset()
             raise
-        votes = self._votes(epoch)
         capture["state"].put(np.array([BEGUN], np.uint8), epoch)
         put_softmax(capture, epoch, self.rows, self._store)
         for i, values in enumerate((self.rows.margin, self.rows.loss)):
             capture["stats"].at(i).at(epoch).put(values[:-1].cpu().numpy())
-        if votes is not None:
-            capture["neighbours"].at(epoch).put(votes)
         for name in capture.keys() - {"state"}:
             capture[name].sync()
         capture["state"].put(np.array([COMMITTED], np.uint8), epoch)
         capture["state"].sync()
         self.rows.reset()
-
-    def _votes(self, epoch: int) -> NDArray[np.float16] | None:
-        """Float16 [n]: how far each sample's neighbours agree with it, where that is recorded."""
-        features, given = self.rows.features, self.rows.given
-        if features is None:
-            return None
-        found = agreement(features[:-1], given[:-1], self._neighbours, seed=epoch)
-        votes: NDArray[np.float16] = found.cpu().numpy()
-        return votes
 
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
         sums = self._store.others and self._store.sums
@@ -303,11 +279,9 @@ def _checked(
     epochs: int,
     device: torch.device | str,
     store: str,
-    neighbours: int,
 ) -> tuple[EpochRows, Store]:
     if epochs < 1:
         raise DynamicsError(f"recorder: {epochs} epochs; expected at least one")
     kind = Store.of(store, num_classes)
-    rows = EpochRows(labels, num_classes, device, kind, features=neighbours > 0)
-    check_neighbours(len(labels), neighbours)
+    rows = EpochRows(labels, num_classes, device, kind)
     return rows, kind

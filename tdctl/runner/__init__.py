@@ -5,25 +5,26 @@ They never print: progress goes through a callback, results come back as values.
 
 from __future__ import annotations
 
-from tdctl.runner.clean import ACTIONS, CleanResult, clean
-from tdctl.runner.compare import compare
-from tdctl.runner.corrupt import CorruptResult, corrupt_labels
-from tdctl.runner.export import FORMATS, export
-from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
-from tdctl.runner.jobs import Retraining
-from tdctl.runner.look import look
-from tdctl.runner.prepare import Prepared, prepare
-from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.resuming import (
+from tdctl.compare_table import Compared, ComparedRow
+from tdctl.inputs.prepare import Prepared, prepare
+from tdctl.rankers.open_ranker import Source
+from tdctl.rankers.ranked import DetectResult, Flagged
+from tdctl.retraining.jobs import Retraining
+from tdctl.run.resuming import (
     default_denoising,
     denoising_to_resume,
     settings_to_resume,
 )
-from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.clean import ACTIONS, CleanResult, clean
+from tdctl.runner.compare import compare
+from tdctl.runner.corrupt import CorruptResult, corrupt_labels
+from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.detect import detect
+from tdctl.runner.export import FORMATS, export
+from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
+from tdctl.runner.look import look
 from tdctl.runner.scores import ScoreTable, judge_scores
-from tdctl.runner.source import Source
-from tdctl.runner.table import Compared, ComparedRow
-from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
+from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
     "ACTIONS",

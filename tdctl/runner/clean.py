@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.csv_files import write_csv
 from tdctl.errors import ConfigError, DataError
 from tdctl.names import normal
+from tdctl.rankers.open_ranker import Source
+from tdctl.rankers.ranked import DetectResult, Flagged
 from tdctl.run import refuse_existing
 from tdctl.runner.corrupt import NO_CSV, AllLabels, all_labels
-from tdctl.runner.csv_files import write_csv
-from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.source import Source
+from tdctl.runner.detect import detect
 from tdctl.training import Report, World
 
 __all__ = ["ACTIONS", "Action", "CleanResult", "clean"]

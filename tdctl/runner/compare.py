@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.bootstrap import Figure, judged
+from tdctl.compare_table import Compared, ComparedRow, CompareTable
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.labels import Labels
 from tdctl.plots import check_plots
+from tdctl.rankers.open_ranker import Ranker, Source, open_ranker
+from tdctl.rankers.ranker import ByScore
 from tdctl.ranking import Ranking
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.ranker import ByScore
-from tdctl.runner.source import Ranker, Source, open_ranker
-from tdctl.runner.table import Compared, ComparedRow, Table
+from tdctl.run.outside import refuse_in_data_of
 from tdctl.training import World, pick_device
 
 __all__ = ["compare"]
@@ -74,7 +74,7 @@ def compare(
     if out is not None and plots:
         check_plots()
     world = World(device=pick_device(device))
-    with closing(Table.open(out, bootstrap, seed, overwrite)) as table:
+    with closing(CompareTable.open(out, bootstrap, seed, overwrite)) as table:
         rankers = [open_ranker(source, world) for source in sources]
         _check_names(rankers)
         rows = []

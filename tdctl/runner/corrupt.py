@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.csv_files import write_csv
 from tdctl.errors import ConfigError
-from tdctl.run import refuse_existing
-from tdctl.runner.csv_files import write_csv
-from tdctl.runner.given import (
+from tdctl.inputs.given_labels import (
     Given,
     TrainingRows,
     given_labels,
     list_training_data,
     open_training_data,
 )
-from tdctl.runner.outside import refuse_in_data
-from tdctl.runner.prepare import with_whole_paths
+from tdctl.inputs.prepare import with_whole_paths
+from tdctl.run import refuse_existing
+from tdctl.run.outside import refuse_in_data
 from tdctl.sources import Listing
 
 __all__ = ["CorruptResult", "corrupt_labels"]

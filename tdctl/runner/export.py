@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.csv_files import write_csv
 from tdctl.detector.builtin import BUILTIN
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
@@ -21,11 +22,10 @@ from tdctl.exchange import (
     write_pred_probs,
 )
 from tdctl.labels import Labels
+from tdctl.rankers.open_ranker import Source, open_ranker
 from tdctl.run import refuse_existing
-from tdctl.runner.csv_files import write_csv
-from tdctl.runner.names import class_names, file_names
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.source import Source, open_ranker
+from tdctl.run.class_and_file_names import class_names, file_names
+from tdctl.run.outside import refuse_in_data_of
 from tdctl.training import World, pick_device
 
 __all__ = ["FORMATS", "Format", "export"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.scores.rows import Floats, rows_at_once
+from tdctl.scores.curve_values import Floats, rows_at_once
 from tdctl.slabs import slabs_of
 
 __all__ = [

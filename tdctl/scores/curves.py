@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = [
     "aum",
@@ -17,7 +17,6 @@ __all__ = [
     "entropy",
     "loss_last",
     "loss_mean",
-    "neighbours",
     "p_last",
     "p_mean",
     "variability",
@@ -120,18 +119,6 @@ def entropy(rows: Rows) -> Floats:
     probs = rows.probs
     logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
     return -_mean((probs * logs).sum(axis=2))
-
-
-def neighbours(rows: Rows) -> Floats:
-    """Minus the mean over t, from E / 2 rounded down on, of (share of the nearest neighbours with
-    the same given label - largest share of another label), in [-1, 1].
-
-    The first half of the run is left out: there the network's features still tell little.
-
-    Source: neighbours' votes as in Bahri et al., "Deep k-NN for Noisy Labels", ICML 2020 (arXiv
-        2004.12289), in the features of the network that is being trained.
-    """
-    return -_mean(rows.neighbours[:, rows.epochs // 2 :])
 
 
 def _mean(values_st: Floats) -> Floats:

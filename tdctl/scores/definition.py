@@ -11,7 +11,7 @@ import numpy as np
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.scores.confident import NO_CLEANLAB, cleanlab_missing
-from tdctl.scores.rows import Floats, Rows, rows_at_once
+from tdctl.scores.curve_values import Floats, Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
 __all__ = ["Need", "Score", "scores_of"]
@@ -21,7 +21,6 @@ Need = Literal[
     "every class",
     "margin",
     "loss",
-    "neighbours",
     "two epochs",
     "two labels",
     "cleanlab",
@@ -46,11 +45,6 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.loss is not None,
         "training_dynamics.npz holds no loss (the published code writes none); use p-mean or "
         "p-last, or record the run with tdctl generate-td",
-    ),
-    "neighbours": (
-        lambda dynamics: dynamics.neighbours is not None,
-        "training_dynamics.npz holds no neighbours; record the run with tdctl generate-td "
-        "--neighbours 20",
     ),
     "two epochs": (
         lambda dynamics: dynamics.epochs > 1,

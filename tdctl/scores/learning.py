@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = [
     "first_learned",

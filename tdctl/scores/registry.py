@@ -8,8 +8,8 @@ from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError
 from tdctl.scores import curves, learning
 from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
+from tdctl.scores.curve_values import Floats
 from tdctl.scores.definition import Need, Score
-from tdctl.scores.rows import Floats
 
 __all__ = ["SCORES", "find_score", "score", "score_names"]
 
@@ -134,13 +134,6 @@ _ALL = (
         "[0, ln k]",
         curves.entropy,
         needs=("two classes", "every class"),
-    ),
-    Score(
-        "neighbours",
-        "the largest share of another label among the nearest neighbours minus the given one's",
-        "[-1, 1]",
-        curves.neighbours,
-        needs=("neighbours",),
     ),
     Score(
         "cl-margin",

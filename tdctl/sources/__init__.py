@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tdctl.sources.encoded import Encoded, Files
 from tdctl.sources.listing import Listing
-from tdctl.sources.reading import list_dataset
+from tdctl.sources.open_listing import list_dataset
 
 __all__ = ["Encoded", "Files", "Listing", "list_dataset"]

@@ -11,7 +11,7 @@ import torch
 
 from tdctl.errors import RunError
 from tdctl.files import first_line, load_tensors, save_tensors
-from tdctl.training.folds import FoldTrainer
+from tdctl.training.modes.folds import FoldTrainer
 from tdctl.training.progress import LogRow
 from tdctl.training.trainer import Trainer
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.data.dataset import Images
-from tdctl.data.store import MemoryStore
+from tdctl.data.pixel_store import MemoryStore
 
 __all__ = ["Feed"]
 

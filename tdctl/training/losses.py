@@ -8,7 +8,7 @@ nothing else is said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -132,6 +132,22 @@ class EarlyLearning:
         if len(running) != self._n:
             raise ValueError(f"running targets of {len(running)} images, not {self._n}")
         self.running = running
+
+
+class TrainingLoss(Protocol):
+    """What a trainer minimises; ``Loss`` says what each method does."""
+
+    networks: int
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor: ...
+
+    def epoch_done(self, world: World) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None: ...
 
 
 class Loss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -15,19 +15,16 @@ from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
-from tdctl.nets import Pair
 from tdctl.processors import unbound
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, MIXUP, ORDER
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
 from tdctl.training.feed import Feed
-from tdctl.training.losses import Loss
+from tdctl.training.losses import Loss, TrainingLoss
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
-from tdctl.training.tap import Tap
-from tdctl.training.threshold import PairLoss, ThresholdSamples
 from tdctl.training.world import World
 
 __all__ = ["REMEDY", "Trainer"]
@@ -48,9 +45,7 @@ class Trainer:
     Attributes:
         steps: batches of an epoch.
         loss: what is minimised.
-        threshold: of a ``Pair``, the images that its networks see under an extra class.
         average: the running average of the weights, where the settings ask for one.
-        tap: gives the features of each batch that is recorded, where they are asked for.
     """
 
     def __init__(
@@ -84,14 +79,9 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.threshold: ThresholdSamples | None = None
-        self.loss: Loss | PairLoss = Loss(config, len(images))
-        if isinstance(net, Pair):
-            self.threshold = ThresholdSamples(images, self._targets, net.num_classes, seed)
-            self.loss = PairLoss(config, len(images), self.threshold)
+        self.loss: TrainingLoss = self._make_loss(config, images, seed)
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None
-        self.tap: Tap | None = None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._bounds = batch_bounds(len(images), config.batch_size, 2 * world.size)
@@ -128,7 +118,7 @@ class Trainer:
             logits = self._judged(rows, logits, recorder is not None)
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
-                recorder.record(self._index[rows], logits, self._features())
+                recorder.record(self._index[rows], logits)
             # Reading a loss waits for the device, so it happens only when a report is due.
             if tell.step_done(size) and step + 1 < self.steps:
                 parts = self.world.size
@@ -155,7 +145,7 @@ class Trainer:
             training set after each epoch.
         """
         net = self.judged.eval()
-        answer = net.apart if isinstance(net, Pair) else net
+        answer = self._recorded_net(net)
         stream = CAPTURE_AUGMENTATION.torch_generator(self._seed, epoch, device=self._device)
         if not len(self._recorded):
             return
@@ -164,18 +154,18 @@ class Trainer:
             if not len(rows):  # a last batch of fewer images than processes
                 continue
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
-            recorder.record(self._index[rows], logits, self._features())
+            recorder.record(self._index[rows], logits)
 
-    def _features(self) -> torch.Tensor | None:
-        return None if self.tap is None else self.tap.taken()
+    def _make_loss(self, config: FitConfig, images: Images, seed: int) -> TrainingLoss:
+        return Loss(config, len(images))
+
+    def _recorded_net(self, net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What gives the logits that are recorded, of a network in eval mode."""
+        return net
 
     def _judged(self, rows: torch.Tensor, logits: torch.Tensor, recorded: bool) -> torch.Tensor:
-        """Logits [B, k]: as they are, or of a pair those of the networks that judge an image."""
-        if self.threshold is None:
-            return logits
-        if recorded:
-            self.threshold.record(rows, logits)
-        return self.threshold.judged(rows, logits)
+        """Logits [B, k] by which the images at ``rows`` are judged."""
+        return logits
 
     def state_dict(self) -> dict[str, Any]:
         """What a training goes on from: weights, optimiser, loss scale and memory of the loss.

@@ -14,7 +14,7 @@ from tdctl.files import first_line
 from tdctl.torchrun import place
 from tdctl.training.device import pick_device
 
-__all__ = ["World", "losses_told"]
+__all__ = ["World", "lost_processes_as_errors"]
 
 Value = TypeVar("Value")
 LOST = (
@@ -66,7 +66,7 @@ class World:
                 )
             picked = pick_device(f"cuda:{here.local_rank}")
             torch.cuda.set_device(picked)
-        with losses_told():
+        with lost_processes_as_errors():
             meet(here, picked)
             yield cls(distributed.get_rank(), size, picked)
             distributed.destroy_process_group()
@@ -238,7 +238,7 @@ def _unpacked(
 
 
 @contextmanager
-def losses_told() -> Iterator[None]:
+def lost_processes_as_errors() -> Iterator[None]:
     """Turns what torch raises when a process is gone into one line for the user."""
     try:
         yield

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tdctl.sources.archives.found import READERS, as_folder, list_archive
+from tdctl.sources.archives.archive_registry import READERS, as_folder, list_archive
 
 __all__ = ["READERS", "as_folder", "list_archive"]

@@ -22,7 +22,7 @@ from tdctl.sources.tables.headers import (
     way_out,
 )
 from tdctl.sources.tables.parquet import read_parquet
-from tdctl.sources.tables.text import read_text
+from tdctl.sources.tables.text_tables import read_text
 
 __all__ = ["CONTROL", "Table", "flags_of", "read_table", "shown"]
 

@@ -17,7 +17,7 @@ from tdctl.sources.listing import Listing
 from tdctl.sources.tables.advice import advice
 from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
 from tdctl.sources.tables.headers import SPLIT_FLAG, alike
-from tdctl.sources.tables.paths import Disk, Found, locate
+from tdctl.sources.tables.paths import Disk, MatchedFiles, locate
 from tdctl.sources.tables.rows import SKIPS, Sieve
 
 __all__ = ["list_table"]
@@ -97,7 +97,7 @@ def _at(values: Sequence[str], rows: Ints) -> list[str]:
     return [values[row] for row in rows.tolist()]
 
 
-def _located(config: DataConfig, table: Table, sieve: Sieve) -> Found:
+def _located(config: DataConfig, table: Table, sieve: Sieve) -> MatchedFiles:
     """The files of all rows; those without one are left out, or refused."""
     root, names = config.root, table[config.file_column]
     if not root.is_dir():
@@ -123,7 +123,7 @@ def _located(config: DataConfig, table: Table, sieve: Sieve) -> Found:
 
 
 def _written_otherwise(
-    table: Table, written: Sequence[str], found: Found, sieve: Sieve
+    table: Table, written: Sequence[str], found: MatchedFiles, sieve: Sieve
 ) -> tuple[str, ...]:
     rows = [row for row in found.otherwise if sieve.kept[row]]
     if not rows:

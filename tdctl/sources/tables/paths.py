@@ -14,7 +14,7 @@ from tdctl.errors import DataError
 from tdctl.names import normal
 from tdctl.sources.tables.headers import shown
 
-__all__ = ["Disk", "Found", "Known", "locate"]
+__all__ = ["Disk", "MatchedFiles", "Known", "locate"]
 
 # An empty, '.' or '..' part, as in /a, a//b, ./a and ../a.
 UNPLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
@@ -142,7 +142,7 @@ def _content(folder: Path) -> tuple[Known, Known] | None:
 
 
 @dataclass
-class Found:
+class MatchedFiles:
     """The files that the rows of a table mean.
 
     Attributes:
@@ -158,7 +158,7 @@ class Found:
     otherwise: list[int] = field(default_factory=list)
 
 
-def locate(names: Sequence[str], find: Find, root: Path, column: str) -> Found:
+def locate(names: Sequence[str], find: Find, root: Path, column: str) -> MatchedFiles:
     """The files that names mean, written as spreadsheets and label tools write them.
 
     Absolute below ``root`` or beginning with the last folders of it, with ``./`` or backslashes,
@@ -169,7 +169,7 @@ def locate(names: Sequence[str], find: Find, root: Path, column: str) -> Found:
         root: the folder that they are relative to.
         column: of the names, for a message.
     """
-    found = Found([])
+    found = MatchedFiles([])
     roots = tuple(dict.fromkeys((root.absolute().as_posix(), root.resolve().as_posix())))
     for row, name in enumerate(names):
         meant = find(name) if name and not UNPLAIN.search(name) else ()

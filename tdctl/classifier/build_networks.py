@@ -1,0 +1,56 @@
+"""Builds the networks that a training starts from, with pretrained weights where they are named."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tdctl.config import Config
+from tdctl.errors import ConfigError
+from tdctl.nets import build_net
+from tdctl.pretrained import Weights, load_weights, weights_file
+from tdctl.training import Plain
+
+__all__ = ["build_networks"]
+
+
+def build_networks(
+    config: Config, num_classes: int, shape: tuple[int, int, int], mode: Plain
+) -> tuple[nn.Module, Weights | None]:
+    """The networks of a recording mode, and the weights that each of them starts from.
+
+    Args:
+        config: the network, its file of weights and the seed.
+        num_classes: of the data set.
+        shape: C, H, W of an image.
+        mode: says how many networks there are, and with which seeds.
+
+    Raises:
+        ConfigError: the weights do not fit the network, or their file changed between two of the
+            networks.
+    """
+    file = weights_file(config)
+    loaded: list[Weights] = []
+
+    def build(seed: int, extra_classes: int = 0) -> nn.Module:
+        net = build_net(config.net, num_classes + extra_classes, shape, seed)
+        if file is not None:
+            loaded.append(load_weights(net, file))
+        return net
+
+    net = mode.build(build, config.seed)
+    weights = loaded[0] if loaded else None
+    check_weights(config, weights, *loaded)
+    return net, weights
+
+
+def check_weights(config: Config, expected: Weights | None, *found: Weights | None) -> None:
+    """Refuses weights that are not those that the training was planned with.
+
+    Raises:
+        ConfigError: says what to do.
+    """
+    if any(weights != expected for weights in found):
+        raise ConfigError(
+            f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
+            "planned with; give every machine the same file, and do not change it meanwhile"
+        )

@@ -1,0 +1,200 @@
+"""The subcommand that ranks, and the choice between a detector and scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tdctl.cli.boundary import guarded, joined, print_json, say
+from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.show import show_detect, show_scores
+from tdctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tdctl.runner import DetectResult, ScoreTable, Source
+
+__all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "Runs", "detect", "the_source"]
+
+Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
+Runs = Annotated[
+    list[Path],
+    typer.Option(
+        "--td",
+        help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
+        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
+    ),
+]
+DetectorFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector",
+        help="Detector file (.pth.tar or .safetensors), or one that ships: builtin, "
+        "builtin:NAME; tdctl detectors lists them. The default, auto, is builtin, with the score "
+        "aum in its place or beside it where that ranks better, and says so.",
+        show_default=False,
+    ),
+]
+# What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
+WAYS = (
+    "auto:combined, the default, tells wrong labels from hard pictures; auto:mixture: two "
+    "components of the mean loss; auto:sum: the mean of a "
+    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
+    "samples, with --score aum the very samples that they flag; auto:late: InterpretDL's rule, at "
+    "most 1 in 26, with --score mean-correct-epoch the very samples that it flags"
+)
+KeepPerClass = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-per-class",
+        help="What stays of each given class whatever its rank: a share below 1, or a number of "
+        "samples (default: 0.5 with auto, else 0).",
+    ),
+]
+ALL = "all"
+BUILTIN = Path("builtin")
+AUTO = Path("auto")
+
+
+def the_source(detector: Path | None, score: str | None) -> Source:
+    """The detector or the score, whichever was given; the choice by the run where none was.
+
+    Raises:
+        typer.BadParameter: both were given.
+        ConfigError: the score is unknown.
+    """
+    _check_one_kind(detector is not None, score is not None)
+    if score is None:
+        return detector or AUTO
+    from tdctl.scores import find_score
+
+    return find_score(score)
+
+
+def _check_one_kind(detector: bool, scores: bool) -> None:
+    if detector and scores:
+        raise typer.BadParameter("give either --detector FILE or --score NAME")
+
+
+@guarded
+def detect(
+    td: Runs,
+    detector: DetectorFile = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="Hand-made score in place of a detector, such as aum; several, or all, are "
+            "compared where the truth is known. tdctl scores lists them.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
+    ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            "--cut",
+            help="Also flag the worst: a share in [0, 1), or auto, as many as an estimate says "
+            f"are wrong ({WAYS}).",
+        ),
+    ] = None,
+    keep_per_class: KeepPerClass = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+) -> None:
+    """Rank the samples of a run, or of several together, by suspicion, without retraining.
+
+    Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
+
+    Example: tdctl detect --td runs/a
+
+    Example: tdctl detect --td runs/a --score aum --cut auto --out flagged.csv
+
+    Example: tdctl detect --td runs/a --score all
+
+    Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
+    """
+    _check_one_kind(detector is not None, bool(score))
+    if keep_per_class is not None and cut is None:
+        raise typer.BadParameter("--keep-per-class goes with --cut; give both, or neither")
+    from tdctl import runner
+    from tdctl.scores import SCORES, find_score
+
+    every = ALL in (score or [])
+    named = [find_score(name).name for name in score or [] if name != ALL]
+    names = list(SCORES) if every else named
+    scores = [SCORES[name] for name in dict.fromkeys(names)]
+    if len(scores) > 1:
+        _check_comparable(td, out, cut)
+        with joined(device) as world:
+            table = world.together(lambda: runner.judge_scores(td[0], scores, leave_out=every))
+        if world.is_first:
+            _show_table(table, td[0], as_json)
+        return
+    source = scores[0] if scores else detector or AUTO
+    with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
+        result = runner.detect(
+            td,
+            source,
+            out=out,
+            cut=cut,
+            keep_per_class=keep_per_class,
+            overwrite=overwrite,
+            report=report,
+            world=world,
+        )
+    if world.is_first:
+        for note in result.notes:
+            say(f"note: {note}")
+        _show_ranking(result, out, top, as_json)
+
+
+def _check_comparable(td: list[Path], out: Path | None, cut: str | None) -> None:
+    """Refuses what goes with one ranking alone.
+
+    Raises:
+        ConfigError: names it.
+    """
+    given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
+    if given:
+        raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
+    if len(td) > 1:
+        raise ConfigError(
+            "detect: several scores are compared on one run; give one --td or one --score, or "
+            "call tdctl compare"
+        )
+
+
+def _show_table(table: ScoreTable, td: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": str(td), **table.to_dict()})
+    else:
+        show_scores(table, td)
+
+
+def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: bool) -> None:
+    if not as_json:
+        show_detect(result, out, top)
+        return
+    print_json(
+        {
+            **result.run_facts,
+            **result.ranker.facts,
+            "ranked_by": result.ranked_by,
+            "out": None if out is None else str(out),
+            "samples": len(result.labels),
+            "in_sample": result.in_sample,
+            "metrics": result.metrics.to_dict(),
+            "cut": None if result.flagged is None else result.flagged.to_dict(),
+            "estimates": {name: found.to_dict() for name, found in result.estimates.items()},
+            "worst": json.loads(result.table.head(top).to_json(orient="records")),
+        }
+    )

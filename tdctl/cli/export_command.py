@@ -1,0 +1,71 @@
+"""The subcommand that writes a run for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
+from tdctl.cli.detect_command import DetectorFile, Run, the_source
+from tdctl.cli.output import echo
+from tdctl.errors import ConfigError
+
+__all__ = ["export"]
+
+
+@guarded
+def export(
+    td: Run,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="cleanlab: pred_probs and labels as npz, label quality as CSV; datamap: CSV of "
+            "confidence, variability, correctness; interpretdl: its training_dynamics.npz; "
+            "order: order and predictions as its interpreter returns them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .npz, of datamap .csv.")],
+    detector: DetectorFile = None,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", help="Hand-made score in place of a detector (cleanlab, order)."),
+    ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="The softmax of networks that had not seen the sample, of a run with --folds: "
+            "what cleanlab expects pred_probs to be.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Write a run for cleanlab, InterpretDL or a data map.
+
+    Example: tdctl export --td runs/a --format cleanlab --score aum --out probs.npz
+
+    Example: tdctl export --td runs/a --format cleanlab --score oof-aum --held-out --out p.npz
+
+    Example: tdctl export --td runs/a --format datamap --out map.csv
+    """
+    untouched_by_torchrun("export")
+    source = None if detector is None and score is None else the_source(detector, score)
+    from tdctl import runner
+
+    if kind not in runner.FORMATS:
+        raise ConfigError(f"format: '{kind}' is unknown; use one of {', '.join(runner.FORMATS)}")
+    files = runner.export(
+        td, kind, out, source, held_out=held_out, overwrite=overwrite, device=device
+    )
+    if as_json:
+        print_json({"run": str(td), "format": kind, "files": [str(path) for path in files]})
+        return
+    for path in files:
+        echo(f"written    {path}")

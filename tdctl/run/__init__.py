@@ -1,0 +1,44 @@
+"""The run folder: its files, its settings, what it calls its classes, and how it goes on."""
+
+from __future__ import annotations
+
+from tdctl.run.class_and_file_names import class_names, file_names, names_something
+from tdctl.run.folder import (
+    CONFIG_FILE,
+    HELD,
+    LOG_FILE,
+    MANIFEST_FILE,
+    SKIPPED_FILE,
+    RunFolder,
+    Status,
+    read_config,
+    refuse_existing,
+)
+from tdctl.run.outside import refuse_in_data, refuse_in_data_of
+from tdctl.run.resuming import (
+    check_places,
+    default_denoising,
+    denoising_to_resume,
+    settings_to_resume,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "HELD",
+    "LOG_FILE",
+    "MANIFEST_FILE",
+    "SKIPPED_FILE",
+    "RunFolder",
+    "Status",
+    "check_places",
+    "class_names",
+    "default_denoising",
+    "denoising_to_resume",
+    "file_names",
+    "names_something",
+    "read_config",
+    "refuse_existing",
+    "refuse_in_data",
+    "refuse_in_data_of",
+    "settings_to_resume",
+]

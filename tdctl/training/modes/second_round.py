@@ -1,0 +1,60 @@
+"""A second round: the images that look most wrong are predicted, and not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from torch import nn
+
+from tdctl.config import FitConfig
+from tdctl.csv_files import write_csv
+from tdctl.data.dataset import Images
+from tdctl.files import LEFT_OUT_FILE
+from tdctl.training.modes.plain import Plain, Recording
+from tdctl.training.modes.unseen import Unseen
+from tdctl.training.pipeline import Pipeline
+from tdctl.training.trainer import Trainer
+from tdctl.training.world import World
+
+if TYPE_CHECKING:
+    from tdctl.training.modes.folds import FoldTrainer
+
+__all__ = ["SecondRound"]
+
+
+class SecondRound(Plain):
+    """One network is trained without some images; after each epoch it predicts these.
+
+    Args:
+        left_out: the images that are not trained on. Their predictions are recorded like those
+            of the others.
+    """
+
+    def __init__(self, left_out: Images) -> None:
+        self._left_out = left_out
+        self._unseen: Unseen | None = None
+
+    def trainer(
+        self,
+        net: nn.Module,
+        images: Images,
+        config: FitConfig,
+        pipeline: Pipeline,
+        seed: int,
+        world: World,
+        compiled: bool,
+    ) -> Trainer | FoldTrainer:
+        """What trains the network."""
+        self._unseen = Unseen(self._left_out, pipeline, world)
+        return super().trainer(net, images, config, pipeline, seed, world, compiled)
+
+    def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
+        """Records the predictions of the images that were left out."""
+        if recorder is not None and self._unseen is not None:
+            self._unseen.record(trainer.judged, recorder)
+
+    def write(self, folder: Path, epochs: int) -> None:
+        """Writes ``left_out.csv``."""
+        write_csv(folder / LEFT_OUT_FILE, pd.DataFrame({"index": self._left_out.index}))
