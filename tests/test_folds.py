@@ -31,7 +31,7 @@ from tdctl.recorder import EpochRows, Recorder, forecast
 from tdctl.scores import SCORES, pred_probs, score, scores_of
 from tdctl.settings import load_config
 from tdctl.training import FoldEnsemble, Folds, Pipeline, World, evaluate, fit, fold_seeds
-from tdctl.training.folds import FoldTrainer
+from tdctl.training.modes.folds import FoldTrainer
 from tdctl.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -114,7 +114,7 @@ def fitted(
         Pipeline.of(config, data, CPU),
         0,
         world=world,
-        folds=Folds(of, count, recorders[1]),
+        mode=Folds(of, count, recorders[1]),
         recorder=recorders[0],
         capture=config.capture,
     )
@@ -409,7 +409,7 @@ def test_a_mirror_image_is_asked_where_flips_suit(tmp_path: Path) -> None:
         heldout = Recorder.create(tmp_path / str(flip), labels, 2, 1, heldout=True)
         nets = FoldEnsemble([LeftOnly(), LeftOnly()])
         folds = Folds(np.arange(8) % 2, 2, heldout)
-        fit(nets, images, config, Pipeline.of(config, data, CPU), 0, folds=folds)
+        fit(nets, images, config, Pipeline.of(config, data, CPU), 0, mode=folds)
         heldout.finish()
         margins[flip] = np.load(tmp_path / str(flip) / FILES[1])["margin"][:, 0].round(3).tolist()
     assert margins == {True: [0.5] * 8, False: [1.0] * 4 + [0.0] * 4}

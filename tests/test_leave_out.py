@@ -30,7 +30,7 @@ from tdctl.nets import build_net
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.scores import find_score
 from tdctl.training import Pipeline, Progress, World, fit
-from tdctl.training.unseen import Unseen
+from tdctl.training.modes.unseen import Unseen
 
 CPU = torch.device("cpu")
 NAMES = [f"class {label}" for label in range(10)]
@@ -333,7 +333,7 @@ def halved(folder: Path, size: int) -> Any:
                     if world.is_first
                     else EpochRows(labels, 10, CPU)
                 ),
-                left_out=data.train.take(out),
+                mode=SecondRound(data.train.take(out)),
             )
             if isinstance(recorder, Recorder):
                 recorder.finish()
