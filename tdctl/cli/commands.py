@@ -29,6 +29,7 @@ from tdctl.cli.options import (
     NET,
     NOISE,
     Settings,
+    SettingsCommand,
     print_config_of,
     section,
     with_settings,
@@ -38,9 +39,9 @@ from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.recipes_command import recipes
 from tdctl.cli.scores_command import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
-from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.processors import tune_environment
+from tdctl.settings import Resolved
 
 __all__ = ["app", "main"]
 
@@ -82,7 +83,7 @@ def _root(
         raise typer.Exit
 
 
-@app.command("generate-td")
+@app.command("generate-td", cls=SettingsCommand)
 @guarded
 @with_settings("recipe", *DATA, *NOISE, *NET, *section("train"))
 def generate_td(
@@ -113,10 +114,11 @@ def generate_td(
     --out runs/b
     """
     _check_one_way(resume, overwrite)
-    config, folder = _going_on(settings, out, root) if resume else (settings.resolve(), out)
+    found, folder = _going_on(settings, out, root) if resume else (settings.resolve(), out)
     if print_config:
-        print_config_of(config)
+        print_config_of(found)
         return
+    config = found.config
     from tdctl import runner
 
     folder = folder if folder is not None else runner.default_folder(config, root)
@@ -143,15 +145,15 @@ def _check_one_way(resume: bool, overwrite: bool) -> None:
         raise typer.BadParameter("--resume goes on and --overwrite begins anew; give one of them")
 
 
-def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Config, Path]:
+def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Resolved, Path]:
     """Settings and folder of a run that goes on: its own settings where none are given."""
     from tdctl import runner
 
-    folder = out if out is not None else runner.default_folder(settings.resolve(), root)
+    folder = out if out is not None else runner.default_folder(settings.resolve().config, root)
     return settings.going_on(runner.settings_to_resume(folder), folder), folder
 
 
-@app.command("train-detector")
+@app.command("train-detector", cls=SettingsCommand)
 @guarded
 @with_settings(*section("detector"))
 def train_detector(
@@ -189,10 +191,11 @@ def train_detector(
     Example: tdctl train-detector --td runs/a --init-from builtin --detector-net gru --width 64
     --channels context --out detectors/tuned
     """
-    config = settings.resolve()
+    found = settings.resolve()
     if print_config:
-        print_config_of(config)
+        print_config_of(found)
         return
+    config = found.config
     from tdctl import runner
 
     untouched_by_torchrun("train-detector")
@@ -226,7 +229,7 @@ def train_detector(
 app.command("detect")(detect)
 
 
-@app.command("denoise")
+@app.command("denoise", cls=SettingsCommand)
 @guarded
 @with_settings(*(key for key in DATA if key != "data.num_valid"), *NET, *section("retrain"))
 def denoise(
@@ -286,14 +289,15 @@ def denoise(
             "--dataset and --data-dir"
         )
     # What other code recorded was no recipe of ours: it retrains by the paper's values.
-    config = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
+    found = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
     if resume:
-        place = out if out is not None else runner.default_denoising(td, config.seed)
+        place = out if out is not None else runner.default_denoising(td, found.config.seed)
         own = runner.denoising_to_resume(place)
-        config = config if own is None else settings.resolve(own, runner.PINNED)
+        found = found if own is None else settings.resolve(own, runner.PINNED)
     if print_config:
-        print_config_of(config)
+        print_config_of(found)
         return
+    config = found.config
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
             config,
@@ -326,7 +330,7 @@ app.command("scores")(scores)
 app.command("detectors")(detectors)
 app.command("recipes")(recipes)
 app.command("datasets")(datasets)
-app.command("corrupt")(corrupt)
+app.command("corrupt", cls=SettingsCommand)(corrupt)
 app.command("cache")(cache)
 
 

@@ -51,9 +51,10 @@ def corrupt(
 
     Example: tdctl corrupt --dataset folder --data-dir photos --noise-ratio 0.2 --out noisy.csv
     """
-    config = settings.resolve()
+    found = settings.resolve()
+    config = found.config
     if print_config:
-        print_config_of(config)
+        print_config_of(found)
         return
     from tdctl import runner
 
