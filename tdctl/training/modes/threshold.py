@@ -19,8 +19,7 @@ from tdctl.nets import TwoNetworks
 from tdctl.streams import SECOND_NETWORK
 from tdctl.training.losses import Loss, TrainingLoss
 from tdctl.training.modes.plain import BuildNetwork, Plain, Recording
-from tdctl.training.pipeline import Pipeline
-from tdctl.training.trainer import Trainer
+from tdctl.training.trainer import Setup, Trainer
 from tdctl.training.world import World
 
 if TYPE_CHECKING:
@@ -63,18 +62,9 @@ class ThresholdSamples(Plain):
         first, second = (build(own, extra_classes=1) for own in (seed, other))
         return TwoNetworks(first, second, self._num_classes)
 
-    def trainer(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: FitConfig,
-        pipeline: Pipeline,
-        seed: int,
-        world: World,
-        compiled: bool,
-    ) -> Trainer:
+    def trainer(self, setup: Setup) -> Trainer:
         """What trains the two networks side by side."""
-        self._trainer = ThresholdTrainer(net, images, config, pipeline, seed, world, compiled)
+        self._trainer = ThresholdTrainer(*setup)
         return self._trainer
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
