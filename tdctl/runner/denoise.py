@@ -353,7 +353,7 @@ def _valid_of(
     given = given_labels(config, TrainingRows.of(dataset))
     manifest = run / MANIFEST_FILE
     was = read_json(manifest).get("given_fingerprint") if manifest.exists() else None
-    if was is not None and was != given.fingerprint():
+    if was is not None and was != given.labels.fingerprint():
         raise DataError(
             f"{run}: its settings give other labels now than when it was made; restore the table, "
             "pairs or matrix that its noise comes from, or record it anew"
