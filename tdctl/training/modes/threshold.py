@@ -16,6 +16,7 @@ from tdctl.config import FitConfig
 from tdctl.cuts import Thresholds, count_threshold_samples, draw_threshold_samples
 from tdctl.data.dataset import Images
 from tdctl.nets import TwoNetworks
+from tdctl.recorder import logit_margin
 from tdctl.streams import SECOND_NETWORK
 from tdctl.training.losses import Loss, TrainingLoss
 from tdctl.training.modes.plain import BuildNetwork, Plain, Recording
@@ -143,10 +144,7 @@ class DrawnSamples:
 
         The extra class is among the others of an image with its given label.
         """
-        shown_B21 = self.targets(rows).T[:, :, None]
-        own_B2 = logits_B2k.gather(2, shown_B21)[:, :, 0]
-        others_B2 = logits_B2k.scatter(2, shown_B21, -torch.inf).amax(dim=2)
-        self._epoch_2n[:, rows] = (own_B2 - others_B2).T
+        self._epoch_2n[:, rows] = logit_margin(logits_B2k, self.targets(rows).T).T
 
     def judged(self, rows: torch.Tensor, logits_B2k: torch.Tensor) -> torch.Tensor:
         """Float [B, k]: mean logits of the networks that were shown the given label.
