@@ -64,8 +64,9 @@ def find_recipe(name: str) -> Recipe:
         raise KeyError(name)
     text = text_of(name)
     tree = yaml.safe_load(text) or {}
-    changes = tree.pop("recipe", None)
-    return Recipe(name, _about(text), tree, changes)
+    below = tree.pop("recipe", None)
+    # A file that names itself stands alone; a user's copy of it then names it too.
+    return Recipe(name, _about(text), tree, None if below == name else below)
 
 
 @cache
