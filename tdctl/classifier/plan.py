@@ -65,7 +65,10 @@ class Plan:
         notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
         notes += () if self.weights is None else (self.weights.note,)
         if self.changed:
-            notes += (f"began otherwise ({'; '.join(self.changed)}): not the bits of one go",)
+            notes += (
+                f"the run began with {'; '.join(self.changed)}: results may differ in their last "
+                "bits from a run without interruption",
+            )
         return notes
 
 

@@ -125,7 +125,7 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
         same = flagged - result.relabelled
-        alike = f"; of {same} more the suggestion is the label they have" if same else ""
+        alike = f"; for {same} more the suggested label is the given one" if same else ""
         stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{alike}")
     if result.wrong is not None:
         before, after = result.wrong

@@ -218,8 +218,8 @@ def _show_one(name: str, found: ListedDataSet | None) -> None:
         "classes": "-" if entry.classes is None else str(entry.classes),
         "images": _images(entry) + (" (train + test)" if entry.train is not None else ""),
         "pixels": entry.size,
-        "settings": _settings(name) or "the defaults; the paper has it not",
-        "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "afresh",
+        "settings": _settings(name) or "the defaults; the paper does not use it",
+        "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "random",
         "terms": entry.terms,
     }
     if found is not None:

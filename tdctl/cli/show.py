@@ -70,7 +70,7 @@ def show_generate(result: GenerateResult) -> None:
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
         + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
-        + ("" if best is None else f", {_percent(best)} at the best by held-out images")
+        + ("" if best is None else f", {_percent(best)} at the best epoch on held-out images")
     )
     console.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "

@@ -92,8 +92,8 @@ def _mixture(known: Known) -> float:
 def _sum(known: Known) -> float:
     if not known.gives_probability:
         raise ConfigError(
-            "auto:sum: adds up P(mislabeled), which neither a score nor the mean rank of several "
-            "runs is; give --detector and one --td, or use auto"
+            "auto:sum: needs P(mislabeled), which a score, or the mean rank of several runs, is not; "
+            "give --detector and one --td, or use auto"
         )
     return float(known.suspicion.mean())
 

@@ -174,11 +174,11 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
         raise DetectorError(f"{file}: its epoch or best_prec is not a number") from None
     optimizer = content.get("optimizer")
     if not isinstance(optimizer, dict | None):
-        raise DetectorError(f"{file}: its optimizer is no state of one")
+        raise DetectorError(f"{file}: its optimizer is not the state of an optimizer")
     detector = Detector(net, _card(file, facts), epoch, best_prec, optimizer or {}, reader)
     if "weights" in facts and facts["weights"] != detector.fingerprint():
         raise DetectorError(
-            f"{file}: its weights are not those that its card tells of; copy both files of the "
+            f"{file}: its weights are not those that its card describes; copy both files of the "
             "detector together"
         )
     check_telling(net, reader, str(file))

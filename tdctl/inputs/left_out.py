@@ -171,7 +171,7 @@ def _rows(found: RankingFile, labels: Labels, names: Sequence[str] | None) -> ND
     here, path = set(called), found.path
     twice = [name for row, name in enumerate(found.names) if places[name] != row]
     _refuse_names(path, twice, "stands there twice", EXPECTED)
-    then = f"{THEN}; it is joined by file name, and what was renamed or moved is another file"
+    then = f"{THEN}; images are matched by file name, so none may have been renamed or moved"
     gone = [name for name in found.names if name not in here]
     _refuse_names(path, gone, "is not among the images that this run trains on", then)
     new = [name for name in called if name not in places]

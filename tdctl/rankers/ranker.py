@@ -25,8 +25,8 @@ from tdctl.training import Report, World
 __all__ = ["ByDetector", "ByScore", "all_alike"]
 
 ALIKE = (
-    "as those of this run are alike to it; use another --detector or a --score, or record more "
-    "epochs"
+    "because it cannot tell the curves of this run apart; use another --detector or a --score, or "
+    "record more epochs"
 )
 
 

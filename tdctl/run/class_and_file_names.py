@@ -44,7 +44,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
         names = data.get("class_names") if isinstance(data, dict) else None
         whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not isinstance(names, list) or not whole or len(names) < at_least:
-            raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
+            raise RunError(f"{manifest}: does not name {at_least} classes, as tdctl writes it")
         return np.asarray(names, dtype=object)
     if (run / CLASSES_FILE).exists():
         return _recorded_class_names(run / CLASSES_FILE, at_least)

@@ -144,7 +144,7 @@ class RunFolder:
         if differ:
             raise RunError(
                 f"{self.path}: was started with other settings ({'; '.join(differ)}); leave "
-                "these out, and --resume goes on with the run's own, or give --overwrite"
+                "these out to continue with the run's own settings, or start again with --overwrite"
             )
         return "complete" if finished else "unfinished"
 
@@ -266,8 +266,8 @@ class RunFolder:
             if differ is not None:
                 how = "begun" if was is first else "went on"
                 return (
-                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: the bits may "
-                    "differ from those of one go"
+                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: results may "
+                    "differ in their last bits from a run without interruption"
                 )
         return None
 

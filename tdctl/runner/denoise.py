@@ -307,11 +307,16 @@ def _as_the_run(config: Config, run: Path) -> list[str]:
     notes = []
     if alike:
         names = ", ".join(f"retrain.{name} {value}" for name, value in alike.items())
-        notes.append(f"images are treated as by {run}: {names}; give your own to change that")
+        notes.append(
+            f"images are treated as in {run}: {names}; give your own settings to change it"
+        )
     versions = read_json(run / MANIFEST_FILE).get("versions")
     if (differ := changed_versions(versions)) is not None:
         then, now = differ
-        notes.append(f"{run}: recorded with {then}, retrained with {now}: the bits may differ")
+        notes.append(
+            f"{run}: recorded with {then}, retrained with {now}: results may differ in their last "
+            "bits"
+        )
     return notes
 
 

@@ -116,8 +116,8 @@ def issue_rank(pred_probs_nk: NDArray[np.floating], given: NDArray[np.integer]) 
         raise DynamicsError(f"labels: all are {given[0]}; the confident joint needs two classes")
     if pred_probs_nk.shape[1] > MOST_CLASSES:
         raise DynamicsError(
-            f"the confident joint of {pred_probs_nk.shape[1]} classes takes more memory than it is "
-            f"worth (at most {MOST_CLASSES}); use cl-margin"
+            f"the confident joint of {pred_probs_nk.shape[1]} classes takes too much memory "
+            f"(at most {MOST_CLASSES} classes); use cl-margin"
         )
     from cleanlab.filter import find_label_issues
 

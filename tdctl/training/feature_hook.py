@@ -23,7 +23,7 @@ class FeatureHook:
         layers = [module for module in net.modules() if isinstance(module, nn.Linear)]
         if not layers:
             raise TrainingError(
-                "neighbours: the network has no linear layer, whose input would be its features; "
+                "neighbours: the network has no linear layer whose input could be its features; "
                 "train with --neighbours 0"
             )
         self._kept: torch.Tensor | None = None

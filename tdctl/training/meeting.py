@@ -92,7 +92,7 @@ def _wait_for_address(here: Place, seconds: float, deadline: float) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"{_address(here)}: process 0 of {here.size} was not to be reached within "
+                    f"{_address(here)}: process 0 of {here.size} could not be reached within "
                     f"{seconds:g} s ({error.strerror or error}); start it, or give more time with "
                     f"{START_SECONDS}; {way_out()}"
                 ) from None

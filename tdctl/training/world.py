@@ -18,7 +18,7 @@ __all__ = ["World", "lost_processes_as_errors"]
 
 Value = TypeVar("Value")
 LOST = (
-    "the processes have lost each other: another one has ended (see its message) or the network "
+    "the connection between the processes is lost: one has ended (see its message) or the network "
     "has failed; mend that and go on with --resume"
 )
 
