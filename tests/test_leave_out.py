@@ -29,7 +29,7 @@ from tdctl.labels import Labels
 from tdctl.nets import build_net
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.scores import find_score
-from tdctl.training import Pipeline, Progress, World, fit
+from tdctl.training import Pipeline, Progress, SecondRound, World, fit
 from tdctl.training.modes.unseen import Unseen
 
 CPU = torch.device("cpu")
