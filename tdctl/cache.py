@@ -19,6 +19,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from tdctl.files import nearest_folder
+
 __all__ = [
     "Entry",
     "PIXELS_FILE",
@@ -212,6 +214,5 @@ def part_of(folder: Path, key: str, purpose: str) -> Path:
 
 def free_bytes(folder: Path) -> tuple[int, int]:
     """Bytes that are free on the disk of a folder, and all of them; it need not exist yet."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    usage = shutil.disk_usage(there)
+    usage = shutil.disk_usage(nearest_folder(folder))
     return usage.free, usage.total

@@ -5,9 +5,8 @@ Standard library only: ``tdctl datasets`` and the settings read it without loadi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 __all__ = ["CATALOGUE", "Entry", "class_folders", "find", "known_name", "nearest"]
 
@@ -28,7 +27,6 @@ class Entry:
         total: images in all, where they come without a split.
         size: of its images, in words.
         terms: licence or terms of use.
-        preset: settings that the paper uses for it, below the user's own.
         pretrained: whether the paper starts from ImageNet weights.
     """
 
@@ -43,7 +41,6 @@ class Entry:
     test: int | None = None
     total: int | None = None
     size: str = "any"
-    preset: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
 
 
@@ -96,19 +93,6 @@ def _has(home: Path, landmark: str, entry: Entry) -> bool:
     return any((home / part / landmark).exists() for part in ("", *entry.inner))
 
 
-SMALL = {"net": {"net_type": "resnet", "depth": 32}, "data": {"normalise": "data"}}
-# The published code takes 34 or 50 layers for these: here 34, as in its examples of fine-tuning.
-FINE_TUNED = {
-    "net": {"net_type": "resnet34"},
-    "data": {"image_size": 224, "normalise": "imagenet"},
-}
-LARGE = {
-    "net": {"net_type": "resnet50"},
-    "data": {"image_size": 224, "normalise": "imagenet"},
-    "retrain": {"lr_drops": (0.33, 0.67)},
-}
-
-# Presets: the published code of Jia et al. (AAAI 2023).
 CATALOGUE: dict[str, Entry] = {
     "digits": Entry(
         title="Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI 1998)",
@@ -148,7 +132,6 @@ CATALOGUE: dict[str, Entry] = {
         train=50_000,
         test=10_000,
         size="32x32",
-        preset=SMALL,
     ),
     "cifar100": Entry(
         title="CIFAR-100 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
@@ -159,7 +142,6 @@ CATALOGUE: dict[str, Entry] = {
         train=50_000,
         test=10_000,
         size="32x32",
-        preset=SMALL,
     ),
     "mnist": Entry(
         title="MNIST (LeCun, Cortes and Burges, 1998)",
@@ -202,10 +184,6 @@ CATALOGUE: dict[str, Entry] = {
         train=100_000,
         test=10_000,
         size="64x64",
-        preset={
-            "net": {"net_type": "resnet", "depth": 32, "stride": 2},
-            "data": {"image_size": 64, "normalise": "imagenet"},
-        },
     ),
     "cub_200_2011": Entry(
         title="Caltech-UCSD Birds-200-2011 (Wah et al., CNS-TR-2011-001)",
@@ -224,7 +202,6 @@ CATALOGUE: dict[str, Entry] = {
         train=5994,
         test=5794,
         size="photographs",
-        preset=FINE_TUNED,
         pretrained=True,
     ),
     "caltech256": Entry(
@@ -236,7 +213,6 @@ CATALOGUE: dict[str, Entry] = {
         classes=257,
         total=30_607,
         size="photographs",
-        preset=FINE_TUNED,
         pretrained=True,
     ),
     "webvision50": Entry(
@@ -255,7 +231,6 @@ CATALOGUE: dict[str, Entry] = {
         train=65_944,
         test=2500,
         size="photographs",
-        preset=LARGE,
     ),
     "clothing100k": Entry(
         title="Clothing1M (Xiao et al., CVPR 2015): 100,000 of its million, drawn by seed",
@@ -276,6 +251,5 @@ CATALOGUE: dict[str, Entry] = {
         train=100_000,
         test=10_526,
         size="photographs",
-        preset=LARGE,
     ),
 }

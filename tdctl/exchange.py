@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.dynamics import Layout, TrainingDynamics, write_arrays
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
 from tdctl.scores import SCORES, pred_probs, scores_of
@@ -143,10 +144,7 @@ def data_map(dynamics: TrainingDynamics) -> dict[str, NDArray[np.float64]]:
 
 def _check_full(dynamics: TrainingDynamics, kind: str) -> None:
     if not dynamics.has_every_class:
-        raise DynamicsError(
-            f"{kind}: needs the probability of every class, of which the run holds a part, as the "
-            "stores given and topk:K keep it; record the run with --store full"
-        )
+        raise DynamicsError(f"{kind}: needs {EVERY_CLASS}; record the run with --store full")
 
 
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

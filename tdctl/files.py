@@ -6,6 +6,7 @@ Standard library only; torch is imported where tensors are read.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -23,7 +24,8 @@ from tdctl.errors import RunError
 
 __all__ = [
     "LEFT_OUT_FILE",
-    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "first_line", "load_tensors",
+    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "digest_of", "first_line",
+    "load_tensors", "nearest_folder",
     "read_json", "save_tensors", "write_json", "write_text",
 ]  # fmt: skip
 
@@ -49,6 +51,21 @@ RECORDER = "Recorder"
 
 class PickledError(ValueError):
     """A file of torch's holds objects that only a program could make, and was not opened."""
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself where it exists, else the first of the folders above it that does."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

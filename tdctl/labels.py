@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -33,6 +34,11 @@ class Labels:
     index: Ints
     assigned: Ints
     true: Ints
+
+    def fingerprint(self) -> str:
+        """Hex digest of indices and given labels."""
+        content = np.stack([self.index, self.assigned]).astype("<i8")
+        return hashlib.sha256(content.tobytes()).hexdigest()
 
     def __post_init__(self) -> None:
         for field in fields(self):

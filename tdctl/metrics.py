@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Cut", "DetectionMetrics", "cut_at", "detection_metrics"]
 
@@ -59,18 +59,39 @@ def cut_at(flagged: NDArray[np.bool_], flipped: NDArray[np.bool_]) -> Cut:
 
 
 def detection_metrics(
-    suspicion: NDArray[np.float64],
-    flipped: NDArray[np.bool_],
-    worst_first: NDArray[np.int64],
+    suspicion: ArrayLike,
+    flipped: ArrayLike,
+    worst_first: NDArray[np.int64] | None = None,
 ) -> DetectionMetrics:
-    """Metrics of a suspicion score in which higher means more likely mislabeled.
+    """How well a suspicion finds the flipped labels.
 
     Args:
-        suspicion: [n], in [0, 1] for the cut at 0.5 to mean anything.
-        flipped: bool [n]; where all are False the truth counts as unknown, and where all are
-            True there is nothing to tell apart: all is None.
-        worst_first: int64 [n], the rows in the order of the ranking, ties broken as it does.
+        suspicion: float [n], higher means more likely mislabeled. The cut at 0.5 has a meaning
+            only for probabilities in [0, 1].
+        flipped: bool [n], True where the given label is not the true one.
+        worst_first: int64 [n], the rows in the order of a ranking. By default by falling
+            suspicion, and by row among equals.
+
+    Returns:
+        The figures. All are None where no label is flipped (the truth then counts as unknown)
+        or all are.
+
+    Raises:
+        ValueError: the two differ in length.
+
+    Example::
+
+        >>> detection_metrics([0.9, 0.1, 0.8], [True, False, False]).auc
+        1.0
     """
+    suspicion = np.asarray(suspicion, dtype=np.float64)
+    flipped = np.asarray(flipped, dtype=np.bool_)
+    if suspicion.shape != flipped.shape or suspicion.ndim != 1:
+        raise ValueError(
+            f"suspicion {suspicion.shape} and flipped {flipped.shape}: expected two arrays [n]"
+        )
+    if worst_first is None:
+        worst_first = np.argsort(-suspicion, kind="stable")
     count = int(flipped.sum())
     if count in (0, len(flipped)):
         return DetectionMetrics(None, None, None, None, None)

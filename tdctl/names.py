@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["SPLITS", "nearly_alike", "normal", "split_of", "trimmed"]
+__all__ = ["SPLITS", "is_utf8", "nearly_alike", "normal", "split_of", "trimmed"]
 
 # What people call the parts of a data set, in lower case.
 SPLITS = {
@@ -42,6 +42,15 @@ def normal(text: str) -> str:
     second form, and both look the same.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written as UTF-8; a file name with other bytes cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def trimmed(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.files import PickledError, load_tensors
+from tdctl.files import PickledError, digest_of, load_tensors
 
 __all__ = ["Weights", "load_weights", "weights_file"]
 
@@ -94,8 +93,7 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
             unexpected, of another shape or type, or not finite. The network is as it was.
     """
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = digest_of(path)
         own = net.state_dict()
         found, beside = _without_prefix(_read(path), own)
     except PickledError as error:

@@ -1,29 +1,31 @@
-"""Settings from where the user gave them, above what the paper uses for the data set.
+"""Settings from where the user gave them, above recipe and preset.
 
 Defaults <- the data set's preset <- the recipe <- YAML file <- ``--set a.b=c`` <- flags.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from tdctl.catalogue import CATALOGUE, known_name
+from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.config.data import DataConfig, readers_of
+from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
-from tdctl.recipes import DETECT_UP_TO, RECIPES
 
 # Runs of earlier versions still load. Their dynamics are what they were.
 RETIRED = ("train.neighbours",)
 RETIRED_RECIPES = ("strong", "average", "neighbours")
 
-__all__ = ["differences", "found_data_set", "load_config", "parse_set", "read_yaml"]
+__all__ = ["Resolved", "differences", "load_config", "parse_set", "read_yaml", "resolve"]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
@@ -44,6 +46,46 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     return result
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """All settings of a command, and where each came from.
+
+    Attributes:
+        config: the settings.
+        origins: dotted key to words such as ``recipe detect`` or ``--lr``; a default has none.
+        note: which data set is taken where none is named, for the user; None where one is named.
+    """
+
+    config: Config
+    origins: Origins
+    note: str | None
+
+    def to_yaml(self, *, ascii_only: bool = False) -> str:
+        """The settings as YAML that ``--config`` reads back; a comment says where each came from.
+
+        Args:
+            ascii_only: escape other letters, for a stream that cannot hold them.
+        """
+        lines = []
+        for key, value in self.config.model_dump(mode="json").items():
+            if not isinstance(value, dict):
+                lines.append(self._line("", key, value, ascii_only))
+                continue
+            lines.append(f"{key}:")
+            lines += [self._line(f"{key}.", k, v, ascii_only) for k, v in value.items()]
+        return "\n".join(lines) + "\n"
+
+    def _line(self, prefix: str, key: str, value: Any, ascii_only: bool) -> str:
+        text = yaml.safe_dump(
+            value, default_flow_style=True, allow_unicode=not ascii_only, width=math.inf
+        )
+        # A bare scalar ends with a line of three dots.
+        text = text.removesuffix("...\n").strip()
+        origin = self.origins.get(prefix + key, "default")
+        origin = ascii(origin)[1:-1] if ascii_only else " ".join(origin.split())
+        return f"{'  ' if prefix else ''}{key}: {text}  # {origin}"
+
+
 def load_config(
     path: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -52,63 +94,64 @@ def load_config(
     *,
     of_run: bool = False,
 ) -> Config:
-    """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
+    """The settings from a YAML file and dotted overrides; see ``resolve``."""
+    return resolve(path, overrides, base, pinned, of_run=of_run).config
 
-    Right above the defaults come those that the paper uses for the data set, and above these the
-    recipe's, as all these layers together name them: ``detect`` where they name none, or ``paper``
-    where images are of more than 64 pixels. Settings that name all keys, as a run's own do, are
-    changed by neither, and no recipe is added to those of ``base``. Where no layer names a data
-    set, it is the one that ``data.data_dir`` holds.
+
+def resolve(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+    pinned: Iterable[str] = (),
+    *,
+    flags: Iterable[str] = (),
+    of_run: bool = False,
+) -> Resolved:
+    """The settings from ``base``, a YAML file and overrides; preset and recipe lie below these.
+
+    A recipe never changes what ``base`` says: a run's own settings name all keys. Where no layer
+    names a data set, it is the one that ``data.data_dir`` holds.
 
     Args:
         path: a YAML file with some of the keys, or None.
-        overrides: dotted keys such as ``train.epochs`` to values; later wins.
+        overrides: dotted keys such as ``train.epochs`` to values.
         base: nested settings below the file's, such as those of a finished run.
         pinned: sections of ``base`` that the file does not change, such as ``data``.
-        of_run: whether the file is a run's own: what it says stands, whether it is read or not.
+        flags: the keys of ``overrides`` that were given as flags of their own.
+        of_run: whether the file is a run's own. Its settings are taken as they are, also those
+            that the data set does not read.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown or its value out of range, another
             recipe is named than ``base`` was made with, the data set does not read a setting that
             was given, or no data set is named and ``data.data_dir`` holds none or several.
     """
-    base = base or {}
-    tree, asked = _layers(path, overrides or {}, base, pinned, of_run)
-    _name_data_set(tree)
-    whole = _preset(tree)
-    if not base:
-        tree.setdefault("recipe", _default_recipe(whole, tree))
-    was, recipe = base.get("recipe"), tree.get("recipe")
-    if was is not None and was != recipe:
-        raise ConfigError(
-            f"recipe: the run was made with '{was}', and its settings stand; leave out the recipe, "
-            "and name the settings that shall be others"
-        )
-    # One that is unknown is refused where the settings are validated.
-    known = RECIPES.get(recipe) if isinstance(recipe, str) else None
-    _merge(whole, {} if known is None else known.settings)
-    _give_way(whole, tree)
-    _merge(whole, tree)
+    base, overrides = base or {}, overrides or {}
+    origins: Origins = {}
+    tree, asked = _layers(path, overrides, base, pinned, origins, set(flags), of_run)
+    note = _name_data_set(tree, origins)
+    if base:
+        tree.setdefault("recipe", None)
+        _check_recipe(base, tree)
+    below, origins_below = fill_in(tree)
     try:
-        config = Config.model_validate(whole)
+        config = Config.model_validate(below)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
-    _check_asked(config, overrides or {})
+    _check_asked(config, overrides)
     if not of_run:
         _check_read(config, asked)
-    return config
+    return Resolved(config, origins_below | origins, note)
 
 
-def found_data_set(
-    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any] | None = None
-) -> str | None:
-    """What to say of the data set that ``load_config`` takes where none is named; else None.
-
-    Raises:
-        ConfigError: as ``load_config``.
-    """
-    tree, _ = _layers(path, overrides, base or {}, ())
-    return _name_data_set(tree)
+def _check_recipe(base: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
+    """Refuses another recipe than the one that a run was made with."""
+    was = base.get("recipe")
+    if was is not None and was != tree["recipe"]:
+        raise ConfigError(
+            f"recipe: the run was made with '{was}', and its settings stay; leave out the recipe, "
+            "and name the settings that should change"
+        )
 
 
 def _layers(
@@ -116,24 +159,26 @@ def _layers(
     overrides: Mapping[str, Any],
     base: Mapping[str, Any],
     pinned: Iterable[str],
-    of_run: bool = False,
+    origins: Origins,
+    flags: set[str],
+    of_run: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings that are given, and those of section ``data`` that the user asks for."""
     tree: dict[str, Any] = {}
-    _merge(tree, base)
+    merge(tree, base, origins, "the run")
     asked: dict[str, Any] = {}
     if path is not None:
         file = read_yaml(path)
         if of_run:
             _drop_retired(file)
-        _merge(tree, file)
+        merge(tree, file, origins, f"config {path}")
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
             # A file may name all settings: those that it leaves at their defaults ask for nothing.
             # Nor do those of another data set than the one that is read.
             fields = DataConfig.model_fields
             asked = {k: v for k, v in data.items() if k in fields and v != fields[k].default}
-    _merge(tree, {key: base[key] for key in pinned if key in base})
+    merge(tree, {key: base[key] for key in pinned if key in base}, origins, "the run")
     for key, value in overrides.items():
         node = tree
         *sections, leaf = key.split(".")
@@ -142,13 +187,14 @@ def _layers(
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
+        origins[key] = f"--{leaf.replace('_', '-')}" if key in flags else "--set"
         if sections == ["data"]:
             asked[leaf] = value
     return tree, asked
 
 
 def _drop_retired(tree: dict[str, Any]) -> None:
-    """Takes out the settings that runs of earlier versions were made with and that are no more."""
+    """Takes out the settings of runs of earlier versions that no longer exist."""
     for key in RETIRED:
         section, _, name = key.partition(".")
         if isinstance(tree.get(section), dict):
@@ -157,7 +203,7 @@ def _drop_retired(tree: dict[str, Any]) -> None:
         tree["recipe"] = None  # the run's file names all settings
 
 
-def _name_data_set(tree: dict[str, Any]) -> str | None:
+def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:
     """Puts the data set into settings that name none; what to say of it."""
     data = tree.setdefault("data", {})
     if not isinstance(data, dict) or data.get("dataset") is not None:
@@ -173,6 +219,7 @@ def _name_data_set(tree: dict[str, Any]) -> str | None:
         return None  # refused, with its reason, where the settings are validated
     found, why = data_set_in(Path(folder), None if labels is None else Path(labels))
     data["dataset"] = found
+    origins["data.dataset"] = "found in --data-dir"
     return f"--dataset {found}, by what {folder} holds: {why}"
 
 
@@ -200,23 +247,6 @@ def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
             f"data.{name}: dataset '{data.dataset}' does not read {flag}; leave it out, or name "
             f"the data set that does with --dataset ({which})"
         )
-
-
-def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
-    """The recipe where none is named: ``detect`` is made and measured for small images."""
-    size = None
-    for layer in (preset, tree):
-        data = layer.get("data")
-        size = data.get("image_size", size) if isinstance(data, Mapping) else size
-    return "paper" if isinstance(size, int) and size > DETECT_UP_TO else "detect"
-
-
-def _give_way(below: dict[str, Any], tree: Mapping[str, Any]) -> None:
-    """Drops the recipe's label smoothing where the user names a loss that has none."""
-    for name in ("train", "retrain"):
-        asked = tree.get(name)
-        if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
-            below.get(name, {}).pop("label_smoothing", None)
 
 
 def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
@@ -258,17 +288,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _preset(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of what the paper uses for the data set that is named; empty where none is known."""
-    data = tree.get("data")
-    name = data.get("dataset") if isinstance(data, Mapping) else None
-    try:
-        entry = CATALOGUE[known_name(name)] if isinstance(name, str) else None
-    except ValueError:
-        return {}  # refused, with its reason, where the settings are validated
-    return {} if entry is None else {key: dict(part) for key, part in entry.preset.items()}
-
-
 def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
     """The settings in which two configs differ, as ``key: old, now new``.
 
@@ -292,14 +311,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[prefix + key] = value
     return result
-
-
-def _merge(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:
-    for key, value in upper.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = dict(value) if isinstance(value, Mapping) else value
 
 
 def _first_problem(error: ValidationError, path: Path | None) -> str:

@@ -172,7 +172,7 @@ POLICY = Stream(
     "policy",
     "none",
     ("image",),
-    "what --augment-policy does to one image",
+    "what train.augment_policy does to one image",
     direct=True,
 )
 

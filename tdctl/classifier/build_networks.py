@@ -39,18 +39,9 @@ def build_networks(
 
     net = mode.build(build, config.seed)
     weights = loaded[0] if loaded else None
-    check_weights(config, weights, *loaded)
-    return net, weights
-
-
-def check_weights(config: Config, expected: Weights | None, *found: Weights | None) -> None:
-    """Refuses weights that are not those that the training was planned with.
-
-    Raises:
-        ConfigError: says what to do.
-    """
-    if any(weights != expected for weights in found):
+    if any(other != weights for other in loaded):
         raise ConfigError(
-            f"net.pretrained: {config.net.pretrained}: is not the file that the training was "
-            "planned with; give every machine the same file, and do not change it meanwhile"
+            f"net.pretrained: {file}: changed while it was read; leave it alone until the training "
+            "has begun"
         )
+    return net, weights

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from tdctl.classifier.build_networks import build_networks, check_weights
+from tdctl.classifier.build_networks import build_networks
 from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
 from tdctl.data.augment import Augment
@@ -122,6 +122,6 @@ def plan_training(
         return replace(plan, changed=tuple(changed))
 
     net, weights = world.together(build)
-    planned = world.told(plan)
-    world.together(lambda: check_weights(config, planned.weights, weights))
-    return replace(planned, net=net)
+    if weights is not None:
+        world.check_same("net.pretrained", weights.sha256)
+    return replace(world.told(plan), net=net)

@@ -10,7 +10,18 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console
-from tdctl.cli.detect_command import WAYS, DetectorFile, KeepPerClass, Runs, the_source
+from tdctl.cli.flags import (
+    WAYS,
+    AsJson,
+    DetectorFile,
+    Device,
+    KeepPerClass,
+    Overwrite,
+    Quiet,
+    Runs,
+    ScoreName,
+    the_source,
+)
 from tdctl.cli.progress_lines import shown_progress
 
 if TYPE_CHECKING:
@@ -44,12 +55,7 @@ def clean(
         typer.Option("--out", help="CSV to write: index, file_name, label, action, all images."),
     ],
     detector: DetectorFile = None,
-    score: Annotated[
-        str | None,
-        typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
-        ),
-    ] = None,
+    score: ScoreName = None,
     keep_per_class: KeepPerClass = None,
     data_dir: Annotated[
         Path | None,
@@ -59,15 +65,13 @@ def clean(
         Path | None,
         typer.Option("--labels", help="Where the run's label table lies now, if it had one."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Rank, say what would be written, stop.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the labels of a run's images with the flagged ones dropped, or as they are suggested.
 

@@ -9,7 +9,7 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console, table_of
-from tdctl.cli.detect_command import BUILTIN
+from tdctl.cli.flags import BUILTIN, AsJson, Device, Quiet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,12 +68,10 @@ def compare(
         bool,
         typer.Option("--plots/--no-plots", help="Draw plots (needs matplotlib: the extra plots)."),
     ] = True,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute all anew.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare scores and detectors on runs whose flipped labels are known.
 

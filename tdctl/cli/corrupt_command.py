@@ -9,6 +9,7 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console, table_of
+from tdctl.cli.flags import AsJson, Overwrite, PrintConfig
 from tdctl.cli.options import DATA, NOISE, Settings, print_config_of, with_settings
 from tdctl.cli.show import asked
 
@@ -33,16 +34,12 @@ def corrupt(
             "--out", help="CSV to write: index, file_name, label, true_label (a table's split too)."
         ),
     ],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Draw, say what would be written, stop.")
     ] = False,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the resolved settings as YAML and stop.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a table of noisy labels, for other tools or for --labels, and train nothing.
 
@@ -51,9 +48,10 @@ def corrupt(
 
     Example: tdctl corrupt --dataset folder --data-dir photos --noise-ratio 0.2 --out noisy.csv
     """
-    config = settings.resolve()
+    found = settings.resolve()
+    config = found.config
     if print_config:
-        print_config_of(config)
+        print_config_of(found)
         return
     from tdctl import runner
 

@@ -18,6 +18,7 @@ from tdctl.cli.output import echo
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError, DataError, TdctlError
 from tdctl.folders import Account, Tree, find_layout, packed_in
+from tdctl.recipes import preset_of
 from tdctl.settings import load_config
 
 __all__ = ["datasets"]
@@ -165,9 +166,9 @@ def _row(name: str, found: ListedDataSet | None) -> dict[str, Any]:
         "test": entry.test,
         "total": _total(entry),
         "image_size": entry.size,
-        "net": _net(entry),
+        "net": _net(name),
         "pretrained": entry.pretrained,
-        "preset": entry.preset,
+        "preset": preset_of(name),
         "terms": entry.terms,
     }
     if found is not None:
@@ -183,9 +184,10 @@ def _total(entry: Entry) -> int | None:
     return entry.total
 
 
-def _net(entry: Entry) -> str | None:
+def _net(name: str) -> str | None:
     """The paper's network, such as ``resnet32``; None for data that the paper has not."""
-    return NetConfig.model_validate(entry.preset["net"]).label if entry.preset else None
+    preset = preset_of(name)
+    return NetConfig.model_validate(preset["net"]).label if preset else None
 
 
 def _images(entry: Entry) -> str:
@@ -194,13 +196,13 @@ def _images(entry: Entry) -> str:
     return "-" if entry.total is None else f"{entry.total:,}, split by seed"
 
 
-def _settings(entry: Entry) -> str:
-    pairs = ((s, key, value) for s, part in entry.preset.items() for key, value in part.items())
+def _settings(name: str) -> str:
+    pairs = ((s, key, value) for s, part in preset_of(name).items() for key, value in part.items())
     return ", ".join(f"{section}.{key} {_plain(value)}" for section, key, value in pairs)
 
 
 def _plain(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _show_one(name: str, found: ListedDataSet | None) -> None:
@@ -212,7 +214,7 @@ def _show_one(name: str, found: ListedDataSet | None) -> None:
         "classes": "-" if entry.classes is None else str(entry.classes),
         "images": _images(entry) + (" (train + test)" if entry.train is not None else ""),
         "pixels": entry.size,
-        "settings": _settings(entry) or "the defaults; the paper has it not",
+        "settings": _settings(name) or "the defaults; the paper has it not",
         "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "afresh",
         "terms": entry.terms,
     }
@@ -238,7 +240,7 @@ def _show_list(found: dict[str, ListedDataSet]) -> None:
     layouts.add_column("layout", overflow="fold", ratio=3)
     layouts.add_column("terms", overflow="fold", ratio=2)
     for name, entry in CATALOGUE.items():
-        net = (_net(entry) or "-") + (", from ImageNet's" if entry.pretrained else "")
+        net = (_net(name) or "-") + (", from ImageNet's" if entry.pretrained else "")
         classes = "-" if entry.classes is None else str(entry.classes)
         sizes.add_row(name, classes, _images(entry), entry.size, net)
         layouts.add_row(name, entry.layout, entry.terms)

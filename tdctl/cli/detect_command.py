@@ -9,73 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tdctl.cli.boundary import guarded, joined, print_json, say
+from tdctl.cli.flags import (
+    AUTO,
+    WAYS,
+    AsJson,
+    DetectorFile,
+    Device,
+    KeepPerClass,
+    Overwrite,
+    Quiet,
+    Runs,
+    check_one_kind,
+)
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import show_detect, show_scores
 from tdctl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tdctl.runner import DetectResult, ScoreTable, Source
+    from tdctl.runner import DetectResult, ScoreTable
 
-__all__ = ["WAYS", "DetectorFile", "KeepPerClass", "Run", "Runs", "detect", "the_source"]
+__all__ = ["detect"]
 
-Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
-Runs = Annotated[
-    list[Path],
-    typer.Option(
-        "--td",
-        help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
-        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
-    ),
-]
-DetectorFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--detector",
-        help="Detector file (.pth.tar or .safetensors), or one that ships: builtin, "
-        "builtin:NAME; tdctl detectors lists them. The default, auto, is builtin, with the score "
-        "aum in its place or beside it where that ranks better, and says so.",
-        show_default=False,
-    ),
-]
-# What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
-WAYS = (
-    "auto:combined, the default, tells wrong labels from hard pictures; auto:mixture: two "
-    "components of the mean loss; auto:sum: the mean of a "
-    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
-    "samples, with --score aum the very samples that they flag; auto:late: InterpretDL's rule, at "
-    "most 1 in 26, with --score mean-correct-epoch the very samples that it flags"
-)
-KeepPerClass = Annotated[
-    float | None,
-    typer.Option(
-        "--keep-per-class",
-        help="What stays of each given class whatever its rank: a share below 1, or a number of "
-        "samples (default: 0.5 with auto, else 0).",
-    ),
-]
 ALL = "all"
-BUILTIN = Path("builtin")
-AUTO = Path("auto")
-
-
-def the_source(detector: Path | None, score: str | None) -> Source:
-    """The detector or the score, whichever was given; the choice by the run where none was.
-
-    Raises:
-        typer.BadParameter: both were given.
-        ConfigError: the score is unknown.
-    """
-    _check_one_kind(detector is not None, score is not None)
-    if score is None:
-        return detector or AUTO
-    from tdctl.scores import find_score
-
-    return find_score(score)
-
-
-def _check_one_kind(detector: bool, scores: bool) -> None:
-    if detector and scores:
-        raise typer.BadParameter("give either --detector FILE or --score NAME")
 
 
 @guarded
@@ -103,12 +58,10 @@ def detect(
     ] = None,
     keep_per_class: KeepPerClass = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Rank the samples of a run, or of several together, by suspicion, without retraining.
 
@@ -122,7 +75,7 @@ def detect(
 
     Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
     """
-    _check_one_kind(detector is not None, bool(score))
+    check_one_kind(detector is not None, bool(score))
     if keep_per_class is not None and cut is None:
         raise typer.BadParameter("--keep-per-class goes with --cut; give both, or neither")
     from tdctl import runner

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tdctl.cli.boundary import guarded, print_json, untouched_by_torchrun
-from tdctl.cli.detect_command import DetectorFile, Run, the_source
+from tdctl.cli.flags import AsJson, DetectorFile, Device, Overwrite, Run, the_source
 from tdctl.cli.output import echo
 from tdctl.errors import ConfigError
 
@@ -41,11 +41,9 @@ def export(
             "what cleanlab expects pred_probs to be.",
         ),
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a run for cleanlab, InterpretDL or a data map.
 

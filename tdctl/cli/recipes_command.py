@@ -9,45 +9,73 @@ import typer
 
 from tdctl.cli.boundary import guarded, print_json
 from tdctl.cli.console import console, table_of
-from tdctl.recipes import RECIPES, Recipe
+from tdctl.cli.output import echo
+from tdctl.errors import ConfigError
+from tdctl.recipes import Recipe, find_recipe, preset_of, recipe_names, text_of
 
 __all__ = ["recipes"]
 
 
 @guarded
 def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Recipe to print, or a data set whose settings to print.", metavar="NAME"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the recipes that generate-td takes by name, and their settings.
+    """List the recipes, or print one as the YAML file that it is.
 
-    A recipe lies above the data set's settings and below yours; what it does not name stays as the
-    paper has it. The first network is recorded with train, the one of denoise trained with retrain.
+    A recipe holds settings that belong together. It lies above what the paper uses for a data set
+    and below your own settings. A file of yours may name it and change some of its settings.
 
     Example: tdctl recipes
 
+    Example: tdctl recipes detect > my.yaml
+
     Example: tdctl generate-td --recipe mixup --print-config
     """
+    if name is not None:
+        _print_one(name, as_json)
+        return
+    every = [find_recipe(one) for one in recipe_names()]
     if as_json:
-        print_json([{"name": name, **asdict(recipe)} for name, recipe in RECIPES.items()])
+        print_json([asdict(recipe) for recipe in every])
         return
     grid = table_of(["recipe", "what it is", "settings"], whole=["recipe"])
-    for name, recipe in RECIPES.items():
+    for recipe in every:
         of = "" if recipe.changes is None else f"{recipe.changes} with: "
-        grid.add_row(name, of + recipe.about, _settings(recipe))
+        grid.add_row(recipe.name, of + recipe.about, _settings(recipe))
     console().print(grid)
 
 
+def _print_one(name: str, as_json: bool) -> None:
+    key = name.replace("-", "_") if preset_of(name.replace("-", "_")) else name
+    try:
+        text = text_of(key)
+    except KeyError:
+        raise ConfigError(
+            f"recipes: '{name}' is unknown; use one of {', '.join(recipe_names())}, or a data set "
+            "that tdctl datasets lists with settings of its own"
+        ) from None
+    if not as_json:
+        echo(text, end=False)
+    elif key in recipe_names():
+        print_json(asdict(find_recipe(key)))
+    else:
+        print_json({"name": key, "settings": preset_of(key)})
+
+
 def _settings(recipe: Recipe) -> str:
-    """A line a section, in the words of the settings; of one that changes another, the changes."""
-    known = {} if recipe.changes is None else RECIPES[recipe.changes].settings
+    """A line a section, in the words of the settings."""
     lines = []
     for section, keys in recipe.settings.items():
-        before = known.get(section, {})
-        told = [f"{key}={_word(value)}" for key, value in keys.items() if before.get(key) != value]
-        if told:
-            lines.append(f"{section}: {' '.join(told)}")
+        told = [f"{key}={_word(value)}" for key, value in keys.items()]
+        lines.append(f"{section}: {' '.join(told)}")
     return "\n".join(lines) or "the published ones"
 
 
 def _word(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -153,7 +153,7 @@ class DataConfig(Section):
         if self.drop_clutter and self.dataset != "caltech256":
             raise ValueError(
                 f"drop_clutter: goes with dataset 'caltech256', not with '{self.dataset}'; leave "
-                "out --drop-clutter"
+                "it out"
             )
         if self.fit != "crop" and self.image_size is None:
             raise ValueError(

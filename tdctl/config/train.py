@@ -26,7 +26,7 @@ class FitConfig(Section):
     )
     schedule: Literal["step", "constant", "one-cycle", "cosine"] = Field(
         "step",
-        description="step: the rate drops as --lr-drops says; constant: never; one-cycle: up in a "
+        description="step: the rate drops as lr_drops says; constant: never; one-cycle: up in a "
         "line to --lr and down to 0; cosine: half a cosine from --lr to 0.",
     )
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
@@ -101,6 +101,11 @@ class FitConfig(Section):
         0.998, description="What the running average keeps in each step; less in the first steps."
     )
 
+    @field_validator("lr_drops", mode="before")
+    @classmethod
+    def _read_list(cls, value: object) -> object:
+        return re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _augmentation_is_wanted(self) -> FitConfig:
         for name, asked in {
@@ -108,8 +113,7 @@ class FitConfig(Section):
             "cutout": self.cutout > 0,
         }.items():
             if asked and not self.augment:
-                flag = name.replace("_", "-")
-                raise ValueError(f"{name}: goes with --augment; leave out --no-augment or --{flag}")
+                raise ValueError(f"{name}: goes with --augment; leave out --no-augment or {name}")
         return self
 
     @model_validator(mode="after")
@@ -117,7 +121,7 @@ class FitConfig(Section):
         if self.loss != "ce" and self.label_smoothing > 0:
             raise ValueError(
                 f"label_smoothing: goes with --loss ce, not with '{self.loss}'; give "
-                "--label-smoothing 0"
+                "--set train.label_smoothing=0"
             )
         if self.loss_detach and self.loss != "bootstrap-soft":
             raise ValueError(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
+from tdctl.config.layers import fill_in
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
 from tdctl.config.section import Section, Seed
 from tdctl.config.train import RetrainConfig, TrainConfig
-from tdctl.recipes import RECIPES
+from tdctl.recipes import recipe_names
 
 __all__ = ["Config"]
 
@@ -19,8 +23,9 @@ __all__ = ["Config"]
 class Config(Section):
     """All settings of a run.
 
-    A ``Config()`` has no recipe: the paper's values for small images, or what it is given.
-    ``load_config`` names one and lays its settings below those that it is given.
+    What is not given comes from the recipe, below it from what the paper uses for the data set,
+    and below that from the defaults. ``Config()`` is what the command line takes for the digits.
+    ``Config(recipe=None)`` takes no recipe.
     """
 
     seed: Seed = Field(
@@ -39,11 +44,16 @@ class Config(Section):
     retrain: RetrainConfig = RetrainConfig()
     detector: DetectorConfig = DetectorConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:
+        return fill_in(given)[0] if isinstance(given, Mapping) else given
+
     @field_validator("recipe")
     @classmethod
     def _recipe_is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in RECIPES:
-            raise ValueError(f"'{value}' is unknown; use {', '.join(RECIPES)}")
+        if value is not None and value not in recipe_names():
+            raise ValueError(f"'{value}' is unknown; use {', '.join(recipe_names())}")
         return value
 
     @model_validator(mode="after")

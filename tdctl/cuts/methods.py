@@ -14,6 +14,7 @@ from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
 from tdctl.cuts.threshold_samples import Thresholds
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores import SCORES, late_learned, pred_probs
 
@@ -101,8 +102,7 @@ def _joint(known: Known) -> float:
     dynamics = known.dynamics
     if not dynamics.has_every_class:
         raise DynamicsError(
-            "auto:joint: needs the probability of every class, of which the run holds a part, as "
-            "the stores given and topk:K keep it; use auto, or record the run with --store full"
+            f"auto:joint: needs {EVERY_CLASS}; use auto, or record the run with --store full"
         )
     return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
 

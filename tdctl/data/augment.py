@@ -93,12 +93,12 @@ class Augment:
         if config.augment_policy != "none" and channels not in (1, 3):
             raise ConfigError(
                 f"augment_policy: '{config.augment_policy}' takes images of 1 or 3 channels, and "
-                f"these have {channels}; give --augment-policy none"
+                f"these have {channels}; give --set train.augment_policy=none"
             )
         if config.cutout >= side:
             raise ConfigError(
                 f"cutout: a square of {config.cutout} pixels blanks images of {side}; give a "
-                "smaller --cutout"
+                "smaller cutout, such as --set train.cutout=4"
             )
         named = config.augment_policy
         self._policy = None if named == "none" else open_policy(named)

@@ -29,6 +29,6 @@ def channels(
     if len(mean) != 3:
         raise ConfigError(
             f"data.normalise: ImageNet's statistics are of 3 channels, the images of "
-            f"{config.dataset} have {len(mean)}; give --normalise data"
+            f"{config.dataset} have {len(mean)}; give --set data.normalise=data"
         )
     return IMAGENET

@@ -17,6 +17,7 @@ import numpy as np
 
 from tdctl.detector.ranks import running_mean
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores.curve_values import Floats, Rows
 
@@ -215,8 +216,7 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     ),
     "every class": (
         lambda dynamics: dynamics.has_every_class,
-        "the probability of every class, of which the run holds a part, as the stores given and "
-        "topk:K keep it; use a detector of fewer channels, or record the run with --store full",
+        f"{EVERY_CLASS}; use a detector of fewer channels, or record the run with --store full",
     ),
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tdctl.errors import ConfigError
 
-__all__ = ["Layout", "Store", "class_type", "file_layout"]
+__all__ = ["EVERY_CLASS", "Layout", "Store", "class_type", "file_layout"]
 
 # Classes whose mean probability is kept for suggestions, where the full softmax is not.
 MEANS = 5
@@ -17,6 +17,11 @@ MEANS = 5
 # would take more room than all that is kept.
 MANY = 4096
 
+# What a run lacks that keeps a part of the classes, as a message goes on after "needs".
+EVERY_CLASS = (
+    "the probability of every class, but the run holds a part, as the stores given and topk:K "
+    "keep it"
+)
 # Type and shape of each array, by name.
 Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 

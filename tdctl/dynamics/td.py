@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.errors import DynamicsError
 from tdctl.slabs import Array, ArrayFile, rows_per_slab, slabs_of
 
 __all__ = ["TrainingDynamics"]
@@ -52,6 +54,72 @@ class TrainingDynamics:
     mean: Array | None = None
     mean_class: Array | None = None
     heldout: TrainingDynamics | None = None
+
+    @classmethod
+    def of(
+        cls,
+        probabilities: NDArray[np.floating[Any]],
+        given: NDArray[np.integer[Any]],
+        index: NDArray[np.integer[Any]] | None = None,
+        margin: NDArray[np.floating[Any]] | None = None,
+        loss: NDArray[np.floating[Any]] | None = None,
+    ) -> TrainingDynamics:
+        """Dynamics from arrays that another program recorded.
+
+        Args:
+            probabilities: float [n, E, k], the softmax of each sample at each epoch; column c is
+                class c.
+            given: int [n] in [0, k), the given labels.
+            index: int [n], the samples' positions in the source data set; by default 0 to n - 1.
+            margin: float [n, E], the given label's logit minus the largest other. Scores such as
+                ``aum`` need it; ``aum-softmax`` does not.
+            loss: float [n, E], cross-entropy of the given label in nats.
+
+        Returns:
+            The dynamics, row by row.
+
+        Raises:
+            DynamicsError: the shapes do not fit, a label is not in [0, k), or a row is no softmax.
+
+        Example::
+
+            >>> dynamics = TrainingDynamics.of(probabilities, given)
+            >>> suspicion = tdctl.score(dynamics, "aum-softmax")
+        """
+        probs, labels = np.asarray(probabilities), np.asarray(given)
+        if probs.ndim != 3 or labels.shape != probs.shape[:1] or 0 in probs.shape:
+            raise DynamicsError(
+                f"probabilities {probs.shape} and given labels {labels.shape}; expected "
+                "[n, epochs, k] and [n]"
+            )
+        n, epochs, k = probs.shape
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= k:
+            raise DynamicsError(f"given labels: expected whole numbers from 0 to {k - 1}")
+        sums = probs.sum(axis=2, dtype=np.float64)
+        if not ((probs >= 0).all() and np.allclose(sums, 1, atol=0.05)):
+            raise DynamicsError(
+                "probabilities: expected rows that are >= 0 and sum to 1; give the softmax, not "
+                "logits"
+            )
+        index = np.arange(n) if index is None else np.asarray(index)
+        for name, array, shape in (
+            ("index", index, (n,)),
+            ("margin", margin, (n, epochs)),
+            ("loss", loss, (n, epochs)),
+        ):
+            if array is not None and np.shape(array) != shape:
+                raise DynamicsError(f"{name} {np.shape(array)}; expected {shape}")
+        td = probs.astype(np.float16)
+        rank = -td.mean(axis=1, dtype=np.float64)
+        rank[np.arange(n), labels] = -np.inf
+        order = np.argsort(rank, axis=1, kind="stable")
+        return cls(
+            np.take_along_axis(td, order[:, None, :], axis=2),
+            order,
+            index.astype(np.int64),
+            None if margin is None else np.asarray(margin, dtype=np.float32),
+            None if loss is None else np.asarray(loss, dtype=np.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.td)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +100,6 @@ class Given:
     confusion: Confusion
     noise: dict[str, Any]
     before: NDArray[np.int64]
-
-    def fingerprint(self) -> str:
-        """Hex digest of indices and given labels."""
-        content = np.stack([self.labels.index, self.labels.assigned]).astype("<i8")
-        return hashlib.sha256(content.tobytes()).hexdigest()
 
 
 def open_training_data(config: Config, *, dry: bool = False) -> DataSet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from tdctl.config import TrainConfig
 from tdctl.data import Images
 from tdctl.errors import ConfigError, DataError
-from tdctl.files import first_line
+from tdctl.files import digest_of, first_line
 from tdctl.labels import Labels
 from tdctl.names import normal
 from tdctl.ranking import Ranking
@@ -79,8 +78,7 @@ def read_ranking(training: TrainConfig) -> RankingFile | None:
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(path)
         table = read_table(path, ["index", "suspicion", "given_label", "file_name"])
         index = np.array(table["index"], dtype=object).astype(np.int64)
         filled = [value or "nan" for value in table["suspicion"]]

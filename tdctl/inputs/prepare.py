@@ -104,7 +104,7 @@ class Prepared:
             "channels": {"mean": self.dataset.mean, "std": self.dataset.std},
             "noise": self.given.noise,
             "split_by": self.split_by,
-            "given_fingerprint": self.given.fingerprint(),
+            "given_fingerprint": self.given.labels.fingerprint(),
             "flipped": flipped,
             "realised_rate": flipped / len(self.labels),
         }

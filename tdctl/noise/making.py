@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError
+from tdctl.files import digest_of
 from tdctl.noise.draws import Noise
 from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
@@ -47,8 +47,4 @@ def make_noise(config: NoiseConfig, class_names: list[str]) -> tuple[Noise, dict
 
 def file_facts(path: Path) -> dict[str, str]:
     """Name and SHA-256 of a file that noise comes from."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"file": path.name, "sha256": digest.hexdigest()}
+    return {"file": path.name, "sha256": digest_of(path)}

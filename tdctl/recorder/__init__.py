@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdctl.recorder.capture import Forecast, check_room, forecast
 from tdctl.recorder.epoch_rows import EpochRows
+from tdctl.recorder.margin import logit_margin
 from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
 from tdctl.recorder.recording import Recorder
 
@@ -15,4 +16,5 @@ __all__ = [
     "Recorder",
     "check_room",
     "forecast",
+    "logit_margin",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from tdctl.dynamics import Layout, Store, class_type, file_layout
 from tdctl.errors import RunError
+from tdctl.files import nearest_folder
 from tdctl.slabs import ArrayFile, create_array, open_array
 
 __all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
@@ -100,8 +101,7 @@ def check_room(folder: Path, needed: int, store: str = "full") -> None:
     Raises:
         RunError: with the bytes needed and free.
     """
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(above).free
+    free = shutil.disk_usage(nearest_folder(folder)).free
     if needed > free:
         less = "record fewer epochs, or less of each with --store given"
         raise RunError(

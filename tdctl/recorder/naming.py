@@ -12,6 +12,7 @@ from pathlib import Path
 from tdctl.errors import DataError, RunError
 from tdctl.files import write_text
 from tdctl.labels import Labels
+from tdctl.names import is_utf8
 
 __all__ = [
     "CLASSES_FILE",
@@ -122,9 +123,7 @@ def _problem(name: object) -> str | None:
         return f"is {name!r}, {_kind(name)}"
     if not name.strip():
         return "is empty"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not is_utf8(name):
         return f"is {name!a}, which UTF-8 cannot write"
     if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in name):
         return f"is {name!a}, with a line break or another control character"

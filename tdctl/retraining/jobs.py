@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,8 +107,7 @@ class Job:
         return self.status == "unfinished" and self.folder.checkpoint.exists()
 
     def _kept_fingerprint(self, labels: Labels) -> str:
-        content = np.stack([labels.index[self.keep], labels.assigned[self.keep]]).astype("<i8")
-        return hashlib.sha256(content.tobytes()).hexdigest()
+        return labels.take(self.keep).fingerprint()
 
 
 def plan_jobs(

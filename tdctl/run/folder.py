@@ -15,7 +15,15 @@ from typing import Any, Literal
 from tdctl.claims import check_unclaimed, claim, release
 from tdctl.config import Config
 from tdctl.errors import ConfigError, RunError
-from tdctl.files import LEFT_OUT_FILE, MANIFEST_FILE, RECORDER, read_json, write_json, write_text
+from tdctl.files import (
+    LEFT_OUT_FILE,
+    MANIFEST_FILE,
+    RECORDER,
+    nearest_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from tdctl.processors import own_processors
 from tdctl.settings import differences, load_config, read_yaml
 from tdctl.versions import changed_versions, software_versions
@@ -307,7 +315,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
             raise RunError(f"{path}: is part of a recorded run; give another --out")
         if path.exists() and not overwrite:
             raise RunError(f"{path}: exists already; give another --out, or --overwrite")
-        above = next(folder for folder in path.absolute().parents if folder.exists())
+        above = nearest_folder(path.absolute().parent)
         if not above.is_dir() or not os.access(above, os.W_OK):
             raise RunError(f"{path}: cannot be written, {above} is not a folder of yours")
 

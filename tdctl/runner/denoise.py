@@ -206,11 +206,18 @@ def denoise(
         return DenoiseResult([job.row for job in jobs], detection, None, notes)
 
     rows = []
-    for job in jobs:
-        kept, valid = data.images.take(job.keep), data.valid
-        fresh = deepcopy(plan.net), plan.weights
-        manifest = _retrain(
-            job, config, dataset, kept, valid, detection.labels, fresh, world, report
+    for job, done, began in zip(jobs, begun.manifests, begun.computations, strict=True):
+        manifest = done or _retrain(
+            job,
+            config,
+            dataset,
+            data.images.take(job.keep),
+            data.valid,
+            detection.labels,
+            began,
+            (deepcopy(plan.net), plan.weights),
+            world,
+            report,
         )
         fields = ("test_error_last", "test_error_best", "best_epoch", "seconds")
         found: dict[str, Any] = {name: manifest.get(name) for name in fields}
@@ -225,11 +232,15 @@ class _Begun:
 
     Attributes:
         statuses: of the jobs' folders, in turn.
+        manifests: of the jobs that are complete, in turn; empty for the others.
+        computations: how the jobs were computed when they began; None for those that begin now.
         channels: the means and deviations that the run was recorded with, if it states them.
         notes: what the user should know.
     """
 
     statuses: tuple[Status, ...]
+    manifests: tuple[dict[str, Any], ...]
+    computations: tuple[dict[str, Any] | None, ...]
     channels: Channels | None
     notes: tuple[str, ...]
 
@@ -266,7 +277,12 @@ def _open(
     others = [job.folder.other_versions() for job in jobs if job.goes_on]
     check_places(config, run)
     notes = (*_as_the_run(config, run), *dict.fromkeys(filter(None, others)))
-    return _Begun(statuses, channels_of_run(run, config), notes)
+    manifests = tuple(
+        read_json(job.folder.path / MANIFEST_FILE) if job.status == "complete" else {}
+        for job in jobs
+    )
+    computations = tuple(job.began_with() for job in jobs)
+    return _Begun(statuses, manifests, computations, channels_of_run(run, config), notes)
 
 
 def _read_data(config: Config, run: Path, detection: DetectResult) -> _Data:
@@ -305,14 +321,12 @@ def _retrain(
     images: Images,
     valid: Images | None,
     labels: Labels,
+    began: dict[str, Any] | None,
     fresh: tuple[nn.Module, Weights | None],
     world: World,
     report: Report | None,
 ) -> dict[str, Any]:
-    """Trains on what a job keeps, or takes over what is finished; gives its manifest."""
-    if job.status == "complete":
-        return world.told(lambda: read_json(job.folder.path / MANIFEST_FILE))
-    began = world.told(job.began_with)
+    """Trains on what a job keeps; gives its manifest."""
     plan = plan_training(config, config.retrain, dataset, images, Plain(), world, began, fresh)
     world.first(lambda: job.start(config, labels, plan.facts(world)))
     outcome = train_classifier(
@@ -353,7 +367,7 @@ def _valid_of(
     given = given_labels(config, TrainingRows.of(dataset))
     manifest = run / MANIFEST_FILE
     was = read_json(manifest).get("given_fingerprint") if manifest.exists() else None
-    if was is not None and was != given.fingerprint():
+    if was is not None and was != given.labels.fingerprint():
         raise DataError(
             f"{run}: its settings give other labels now than when it was made; restore the table, "
             "pairs or matrix that its noise comes from, or record it anew"

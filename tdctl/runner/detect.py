@@ -49,14 +49,17 @@ def detect(
     """
     world = World(device=pick_device(device)) if world is None else world
 
+    def check_out() -> None:
+        refuse_existing([] if out is None else [out], overwrite)
+        refuse_in_data_of(folders, out)
+
     def write() -> None:
         if out is not None:
             write_csv(out, result.table)
 
     ratio = None if cut is None else ratio_of(cut)
-    world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
     folders = [runs] if isinstance(runs, Path) else runs
-    world.first(lambda: refuse_in_data_of(folders, out))
+    world.first(check_out)
     ranker = world.together(lambda: open_ranker(source, world))
     methods = [ratio] if isinstance(ratio, str) else []
     result = rank_runs(folders, ranker, world, methods, report)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import DynamicsError
 from tdctl.scores.confident import NO_CLEANLAB, cleanlab_missing
 from tdctl.scores.curve_values import Floats, Rows, rows_at_once
@@ -33,8 +34,7 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     ),
     "every class": (
         lambda dynamics: dynamics.has_every_class,
-        "it needs the probability of every class, of which the run holds a part, as the stores "
-        "given and topk:K keep it; record the run with --store full",
+        f"it needs {EVERY_CLASS}; record the run with --store full",
     ),
     "margin": (
         lambda dynamics: dynamics.margin is not None,

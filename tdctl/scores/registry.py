@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
-from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.scores import curves, learning
 from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
@@ -216,15 +217,26 @@ def find_score(name: str) -> Score:
     raise ConfigError(f"score: '{name}' is unknown; use one of {', '.join(SCORES)}")
 
 
-def score(dynamics: TrainingDynamics, name: str) -> Floats:
-    """Float64 [n]: a hand-made score of each sample, higher means more likely mislabeled.
+def score(dynamics: TrainingDynamics | Path | str, name: str) -> Floats:
+    """A hand-made score of each sample.
 
     Args:
-        dynamics: of any store; see ``Score.needs``.
+        dynamics: recorded dynamics, or the folder of a run. ``TrainingDynamics.of`` makes them
+            from arrays.
         name: one of ``score_names()``, or an alias.
+
+    Returns:
+        Float64 [n], in the order of the dynamics; higher means more likely mislabeled.
 
     Raises:
         ConfigError: the name is unknown.
-        DynamicsError: the dynamics lack what the score needs, or hold NaN.
+        DynamicsError: the run is missing or malformed, the dynamics lack what the score needs,
+            or hold NaN.
+
+    Example::
+
+        >>> suspicion = tdctl.score("runs/a", "aum-softmax")
     """
+    if isinstance(dynamics, str | Path):
+        dynamics = read_run(Path(dynamics))[0]
     return find_score(name)(dynamics)

@@ -13,7 +13,7 @@ from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.folders import LAYOUT, Account, Layout, Split, Tree, Walk, find_layout, split_kind
 from tdctl.labels import Labels, held_out_for_test
-from tdctl.names import normal
+from tdctl.names import is_utf8, normal
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 
@@ -179,10 +179,8 @@ def _called(tree: Tree, split: Split) -> str:
 
 def _check_names(paths: Iterable[str]) -> None:
     for path in paths:
-        try:
-            path.encode("utf-8")
-        except UnicodeEncodeError:
+        if not is_utf8(path):
             raise DataError(
                 f"{path!r}: the name is not valid UTF-8 and could not be written to the "
                 "results; rename it"
-            ) from None
+            )

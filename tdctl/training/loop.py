@@ -23,7 +23,7 @@ from tdctl.training.modes.folds import FoldTrainer
 from tdctl.training.modes.plain import Plain, Recording
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
-from tdctl.training.trainer import REMEDY, Trainer
+from tdctl.training.trainer import REMEDY, Setup, Trainer
 from tdctl.training.world import World
 
 __all__ = ["FitResult", "LogRow", "fit"]
@@ -91,7 +91,7 @@ def fit(
     world = World(device=pipeline.device) if world is None else world
     mode = Plain() if mode is None else mode
     mode.check(len(images), config.batch_size, world.size)
-    trainer = mode.trainer(net, images, config, pipeline, seed, world, compiled)
+    trainer = mode.trainer(Setup(net, images, config, pipeline, seed, world, compiled))
     result, start = FitResult(), 0
     saved = None
     if checkpoint is not None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from tdctl.errors import ConfigError
 from tdctl.streams import NEIGHBOURS
 
-__all__ = ["REFERENCES", "agreement", "check_neighbours"]
+__all__ = ["REFERENCES", "agreement"]
 
 # Beyond so many samples the neighbours are sought among so many, drawn anew in each epoch: the
 # time then grows with n and not with its square.
@@ -19,20 +18,6 @@ REFERENCES = 20_000
 # Bytes of similarities in memory at once.
 BLOCK = {"cpu": 16 << 20}
 BLOCK_ELSEWHERE = 256 << 20
-
-
-def check_neighbours(n: int, neighbours: int) -> None:
-    """Refuses more neighbours than a sample has.
-
-    Raises:
-        ConfigError: says how many there can be.
-    """
-    most = min(n, REFERENCES) - 1
-    if not 0 <= neighbours <= most:
-        raise ConfigError(
-            f"train.neighbours: {neighbours} neighbours among {n} samples; expected 0 (none) to "
-            f"{most}"
-        )
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,13 +27,35 @@ from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
 from tdctl.training.world import World
 
-__all__ = ["REMEDY", "Trainer"]
+__all__ = ["REMEDY", "Setup", "Trainer"]
 
 # Positions int64 [B], pixels uint8 [B, C, H, W] and draws of a process's part of a batch.
 Batch = tuple[torch.Tensor, torch.Tensor, Draw]
 
 REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
 CAPTURE_BATCH = 512
+
+
+class Setup(NamedTuple):
+    """What a trainer is made of.
+
+    Attributes:
+        net: the networks.
+        images: the training images; ``targets`` are the given labels.
+        config: how they are trained.
+        pipeline: how a batch reaches the network.
+        seed: of order and augmentation.
+        world: the processes that train together.
+        compiled: whether the network is compiled.
+    """
+
+    net: nn.Module
+    images: Images
+    config: FitConfig
+    pipeline: Pipeline
+    seed: int
+    world: World
+    compiled: bool
 
 
 class Trainer:

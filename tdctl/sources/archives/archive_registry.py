@@ -86,8 +86,8 @@ def as_folder(config: DataConfig, split_seed: int) -> Listing | None:
     listing = list_folder(config.model_copy(update={"data_dir": root}), split_seed)
     if config.drop_clutter and CLUTTER in listing.class_names:
         raise DataError(
-            f"{root / 'train' / CLUTTER}: --drop-clutter leaves it out of the archive's own layout "
-            "alone; move the folder elsewhere"
+            f"{root / 'train' / CLUTTER}: data.drop_clutter leaves it out in the archive's own "
+            "layout alone; move the folder elsewhere"
         )
     return replace(
         listing, name=config.dataset, mirrors=config.dataset not in NOT_MIRRORED, trusted=False

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tdctl.errors import DataError
+from tdctl.folders.entries import files_and_folders
+from tdctl.names import is_utf8
 from tdctl.sources.archives.lines import ListFile
 
 __all__ = ["folders_in", "images_in", "left_out", "require_images"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def require_images(
@@ -57,24 +56,18 @@ def images_in(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         DataError: the folder is missing, has no image, or has a name that is not UTF-8.
     """
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted((e.name, e.is_file()) for e in entries if e.name[0] != ".")
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-    images = [name for name, file in found if file and name.lower().endswith(SUFFIXES)]
+    files, folders = _content(folder)
+    images = [name for name in files if name.lower().endswith(SUFFIXES)]
     for name in images:
-        try:
-            f"{folder.name}/{name}".encode()
-        except UnicodeEncodeError:
+        if not is_utf8(f"{folder.name}/{name}"):
             raise DataError(
                 f"{str(folder / name)!r}: the name is not valid UTF-8 and could not be written to "
                 "the results; rename it"
-            ) from None
+            )
     if not images:
         raise DataError(f"{folder}: no image in it; unpack the archive anew")
     kept = set(images)
-    return images, [name for name, _ in found if name not in kept]
+    return images, sorted(name for name in (*files, *folders) if name not in kept)
 
 
 def folders_in(folder: Path) -> list[str]:
@@ -83,11 +76,7 @@ def folders_in(folder: Path) -> list[str]:
     Raises:
         DataError: the folder is missing.
     """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
-    except OSError as error:
-        raise _unreadable(folder, error) from None
+    return _content(folder)[1]
 
 
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
@@ -98,14 +87,27 @@ def left_out(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _files_in(folder: Path) -> set[str]:
+    found = _listed(folder)
+    return set() if found is None else set(found[0])
+
+
+def _content(folder: Path) -> tuple[list[str], list[str]]:
+    """Files and folders of a folder in sorted order, without hidden ones.
+
+    Raises:
+        DataError: the folder is missing.
+    """
+    found = _listed(folder)
+    if found is None:
+        raise DataError(f"{folder}: is not there; unpack the archive anew")
+    files, folders = (sorted(name for name in names if name[0] != ".") for names in found)
+    return files, folders
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str]] | None:
     try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+        return files_and_folders(folder)
     except OSError as error:
-        if error.errno in NOT_THERE:
-            return set()
-        raise _unreadable(folder, error) from None
-
-
-def _unreadable(folder: Path, error: OSError) -> DataError:
-    return DataError(f"{folder}: cannot be read ({error.strerror}); unpack the archive anew")
+        raise DataError(
+            f"{folder}: cannot be read ({error.strerror}); unpack the archive anew"
+        ) from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels, held_out_for_test
-from tdctl.names import normal
+from tdctl.names import is_utf8, normal
 from tdctl.sources.listing import Listing, spread_over_classes
 from tdctl.sources.shards.slices import Slices
 
@@ -124,12 +124,10 @@ def check_class_names(where: str, names: Sequence[str]) -> list[str]:
             raise DataError(f"{where}: class {number} has no name ({name!r}); give it one")
         if normal(name) in seen:
             raise DataError(f"{where}: two classes are named {name!r}; give each a name of its own")
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
+        if not is_utf8(name):
             raise DataError(
                 f"{where}: the class name {name!r} cannot be written as UTF-8; rename it"
-            ) from None
+            )
         seen.add(normal(name))
     return [normal(name) for name in names]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tdctl.errors import DataError
+from tdctl.folders.entries import files_and_folders
 from tdctl.names import normal
 from tdctl.sources.tables.headers import shown
 
@@ -117,28 +116,13 @@ class Disk:
 
 
 def _content(folder: Path) -> tuple[Known, Known] | None:
-    files: list[str] = []
-    folders: list[str] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                # A link costs a look at what it leads to, other entries cost none.
-                if entry.is_symlink():
-                    target = Path(entry.path)
-                    is_file, is_folder = target.is_file(), target.is_dir()
-                else:
-                    is_file, is_folder = entry.is_file(), entry.is_dir()
-                if is_file:
-                    files.append(entry.name)
-                elif is_folder:
-                    folders.append(entry.name)
+        found = files_and_folders(folder)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-            return None
         raise DataError(
             f"folder {folder}: cannot be listed ({error.strerror}); the table names images in it"
         ) from None
-    return Known(files), Known(folders)
+    return None if found is None else (Known(found[0]), Known(found[1]))
 
 
 @dataclass

@@ -24,7 +24,7 @@ from tdctl.training.modes.plain import BuildNetwork, Plain, Recording
 from tdctl.training.modes.unseen import Unseen
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
-from tdctl.training.trainer import Trainer
+from tdctl.training.trainer import Setup, Trainer
 from tdctl.training.world import World
 
 __all__ = ["FoldEnsemble", "FoldTrainer", "Folds", "fold_seeds"]
@@ -72,18 +72,9 @@ class Folds(Plain):
         """A ``FoldEnsemble`` of K networks."""
         return FoldEnsemble([build(own) for own in fold_seeds(seed, self.count)])
 
-    def trainer(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: FitConfig,
-        pipeline: Pipeline,
-        seed: int,
-        world: World,
-        compiled: bool,
-    ) -> FoldTrainer:
+    def trainer(self, setup: Setup) -> FoldTrainer:
         """What trains the K networks in turn."""
-        return FoldTrainer(net, images, config, pipeline, seed, world, compiled, self)
+        return FoldTrainer(*setup, self)
 
     def recordings(self, recorder: Recording | None) -> list[Recording]:
         """Those of the images that a network has seen, and of those that it has not."""

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
-from tdctl.config import FitConfig
-from tdctl.data.dataset import Images
 from tdctl.errors import ConfigError
 from tdctl.recorder import EpochRows, Recorder
-from tdctl.training.pipeline import Pipeline
-from tdctl.training.trainer import Trainer
-from tdctl.training.world import World
+from tdctl.training.trainer import Setup, Trainer
 
 if TYPE_CHECKING:
     from tdctl.training.modes.folds import FoldTrainer
@@ -74,18 +70,9 @@ class Plain:
         """All networks of the training, as one module."""
         return build(seed)
 
-    def trainer(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: FitConfig,
-        pipeline: Pipeline,
-        seed: int,
-        world: World,
-        compiled: bool,
-    ) -> Trainer | FoldTrainer:
+    def trainer(self, setup: Setup) -> Trainer | FoldTrainer:
         """What trains the networks that ``build`` gave."""
-        return Trainer(net, images, config, pipeline, seed, world, compiled)
+        return Trainer(*setup)
 
     def recordings(self, recorder: Recording | None) -> list[Recording]:
         """The recordings that are committed after an epoch."""

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from torch import nn
 
-from tdctl.config import FitConfig
 from tdctl.csv_files import write_csv
 from tdctl.data.dataset import Images
 from tdctl.files import LEFT_OUT_FILE
 from tdctl.training.modes.plain import Plain, Recording
 from tdctl.training.modes.unseen import Unseen
-from tdctl.training.pipeline import Pipeline
-from tdctl.training.trainer import Trainer
-from tdctl.training.world import World
+from tdctl.training.trainer import Setup, Trainer
 
 if TYPE_CHECKING:
     from tdctl.training.modes.folds import FoldTrainer
@@ -36,19 +32,10 @@ class SecondRound(Plain):
         self._left_out = left_out
         self._unseen: Unseen | None = None
 
-    def trainer(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: FitConfig,
-        pipeline: Pipeline,
-        seed: int,
-        world: World,
-        compiled: bool,
-    ) -> Trainer | FoldTrainer:
+    def trainer(self, setup: Setup) -> Trainer | FoldTrainer:
         """What trains the network."""
-        self._unseen = Unseen(self._left_out, pipeline, world)
-        return super().trainer(net, images, config, pipeline, seed, world, compiled)
+        self._unseen = Unseen(self._left_out, setup.pipeline, setup.world)
+        return super().trainer(setup)
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
         """Records the predictions of the images that were left out."""

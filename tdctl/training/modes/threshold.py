@@ -16,11 +16,11 @@ from tdctl.config import FitConfig
 from tdctl.cuts import Thresholds, count_threshold_samples, draw_threshold_samples
 from tdctl.data.dataset import Images
 from tdctl.nets import TwoNetworks
+from tdctl.recorder import logit_margin
 from tdctl.streams import SECOND_NETWORK
 from tdctl.training.losses import Loss, TrainingLoss
 from tdctl.training.modes.plain import BuildNetwork, Plain, Recording
-from tdctl.training.pipeline import Pipeline
-from tdctl.training.trainer import Trainer
+from tdctl.training.trainer import Setup, Trainer
 from tdctl.training.world import World
 
 if TYPE_CHECKING:
@@ -63,18 +63,9 @@ class ThresholdSamples(Plain):
         first, second = (build(own, extra_classes=1) for own in (seed, other))
         return TwoNetworks(first, second, self._num_classes)
 
-    def trainer(
-        self,
-        net: nn.Module,
-        images: Images,
-        config: FitConfig,
-        pipeline: Pipeline,
-        seed: int,
-        world: World,
-        compiled: bool,
-    ) -> Trainer:
+    def trainer(self, setup: Setup) -> Trainer:
         """What trains the two networks side by side."""
-        self._trainer = ThresholdTrainer(net, images, config, pipeline, seed, world, compiled)
+        self._trainer = ThresholdTrainer(*setup)
         return self._trainer
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
@@ -153,10 +144,7 @@ class DrawnSamples:
 
         The extra class is among the others of an image with its given label.
         """
-        shown_B21 = self.targets(rows).T[:, :, None]
-        own_B2 = logits_B2k.gather(2, shown_B21)[:, :, 0]
-        others_B2 = logits_B2k.scatter(2, shown_B21, -torch.inf).amax(dim=2)
-        self._epoch_2n[:, rows] = (own_B2 - others_B2).T
+        self._epoch_2n[:, rows] = logit_margin(logits_B2k, self.targets(rows).T).T
 
     def judged(self, rows: torch.Tensor, logits_B2k: torch.Tensor) -> torch.Tensor:
         """Float [B, k]: mean logits of the networks that were shown the given label.
