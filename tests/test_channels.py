@@ -53,7 +53,7 @@ def test_the_datas_own_make_mean_0_and_deviation_1(tmp_path: Path) -> None:
 
 
 def test_grey_images_have_no_imagenet_statistics() -> None:
-    with pytest.raises(ConfigError, match=r"3 channels, the images of digits have 1; give --norm"):
+    with pytest.raises(ConfigError, match=r"3 channels, the images of digits have 1; give --set"):
         open_dataset(DataConfig(normalise="imagenet"))
 
 

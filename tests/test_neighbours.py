@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tdctl.errors import ConfigError
-from tdctl.training.neighbours import REFERENCES, agreement, check_neighbours
+from tdctl.training.neighbours import agreement
 
 N, CLASSES = 90, 7
 
@@ -67,11 +66,3 @@ def test_a_sample_is_not_its_own_neighbour() -> None:
 def test_neither_scale_nor_a_common_shift_changes_the_agreement(scale: float) -> None:
     features, given = made()
     assert torch.equal(agreement(scale * features + 2, given, 5), agreement(features, given, 5))
-
-
-@pytest.mark.parametrize(("n", "k", "most"), [(6, 6, 5), (6, -1, 5), (10**6, REFERENCES, 19_999)])
-def test_more_neighbours_than_there_are_is_refused(n: int, k: int, most: int) -> None:
-    with pytest.raises(ConfigError, match=rf"among {n} samples; expected 0 \(none\) to {most}"):
-        check_neighbours(n, k)
-    check_neighbours(n, most)
-    check_neighbours(n, 0)
