@@ -74,18 +74,16 @@ def make_run(
     classes: int = 5,
     epochs: int = 12,
     seed: int = 0,
-    neighbours: bool = False,
+    losses: bool = True,
 ) -> Path:
-    """A run folder of ours with planted flips, without training."""
+    """A run folder of ours with planted flips, without training; the losses may be missing."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = planted_labels(n, classes, seed=seed)
     probs, margins = softmax_history(labels, classes, epochs, seed)
     given = probs[:, np.arange(n), labels.assigned].astype(np.float32)
-    losses = -np.log(np.maximum(given, 1e-8))
-    # Votes of twenty neighbours, for and against.
-    votes = (np.round(20 * np.tanh(margins / 3)) / 20).astype(np.float16)
+    loss = -np.log(np.maximum(given, 1e-8))
     file = folder / "training_dynamics.npz"
-    write_td(file, probs, margins, labels, losses, votes if neighbours else None)
+    write_td(file, probs, margins, labels, loss if losses else None)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
     return folder
 

@@ -92,7 +92,7 @@ def name_is_no_text(top: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (removed("."), ["cannot be read"]),
+        (removed("."), ["is not there; unpack the archive anew"]),
         (removed("001.ak47"), ["no folder of class 001, though 002.american-flag is there"]),
         (removed("002.american-flag"), ["no folder of class 002, though 003.backpack is there"]),
         (class_is_a_file, ["no folder of class 002, though 003.backpack is there"]),

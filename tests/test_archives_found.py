@@ -162,4 +162,4 @@ def test_clutter_may_be_missing_from_an_image_folder(tmp_path: Path, classes: in
     if classes == 256:
         assert len(list_archive(dropped, 0).class_names) == 256
     else:
-        assert_refused(lambda: list_archive(dropped, 0), "257.clutter", "--drop-clutter", "move")
+        assert_refused(lambda: list_archive(dropped, 0), "257.clutter", "data.drop_clutter", "move")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_the_datas_own_make_mean_0_and_deviation_1(tmp_path: Path) -> None:
 
 
 def test_grey_images_have_no_imagenet_statistics() -> None:
-    with pytest.raises(ConfigError, match=r"3 channels, the images of digits have 1; give --norm"):
+    with pytest.raises(ConfigError, match=r"3 channels, the images of digits have 1; give --set"):
         open_dataset(DataConfig(normalise="imagenet"))
 
 
@@ -63,13 +64,14 @@ def test_a_run_says_what_it_was_normalised_by_and_a_retraining_chooses_anew(
     run = runner.generate_td(config, tmp_path / "run").folder
     assert channels_of(run) == OF_IMAGENET
     seen: list[tuple[float, ...]] = []
-    train = runner.retrain.train_classifier
+    module = import_module("tdctl.runner.denoise")
+    train = module.train_classifier
 
     def watched(*arguments: Any, **more: Any) -> Any:
         seen.append(arguments[3].mean)
         return train(*arguments, **more)
 
-    monkeypatch.setattr(runner.retrain, "train_classifier", watched)
+    monkeypatch.setattr(module, "train_classifier", watched)
     own = photographs(tmp_path / "photos", noise__noise_ratio=0.3)
     for name, settings in (("same", config), ("own", own)):
         runner.denoise(settings, run, detector_file, [0.2], out=tmp_path / name)

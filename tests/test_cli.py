@@ -84,7 +84,7 @@ def test_flags_win_over_set_which_wins_over_the_file(tmp_path: Path) -> None:
     file.write_text("train: {epochs: 3, batch_size: 16, lr: 0.3}\n")
     result = tdctl(
         "generate-td", "--config", file, "--set", "train.epochs=4", "--set", "train.batch_size=32",
-        "--epochs", 5, "--lr-drops", "0.3,0.6", "--print-config",
+        "--epochs", 5, "--set", "train.lr_drops=0.3,0.6", "--print-config",
     )  # fmt: skip
     train = yaml.safe_load(result.stdout)["train"]
     assert (train["epochs"], train["batch_size"], train["lr"]) == (5, 32, 0.3)
@@ -172,7 +172,7 @@ def table(tmp_path: Path, text: str) -> list[str]:
         (lambda p: ["--num-valid", "150"], "num_valid"),
         (lambda p: ["--num-valid", "149"], "expected at least 2"),
         (lambda p: ["--image-size", "99999"], "image_size"),
-        (lambda p: ["--crop-padding", "99999"], "crop_padding"),
+        (lambda p: ["--set", "train.crop_padding=99999"], "crop_padding"),
         (lambda p: ["--set", "train.speed=9"], "train.speed"),
         (lambda p: ["--config", "/nowhere.yaml"], "/nowhere.yaml"),
         (lambda p: ["--dataset", "cifar10", "--data-dir", str(p)], "--download"),

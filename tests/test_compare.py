@@ -30,7 +30,7 @@ from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
-from tdctl.runner import ranker
+from tdctl.rankers import ByDetector
 from tdctl.scores import SCORES, find_score
 
 FEW = [SCORES["p-mean"], SCORES["aum-softmax"], SCORES["wrong-events"]]
@@ -55,12 +55,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what was computed, in order."""
     calls: list[str] = []
-    score, detect = type(FEW[0]).__call__, ranker.ByDetector.suspicion
+    score, detect = type(FEW[0]).__call__, ByDetector.suspicion
     monkeypatch.setattr(
         type(FEW[0]), "__call__", lambda self, d: calls.append(self.name) or score(self, d)
     )
     monkeypatch.setattr(
-        ranker.ByDetector,
+        ByDetector,
         "suspicion",
         lambda self, *rest: calls.append(self.file.name) or detect(self, *rest),
     )
@@ -238,20 +238,20 @@ def test_a_run_of_one_class_serves_what_needs_no_rival(tmp_path: Path) -> None:
 
 
 def test_a_row_is_of_all_that_its_run_recorded(tmp_path: Path) -> None:
-    """Two runs whose given curves are the same, of which one has neighbours as well."""
-    plain, more = make_run(tmp_path / "a"), make_run(tmp_path / "b", neighbours=True)
+    """Two runs whose given curves are the same, of which one has losses as well."""
+    plain, more = make_run(tmp_path / "a", losses=False), make_run(tmp_path / "b")
     table = tmp_path / "table"
     options = ("--bootstrap", 0, "--no-plots", "--quiet", "--json", "--out", table)
 
     def left_out(*runs: Path) -> dict[str, bool]:
         named = [argument for run in runs for argument in ("--td", run)]
         content = json.loads(tdctl("compare", *named, *options, "--score", "all").stdout)
-        rows = [row for row in content["rows"] if row["name"] == "neighbours"]
+        rows = [row for row in content["rows"] if row["name"] == "loss-mean"]
         return {Path(row["run"]).name: row["left_out"] is not None for row in rows}
 
     assert left_out(more, plain) == {"a": True, "b": False}
     assert left_out(plain, more) == {"a": True, "b": False}
-    make_run(plain, neighbours=True)
+    make_run(plain)
     assert left_out(plain) == {"a": False}
 
 

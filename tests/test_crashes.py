@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_stopped_while_it_tidies_up_a_finished_run_keeps_everything(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tdctl.run.shutil.rmtree", stop)
+        patch.setattr("tdctl.run.folder.shutil.rmtree", stop)
         runner.generate_td(config, tmp_path / "a")
     runner.generate_td(config, tmp_path / "a", resume=True)
     runner.generate_td(config, tmp_path / "b")
@@ -127,7 +128,7 @@ def test_what_torch_cannot_do_is_one_line(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("tdctl.classifier.train.fit", fail)
+    monkeypatch.setattr(import_module("tdctl.classifier.train_classifier"), "fit", fail)
     with pytest.raises(RunError, match=says):
         runner.generate_td(tiny_config(), tmp_path / "a")
 

@@ -439,7 +439,7 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, more: Any, says: str) -
 
 
 @pytest.mark.parametrize(
-    ("other", "value"), [("leave_out", "worst.csv"), ("threshold_samples", True), ("neighbours", 5)]
+    ("other", "value"), [("leave_out", "worst.csv"), ("threshold_samples", True)]
 )
 def test_folds_go_alone(other: str, value: object) -> None:
     flag = other.replace("_", "-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from conftest import hand_made_detector, make_run, refused, tdctl
 from test_builtin import random_detector
 
 from tdctl.detector import Card, Detector, features, load_detector, save_detector
-from tdctl.detector import checkpoint as files
 from tdctl.detector.channels import Slab
 from tdctl.dynamics import read_run
 from tdctl.files import load_tensors, save_tensors
@@ -123,7 +123,7 @@ def test_a_detector_of_an_earlier_version_is_refused(
     # The paper's network is shown the stored curve, which no version changes.
     for one in papers[:2]:
         load_detector(one)
-    monkeypatch.setattr(files, "FEATURES", 2)
+    monkeypatch.setattr(import_module("tdctl.detector.detector_files"), "FEATURES", 2)
     load_detector(random_detector(tmp_path / "new", "most"))
 
 

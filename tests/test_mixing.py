@@ -207,7 +207,7 @@ def test_a_retraining_has_the_options_too(
 ) -> None:
     settings = {key: value for key, value in OPTIONS[option].items() if key != "capture"}
     overrides = {f"retrain.{key}": value for key, value in settings.items()}
-    resolve: Callable[..., Any] = runner.retrain.settings_of_run
+    resolve: Callable[..., Any] = runner.settings_of_run
     from tdctl.settings import load_config
 
     plain = {"retrain.epochs": 2, "retrain.amp": False}

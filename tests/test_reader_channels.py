@@ -89,10 +89,7 @@ OWN = tuple(n for n, channel in CHANNELS.items() if not (channel.heldout or chan
 
 def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
     """A run that has all that a channel may need, the held-out curves of another seed."""
-    seen, other = (
-        read_run(make_run(folder / str(seed), neighbours=True, seed=seed, **more))[0]
-        for seed in (0, 1)
-    )
+    seen, other = (read_run(make_run(folder / str(seed), seed=seed, **more))[0] for seed in (0, 1))
     return replace(seen, heldout=replace(other, labels=seen.labels))
 
 
@@ -100,7 +97,6 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
     """Every channel, sample by sample and epoch by epoch, from the definitions."""
     td = np.asarray(dynamics.td).astype(np.float64)
     margin, loss = np.asarray(dynamics.margin), np.asarray(dynamics.loss)
-    votes = np.asarray(dynamics.neighbours).astype(np.float64)
     given = np.asarray(dynamics.labels[:, 0])
     n, epochs, k = td.shape
     found = {name: np.zeros((n, epochs)) for name in OWN}
@@ -129,9 +125,6 @@ def written_out(dynamics: TrainingDynamics) -> dict[str, np.ndarray[Any, Any]]:
             found["mean-class-rank"][i, t] = rank(so_far, i, peers)
             means = td[i, : t + 1].sum(axis=0)
             found["suggests-other"][i, t] = float(max(means[1:]) > means[0])
-            found["neighbours"][i, t] = votes[i, t]
-            found["mean-neighbours"][i, t] = sum(votes[i, : t + 1]) / (t + 1)
-            found["neighbours-rank"][i, t] = rank(votes[:, t], i, every)
             found["entropy"][i, t] = -sum(q * np.log(q) for q in td[i, t] if q > 0) / np.log(k)
     return found
 
@@ -199,7 +192,7 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
 
 
 def shortened(dynamics: TrainingDynamics) -> TrainingDynamics:
-    names = ("td", "margin", "loss", "neighbours")
+    names = ("td", "margin", "loss")
     return replace(dynamics, **{name: np.asarray(getattr(dynamics, name))[:, :5] for name in names})
 
 
@@ -220,12 +213,10 @@ def test_without_logits_the_margin_comes_from_the_probabilities(tmp_path: Path) 
     assert dict(zip(SETS["most"], gap < 0.05, strict=True)) == dict.fromkeys(SETS["most"], True)
 
 
-def test_a_published_run_has_all_channels_but_the_neighbours(tmp_path: Path) -> None:
+def test_a_published_run_has_all_channels_of_its_own_curves(tmp_path: Path) -> None:
     dynamics = read_run(make_published_run(tmp_path, planted_labels(40, 5)))[0]
     seen = Reader("gru", SETS["all"], 30).open(dynamics).rows()
     assert np.isfinite(seen).all()
-    with pytest.raises(DynamicsError, match="channel neighbours needs the neighbours' labels"):
-        Reader("gru", SETS["near"], 30).open(dynamics)
 
 
 def kept(dynamics: TrainingDynamics, others: int) -> TrainingDynamics:
@@ -289,10 +280,7 @@ def test_channels_by_name() -> None:
     assert find_channels("given") == ("given",)
     assert find_channels("ranks, given,rank") == (*SETS["ranks"], "given")
     held = {name for name, channel in CHANNELS.items() if channel.heldout}
-    near = {name for name, channel in CHANNELS.items() if "neighbours" in channel.needs}
-    assert held and near and not held & near
-    assert set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held - near
-    assert set(SETS["near"]) == set(SETS["most"]) | near
+    assert held and set(SETS["most"]) < set(SETS["all"]) == set(CHANNELS) - held
     assert set(SETS["cross"]) == set(SETS["most"]) | held
     with pytest.raises(ConfigError, match="'nonsense' is unknown; use given"):
         find_channels("given,nonsense")

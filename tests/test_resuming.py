@@ -219,8 +219,8 @@ def test_a_retraining_treats_the_images_as_the_run_did(
     settings = runner.settings_of_run(tmp_path / "o" / "baseline_all")
     assert settings is not None and settings["retrain"][name] == value
     # Unless the user says otherwise.
-    other = {"flip": "--flip", "augment": "--augment", "crop_padding": "--crop-padding=1"}[name]
-    result = tdctl(*asked, other, "--out", tmp_path / "other")
+    other = {"flip": "true", "augment": "true", "crop_padding": "1"}[name]
+    result = tdctl(*asked, "--set", f"retrain.{name}={other}", "--out", tmp_path / "other")
     assert result.exit_code == 0 and "treated as in" not in result.stderr
     assert (tmp_path / "other" / "baseline_all" / "train_log.csv").read_text() != own
 

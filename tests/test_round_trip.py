@@ -138,7 +138,7 @@ def assert_same(one: runner.Prepared, other: runner.Prepared) -> None:
     assert first.index.tolist() == second.index.tolist()
     assert first.targets.tolist() == second.targets.tolist()
     assert one.dataset.test_names == other.dataset.test_names
-    assert one.given.fingerprint() == other.given.fingerprint()
+    assert one.given.labels.fingerprint() == other.given.labels.fingerprint()
 
 
 @pytest.mark.parametrize("limit", [None, 25])

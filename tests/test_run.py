@@ -54,7 +54,7 @@ def test_a_start_that_is_killed_halfway_can_be_overwritten(
 
     folder = tmp_path / "r"
     with monkeypatch.context() as patch:
-        patch.setattr("tdctl.run.write_text", killed)
+        patch.setattr("tdctl.run.folder.write_text", killed)
         with pytest.raises(KeyboardInterrupt):
             RunFolder(folder, "generate-td").start(tiny_config(), {}, "new")
     run = RunFolder(folder, "generate-td")

@@ -29,7 +29,7 @@ from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
 from tdctl.files import read_json
 from tdctl.settings import load_config
-from tdctl.training import Progress
+from tdctl.training import Folds, Plain, Progress, ThresholdSamples
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "run_folder.json").read_text())
 
@@ -78,10 +78,18 @@ def test_what_elr_remembers_counts_in_what_a_run_takes(more: dict[str, Any], val
     prepared: Any = SimpleNamespace(train=range(1000), dataset=SimpleNamespace(num_classes=7))
     plan: Any = SimpleNamespace(model_bytes=10)
 
+    mode = Plain()
+    if "folds" in more:
+        mode = Folds(np.arange(1000) % more["folds"], more["folds"])
+    elif more:
+        mode = ThresholdSamples(7)
+
     def capture(loss: str) -> int:
         settings = {f"train.{key}": value for key, value in more.items()}
         smooth = {"train.loss": loss, "train.label_smoothing": 0.0}
-        return forecast_disk(load_config(None, settings | smooth), prepared, plan).capture_bytes
+        return forecast_disk(
+            load_config(None, settings | smooth), prepared, plan, mode
+        ).capture_bytes
 
     # float32; each network's memory of the images that it trains on, a pair's of a class more.
     assert capture("elr") - capture("ce") == 4 * values

@@ -30,8 +30,8 @@ from tdctl.slabs import SLAB
 # Those of held-out curves are the same functions, and are tested with the folds.
 SEEN = {name: found for name, found in SCORES.items() if not found.heldout}
 BY_ROWS = [name for name, found in SEEN.items() if found.of_rows is not None]
-# Those that a run of the published code can serve: it has no logits, losses, neighbours.
-PUBLISHED = [n for n in BY_ROWS if not {"margin", "loss", "neighbours"} & set(SCORES[n].needs)]
+# Those that a run of the published code can serve: it has no logits and no losses.
+PUBLISHED = [n for n in BY_ROWS if not {"margin", "loss"} & set(SCORES[n].needs)]
 # Those that the stores given and topk:K can serve.
 KEPT = [name for name, found in SEEN.items() if "every class" not in found.needs]
 
@@ -42,10 +42,7 @@ def made(probs: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> TrainingD
     order = np.array([[g, *(c for c in range(k) if c != g)] for g in labels], dtype=np.int16)
     td = np.take_along_axis(probs.astype(np.float16), order[:, None, :].astype(np.int64), axis=2)
     given = np.maximum(td[:, :, 0].astype(np.float32), 1e-6)
-    votes = (2 * td[:, :, 0] - 1).astype(np.float16)
-    return TrainingDynamics(
-        td, order, np.arange(n), margin=-1 / given, loss=-np.log(given), neighbours=votes
-    )
+    return TrainingDynamics(td, order, np.arange(n), margin=-1 / given, loss=-np.log(given))
 
 
 @st.composite
@@ -113,9 +110,6 @@ WRITTEN_OUT: dict[str, Callable[[TrainingDynamics, int], float]] = {
     "el2n": lambda d, i: el2n_written_out(d.td[i]),
     "el2n-early": lambda d, i: el2n_written_out(d.td[i], 10),
     "entropy": lambda d, i: entropy_written_out(d.td[i]),
-    "neighbours": lambda d, i: (
-        -statistics.fmean(float(v) for v in d.neighbours[i, d.epochs // 2 :])  # type: ignore[index]
-    ),
 }
 
 
@@ -135,7 +129,7 @@ def test_a_score_is_its_formula_written_out(name: str, dynamics: TrainingDynamic
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingDynamics, Labels]:
-    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200, neighbours=True)
+    run = make_run(tmp_path_factory.mktemp("planted") / "r", n=200)
     return read_run(run)[:2]
 
 
@@ -181,7 +175,7 @@ def test_memory_does_not_grow_with_what_is_recorded(
     monkeypatch.setattr("tdctl.scores.curve_values.SLAB", 1 << 16)
     peaks = []
     for n in (1000, 4000):
-        run = make_run(tmp_path / str(n), n=n, classes=10, epochs=20, neighbours=True)
+        run = make_run(tmp_path / str(n), n=n, classes=10, epochs=20)
         dynamics, _, _ = read_run(run)
         tracemalloc.start()
         scores_of(dynamics, [SCORES[name] for name in BY_ROWS])
@@ -194,10 +188,10 @@ def test_memory_does_not_grow_with_what_is_recorded(
 def recorded(folder: Path, store: str) -> TrainingDynamics:
     generator, n, k, epochs = torch.Generator().manual_seed(0), 40, 6, 5
     labels = planted_labels(n, k)
-    recorder = Recorder.create(folder, labels, k, epochs, store=store, neighbours=5)
+    recorder = Recorder.create(folder, labels, k, epochs, store=store)
     for epoch in range(epochs):
         logits = 2 * torch.randn(n, k, generator=generator)
-        recorder.record(torch.from_numpy(labels.index), logits, logits)
+        recorder.record(torch.from_numpy(labels.index), logits)
         recorder.commit(epoch)
     recorder.finish()
     return read_run(folder)[0]
@@ -213,7 +207,7 @@ def test_all_stores_give_the_same_scores_or_say_what_is_missing(tmp_path: Path) 
             else:
                 with pytest.raises(DynamicsError, match=rf"score {name}: .*--store full"):
                     score(kept, name)
-    assert len(KEPT) == 13
+    assert len(KEPT) == 12
 
 
 @pytest.mark.parametrize("class_axis_last", [True, False])
@@ -236,7 +230,7 @@ def test_a_run_of_the_published_code_serves_what_needs_no_logits(
             score(read_run(theirs)[0], name)
 
 
-@pytest.mark.parametrize("where", ["td", "margin", "loss", "neighbours"])
+@pytest.mark.parametrize("where", ["td", "margin", "loss"])
 def test_nan_is_refused_with_its_index_and_epoch(
     planted: tuple[TrainingDynamics, Labels], where: str
 ) -> None:
@@ -246,7 +240,7 @@ def test_nan_is_refused_with_its_index_and_epoch(
     broken = replace(dynamics, **{where: array})
     for name in BY_ROWS:
         other = {"aum": "margin", "loss-mean": "loss", "loss-last": "loss"}
-        uses = (other | {"neighbours": "neighbours"}).get(name, "td")
+        uses = other.get(name, "td")
         if uses != where:
             assert np.isfinite(score(broken, name)).all()
             continue

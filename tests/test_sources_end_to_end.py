@@ -90,7 +90,7 @@ def caltech256(root: Path) -> Source:
         for label, name in enumerate(OBJECTS[:3])
         for n in range(6)
     }
-    options = named("caltech256", root, "--drop-clutter", "--test-share", 1 / 3)
+    options = named("caltech256", root, "--set", "data.drop_clutter=true", "--test-share", 1 / 3)
     return Source(options, list(OBJECTS[:3]), images, test=6, train=12)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from tdctl.dynamics import read_run
 from tdctl.files import read_json, write_json
 from tdctl.inputs.prepare import SPLIT_BY_GIVEN, Prepared, prepare
 from tdctl.labels import stratified_folds, stratified_holdout
-from tdctl.runner import generate
 from tdctl.training import Progress
 
 NOISES: list[dict[str, Any]] = [
@@ -80,7 +81,9 @@ def stop_after_one(progress: Progress) -> None:
 def begun_before(config: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Path:
     """A run as it was begun before manifests said how images are held out."""
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "SPLIT_BY", SPLIT_BY_GIVEN)
+        earlier = partial(prepare, split_by=SPLIT_BY_GIVEN)
+        module = import_module("tdctl.runner.generate_td")
+        patch.setattr(module, "prepare", lambda config, dry, split_by: earlier(config, dry=dry))
         if more:
             with pytest.raises(KeyboardInterrupt):
                 runner.generate_td(config, folder, **more)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tdctl import runner
 from tdctl.cli import app
 from tdctl.config import DataConfig
-from tdctl.data import DataSet, decode, hold, open_dataset
+from tdctl.data import DataSet, decode, image_storage, open_dataset
 from tdctl.errors import ConfigError, DataError
 from tdctl.files import read_json
 from tdctl.training import Progress
@@ -98,8 +98,8 @@ def test_auto_takes_the_first_way_that_has_room(
     make_image_folder(tmp_path / "photos")
     needed = 24 * 3 * 12 * 12
     room: dict[str, Any] = {"memory": 2 * needed, "disk": (0, 0)}
-    monkeypatch.setattr(hold, "available_memory", lambda: room["memory"])
-    monkeypatch.setattr(hold, "free_bytes", lambda folder: room["disk"])
+    monkeypatch.setattr(image_storage, "available_memory", lambda: room["memory"])
+    monkeypatch.setattr(image_storage, "free_bytes", lambda folder: room["disk"])
 
     def chosen() -> str:
         data = open_way(tmp_path, "auto")
@@ -124,7 +124,7 @@ def test_memory_that_does_not_fit_is_refused_with_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_image_folder(tmp_path / "photos", per_class=500)
-    monkeypatch.setattr(hold, "available_memory", lambda: 1_000_000)
+    monkeypatch.setattr(image_storage, "available_memory", lambda: 1_000_000)
     with pytest.raises(DataError, match=r"2,000 images of 3x12x12 need 0\.9 MB and 1\.0 MB"):
         open_way(tmp_path, "memory")
 
@@ -132,15 +132,15 @@ def test_memory_that_does_not_fit_is_refused_with_numbers(
 def test_available_memory_heeds_a_control_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "CGROUP", tmp_path)
-    free = hold.available_memory()
+    monkeypatch.setattr(image_storage, "CGROUP", tmp_path)
+    free = image_storage.available_memory()
     assert free > 1_000_000
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("700000\n")
     (tmp_path / "memory.stat").write_text("anon 100000\ninactive_file 200000\n")
-    assert hold.available_memory() > 1_000_000
+    assert image_storage.available_memory() > 1_000_000
     (tmp_path / "memory.max").write_text("1000000\n")
-    assert hold.available_memory() == 500_000
+    assert image_storage.available_memory() == 500_000
 
 
 def test_statistics_of_many_streamed_images_are_a_samples(
@@ -148,7 +148,7 @@ def test_statistics_of_many_streamed_images_are_a_samples(
 ) -> None:
     make_image_folder(tmp_path / "photos", per_class=50)
     whole = open_way(tmp_path, "stream")
-    monkeypatch.setattr(hold, "SAMPLED", 60)
+    monkeypatch.setattr(image_storage, "SAMPLED", 60)
     first, second = (open_way(tmp_path, "stream") for _ in range(2))
     assert (first.mean, first.std) == (second.mean, second.std)
     assert first.mean != whole.mean
@@ -232,7 +232,9 @@ def test_a_run_is_the_same_bits_whichever_way(tmp_path: Path, capture: str) -> N
 def test_a_run_goes_on_another_way_to_the_same_bits(
     tmp_path: Path, detector_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "SAMPLED", 8)  # streamed afresh, it would be normalised otherwise
+    monkeypatch.setattr(
+        image_storage, "SAMPLED", 8
+    )  # streamed afresh, it would be normalised otherwise
     root = make_image_folder(tmp_path / "photos")
     image = root / "train/dark/zz.bmp"
     Image.new("RGB", (12, 12), (1, 2, 3)).save(image)

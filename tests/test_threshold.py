@@ -23,10 +23,10 @@ from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.labels import Labels
-from tdctl.nets import TwoNetworks, build_two_networks
+from tdctl.nets import TwoNetworks, build_net
 from tdctl.recorder import EpochRows, Recorder
-from tdctl.training import Pipeline, Progress, World, fit
-from tdctl.training.trainer import Trainer
+from tdctl.training import Pipeline, Progress, ThresholdSamples, World, fit
+from tdctl.training.modes.threshold import ThresholdTrainer
 
 CPU = torch.device("cpu")
 
@@ -35,15 +35,18 @@ class Stop(Exception):
     """Stands for a kill right after an epoch was committed."""
 
 
-def pair(k: int = 10) -> TwoNetworks:
-    return build_two_networks(NetConfig(depth=8), k, (1, 8, 8), 0)
+def pair(k: int = 10) -> nn.Module:
+    def build(seed: int, extra_classes: int = 0) -> nn.Module:
+        return build_net(NetConfig(depth=8), k + extra_classes, (1, 8, 8), seed)
+
+    return ThresholdSamples(k).build(build, 0)
 
 
-def trainer_of(net: nn.Module | None = None, n: int = 150, **settings: Any) -> Trainer:
+def trainer_of(n: int = 150, **settings: Any) -> ThresholdTrainer:
     data = open_dataset(DataConfig(limit=n))
     config = TrainConfig.model_validate({"epochs": 3, "batch_size": 64, "amp": False} | settings)
     pipeline = Pipeline.of(config, data, CPU)
-    return Trainer(net or pair(), data.train, config, pipeline, 0, World(), False)
+    return ThresholdTrainer(pair(), data.train, config, pipeline, 0, World(), False)
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +145,14 @@ def recorded(folder: Path, world: World | None = None, report: Any = None, **tra
     labels = Labels(data.train.index, data.train.targets, data.train.targets)
     make = Recorder.resume if (folder / "checkpoint.pth").exists() else Recorder.create
     world = world or World()
+    mode = ThresholdSamples(10)
     result = fit(
         pair(), data.train, config, Pipeline.of(config, data, CPU), 0, world=world,
-        watched=data.test, capture=config.capture, checkpoint=folder / "checkpoint.pth",
+        mode=mode, watched=data.test, capture=config.capture, checkpoint=folder / "checkpoint.pth",
         recorder=make(folder, labels, 10, 3) if world.is_first else EpochRows(labels, 10, "cpu"),
         report=report,
     )  # fmt: skip
-    assert result.thresholds is not None
-    return result.log, result.thresholds.aum
+    return result.log, mode.thresholds(3).aum
 
 
 @pytest.mark.parametrize(
@@ -185,8 +188,8 @@ def test_each_network_learns_as_it_would_alone() -> None:
     pixels = next(both._feed.batches([rows]))
     logits = both.pipeline.logits(both.net.train(), pixels)
     both.loss(logits, both._targets[rows], rows).backward()
-    assert isinstance(both.net, TwoNetworks) and both.threshold is not None
-    for network, shown in zip(both.net.networks, both.threshold.targets(rows), strict=True):
+    assert isinstance(both.net, TwoNetworks)
+    for network, shown in zip(both.net.networks, both.samples.targets(rows), strict=True):
         own = [p.grad.clone() for p in network.parameters() if p.grad is not None]
         network.zero_grad()
         alone = both.pipeline.logits(network, pixels)
@@ -199,20 +202,19 @@ def test_each_network_learns_as_it_would_alone() -> None:
 
 def test_threshold_samples_have_the_extra_class_and_margins_are_those_of_the_shown_label() -> None:
     trainer = trainer_of()
-    assert trainer.threshold is not None
     rows, drawn = torch.arange(150), draw_threshold_samples(150, 10, 0)
-    shown = trainer.threshold.targets(rows).numpy()
+    shown = trainer.samples.targets(rows).numpy()
     given = open_dataset(DataConfig(limit=150)).train.targets
     assert (shown == np.where(drawn, 10, given)).all()
     logits = torch.randn(150, 2, 11, generator=torch.Generator().manual_seed(0))
-    trainer.threshold.record(rows, logits)
-    trainer.threshold.commit(World())
-    found = trainer.threshold.found(1).aum
+    trainer.samples.record(rows, logits)
+    trainer.samples.commit(World())
+    found = trainer.samples.found(1).aum
     for network, row in ((0, 3), (1, 7), (0, int(np.flatnonzero(drawn[0])[0]))):
         values, label = logits[row, network].tolist(), shown[network, row]
         others = [value for c, value in enumerate(values) if c != label]
         assert found[network, row] == pytest.approx(values[label] - max(others))
-    judged = trainer.threshold.judged(rows, logits)
+    judged = trainer.samples.judged(rows, logits)
     only_second, both = int(np.flatnonzero(drawn[0])[0]), int(np.flatnonzero(~drawn.any(0))[0])
     assert torch.allclose(judged[only_second], logits[only_second, 1, :10])
     assert torch.allclose(judged[both], logits[both, :, :10].mean(dim=0))
@@ -276,7 +278,6 @@ def test_a_dry_run_says_two_networks_and_refuses_too_few_images(tmp_path: Path) 
     assert not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("other", [{"train__neighbours": 3}, {"train__leave_out": "r.csv"}])
-def test_two_networks_go_with_neither_neighbours_nor_a_second_round(other: dict[str, Any]) -> None:
+def test_two_networks_do_not_go_with_a_second_round() -> None:
     with pytest.raises(ConfigError, match="threshold_samples: trains two networks"):
-        tiny_config(train__threshold_samples=True, **other)
+        tiny_config(train__threshold_samples=True, train__leave_out="r.csv")
