@@ -211,8 +211,9 @@ class Recorder:
         Raises:
             DynamicsError: an index is unknown, a sample was not recorded exactly once, a value
                 is not finite, or all logits are probabilities.
-            RunError: it does not follow the epoch committed last, or is not that one again;
-                the running means of the stores ``given`` and ``topk`` build on each other.
+            RunError: it is the first and not epoch 0; or it does not follow the epoch committed
+                last and is not that one again, where the store is ``given`` or ``topk``: their
+                running means build on each other.
         """
         capture = self._capture
         if not capture:
@@ -250,6 +251,10 @@ class Recorder:
         return votes
 
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
+        if epoch and not state.any():
+            raise RunError(
+                f"{self._folder}: epoch {epoch} is the first that is committed; epochs count from 0"
+            )
         sums = self._store.others and self._store.sums
         if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(
