@@ -197,7 +197,7 @@ def plan_generate(
             f"note: {note}"
             for note in (plan.choice, *filter(None, started), *prepared.dataset.notes)
         ),
-        f"would train {_planned(config, len(images), n - len(images))} "
+        f"would train {_planned(config, len(images), n - len(images))}, {len(names)} classes "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {room.file_bytes / 1e6:,.1f} MB to {out} ({status}); "
         f"until it ends, {room.capture_bytes / 1e6:,.1f} MB more",
