@@ -24,7 +24,7 @@ from tdctl.errors import RunError
 
 __all__ = [
     "LEFT_OUT_FILE",
-    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "digest_of", "first_line",
+    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "file_digest", "first_line",
     "load_tensors", "nearest_folder",
     "read_json", "save_tensors", "write_json", "write_text",
 ]  # fmt: skip
@@ -58,7 +58,7 @@ def nearest_folder(path: Path) -> Path:
     return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex.
 
     Raises:

@@ -6,7 +6,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["SPLITS", "is_utf8", "nearly_alike", "normal", "split_of", "trimmed"]
+__all__ = [
+    "SPLITS",
+    "is_utf8",
+    "nearly_alike",
+    "normal",
+    "not_labelled",
+    "split_of",
+    "trimmed",
+]
 
 # What people call the parts of a data set, in lower case.
 SPLITS = {
@@ -25,6 +33,15 @@ SPLITS = {
     "testing": "test",
     "testset": "test",
 }
+
+# What tables and people write for a label that is not there, in lower case.
+NO_LABEL = frozenset({
+    "nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nil", "undefined", "unknown", "?", "??",
+    "-", "--", "unlabeled", "unlabelled", "unassigned", "not labeled", "not labelled",
+    "not labeled yet", "not labelled yet", "no label", "todo", "tbd",
+})  # fmt: skip
+# Of two classes, one may well be -1.
+NEGATIVE = frozenset({"-1", "-1.0"})
 
 BLANKS = re.compile(r"[\s_]+")
 # A dash between words; "A-" and "-1" are not "A" and "1".
@@ -66,11 +83,23 @@ def split_of(text: str) -> str | None:
     return SPLITS.get(trimmed(text).lower())
 
 
+def not_labelled(names: Sequence[str]) -> list[str]:
+    """The class names that are perhaps none, but stand for a label that is missing: ``NaN``, ``?``.
+
+    Args:
+        names: k different names.
+    """
+    plain = {name: " ".join(re.split(r"[\s_]+", trimmed(name).casefold())) for name in names}
+    marks = NO_LABEL | NEGATIVE if len(names) > 2 else NO_LABEL
+    return [name for name in names if plain[name] in marks]
+
+
 def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Groups of class names that differ only in writing, in the order of ``names``.
 
     That is in case, blanks, ``_`` or ``-``, zeros before a number, or ``.0`` after it: ``Cat`` and
-    ``cat``, ``1``, ``1.0`` and ``01``. A name that stands alone is in no group.
+    ``cat``, ``1``, ``1.0`` and ``01``; in characters that do not show, such as a blank without
+    width; and in wide or joined forms of the same letters. A name that stands alone is in no group.
 
     Args:
         names: k different names.
@@ -83,7 +112,12 @@ def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _writing_aside(name: str) -> str:
     """What is left of a name without the differences of ``nearly_alike``."""
-    text = trimmed(name).casefold()
+    text = name
+    if not name.isascii():
+        # Wide letters and ligatures become plain ones; of the rest, what has no shape goes.
+        text = unicodedata.normalize("NFKC", name)
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = trimmed(text.casefold())
     # Blanks between digits stay one blank: "1 0" is not "10".
     text = BETWEEN_DIGITS.sub("\0", text)
     text = BLANKS.sub("", DASH.sub("", text)).replace("\0", " ")

@@ -13,7 +13,7 @@ from torch import nn
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.files import PickledError, digest_of, load_tensors
+from tdctl.files import PickledError, file_digest, load_tensors
 
 __all__ = ["Weights", "load_weights", "weights_file"]
 
@@ -93,7 +93,7 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
             unexpected, of another shape or type, or not finite. The network is as it was.
     """
     try:
-        sha256 = digest_of(path)
+        sha256 = file_digest(path)
         own = net.state_dict()
         found, beside = _without_prefix(_read(path), own)
     except PickledError as error:

@@ -9,6 +9,7 @@ import yaml
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.recipes import preset_of
 from tdctl.settings import load_config, parse_set
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -201,7 +202,7 @@ def test_each_shipped_config_is_valid_and_says_what_it_is_for(path: Path) -> Non
 
 def test_configs_are_shipped() -> None:
     named = {load_config(path).data.dataset for path in CONFIGS}
-    assert named >= {name for name, entry in CATALOGUE.items() if entry.preset}
+    assert named >= {name for name in CATALOGUE if preset_of(name)}
     assert {path.stem for path in CONFIGS} >= {"digits", "folder32", "paper_cifar10"}
 
 
@@ -270,3 +271,20 @@ def test_noise_that_fits_together_is_accepted_and_survives_its_yaml(
     config = load_config(None, settings)
     (tmp_path / "c.yaml").write_text(config.to_yaml())
     assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_a_key_that_stands_twice_is_no_later_value(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("train:\n  epochs: 3\n  epochs: 4\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: not valid YAML .*'epochs' stands twice"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("section", ["train", "data", "detector"])
+def test_true_is_no_number(section: str) -> None:
+    name = {"train": "epochs", "data": "limit", "detector": "epochs"}[section]
+    with pytest.raises(ConfigError, match=f"{section}: {name}: true is no value of this setting"):
+        load_config(None, {f"{section}.{name}": True})
+    with pytest.raises(ConfigError, match="seed: true is no value"):
+        load_config(None, {"seed": True})
+    assert load_config(None, {"train.flip": False, "train.augment": True}).train.flip is False

@@ -87,6 +87,11 @@ class Augment:
         self._resized = config.augment and side >= RESIZED_CROP_FROM
         padding = side // 8 if config.crop_padding is None else config.crop_padding
         self._padding = padding if config.augment and not self._resized else 0
+        if self._padding >= side:
+            raise ConfigError(
+                f"crop_padding: a border of {padding} pixels leaves crops of images of {side} that "
+                "show nothing of them; give a smaller --crop-padding"
+            )
         mirrors = dataset.mirrors if config.flip is None else config.flip
         self.mirrors = config.augment and mirrors
         channels = dataset.train.shape[0]

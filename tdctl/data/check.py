@@ -18,7 +18,7 @@ from tdctl.data.image_storage import Held
 from tdctl.data.shown import Shown, shown, sides
 from tdctl.data.survey import of_all
 from tdctl.errors import DataError
-from tdctl.names import nearly_alike
+from tdctl.names import nearly_alike, not_labelled
 from tdctl.sources import Listing
 
 __all__ = ["check_classes", "findings"]
@@ -82,7 +82,9 @@ def findings(
     else:
         alike = alike_files(images, file_sizes, held.seen)
         notes += _of_sizes(config, held.decoder, rows)
-    return [*notes, *_of_alike(alike, rows, set(found.one_colour.tolist()))]
+    # What shows nothing, or does not decode, is told of already.
+    told = {*found.one_colour.tolist(), *found.broken, *held.broken}
+    return [*notes, *_of_alike(alike, rows, told)]
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,26 @@ def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]
     notes = []
     alike = nearly_alike(names)
     if alike:
-        shown = ", ".join(" / ".join(f"'{name}'" for name in group) for group in alike[:3])
+        shown = ", ".join(" / ".join(map(_quoted, group)) for group in alike[:3])
         more = ", ..." if len(alike) > 3 else ""
         notes.append(
             f"class names that differ in writing alone: {len(alike)}, {shown}{more}; where they "
             "are one class, give it one name"
         )
     counts = np.bincount(targets, minlength=len(names))
+    missing = [name for name in not_labelled(names) if counts[names.index(name)]]
+    if missing:
+        many = sum(int(counts[names.index(name)]) for name in missing)
+        table = config.labels is not None
+        way = (
+            "empty their cells and give --skip-unreadable"
+            if table
+            else "move them out of the data folder"
+        )
+        notes.append(
+            f"class names that may stand for a missing label: {', '.join(map(_quoted, missing))} "
+            f"({many:,} training images); where these are not labelled, {way}"
+        )
     single = np.flatnonzero(counts == 1)
     if len(single):
         row = int(np.flatnonzero(targets == single[0])[0])
@@ -169,10 +184,20 @@ def _of_shown(config: DataConfig, found: Shown, rows: _Named) -> list[str]:
     return notes
 
 
-def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
+def _quoted(name: str) -> str:
+    """A class name with what does not show written out."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return f"'{shown}'"
+
+
+def _groups(count: int) -> str:
+    return f"{count:,} group{'s' * (count != 1)}"
+
+
+def _of_alike(alike: Alike, rows: _Named, told: set[int]) -> list[str]:
     """Copies with another label, in the test set too, and in the training set alone."""
     of = of_all(alike.looked, len(rows))
-    groups = [group.tolist() for group in alike.groups if int(group[0]) not in blank]
+    groups = [group.tolist() for group in alike.groups if int(group[0]) not in told]
     names = rows.listing.class_names
 
     def pair(group: list[int]) -> str:
@@ -190,18 +215,18 @@ def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
     notes = []
     if differ:
         notes.append(
-            f"images alike to the byte with different labels: {len(differ):,} groups{of}, first "
+            f"images alike to the byte with different labels: {_groups(len(differ))}{of}, first "
             f"{pair(differ[0])}; at least one label of each group is wrong"
         )
     if both:
         notes.append(
-            f"images alike to the byte in the training and in the test set: {len(both):,} "
-            f"groups{of}, first {pair(both[0])}; the test error is too low by them: remove one side"
+            f"images alike to the byte in the training and in the test set: {_groups(len(both))}"
+            f"{of}, first {pair(both[0])}; the test error is too low by them: remove one side"
         )
     if copies:
         more = sum(len(g) - 1 for g in copies)
         notes.append(
-            f"images alike to the byte among the training images: {len(copies):,} groups of "
+            f"images alike to the byte among the training images: {_groups(len(copies))} of "
             f"{more + len(copies):,}{of}, first {pair(copies[0])}; remove the copies"
         )
     return notes

@@ -174,18 +174,19 @@ class DataSet:
             parts["test labels"] = test.targets
             if self.test_names is None and test.resident:
                 parts["test pixels"] = test.store.digest(test.rows)
-        return {name: _digest(part) for name, part in parts.items()}
+        return {name: digest_of(part) for name, part in parts.items()}
 
     def fingerprint(self) -> str:
         """Hex digest of the identity."""
-        return _digest(self.identity())
+        return digest_of(self.identity())
 
     def pixel_digest(self) -> str | None:
         """Hex digest of the training pixels; None where they are streamed."""
         return self.train.store.digest(self.train.rows)
 
 
-def _digest(part: object) -> str:
+def digest_of(part: object) -> str:
+    """Hex digest of one part of a data set's identity."""
     if isinstance(part, np.ndarray):
         return hashlib.sha256(part.astype("<i8").tobytes()).hexdigest()
     return hashlib.sha256(json.dumps(part).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
 import threading
@@ -45,6 +46,11 @@ PILLOW_ERRORS = (
     struct.error,
     zlib.error,
 )
+# The way out of what is no fault of the picture.
+SYSTEM_SAYS = {
+    errno.EACCES: "; give yourself the right to read it",
+    errno.ENOENT: "; put the file back, or remove what leads to it",
+}
 REWRITE = "write it with 8 or 16 bits a pixel, all pictures by the same factor"
 
 
@@ -124,7 +130,8 @@ def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Imag
         raise Unreadable("of no known image format") from None
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
-        raise Unreadable(_in_a_line(error.strerror or error)) from None
+        way = SYSTEM_SAYS.get(error.errno or 0, "")
+        raise Unreadable(_in_a_line(error.strerror or error) + way) from None
     except PILLOW_ERRORS as error:
         raise Unreadable(_in_a_line(error)) from None
 

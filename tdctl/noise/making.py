@@ -7,7 +7,7 @@ from typing import Any
 
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError
-from tdctl.files import digest_of
+from tdctl.files import file_digest
 from tdctl.noise.draws import Noise
 from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
@@ -47,4 +47,4 @@ def make_noise(config: NoiseConfig, class_names: list[str]) -> tuple[Noise, dict
 
 def file_facts(path: Path) -> dict[str, str]:
     """Name and SHA-256 of a file that noise comes from."""
-    return {"file": path.name, "sha256": digest_of(path)}
+    return {"file": path.name, "sha256": file_digest(path)}

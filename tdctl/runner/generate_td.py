@@ -198,7 +198,8 @@ def plan_generate(
     facts, left_out = prepared.facts(), len(prepared.train) - len(images)
     return [
         *(f"note: {note}" for note in notes),
-        f"would train {_planned(config, len(images), left_out)} "
+        f"would train {_planned(config, len(images), left_out)}, "
+        f"{prepared.dataset.num_classes} classes "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {disk.file_bytes / 1e6:,.1f} MB to {out} "
         f"({begun.status}); until it ends, {disk.capture_bytes / 1e6:,.1f} MB more",

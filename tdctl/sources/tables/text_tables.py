@@ -139,9 +139,16 @@ def _decoded(path: Path) -> str:
         raise DataError(
             f"{path}: the table is a workbook or an archive; save its sheet as CSV (UTF-8)"
         )
+    if content[:8192].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
+        raise DataError(
+            f"{path}: looks like JSON; expected a table: write it as CSV, with a header such as "
+            "file_name,label and one row an image"
+        )
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
             return _checked(path, _wide(path, content, encoding))
+    if unmarked := _unmarked(content):
+        return _checked(path, _wide(path, content, unmarked))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -152,6 +159,20 @@ def _decoded(path: Path) -> str:
             "save the table as UTF-8"
         ) from None
     return _checked(path, text)
+
+
+def _unmarked(content: bytes) -> str | None:
+    """UTF-16 without a mark, which some tools write: every other byte of its first line is zero."""
+    first = content[:64]
+    if len(first) < 8 or len(content) % 2:
+        return None
+    for encoding, zeros, others in (
+        ("utf-16-le", first[1::2], first[::2]),
+        ("utf-16-be", first[::2], first[1::2]),
+    ):
+        if not any(zeros) and all(others):
+            return encoding
+    return None
 
 
 def _wide(path: Path, content: bytes, encoding: str) -> str:
