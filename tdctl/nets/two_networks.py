@@ -28,7 +28,8 @@ class TwoNetworks(nn.Module):
         self.num_classes = num_classes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """In train mode, the result of ``apart``; in eval mode, mean logits of k classes, [B, k]."""
+        """The result of ``apart`` in train mode; in eval mode the mean logits of k classes [B, k]."""
+        logits = self.apart(x)
         return logits if self.training else logits[:, :, :-1].mean(dim=1)
 
     def apart(self, x: torch.Tensor) -> torch.Tensor:
