@@ -1,4 +1,4 @@
-"""CSV files that are read back, whatever the names in them hold."""
+"""Writes CSV files that can be read back, whatever characters the names in them have."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ __all__ = ["write_csv"]
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table without its row numbers, whole or not at all."""
+    """Writes a table without its row numbers, the whole file or nothing."""
     with atomic_path(path) as part:
         table.to_csv(part, index=False, quoting=_quoting(table))
 
 
 def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
-    """All texts in quotes where one holds a carriage return: Python 3.11 leaves that one bare.
+    """The quoting for a table: all texts are quoted if one has a carriage return.
 
-    A name of a file may hold one, and would end its line for whoever reads the table.
+    A file name may contain one. Python 3.11 would write it without quotes, and a reader would take
+    it for the end of the line.
     """
     texts = table.select_dtypes(exclude=["number", "bool"])
     for name in texts:

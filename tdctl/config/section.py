@@ -1,4 +1,4 @@
-"""What every section of the settings is made of."""
+"""The base class and the types of all sections of the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Section(BaseModel):
-    """Settings that belong together; an unknown key is an error."""
+    """A group of settings; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 

@@ -1,6 +1,6 @@
-"""The check of a data set before every training: what is wrong with it, or looks so.
+"""The check of a data set before every training, for what is wrong or suspicious.
 
-It costs seconds. Each finding is one line with a count, the first example and the way out.
+It takes seconds. Each finding is one line: the number of cases, the first one, and advice.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from tdctl.sources import Listing
 __all__ = ["check_classes", "findings"]
 
 Rows = NDArray[np.int64]
-# A class with so many times the images of another, or with this share of all, is an extreme.
+# Class sizes are extreme if one class has TIMES as many images as another, or this SHARE of all.
 TIMES, SHARE = 50, 0.9
-# A crop, or an enlargement, is told of where it concerns this share of the images.
+# Strong crops and enlargements are reported if they concern at least this share of the images.
 MANY = 0.1
-# Times by which the sides of images differ that are told of.
+# Different image sizes are reported if the longest short side is this many times the shortest.
 SIDES = 10
 
 
 def check_classes(
     targets: NDArray[np.int64], class_names: list[str], name: str, limit: int | None
 ) -> None:
-    """Refuses labels of one class: nothing could be learned from them.
+    """Checks that the labels have more than one class, as a classifier needs at least two.
 
     Args:
         targets: int64 [n], the given labels of the training images.
         class_names: k names.
-        name: of the data set.
-        limit: how many images the user asks for, or None.
+        name: the name of the data set.
+        limit: the number of images that the user asks for, or None.
 
     Raises:
-        DataError: with the class, and where to look.
+        DataError: all labels are of one class. The message names it and says where to look.
     """
     present = np.unique(targets)
     if len(present) != 1:
@@ -61,16 +61,17 @@ def check_classes(
 def findings(
     config: DataConfig, listing: Listing, held: Held, file_sizes: Rows | None
 ) -> list[str]:
-    """What is wrong with a data set, or looks so, one line each; empty where nothing does.
+    """What is wrong or suspicious in a data set, one line for each finding.
 
-    Labels are looked at as the user gives them, before any noise. Pixels that are not in memory
-    are looked at in a sample, always the same one; the line then says of how many.
+    The labels are the user's, before any noise. If the pixels are not in memory, a fixed sample of
+    them is checked, and the line gives the size of the sample.
 
     Args:
         config: the settings.
         listing: classes, labels and names of all images.
-        held: their pixels.
-        file_sizes: int64 [n + m], bytes of each encoded image; None where they came decoded.
+        held: the pixels of all images.
+        file_sizes: int64 [n + m], the size of each encoded image in bytes; None if the images came
+            decoded.
     """
     rows, images = _Named(listing), listing.images
     found = shown(held, len(rows))
@@ -89,7 +90,7 @@ def findings(
 
 @dataclass(frozen=True)
 class _Named:
-    """The images of a listing by row, training images first."""
+    """Names and labels of a listing's images by row, training images first."""
 
     listing: Listing
 
@@ -97,7 +98,7 @@ class _Named:
         return len(self.listing) + len(self.listing.test_index)
 
     def name(self, row: int) -> str:
-        """What the user knows the image by."""
+        """The name of an image in messages."""
         listing, n = self.listing, len(self.listing)
         if listing.names is not None:
             return listing.names[row]
@@ -107,18 +108,18 @@ class _Named:
         return f"{'training' if row < n else 'test'} image {at}"
 
     def trains(self, row: int) -> bool:
-        """Whether it is a training image."""
+        """Whether a row is a training image."""
         return row < len(self.listing)
 
     def label(self, row: int) -> int:
-        """Its given label."""
+        """The given label of a training image, or the label of a test image."""
         n = len(self.listing)
         targets = self.listing.labels.assigned if row < n else self.listing.test_targets
         return int(targets[row if row < n else row - n])
 
 
 def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]:
-    """Classes of one image, of extreme sizes, and with nearly the same name."""
+    """Findings about classes: nearly equal names, a single image, very different sizes."""
     names, targets = listing.class_names, listing.labels.assigned
     notes = []
     alike = nearly_alike(names)
@@ -167,7 +168,7 @@ def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]
 
 
 def _of_shown(config: DataConfig, found: Shown, rows: _Named) -> list[str]:
-    """Images that do not decode, where they were not decoded before, and those of one colour."""
+    """Findings about images that have one colour or (new ones) do not decode."""
     notes, of = [], of_all(len(found.looked), len(rows))
     if found.broken:
         row, reason = next(iter(sorted(found.broken.items())))
@@ -201,7 +202,7 @@ def _of_alike(alike: Alike, rows: _Named, told: set[int]) -> list[str]:
     names = rows.listing.class_names
 
     def pair(group: list[int]) -> str:
-        """The first of a group, and the first that differs from it in label, or in split."""
+        """The first image of a group, and the first with another label or in the other split."""
         a = group[0]
         others = sorted(group[1:], key=lambda row: rows.label(row) == rows.label(a))
         b = others[0]
@@ -233,7 +234,7 @@ def _of_alike(alike: Alike, rows: _Named, told: set[int]) -> list[str]:
 
 
 def _of_sizes(config: DataConfig, decoder: Decoder, rows: _Named) -> list[str]:
-    """What comes to the size asked for by losing much, or from very little."""
+    """Findings about images that lose much, or are enlarged much, at the requested size."""
     side = config.image_size
     looked, found = sides(decoder.images, decoder.reading.max_pixels)
     if side is None or not len(looked):
