@@ -115,5 +115,5 @@ def check_one_way(resume: bool, overwrite: bool) -> None:
     """Refuses --resume together with --overwrite."""
     if resume and overwrite:
         raise typer.BadParameter(
-            "--resume continues a run, --overwrite starts a new one; give one of them"
+            "--resume continues, --overwrite starts again; give one of them"
         )
