@@ -114,6 +114,4 @@ def check_one_kind(detector: bool, scores: bool) -> None:
 def check_one_way(resume: bool, overwrite: bool) -> None:
     """Refuses --resume together with --overwrite."""
     if resume and overwrite:
-        raise typer.BadParameter(
-            "--resume continues, --overwrite starts again; give one of them"
-        )
+        raise typer.BadParameter("--resume continues, --overwrite starts again; give one of them")
