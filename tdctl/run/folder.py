@@ -266,8 +266,8 @@ class RunFolder:
             if differ is not None:
                 how = "begun" if was is first else "went on"
                 return (
-                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: results may "
-                    "differ in their last bits from a run without interruption"
+                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: the last "
+                    "bits may differ from those of a run without interruption"
                 )
         return None
 
