@@ -93,3 +93,25 @@ def test_every_all_is_true() -> None:
         module = importlib.import_module(name.removesuffix(".__init__"))
         for public in getattr(module, "__all__", []):
             assert hasattr(module, public), f"{name}.{public}"
+
+
+TESTS = Path(__file__).parent
+# What is no module: the rules of the house, the documentation and the scripts.
+BESIDE = {"house", "docs", "scripts"}
+
+
+def subjects(folder: Path) -> set[str]:
+    """What the tests of a folder may be named after: the package, and its modules and packages."""
+    entries = (ROOT / folder).iterdir()
+    own = BESIDE if folder == Path() else {folder.name}
+    return own | {entry.stem for entry in entries if entry.is_dir() or entry.suffix == ".py"}
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
+def test_a_test_file_is_named_after_what_it_tests(path: Path) -> None:
+    """tests/<package>/test_<module>.py, or test_<module>_<topic>.py."""
+    folder = path.parent.relative_to(TESTS)
+    assert (ROOT / folder).is_dir(), f"tdctl/{folder} is no package"
+    name = path.stem.removeprefix("test_")
+    of = [one for one in subjects(folder) if name == one or name.startswith(f"{one}_")]
+    assert of, f"tests/{folder}: tdctl/{folder} has no module that {path.name} is named after"
