@@ -58,7 +58,9 @@ def filled(tmp_path: Path, weights: Path) -> Path:
 
 
 def test_what_lies_in_the_package_is_whole_small_and_can_be_loaded() -> None:
-    for shipped in shipped_detectors():
+    every = shipped_detectors()
+    assert {shipped.name for shipped in every} >= {"builtin", "builtin:paper"}
+    for shipped in every:
         detector = load_detector(Path(shipped.name))
         assert shipped.size < 1_000_000 and detector.card is not None
         assert detector.card.trained_on and detector.card.held_out["samples"] >= 300

@@ -546,6 +546,10 @@ def test_other_outputs_of_a_network_are_logits(tmp_path: Path, values: torch.Ten
     recorder = of_one_epoch(tmp_path, values)
     recorder.commit(0)
     recorder.finish()
+    given = planted_labels(40, values.shape[1]).assigned
+    expected = values.float().softmax(1).numpy()[np.arange(40), given]
+    found = np.asarray(read_run(tmp_path)[0].td)[:, 0, 0]
+    assert np.allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
