@@ -1,4 +1,4 @@
-"""The table of a comparison: its rows, and the folder that keeps them."""
+"""The table of a comparison: its rows, and the folder that contains it."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ NUMBERS = re.compile(r"\[\s+[-0-9.e,\s]+\]")
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A score or detector on a run.
+    """One score or detector on one run.
 
     Attributes:
-        run: folder of the run.
-        name: of the score, or the detector's file, as they were asked for.
+        run: the run folder.
+        name: the score, or the detector's file, as the user named it.
         kind: ``score`` or ``detector``.
         samples, epochs: of the run.
-        realised_rate: share of wrong labels; None where the truth is unknown.
-        in_sample: whether the detector was trained on the run; None where it does not say.
-        left_out: what the run lacks for it; None where it was computed.
-        seconds: to compute the suspicions of all samples, reading included; None where left out.
-        figures: by name (``tdctl.bootstrap.FIGURES``); None where undefined.
-        curve: precision at recalls evenly from 0 to 1; None where undefined.
-        fingerprints: of the run's given curves, of all that it recorded, of the truth, of the
-            weights (or the score's name), and the version of tdctl.
+        realised_rate: share of wrong labels; None if the truth is unknown.
+        in_sample: whether the detector was trained on the run; None if it does not say.
+        left_out: what the score or detector needs and the run lacks; None if it was computed.
+        seconds: time to compute the suspicion of all samples, including reading; None if left out.
+        figures: metrics by name (``tdctl.bootstrap.FIGURES``); None if undefined.
+        curve: precision at evenly spaced recalls from 0 to 1; None if undefined.
+        fingerprints: digests of the run's given curves, of everything it recorded, of the true
+            labels and of the detector's weights (or the score's name), and the version of tdctl.
     """
 
     run: str
@@ -60,7 +60,7 @@ class ComparedRow:
     fingerprints: dict[str, str]
 
     def described(self) -> str:
-        """How it went, in a few words."""
+        """The result in a few words."""
         if self.left_out is not None:
             return "left out"
         told = "ranked" if self.figures is None else f"AP {self.figures['ap'].value:.4f}"
@@ -72,9 +72,14 @@ _ROWS = TypeAdapter(list[ComparedRow])
 
 @dataclass(frozen=True)
 class Mean:
-    """A score's figure over the runs on which it is defined and not in-sample.
+    """The mean of one metric over the runs on which it is defined and not in-sample.
 
-    ``half_range`` is half of the distance from the smallest to the largest.
+    Attributes:
+        name: the score or detector.
+        figure: name of the metric.
+        runs: number of runs.
+        mean: the mean, in [0, 1].
+        half_range: half of the difference between the largest and the smallest value.
     """
 
     name: str
@@ -86,7 +91,15 @@ class Mean:
 
 @dataclass(frozen=True)
 class Compared:
-    """The rows that were asked for, their means over the runs, and the files written."""
+    """The result of a comparison.
+
+    Attributes:
+        rows: the rows that were asked for.
+        means: their means over the runs.
+        bootstrap: number of resamples.
+        seed: seed of the resamples.
+        files: the files that were written.
+    """
 
     rows: list[ComparedRow]
     means: list[Mean]
@@ -100,7 +113,10 @@ class Compared:
 
 
 class CompareTable:
-    """``compare.json`` in a folder, which is this process's until ``close``; or in memory alone."""
+    """The table in ``compare.json`` of a folder, or in memory if there is no folder.
+
+    No other process can write the folder until ``close``.
+    """
 
     def __init__(self, folder: Path | None, bootstrap: int, seed: int) -> None:
         self._folder, self._bootstrap, self._seed = folder, bootstrap, seed
@@ -110,18 +126,18 @@ class CompareTable:
 
     @classmethod
     def open(cls, folder: Path | None, bootstrap: int, seed: int, overwrite: bool) -> CompareTable:
-        """The table of a folder, with the rows it holds.
+        """Opens the table of a folder, with the rows that it contains.
 
         Raises:
-            RunError: the folder holds something else, or a table of another bootstrap, or
-                another process is writing it.
+            RunError: the folder contains something else, or a table with another number of
+                resamples or another seed, or another process is writing it.
         """
         table = cls(folder, bootstrap, seed)
         if folder is None:
             return table
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder}: is a file; give a folder with --out")
-        # What cannot be written is said before anything is computed.
+        # Files that cannot be written are refused before anything is computed.
         names = (TABLE_FILE, CSV_FILE, *PLOT_FILES)
         refuse_existing([folder / name for name in names], overwrite=True)
         if not folder.exists():
@@ -135,7 +151,7 @@ class CompareTable:
         return table
 
     def close(self) -> None:
-        """Gives the folder up."""
+        """Lets other processes write the folder."""
         if self._claimed and self._folder is not None:
             release(self._folder)
             self._claimed = False
@@ -173,9 +189,9 @@ class CompareTable:
         self._rows = {(row.run, row.name): row for row in rows}
 
     def find(self, fingerprints: dict[str, str], run: Path, name: str) -> ComparedRow | None:
-        """The row of the same run, truth, weights and version, under the names asked for now.
+        """The row with the same fingerprints, under the names that are asked for now, or None.
 
-        What was left out is looked at again: a package may have been installed since.
+        A row that was left out is computed again, because a missing package may be there now.
         """
         for row in self._rows.values():
             if row.fingerprints == fingerprints and row.left_out is None:
@@ -183,20 +199,20 @@ class CompareTable:
         return None
 
     def put(self, row: ComparedRow) -> None:
-        """Takes a row in, in place of one of the same names, or of the same under other names."""
+        """Adds a row; it replaces a row of the same run and name, or with equal fingerprints."""
         place = row.run, row.name
         self._put.add(place)
         if self._rows.get(place) == row:
             return
         for key, old in list(self._rows.items()):
-            # The same files may be asked for twice, as copies: then both rows stay.
+            # If copies of the same files are asked for in one call, both rows stay.
             if old.fingerprints == row.fingerprints and key not in self._put:
                 del self._rows[key]
         self._rows[place] = row
         self._write("running")
 
     def finish(self, rows: list[ComparedRow], plots: bool) -> Compared:
-        """Writes table and plots of all rows, and gives those that were asked for."""
+        """Writes the table and the plots of all rows; returns the rows that were asked for."""
         files = []
         if self._folder is not None:
             files = [self._write("complete"), self._write_csv()]
@@ -219,7 +235,7 @@ class CompareTable:
                 **_content(list(self._rows.values())),
             }
             text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
-            # A curve on a line of its own, not a line for each of its points.
+            # Each curve on one line, not each of its points.
             write_text(path, NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
         return path
 
@@ -238,7 +254,7 @@ class CompareTable:
 
 
 def means(rows: Sequence[ComparedRow]) -> list[Mean]:
-    """Mean and half range of each figure over the runs, for each score and detector.
+    """Mean and half range over the runs, for each metric of each score and detector.
 
     Rows that are undefined or in-sample do not count.
     """
@@ -269,7 +285,7 @@ def _content(rows: list[ComparedRow]) -> dict[str, Any]:
 
 
 def _flat(row: ComparedRow) -> dict[str, Any]:
-    """A line of the CSV: each figure with its interval in three columns."""
+    """One line of the CSV: each metric and the ends of its interval in three columns."""
     line = {
         key: getattr(row, key)
         for key in ("run", "name", "kind", "samples", "epochs", "realised_rate", "in_sample")

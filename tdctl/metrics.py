@@ -1,4 +1,4 @@
-"""How well a ranking finds the flipped labels. Positive class: mislabeled; undefined is None."""
+"""How well a ranking finds flipped labels. The positive class is "mislabeled"."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ __all__ = ["Cut", "DetectionMetrics", "cut_at", "detection_metrics"]
 
 @dataclass(frozen=True)
 class Cut:
-    """Precision, recall and F1 in [0, 1] of calling the samples above a threshold mislabeled.
+    """Precision, recall and F1, in [0, 1], of calling the flagged samples mislabeled.
 
-    ``precision`` is None where nothing is flagged, ``recall`` where nothing is mislabeled.
+    Attributes:
+        flagged: how many samples are flagged.
+        precision: share of the flagged samples that are mislabeled; None if none is flagged.
+        recall: share of the mislabeled samples that are flagged; None if none is mislabeled.
+        f1: harmonic mean of the two; None if nothing is flagged and nothing is mislabeled.
     """
 
     flagged: int
@@ -25,14 +29,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """AUC and AP of a suspicion score, and two cuts through it; None where undefined.
+    """AUC and AP of a suspicion, and the figures of two cuts; undefined values are None.
 
     Attributes:
-        auc: ROC-AUC in [0, 1], 0.5 is chance.
-        ap: average precision in [0, 1] (the paper calls it mAP), ``realised_rate`` is chance.
-        at_half: suspicion of at least 0.5 is called mislabeled.
-        at_realised_rate: as many of the worst as there are flipped labels.
-        realised_rate: share of flipped labels.
+        auc: ROC-AUC in [0, 1]; 0.5 is chance.
+        ap: average precision in [0, 1] (the paper calls it mAP); ``realised_rate`` is chance.
+        at_half: the cut that flags samples with a suspicion of at least 0.5.
+        at_realised_rate: the cut that flags as many samples as there are flipped labels.
+        realised_rate: the share of flipped labels.
     """
 
     auc: float | None
@@ -42,12 +46,17 @@ class DetectionMetrics:
     realised_rate: float | None
 
     def to_dict(self) -> dict[str, object]:
-        """The metrics as JSON-ready values; undefined ones are None."""
+        """The metrics as JSON-ready values; undefined values are None."""
         return asdict(self)
 
 
 def cut_at(flagged: NDArray[np.bool_], flipped: NDArray[np.bool_]) -> Cut:
-    """Precision, recall and F1 of a set of flagged samples against the flipped ones."""
+    """Precision, recall and F1 of a set of flagged samples.
+
+    Args:
+        flagged: bool [n], True for flagged samples.
+        flipped: bool [n], True if the given label is not the true label.
+    """
     hits = int((flagged & flipped).sum())
     called, wrong = int(flagged.sum()), int(flipped.sum())
     return Cut(
@@ -66,18 +75,18 @@ def detection_metrics(
     """How well a suspicion finds the flipped labels.
 
     Args:
-        suspicion: float [n], higher means more likely mislabeled. The cut at 0.5 has a meaning
-            only for probabilities in [0, 1].
-        flipped: bool [n], True where the given label is not the true one.
-        worst_first: int64 [n], the rows in the order of a ranking. By default by falling
-            suspicion, and by row among equals.
+        suspicion: float [n], higher means more likely mislabeled. The cut at 0.5 makes sense only
+            for probabilities in [0, 1].
+        flipped: bool [n], True if the given label is not the true label.
+        worst_first: int64 [n], the rows in the order of a ranking. By default the order is by
+            falling suspicion, and equal ones by row.
 
     Returns:
-        The figures. All are None where no label is flipped (the truth then counts as unknown)
-        or all are.
+        The metrics. All are None if no label is flipped (the truth is then taken as unknown) or
+        if all labels are flipped.
 
     Raises:
-        ValueError: the two differ in length.
+        ValueError: the two arrays differ in length, or are not one-dimensional.
 
     Example::
 

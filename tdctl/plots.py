@@ -1,4 +1,4 @@
-"""Plots of a comparison, through the package matplotlib."""
+"""Plots of a comparison, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn of one run.
+    """The content of one panel, which shows one run.
 
     Attributes:
-        title: of the run.
+        title: name of the run.
         ap: average precision of each score or detector, by name.
-        curve: precision at as many recalls, evenly from 0 to 1, by name.
+        curve: precision at evenly spaced recalls from 0 to 1, by name.
         rate: share of wrong labels, which is the AP of a random ranking.
-        marked: names that saw the run in training.
+        marked: names of detectors that were trained on the run.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Panel:
 
 
 def check_plots() -> None:
-    """Refuses to plot where it cannot be done, before the work that would be plotted.
+    """Refuses to plot if matplotlib is missing. Call it before the work to be plotted.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -54,7 +54,14 @@ def check_plots() -> None:
 
 
 def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
-    """A dot with its interval for each score, a panel a run, as PNG and SVG.
+    """Draws the AP of each score as a dot with its interval, one panel per run.
+
+    Args:
+        panels: one per run.
+        folder: the folder for ``average_precision.png`` and ``.svg``.
+
+    Returns:
+        The files.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -76,18 +83,21 @@ def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
 
 
 def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) -> list[Path]:
-    """Precision over recall of the best by average precision, a panel a run, as PNG and SVG.
+    """Draws precision over recall of the scores with the best AP, one panel per run.
 
     Args:
-        panels: one a run.
-        folder: where ``precision_recall.png`` and ``.svg`` go.
-        most: how many are drawn; more cannot be told apart.
+        panels: one per run.
+        folder: the folder for ``precision_recall.png`` and ``.svg``.
+        most: how many curves a panel shows; with more they cannot be told apart.
+
+    Returns:
+        The files.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
     drawn = [sorted(p.curve, key=lambda name: -p.ap[name].value)[:most] for p in panels]
-    # A name has its colour in all panels, as long as there are colours.
+    # A name has the same colour in all panels, as far as the colours suffice.
     colours = {name: f"C{at}" for at, name in enumerate(dict.fromkeys(chain(*drawn)))}
     with _figure(panels, 3.4, folder / PRECISION_RECALL) as (paths, axes):
         for panel, best, ax in zip(panels, drawn, axes, strict=True):
@@ -110,7 +120,7 @@ def _named(name: str, panel: Panel) -> str:
 
 
 def _short(name: str, length: int) -> str:
-    """The end of a name that is too long, where paths differ: the axes need the room."""
+    """The end of a name that is too long for the axis; paths differ at their end."""
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
@@ -118,7 +128,7 @@ def _short(name: str, length: int) -> str:
 def _figure(
     panels: Sequence[Panel], height: float, stem: Path
 ) -> Iterator[tuple[list[Path], list[Any]]]:
-    """Axes to draw in; when the block ends the files stand, and their paths are in the list."""
+    """Gives file paths, and axes to draw in; the files are written when the block ends."""
     check_plots()
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -126,19 +136,19 @@ def _figure(
 
     columns = min(COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
-    # Without pyplot: no window, no state that a caller's own plots would share.
+    # pyplot is not used: it would open windows and share its state with the caller's plots.
     figure = Canvas(figsize=(4.2 * columns, height * lines), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, squeeze=False).reshape(-1)
     for ax in grid[len(panels) :]:
         ax.set_axis_off()
     for panel, ax in zip(panels, grid, strict=False):
-        # A dollar would begin a formula.
+        # A dollar sign would start a formula.
         ax.set_title(_short(panel.title, 48), fontsize=9, parse_math=False)
         ax.tick_params(labelsize=7)
     paths = [stem.with_suffix(f".{kind}") for kind in KINDS]
     yield paths, list(grid[: len(panels)])
-    # A fixed salt and no date: equal tables give equal files.
+    # With a fixed salt and no date, equal tables give equal files.
     with rc_context({"svg.hashsalt": "tdctl"}):
         for kind, path in zip(KINDS, paths, strict=True):
             with atomic_path(path) as part:

@@ -1,4 +1,4 @@
-"""The training of one classifier in its run folder: its plan, its networks, its disk."""
+"""The training of one classifier in a run folder: its plan, its networks and its disk space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the networks that a training starts from, with pretrained weights where they are named."""
+"""Builds the networks of a training, and loads pretrained weights if the settings name a file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ __all__ = ["build_networks"]
 def build_networks(
     config: Config, num_classes: int, shape: tuple[int, int, int], mode: Plain
 ) -> tuple[nn.Module, Weights | None]:
-    """The networks of a recording mode, and the weights that each of them starts from.
+    """Builds the networks of a recording mode.
 
     Args:
-        config: the network, its file of weights and the seed.
-        num_classes: of the data set.
+        config: the network, its weights file and the seed.
+        num_classes: number of classes of the data set.
         shape: C, H, W of an image.
-        mode: says how many networks there are, and with which seeds.
+        mode: the recording mode; it says how many networks there are, and their seeds.
+
+    Returns:
+        The networks as one module, and the pretrained weights (None if they are random).
 
     Raises:
         ConfigError: the weights do not fit the network, or their file changed between two of the

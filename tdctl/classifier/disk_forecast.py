@@ -1,4 +1,4 @@
-"""The disk that a run will take."""
+"""How much disk space a run will need."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tdctl.training import Plain
 
 __all__ = ["forecast_disk"]
 
-# The last weights and the best ones.
+# The best and the last weights.
 MODELS = 2
-# The checkpoint holds the weights, their momentum, perhaps their running average, and the best
-# ones; it stands beside the one that it replaces.
+# The checkpoint contains the weights, their momentum and the best weights (and the running
+# average, if there is one). While it is written, the checkpoint that it replaces still exists.
 CHECKPOINT_PARTS = 3
 
 
 def forecast_disk(config: Config, prepared: Prepared, plan: Plan, mode: Plain) -> Forecast:
-    """What a recording's arrays and its networks' files take of the disk, in bytes.
+    """The disk space, in bytes, for the arrays of a recording and the files of its networks.
 
     Raises:
-        ConfigError: as ``forecast``.
+        ConfigError: as in ``tdctl.recorder.forecast``.
     """
     train = config.train
     arrays = forecast(
@@ -34,7 +34,7 @@ def forecast_disk(config: Config, prepared: Prepared, plan: Plan, mode: Plain) -
     models = MODELS * plan.model_bytes
     parts = CHECKPOINT_PARTS + (train.average != "none")
     checkpoint = parts * plan.model_bytes
-    if train.loss == "elr":  # keeps the running mean of each image's softmax, in float32
+    if train.loss == "elr":  # this loss keeps a running mean of each image's softmax, in float32
         checkpoint += 4 * mode.softmax_values(len(prepared.train), prepared.dataset.num_classes)
     return Forecast(
         arrays.capture_bytes + checkpoint,

@@ -1,4 +1,4 @@
-"""How a classifier will be trained on this machine: what follows from settings, data and mode."""
+"""How a classifier will be trained on this machine, given the settings, the data and the mode."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Plan:
     """How a classifier will be trained.
 
     Attributes:
-        precision: of the network's computations.
+        precision: number format of the network's computation.
         compiled: whether the network is compiled.
-        why_compiled: in words.
-        threads: that compute it.
-        weights: that the networks start from; None where they start from random ones.
-        model_bytes: of a file of all the networks' weights.
-        changed: what is not as it was when the resumed run began, in words.
+        why_compiled: the reason, in words.
+        threads: the threads that compute it.
+        weights: the pretrained weights that the networks start from; None for random ones.
+        model_bytes: size of a file with the weights of all networks.
+        changed: what differs from the start of a resumed run, in words.
         net: the networks, as one module. Every process builds its own.
     """
 
@@ -44,7 +44,7 @@ class Plan:
     net: nn.Module = field(default_factory=nn.Identity, repr=False, compare=False)
 
     def facts(self, world: World) -> dict[str, Any]:
-        """What the manifest says of the computation."""
+        """The facts about the computation for the manifest."""
         return {
             "device": str(world.device),
             "precision": self.precision,
@@ -61,11 +61,14 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is out of the ordinary, a line each."""
+        """What is unusual about this plan, one line each."""
         notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
         notes += () if self.weights is None else (self.weights.note,)
         if self.changed:
-            notes += (f"began otherwise ({'; '.join(self.changed)}): not the bits of one go",)
+            notes += (
+                f"the run began with {'; '.join(self.changed)}: results may differ in their last "
+                "bits from a run without interruption",
+            )
         return notes
 
 
@@ -79,25 +82,28 @@ def plan_training(
     began: Mapping[str, Any] | None = None,
     networks: tuple[nn.Module, Weights | None] | None = None,
 ) -> Plan:
-    """Builds the networks and plans their training; the first process plans for all.
+    """Builds the networks and plans their training; the plan of the first process is used by all.
 
     Args:
-        training: how they are trained.
-        images: what they are trained on.
+        config: all settings.
+        training: the settings of this training (``config.train`` or ``config.retrain``).
+        dataset: the data set.
+        images: the images to train on.
         mode: how the training is recorded.
-        began: what ``RunFolder.began_with`` gives of a run that is resumed. Its precision and
-            threads stay where they can; what has changed is noted.
-        networks: that were built already and not trained yet, with the weights that they start
-            from; None builds them here.
+        world: the processes that train together.
+        began: for a resumed run, what ``RunFolder.began_with`` returns. Its precision and threads
+            are used again if the machine allows it; differences are noted.
+        networks: untrained networks that exist already, with the weights that they start from;
+            None builds them here.
 
     Raises:
-        ConfigError: too few images for the processes, the augmentation does not suit the images,
-            or weights do not fit the network.
+        ConfigError: there are too few images for the processes, or the augmentation does not suit
+            the images, or the weights do not fit the network.
     """
 
     def build() -> tuple[nn.Module, Weights | None]:
         mode.check(len(images), training.batch_size, world.size)
-        Augment(training, dataset)  # refuses what does not suit the images
+        Augment(training, dataset)  # raises if the augmentation does not suit the images
         if networks is not None:
             return networks
         return build_networks(config, dataset.num_classes, images.shape, mode)
@@ -111,8 +117,8 @@ def plan_training(
             precision = began.get("precision", precision)
             if began.get("compiled", compiled) != compiled:
                 compiled, why = not compiled, "as the run began"
-        # The user's number of threads, the run's, or by the work of this process's part of a
-        # batch. Forward and backward pass are three times the forward pass.
+        # The number of threads is the user's, or the run's, or follows from the work for this
+        # process's part of a batch. Forward and backward pass cost three times the forward pass.
         of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
         threads = Threads.planned(of_step, world.device, began)
         model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())

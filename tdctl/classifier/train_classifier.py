@@ -1,4 +1,4 @@
-"""Trains one classifier in its run folder, for recording as for retraining."""
+"""Trains one classifier in its run folder, with or without a recording."""
 
 from __future__ import annotations
 
@@ -51,25 +51,31 @@ def train_classifier(
     report: Report | None = None,
     stage: str,
 ) -> dict[str, Any]:
-    """Trains the networks of a plan and writes log, models and validation results into the run.
+    """Trains the networks of a plan; writes the log, the models and the validation results.
 
     Args:
-        training: how they are trained.
-        images: what they are trained on; ``targets`` are the given labels.
-        valid: held-out images, by which the best epoch is chosen; None where there are none.
-        plan: of this training; its networks are trained in place.
+        run: the run folder, already started.
+        config: all settings.
+        training: the settings of this training (``config.train`` or ``config.retrain``).
+        dataset: the data set.
+        images: the images to train on; ``targets`` are the given labels.
+        valid: held-out images that choose the best epoch; None if there are none.
+        plan: the plan of this training; its networks are trained in place.
+        world: the processes that train together.
         mode: how the training is recorded; plain by default.
-        recorder: of the training; None records nothing.
+        recorder: records the training; None records nothing.
+        report: is told the progress.
+        stage: the name of this training in progress reports.
 
     Returns:
-        The errors for the manifest: ``test_error_last`` of the last epoch, and
-        ``test_error_best`` of the epoch that was best on held-out images (None without any: a
-        number that is chosen on the test set itself is never reported); ``weights`` says whose
-        they are.
+        The results for the manifest. ``test_error_last`` is the test error of the last epoch.
+        ``test_error_best`` is the test error of the epoch that was best on the held-out images;
+        it is None without held-out images, because a result that is selected on the test set is
+        never reported. ``weights`` says whether the last step or the running average was tested.
 
     Raises:
-        TrainingError: the training diverged; the run is marked as failed, or left as it was
-            found where no whole epoch was trained.
+        TrainingError: the training diverged. The run is marked as failed. If no epoch was
+            complete, its new files are removed.
         RunError: the disk is full, or another process of the run has ended.
     """
     pipeline = Pipeline.of(training, dataset, world.device, plan.precision)
@@ -100,7 +106,7 @@ def train_classifier(
         )
         last = judged(dataset.test)
         if valid is not None and last is not None:
-            result.log[-1]["test_error"] = last.error  # in no earlier epoch was it computed
+            result.log[-1]["test_error"] = last.error  # it is not computed in earlier epochs
         world.first(lambda: _save(run.path, net, result, mode, training.epochs, recorder))
         result.best = world.shared(result.best)
         net.load_state_dict(result.best)
@@ -119,14 +125,15 @@ def train_classifier(
 
 @contextmanager
 def stopped(run: RunFolder, world: World) -> Iterator[None]:
-    """Marks the run as ended early where the block does not end well.
+    """Marks the run as ended early if the block raises an error.
 
     Raises:
         RunError: the disk is full, or another process of the run has ended.
     """
 
     def stop(interrupted: bool, reason: str) -> None:
-        # A full disk may not take the manifest either; "running" can be resumed as well.
+        # If the disk is full, the manifest may not be written. Its status is then still
+        # "running", which can be resumed too.
         with suppress(OSError):
             if world.is_first:
                 run.stop("interrupted" if interrupted else "failed", reason)
@@ -153,10 +160,10 @@ def stopped(run: RunFolder, world: World) -> Iterator[None]:
 
 
 def _of_torch(error: RuntimeError) -> tuple[str, str]:
-    """What went wrong and what to do, of torch's errors that are no mistake in the program.
+    """What went wrong and what to do, for errors of torch that are not a bug in the program.
 
     Raises:
-        RuntimeError: the error itself, where it is.
+        RuntimeError: the same error again, if it is a bug.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "OutOfMemoryError" in kinds or "can't allocate memory" in str(error):
@@ -174,7 +181,7 @@ def _save(
     epochs: int,
     recorder: Recording | None,
 ) -> None:
-    """Writes the best and the last weights, and what the recording mode has found."""
+    """Writes the best and the last weights, and the files of the recording mode."""
     last = {key: value.detach().cpu() for key, value in net.state_dict().items()}
     for name, state in (("model.pth", result.best), ("model.pth.last", last)):
         save_tensors(folder / name, state)

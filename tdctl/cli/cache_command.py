@@ -25,21 +25,21 @@ def cache(
             "--cache-dir", help="Folder of the cache (default: tdctl in the user's cache folder)."
         ),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Drop all entries.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all entries.")] = False,
     keep_gb: Annotated[
         float | None,
         typer.Option(
-            "--keep-gb", min=0, help="Drop the least recently used until the rest takes N GB."
+            "--keep-gb", min=0, help="Remove the least recently used ones until N GB are left."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be dropped, drop nothing.")
+        bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the decoded images that are kept on the disk, and drop them.
+    """List the decoded images that are kept on disk, or remove them.
 
-    An entry that a run is using goes from the disk when that run ends.
+    The disk space of an entry that a run is using becomes free when that run ends.
 
     Example: tdctl cache --keep-gb 50 --dry-run
     """

@@ -1,4 +1,4 @@
-"""The subcommand that writes a label table without the labels that are flagged."""
+"""The subcommand that writes a label table without the flagged labels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clean(
         str,
         typer.Option(
             "--remove-ratio",
-            help="Share to flag, in [0, 1), or auto: as many as an estimate says are wrong "
+            help="Share to flag, in [0, 1), or auto: the estimated share of wrong labels "
             f"({WAYS}).",
         ),
     ],
@@ -46,24 +46,24 @@ def clean(
         str,
         typer.Option(
             "--action",
-            help="What becomes of the flagged images: drop leaves out their rows, relabel gives "
-            "them the suggested label.",
+            help="What to do with the flagged images: drop removes their rows, relabel gives them "
+            "the suggested label.",
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", help="CSV to write: index, file_name, label, action, all images."),
+        typer.Option("--out", help="CSV to write, all images: index, file_name, label, action."),
     ],
     detector: DetectorFile = None,
     score: ScoreName = None,
     keep_per_class: KeepPerClass = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="Where the run's data lies now (default: as recorded)."),
+        typer.Option("--data-dir", help="Where the run's data is now (default: as recorded)."),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Where the run's label table lies now, if it had one."),
+        typer.Option("--labels", help="Where the run's label table is now, if it had one."),
     ] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -73,10 +73,10 @@ def clean(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the labels of a run's images with the flagged ones dropped, or as they are suggested.
+    """Write the labels of a run's images, with the flagged ones dropped or relabelled.
 
-    All images are in the table: those that were held out keep their labels. It goes back in with
-    --labels FILE, which leaves out what was dropped.
+    All images are in the table; those that were held out keep their labels. Use it with
+    generate-td --labels FILE, which leaves out what was dropped.
 
     Example: tdctl clean --td runs/a --remove-ratio auto --action drop --out clean.csv
 
@@ -118,14 +118,14 @@ def clean(
 
 
 def _show(result: CleanResult, config: Config | None, out: Path) -> None:
-    """Prints what became of the labels, and how the table is used."""
+    """Prints what happened to the labels, and how to use the table."""
     flagged, stdout = int(result.flagged.rows.sum()), console()
     stdout.print(f"ranked     {len(result.detection.labels)} of {_rows(result)} images")
     if result.action == "drop":
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
         same = flagged - result.relabelled
-        alike = f"; of {same} more the suggestion is the label they have" if same else ""
+        alike = f"; for {same} more the suggested label is the given one" if same else ""
         stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{alike}")
     if result.wrong is not None:
         before, after = result.wrong
@@ -140,12 +140,12 @@ def _rows(result: CleanResult) -> int:
 
 
 def _next(config: Config, result: CleanResult, out: Path) -> str:
-    """The command that trains on the table, of the same images and held out alike."""
+    """The command that trains on the table, with the same images and the same held-out images."""
     data, words = config.data, ["tdctl", "generate-td", "--dataset", config.data.dataset]
     if data.data_dir is not None or data.dataset == "table":
         words += ["--data-dir", str(data.root)]
     if result.one_list and data.dataset != "table":
-        # Other labels change no split: it is drawn by the labels of the data set itself.
+        # Other labels do not change the split: it is drawn by the labels of the data set itself.
         if data.test_share != type(data).model_fields["test_share"].default:
             words += ["--test-share", f"{data.test_share:g}"]
         if config.split_seed:

@@ -73,7 +73,7 @@ def main() -> None:
     in_utf8()
     let_all_text_through()
     if "" in sys.argv[1:]:
-        # As a path it would be this folder.
+        # As a path, an empty argument would mean the current folder.
         before = sys.argv[sys.argv.index("", 1) - 1]
         say(f"tdctl: error: the argument after {before} is empty; a shell variable may not be set")
         raise SystemExit(2)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 ALL, NONE = "all", "none"
-# Whether a detector was trained on the run.
+# Marks by whether a detector was trained on the run.
 MARKS = {True: " *", False: "", None: " ?"}
 NAMED = "score or detector"
 HEADERS = {
@@ -40,28 +40,28 @@ def compare(
         list[Path] | None,
         typer.Option(
             "--detector",
-            help="Detector file, or one that ships; repeatable (default: builtin, beside all "
-            "scores).",
+            help="Detector file, or a shipped one; repeatable (default: builtin, together with "
+            "all scores).",
         ),
     ] = None,
     score: Annotated[
         list[str] | None,
         typer.Option(
             "--score",
-            help="Hand-made score; repeatable, all, or none. tdctl scores lists them "
-            "(default: all that a run can serve).",
+            help="Hand-made score; repeatable; or all, or none. tdctl scores lists them "
+            "(default: all that a run has the data for).",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for compare.json, compare.csv and the plots; what is there is gone on "
-            "with.",
+            help="Folder for compare.json, compare.csv and the plots; an existing table is "
+            "extended.",
         ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Resamples of each interval; 0 for none.")
+        int, typer.Option("--bootstrap", min=0, help="Resamples for each interval; 0 gives none.")
     ] = 200,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     plots: Annotated[
@@ -69,7 +69,7 @@ def compare(
         typer.Option("--plots/--no-plots", help="Draw plots (needs matplotlib: the extra plots)."),
     ] = True,
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute all anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute all rows again.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,7 +126,7 @@ def _show(result: Compared) -> None:
         shown.print(_by_run(result))
         shown.print(_means(result))
         if len({mean.runs for mean in result.means}) > 1:
-            shown.print("           means over fewer runs stand last: they compare with no other")
+            shown.print("           means over fewer runs come last; do not compare them")
     if any(row.in_sample for row in result.rows):
         shown.print("*          in-sample: trained on this run; not in the means")
     if any(row.in_sample is None for row in result.rows):
@@ -153,7 +153,7 @@ def _grid(rows: list[ComparedRow]) -> Table:
 
 
 def _by_run(result: Compared) -> Table:
-    """AP, a row for each score or detector and a column for each run."""
+    """The APs: one row for each score or detector, one column for each run."""
     runs = list(dict.fromkeys(row.run for row in result.rows))
     grid = table_of([NAMED, *runs], right=runs, title="AP of each run")
     found = {(row.name, row.run): row for row in result.rows}
@@ -169,7 +169,7 @@ def _by_run(result: Compared) -> Table:
 
 
 def _best_first(result: Compared) -> list[str]:
-    """Names by falling mean AP; those of fewer runs last."""
+    """Names by falling mean AP; those with fewer runs come last."""
     aps = {mean.name: (-mean.runs, -mean.mean) for mean in result.means if mean.figure == "ap"}
     return sorted(aps, key=lambda name: aps[name])
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["corrupt"]
 
-# Up to as many classes a confusion matrix is printed whole.
+# Up to this number of classes, the whole confusion matrix is printed.
 WHOLE = 12
-# A table holds all training images: what drops or holds out some of them has no say.
+# The table contains all training images, so settings that drop or hold out images do not apply.
 WITHOUT = {"data.num_valid", "data.valid_labels", "noise.oracle"}
 
 
@@ -31,20 +31,21 @@ def corrupt(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="CSV to write: index, file_name, label, true_label (a table's split too)."
+            "--out", help="CSV to write: index, file_name, label, true_label (and a table's split)."
         ),
     ],
     overwrite: Overwrite = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Draw, say what would be written, stop.")
+        bool, typer.Option("--dry-run", help="Draw the labels, say what would be written, stop.")
     ] = False,
     print_config: PrintConfig = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a table of noisy labels, for other tools or for --labels, and train nothing.
+    """Write a table of noisy labels, for other tools or for --labels; train nothing.
 
-    The labels are those that generate-td gives with the same settings and seeds. The table goes
-    back in with --labels FILE --true-column true_label; of a table with splits it has them too.
+    The labels are those that generate-td gives with the same settings and seeds. Use the table
+    with --labels FILE --true-column true_label. If your own table has splits, the new one has
+    them too.
 
     Example: tdctl corrupt --dataset folder --data-dir photos --noise-ratio 0.2 --out noisy.csv
     """
@@ -66,7 +67,7 @@ def corrupt(
 
 
 def _show(result: CorruptResult, out: Path) -> None:
-    """Prints the rates and the confusion matrix: whole up to 12 classes, else its largest pairs."""
+    """Prints the rates, and the confusion matrix (with many classes, only its largest pairs)."""
     given, names = result.given, result.class_names
     confusion, flipped = given.confusion, int(given.labels.flipped.sum())
     stdout = console()

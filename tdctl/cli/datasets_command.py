@@ -1,4 +1,4 @@
-"""The subcommand that lists the data sets known by name, and says which of them are there."""
+"""The subcommand that lists the data sets known by name, and says which are present."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ __all__ = ["datasets"]
 
 @dataclass(frozen=True)
 class ListedDataSet:
-    """What lies in a folder of a data set: in words, and whether it is there; None for perhaps.
+    """What a folder contains of a data set.
 
-    Where it is there, ``notes`` are those that a training would begin with; ``error`` is why it
-    would not begin.
+    Attributes:
+        there: whether the data set is present; None if that is not sure.
+        path: where it is.
+        words: the same in words.
+        notes: if it is present, the notes that a training would begin with.
+        error: if it is present, why a training would not begin.
     """
 
     there: bool | None
@@ -39,7 +43,7 @@ class ListedDataSet:
     error: str | None = None
 
     def lines(self) -> list[str]:
-        """The notes and the error as they are shown."""
+        """The notes and the error, as they are printed."""
         return [
             *(f"note: {note}" for note in self.notes),
             *([] if self.error is None else [f"error: {self.error}"]),
@@ -49,16 +53,16 @@ class ListedDataSet:
 @guarded
 def datasets(
     name: Annotated[
-        str | None, typer.Argument(help="A data set of which all is said (default: a list).")
+        str | None, typer.Argument(help="Show everything about this data set (default: list all).")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Say which of them are found here.")
+        Path | None, typer.Option("--data-dir", help="Say which of them are in this folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List the data sets known by name: layout, sizes, the paper's settings, terms.
 
-    With --data-dir, those that are there are looked into as before a training.
+    With --data-dir, the data sets that are found there are checked as before a training.
 
     Example: tdctl datasets --data-dir ~/data
     """
@@ -84,11 +88,11 @@ def _known(name: str) -> str:
 
 
 def _look_at_all(names: list[str], data_dir: Path) -> dict[str, ListedDataSet]:
-    """What a folder holds of each data set, and what is wrong with those that are there."""
+    """What a folder contains of each data set, and what is wrong with those that are present."""
     found = {name: _look(name, data_dir) for name in names}
     there = {name for name, here in found.items() if here.there and here.path is not None}
     if len(there) > 1:
-        there -= {"folder"}  # any set that is unpacked is folders, too
+        there -= {"folder"}  # any unpacked data set also consists of folders
     return {
         name: _checked(name, data_dir, here) if name in there else here
         for name, here in found.items()
@@ -96,8 +100,8 @@ def _look_at_all(names: list[str], data_dir: Path) -> dict[str, ListedDataSet]:
 
 
 def _checked(name: str, data_dir: Path, found: ListedDataSet) -> ListedDataSet:
-    """The same with what a training would be told of the data set beforehand."""
-    from tdctl.runner import look  # torch takes seconds, and is needed only where something is
+    """The same, with the notes or the error that a training would begin with."""
+    from tdctl.runner import look  # torch takes seconds to import, so it is imported only here
 
     config = load_config(None, {"data.dataset": name, "data.data_dir": str(data_dir)})
     try:
@@ -107,7 +111,7 @@ def _checked(name: str, data_dir: Path, found: ListedDataSet) -> ListedDataSet:
 
 
 def _look(name: str, data_dir: Path) -> ListedDataSet:
-    """What a folder holds of a data set."""
+    """What a folder contains of a data set."""
     if name == "digits":
         return ListedDataSet(True, None, "inside scikit-learn")
     if name == "folder":
@@ -128,7 +132,7 @@ def _look(name: str, data_dir: Path) -> ListedDataSet:
 
 
 def _image_folder(data_dir: Path) -> ListedDataSet:
-    """How a folder would be read as an image folder, with what is left out of it, or why not."""
+    """How a folder would be read as an image folder and what would be left out; or why not."""
     account = Account()
     try:
         layout = find_layout(Tree(data_dir), account)
@@ -143,7 +147,7 @@ def _image_folder(data_dir: Path) -> ListedDataSet:
 
 
 def _otherwise(name: str, data_dir: Path) -> ListedDataSet:
-    """What a folder holds of a data set that is not there as its archive unpacks."""
+    """What a folder contains of a data set, if it is not as its archive unpacks."""
     entry = CATALOGUE[name]
     for home, perhaps in ((data_dir / name, ""), (data_dir, "perhaps ")):
         if (home / "train").is_dir() and class_folders(home) == entry.classes:
@@ -185,7 +189,7 @@ def _total(entry: Entry) -> int | None:
 
 
 def _net(name: str) -> str | None:
-    """The paper's network, such as ``resnet32``; None for data that the paper has not."""
+    """The paper's network, such as ``resnet32``; None if the paper does not use the data set."""
     preset = preset_of(name)
     return NetConfig.model_validate(preset["net"]).label if preset else None
 
@@ -214,8 +218,8 @@ def _show_one(name: str, found: ListedDataSet | None) -> None:
         "classes": "-" if entry.classes is None else str(entry.classes),
         "images": _images(entry) + (" (train + test)" if entry.train is not None else ""),
         "pixels": entry.size,
-        "settings": _settings(name) or "the defaults; the paper has it not",
-        "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "afresh",
+        "settings": _settings(name) or "the defaults; the paper does not use it",
+        "weights": "starts from ImageNet's: --pretrained FILE" if entry.pretrained else "random",
         "terms": entry.terms,
     }
     if found is not None:
@@ -227,8 +231,8 @@ def _show_one(name: str, found: ListedDataSet | None) -> None:
 
 
 def _show_list(found: dict[str, ListedDataSet]) -> None:
-    """Two tables, which fold within the width that there is."""
-    # Names and paths are shown as they are, brackets and colons included.
+    """Prints two tables that fit the width of the terminal."""
+    # Names and paths are printed unchanged, including brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
     headers = ("name", "classes", "train + test", "pixels", "the paper's network")
     sizes = table_of(headers, right=headers[1:3], title="data sets")

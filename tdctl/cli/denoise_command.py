@@ -40,7 +40,7 @@ def denoise(
         list[str],
         typer.Option(
             "--remove-ratio",
-            help="Share to drop, in [0, 1), or auto: as many as an estimate says are wrong "
+            help="Share to drop, in [0, 1), or auto: the estimated share of wrong labels "
             f"({WAYS}); repeatable.",
         ),
     ],
@@ -57,7 +57,7 @@ def denoise(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Where the retrainings go (default: beside the run, named after it)."
+            "--out", help="Folder of the retrainings (default: next to the run, named after it)."
         ),
     ] = None,
     resume: Resume = False,
@@ -67,10 +67,10 @@ def denoise(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Step 3: drop the worst-ranked share, retrain a fresh network on the rest, compare.
+    """Step 3: drop the worst-ranked share, retrain a new network on the rest, compare.
 
-    Data set and labels come from the (first) run; --epochs, --lr and so on are those of the
-    retraining.
+    The data set and the labels come from the (first) run. Settings such as --epochs and --lr are
+    those of the retraining.
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
     """
@@ -84,7 +84,7 @@ def denoise(
             f"{td[0]}: holds no config.yaml of tdctl; name the data it was made from with "
             "--dataset and --data-dir"
         )
-    # What other code recorded was no recipe of ours: it retrains by the paper's values.
+    # A run of another program used no recipe of ours, so the paper's values are the defaults.
     found = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
     if resume:
         place = out if out is not None else runner.default_denoising(td, found.config.seed)

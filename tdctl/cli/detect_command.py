@@ -1,4 +1,4 @@
-"""The subcommand that ranks, and the choice between a detector and scores."""
+"""The subcommand that ranks, and compares scores on one run."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def detect(
         list[str] | None,
         typer.Option(
             "--score",
-            help="Hand-made score in place of a detector, such as aum; several, or all, are "
-            "compared where the truth is known. tdctl scores lists them.",
+            help="Hand-made score instead of a detector, such as aum. Several, or all, are "
+            "compared if the truth is known. tdctl scores lists them.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
+        Path | None, typer.Option("--out", help="CSV to write, all samples, the worst first.")
     ] = None,
     cut: Annotated[
         str | None,
         typer.Option(
             "--cut",
-            help="Also flag the worst: a share in [0, 1), or auto, as many as an estimate says "
-            f"are wrong ({WAYS}).",
+            help="Also flag the worst: a share in [0, 1), or auto, the estimated share of wrong "
+            f"labels ({WAYS}).",
         ),
     ] = None,
     keep_per_class: KeepPerClass = None,
@@ -63,7 +63,7 @@ def detect(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank the samples of a run, or of several together, by suspicion, without retraining.
+    """Rank the samples of a run, or of several runs together, by suspicion; retrain nothing.
 
     Example: tdctl detect --td runs/a --detector detectors/b.pth.tar --out ranking.csv
 
@@ -111,10 +111,10 @@ def detect(
 
 
 def _check_comparable(td: list[Path], out: Path | None, cut: str | None) -> None:
-    """Refuses what goes with one ranking alone.
+    """Refuses options that need a single ranking.
 
     Raises:
-        ConfigError: names it.
+        ConfigError: the message names the option.
     """
     given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
     if given:

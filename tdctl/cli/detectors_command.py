@@ -1,4 +1,4 @@
-"""The subcommand that lists the detectors that ship."""
+"""The subcommand that lists the shipped detectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["detectors"]
 def detectors(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the detectors that ship, what they were trained on, and their held-out figures.
+    """List the shipped detectors, what they were trained on, and their metrics on held-out rows.
 
     Example: tdctl detectors
     """
@@ -33,7 +33,7 @@ def detectors(
 
 
 def _show(shipped: list[Shipped]) -> None:
-    """Prints of each detector that ships what it was trained on and how it did."""
+    """Prints for each shipped detector what it was trained on, and its metrics."""
     if not shipped:
         console().print("none: this installation holds no detectors; make one with train-detector")
         return

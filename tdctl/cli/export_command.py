@@ -27,18 +27,18 @@ def export(
             "order: order and predictions as its interpreter returns them.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="File to write: .npz, of datamap .csv.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .npz; .csv for datamap.")],
     detector: DetectorFile = None,
     score: Annotated[
         str | None,
-        typer.Option("--score", help="Hand-made score in place of a detector (cleanlab, order)."),
+        typer.Option("--score", help="Hand-made score instead of a detector (cleanlab, order)."),
     ] = None,
     held_out: Annotated[
         bool,
         typer.Option(
             "--held-out",
-            help="The softmax of networks that had not seen the sample, of a run with --folds: "
-            "what cleanlab expects pred_probs to be.",
+            help="Write the softmax of networks that had not seen the sample (needs a run with "
+            "--folds). cleanlab expects such pred_probs.",
         ),
     ] = False,
     device: Device = "auto",

@@ -34,20 +34,18 @@ __all__ = [
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 PrintConfig = Annotated[
     bool,
     typer.Option(
         "--print-config",
-        help="Print all settings as YAML, each with where it came from, and stop.",
+        help="Print all settings as YAML, each with its origin, and stop.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Resume = Annotated[
     bool,
-    typer.Option(
-        "--resume", help="Go on with an unfinished run, by its own settings where none are given."
-    ),
+    typer.Option("--resume", help="Continue an unfinished run; its own settings are the defaults."),
 ]
 Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
 Runs = Annotated[
@@ -55,39 +53,37 @@ Runs = Annotated[
     typer.Option(
         "--td",
         help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
-        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
+        "is ranked, and the suspicion is the mean of the ranks, scaled to (0, 1).",
     ),
 ]
 DetectorFile = Annotated[
     Path | None,
     typer.Option(
         "--detector",
-        help="Detector file (.pth.tar or .safetensors), or one that ships: builtin, "
-        "builtin:NAME; tdctl detectors lists them. The default, auto, is builtin, with the score "
-        "aum in its place or beside it where that ranks better, and says so.",
+        help="Detector file (.pth.tar or .safetensors), or a shipped one: builtin, builtin:NAME; "
+        "tdctl detectors lists them. The default is auto: builtin; but for runs that the score "
+        "aum ranks better, aum instead or both together, and a note says so.",
         show_default=False,
     ),
 ]
 ScoreName = Annotated[
     str | None,
-    typer.Option(
-        "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
-    ),
+    typer.Option("--score", help="Hand-made score instead of a detector; tdctl scores lists them."),
 ]
-# What ``auto`` may name; ``tdctl.cuts.METHODS`` says what they are, and waits for numpy.
+# What may follow ``auto``. ``tdctl.cuts.METHODS`` has the same names, but its import loads numpy.
 WAYS = (
-    "auto:combined, the default, tells wrong labels from hard pictures; auto:mixture: two "
+    "auto:combined, the default, separates wrong labels from hard images; auto:mixture: two "
     "components of the mean loss; auto:sum: the mean of a "
     "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
-    "samples, with --score aum the very samples that they flag; auto:late: InterpretDL's rule, at "
-    "most 1 in 26, with --score mean-correct-epoch the very samples that it flags"
+    "samples (with --score aum, exactly the samples that they flag); auto:late: InterpretDL's "
+    "rule, at most 1 in 26 (with --score mean-correct-epoch, exactly the samples that it flags)"
 )
 KeepPerClass = Annotated[
     float | None,
     typer.Option(
         "--keep-per-class",
-        help="What stays of each given class whatever its rank: a share below 1, or a number of "
-        "samples (default: 0.5 with auto, else 0).",
+        help="What is always kept of each given class: a share below 1, or a number of samples "
+        "(default: 0.5 with auto, else 0).",
     ),
 ]
 BUILTIN = Path("builtin")
@@ -95,7 +91,7 @@ AUTO = Path("auto")
 
 
 def the_source(detector: Path | None, score: str | None) -> Source:
-    """The detector or the score, whichever was given; the choice by the run where none was.
+    """The detector or the score that was given; if none was given, the automatic choice.
 
     Raises:
         typer.BadParameter: both were given.
@@ -110,12 +106,12 @@ def the_source(detector: Path | None, score: str | None) -> Source:
 
 
 def check_one_kind(detector: bool, scores: bool) -> None:
-    """Refuses a detector beside a score."""
+    """Refuses a detector together with a score."""
     if detector and scores:
         raise typer.BadParameter("give either --detector FILE or --score NAME")
 
 
 def check_one_way(resume: bool, overwrite: bool) -> None:
-    """Refuses to go on and to begin anew at once."""
+    """Refuses --resume together with --overwrite."""
     if resume and overwrite:
-        raise typer.BadParameter("--resume goes on and --overwrite begins anew; give one of them")
+        raise typer.BadParameter("--resume continues a run, --overwrite starts a new one; give one")

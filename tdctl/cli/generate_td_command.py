@@ -25,7 +25,7 @@ def generate_td(
         Path | None,
         typer.Option("--out", help="Run folder to write (default: the paper's name under --root)."),
     ] = None,
-    root: Annotated[Path, typer.Option("--root", help="Where default folders go.")] = Path(
+    root: Annotated[Path, typer.Option("--root", help="Folder for default run folders.")] = Path(
         "replication"
     ),
     resume: Resume = False,
@@ -39,7 +39,7 @@ def generate_td(
 
     Example: tdctl generate-td --dataset folder --data-dir photos --image-size 64 --out runs/a
 
-    Example of a second round, without the surest errors of the first:
+    Example of a second round, without the most suspicious samples of the first:
 
     tdctl detect --td runs/a --out worst.csv
 
@@ -74,7 +74,7 @@ def generate_td(
 
 
 def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Resolved, Path]:
-    """Settings and folder of a run that goes on: its own settings where none are given."""
+    """The settings and the folder of a run to resume; its own settings are the defaults."""
     from tdctl import runner
 
     folder = out if out is not None else runner.default_folder(settings.resolve().config, root)

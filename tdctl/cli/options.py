@@ -1,4 +1,4 @@
-"""Command-line flags made from the settings' own descriptions."""
+"""Makes command-line flags from the descriptions of the settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 COMMON = ("seed", "device")
-# Settings that hardly anybody types: they have no flag, only --set and --config.
+# Settings that few people change have no flag; they are set with --set or --config.
 WITHOUT_FLAG = {
     "data.normalise",
     "data.valid_labels",
@@ -66,7 +66,7 @@ WITHOUT_FLAG = {
         )
     ),
 }
-# The first panel of a help text: what most people need.
+# The first panel of a help text: the flags that most people need.
 MOST_USED = (
     "out",
     "td",
@@ -120,7 +120,14 @@ DATA, NOISE, NET = section("data"), section("noise"), section("net")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for, before it is resolved: a file, ``--set`` and flags."""
+    """What the user asked for, before it is resolved: a file, ``--set`` and flags.
+
+    Attributes:
+        path: the file of ``--config``; None without one.
+        overrides: values of ``--set`` and of flags, by dotted key.
+        reads_data: whether the command reads a data set.
+        flags: the keys in ``overrides`` that came from flags.
+    """
 
     path: Path | None
     overrides: dict[str, Any]
@@ -128,12 +135,12 @@ class Settings:
     flags: frozenset[str] = frozenset()
 
     def resolve(self, base: dict[str, Any] | None = None, pinned: Iterable[str] = ()) -> Resolved:
-        """The settings, above ``base`` where that is given; see ``tdctl.settings.resolve``.
+        """The settings, with ``base`` (if given) below them; see ``tdctl.settings.resolve``.
 
-        Says which data set is taken where none is named.
+        If no data set is named, a note says which one is used.
 
         Raises:
-            ConfigError: a key is unknown or a value out of its range.
+            ConfigError: a key is unknown, or a value is out of range.
         """
         found = resolve(self.path, self.overrides, base, pinned, flags=self.flags)
         if self.reads_data and found.note is not None:
@@ -141,11 +148,11 @@ class Settings:
         return found
 
     def going_on(self, base: dict[str, Any] | None, folder: Path) -> Resolved:
-        """The settings of a run that goes on: its own, ``base``, below what is given here.
+        """The settings of a run to resume: its own (``base``), changed by what is given here.
 
         Raises:
-            RunError: the run has written none, and none are given.
-            ConfigError: as ``resolve``.
+            RunError: the run has not written its settings, and none are given here.
+            ConfigError: as in ``resolve``.
         """
         if base is None and self.path is None and not self.overrides:
             raise RunError(
@@ -155,14 +162,14 @@ class Settings:
         return self.resolve(base)
 
     def names_data(self) -> bool:
-        """Whether the data set, or where it lies, was named by flag, ``--set`` or file."""
+        """Whether the data set or its folder is named by a flag, ``--set`` or the file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")
         named = {key.removeprefix("data.") for key in self.overrides} | set(data or {})
         return not named.isdisjoint({"dataset", "data_dir"})
 
 
 def print_config_of(settings: Resolved) -> None:
-    """Prints all settings as YAML that ``--config`` reads back, each with where it came from."""
+    """Prints all settings as YAML for ``--config``, each with its origin."""
     text = settings.to_yaml()
     echo(text if holds_all(text) else settings.to_yaml(ascii_only=True), end=False)
 
@@ -170,8 +177,8 @@ def print_config_of(settings: Resolved) -> None:
 def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command one flag for each dotted setting, and ``--config`` and ``--set``.
 
-    The command gets them as its ``settings`` argument. Flags win over ``--set``, which wins
-    over the file.
+    The command gets them as its argument ``settings``. Flags win over ``--set``, and ``--set``
+    wins over the file.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -209,10 +216,10 @@ def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., N
 
 
 class SettingsCommand(TyperCommand):
-    """A command that tells how to set what has no flag of its own."""
+    """A command that explains how to set a setting without a flag."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuses a flag that is a setting without one; reads the rest as usual."""
+        """Refuses a flag for a setting that has none; parses the rest as usual."""
         known: dict[str, str] = getattr(self.callback, "without_flag", {})
         for argument in args:
             flag = argument.partition("=")[0]
@@ -244,7 +251,7 @@ def _shared_parameters(example: str) -> list[inspect.Parameter]:
 
 
 def _place(parameter: inspect.Parameter) -> tuple[int, int]:
-    """Where a parameter stands in the help: the most used first, then panel by panel."""
+    """The place of a parameter in the help: the most used first, then panel by panel."""
     (option,) = (one for one in parameter.annotation.__metadata__)
     panel = option.rich_help_panel
     order = [FIRST_PANEL, *dict.fromkeys(PANELS.values()), LAST_PANEL]
@@ -254,7 +261,7 @@ def _place(parameter: inspect.Parameter) -> tuple[int, int]:
 
 
 def _panel_of(name: str, key: str | None) -> str:
-    """The panel of a flag: of a setting by its section, of any other flag the last one."""
+    """The panel of a flag: for a setting its section, for any other flag the last panel."""
     if (key or name) in MOST_USED:
         return FIRST_PANEL
     if key is None or "." not in key:
@@ -268,7 +275,7 @@ def _panel_of(name: str, key: str | None) -> str:
 def _in_panel(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     """A command's own flag, keyword-only, in its panel of the help."""
     kind, option = typing.get_args(hint)
-    option = copy(option)  # the declaration is shared by several commands
+    option = copy(option)  # several commands share the declaration
     option.rich_help_panel = _panel_of(parameter.name, None)
     keyword = inspect.Parameter.KEYWORD_ONLY
     return parameter.replace(annotation=Annotated[kind, option], kind=keyword)
@@ -299,7 +306,7 @@ def _field(key: str) -> FieldInfo:
 
 
 def _plain_type(annotation: Any) -> type:
-    """The type that the shell's word is turned into; ranges and choices are the settings' task."""
+    """The type that typer converts to; the settings check ranges and choices."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         kinds = [a for a in typing.get_args(annotation) if a is not type(None)]
         return _plain_type(kinds[0])
@@ -318,7 +325,7 @@ def _default_text(key: str, field: FieldInfo) -> str:
 
 
 def _shown(default: object) -> str:
-    """A default as the user would type it; nothing where the description tells."""
+    """A default as the user would type it; empty if the description already says it."""
     if default is None or default is False:
         return ""
     if isinstance(default, Iterable) and not isinstance(default, str):

@@ -20,7 +20,7 @@ PLAIN_INTERVAL = 5.0
 
 @contextmanager
 def shown_progress(quiet: bool = False) -> Iterator[Report]:
-    """A callback for the runner that draws what it reports."""
+    """A callback for the runner that shows what it reports."""
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
@@ -33,7 +33,7 @@ def shown_progress(quiet: bool = False) -> Iterator[Report]:
 def describe(progress: Progress, brief: bool = False) -> str:
     """Loss, errors, speed and time left of one report, as far as they are known.
 
-    ``brief`` fits beside a bar into 80 columns.
+    With ``brief``, the text fits next to a bar into 80 columns.
     """
     parts = []
     if progress.loss is not None:

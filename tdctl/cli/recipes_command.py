@@ -21,15 +21,16 @@ def recipes(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Recipe to print, or a data set whose settings to print.", metavar="NAME"
+            help="Recipe to print, or data set whose settings to print.", metavar="NAME"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the recipes, or print one as the YAML file that it is.
+    """List the recipes, or print one of them as its YAML file.
 
-    A recipe holds settings that belong together. It lies above what the paper uses for a data set
-    and below your own settings. A file of yours may name it and change some of its settings.
+    A recipe is a group of settings that belong together. It overrides the paper's settings for a
+    data set, and your own settings override it. A file of yours may name a recipe and change some
+    of its settings.
 
     Example: tdctl recipes
 
@@ -69,7 +70,7 @@ def _print_one(name: str, as_json: bool) -> None:
 
 
 def _settings(recipe: Recipe) -> str:
-    """A line a section, in the words of the settings."""
+    """One line per section, with the names of the settings."""
     lines = []
     for section, keys in recipe.settings.items():
         told = [f"{key}={_word(value)}" for key, value in keys.items()]

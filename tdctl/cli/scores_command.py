@@ -19,7 +19,7 @@ __all__ = ["scores"]
 def scores(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the hand-made scores that detect and denoise take in place of a detector.
+    """List the hand-made scores that detect and denoise accept instead of a detector.
 
     Example: tdctl scores
     """
@@ -33,7 +33,7 @@ def scores(
 
 
 def _show(scores: list[Score]) -> None:
-    """Prints what each score is, its range and what it needs."""
+    """Prints each score's description, range and needs."""
     grid = table_of(
         ["score", "what it is", "range", "needs", "also called"],
         whole=["score"],

@@ -22,21 +22,21 @@ def train_detector(
     settings: Settings,
     td: Annotated[
         list[Path],
-        typer.Option("--td", help="Run folder with known flips; repeatable, the last is held out."),
+        typer.Option("--td", help="Run folder with known flips; repeatable; the last is held out."),
     ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
-            help="Detector to write: NAME.safetensors with its card NAME.json, and NAME.pth.tar "
-            "for the paper's network.",
+            help="Detector to write: NAME.safetensors with its card NAME.json; for the paper's "
+            "network also NAME.pth.tar.",
         ),
     ],
     init_from: Annotated[
         Path | None, typer.Option("--init-from", help="Detector file to fine-tune.")
     ] = None,
     about: Annotated[
-        str, typer.Option("--about", help="What the runs are of, for the detector's card.")
+        str, typer.Option("--about", help="A description of the runs, for the detector's card.")
     ] = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

@@ -1,4 +1,4 @@
-"""Where to cut a ranking when nobody names a ratio: estimates of how many labels are wrong."""
+"""Where to cut a ranking if the user gives no ratio: estimates of how many labels are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AUM's threshold samples: right images under a label that cannot be right.
+"""AUM's threshold samples: images that are trained with a label that cannot be right.
 
 Shape suffixes: n samples, 2 networks.
 """
@@ -34,14 +34,17 @@ TYPES = {"index": np.dtype(np.int64), "threshold": np.dtype(np.bool_), "aum": np
 
 
 def count_threshold_samples(n: int, num_classes: int) -> int:
-    """How many a network gets: n / (k + 1), as many as a class has on average.
+    """How many threshold samples a network gets: n / (k + 1), rounded down.
+
+    This is the mean size of a class if the extra class is counted too.
 
     Args:
-        n: training samples.
+        n: number of training samples.
         num_classes: k, without the extra class.
 
     Raises:
-        ConfigError: there is one class alone, or that is none.
+        ConfigError: there is only one class, or there are too few samples for one threshold
+            sample.
     """
     if num_classes < 2 or n <= num_classes:
         raise ConfigError(
@@ -52,22 +55,22 @@ def count_threshold_samples(n: int, num_classes: int) -> int:
 
 
 def draw_threshold_samples(n: int, num_classes: int, seed: int) -> NDArray[np.bool_]:
-    """Bool [2, n], the samples that each of two networks sees under the extra class k.
+    """Bool [2, n], the samples that each of two networks sees with the extra class k.
 
-    None is drawn for both: one that the first network is lied to about, the second judges.
+    No sample is drawn for both networks, so each sample is judged by at least one network.
 
     Args:
-        n: training samples.
+        n: number of training samples.
         num_classes: k, without the extra class.
-        seed: of the draw; another seed draws others.
+        seed: seed of the draw.
 
     Raises:
-        ConfigError: as ``count_threshold_samples``.
+        ConfigError: as in ``count_threshold_samples``.
 
     Source: Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking",
-        NeurIPS 2020 (arXiv 2001.10528), section 3.2; n / (k + 1) as there, its published code
-        (asappresearch/aum, ``examples/paper_replication``) draws n / k. Two sets without a
-        common sample as in that code.
+        NeurIPS 2020 (arXiv 2001.10528), section 3.2, from which n / (k + 1) comes. Its published
+        code (asappresearch/aum, ``examples/paper_replication``) draws n / k. The two sets have no
+        common sample, as in that code.
     """
     count = count_threshold_samples(n, num_classes)
     order = THRESHOLD_SAMPLES.numpy_generator(seed).permutation(n)
@@ -79,14 +82,15 @@ def draw_threshold_samples(n: int, num_classes: int, seed: int) -> NDArray[np.bo
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What two networks with threshold samples found, sample by sample: ``threshold.npz``.
+    """The results of two networks with threshold samples; the content of ``threshold.npz``.
 
     Attributes:
-        index: int64 [n].
+        index: int64 [n], positions of the samples in the source data set.
         threshold: bool [2, n], the threshold samples of each network.
-        aum: float32 [2, n], the mean over the epochs of the logit of the label that the network
-            was shown minus the largest other one; that label is the extra class for threshold
-            samples and the given one for all others. Low is suspicious.
+        aum: float32 [2, n], the mean over the epochs of a logit margin: the logit of the label
+            that the network was trained with, minus the largest other logit. That label is the
+            extra class for threshold samples, and the given label for all others. Low means more
+            likely mislabeled.
     """
 
     index: NDArray[np.int64]
@@ -94,14 +98,15 @@ class Thresholds:
     aum: NDArray[np.float32]
 
     def flagged(self) -> NDArray[np.bool_]:
-        """Bool [n]: the samples that every network that judges them flags.
+        """Bool [n]: the samples that are flagged by every network that judges them.
 
-        A network judges all samples but its threshold samples.
+        A network judges all samples except its threshold samples.
 
         Raises:
             DynamicsError: a network has no threshold samples, or a value is not finite.
 
-        Source: as ``draw_threshold_samples``; that all must agree is the published code's rule.
+        Source: see ``draw_threshold_samples``. In the published code, too, all networks must
+            agree.
         """
         above_2n = [
             above_threshold_samples(-own.astype(np.float64), marks)
@@ -111,7 +116,7 @@ class Thresholds:
         return ~np.asarray(spared_2n.any(axis=0))
 
     def write(self, folder: Path) -> None:
-        """Writes ``threshold.npz`` into a run folder, whole or not at all."""
+        """Writes ``threshold.npz`` into a run folder, completely or not at all."""
         arrays = {"index": self.index, "threshold": self.threshold, "aum": self.aum}
         layout = {name: (TYPES[name], array.shape) for name, array in arrays.items()}
         slabs = {name: partial(_whole, array) for name, array in arrays.items()}
@@ -119,10 +124,10 @@ class Thresholds:
 
     @classmethod
     def read(cls, folder: Path, index: NDArray[np.int64]) -> Thresholds | None:
-        """Those of a run folder, in the order of ``index``; None where it has none.
+        """Reads ``threshold.npz`` of a run folder, in the order of ``index``; None without one.
 
         Raises:
-            DynamicsError: the file is malformed, or of other samples.
+            DynamicsError: the file is malformed, or has other samples.
         """
         path = folder / THRESHOLD_FILE
         if not path.exists():
@@ -164,21 +169,22 @@ class Thresholds:
 def above_threshold_samples(
     suspicion: NDArray[np.float64], threshold: NDArray[np.bool_], percentile: float = 99.0
 ) -> NDArray[np.bool_]:
-    """Bool [n]: samples more suspicious than nearly all threshold samples; none of these.
+    """Bool [n]: the samples that are more suspicious than nearly all threshold samples.
 
-    The paper flags what has a lower AUM than the 99th percentile of theirs, and suspicion is
-    minus AUM: flagged is what lies above their (100 - percentile)th percentile.
+    The paper flags samples whose AUM is below the 99th percentile of the threshold samples' AUM.
+    The suspicion is minus the AUM, so a sample is flagged if its suspicion is above their
+    (100 - percentile)th percentile. Threshold samples are never flagged.
 
     Args:
         suspicion: float64 [n], such as minus the AUM.
-        threshold: bool [n], the threshold samples, which were trained on under an extra class.
-        percentile: of the threshold samples, in (0, 100).
+        threshold: bool [n], the threshold samples, which were trained with an extra class.
+        percentile: in (0, 100).
 
     Raises:
-        DynamicsError: lengths differ, no or every sample is a threshold sample, or a suspicion
-            is not finite.
+        DynamicsError: the lengths differ, or no sample or every sample is a threshold sample, or
+            a suspicion is not finite.
 
-    Source: as ``draw_threshold_samples``.
+    Source: see ``draw_threshold_samples``.
     """
     if suspicion.shape != threshold.shape or suspicion.ndim != 1:
         raise DynamicsError(

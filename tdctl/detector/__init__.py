@@ -1,4 +1,4 @@
-"""The networks that recognise the curve of a wrong label: their training, files and scoring."""
+"""Networks that recognise the curve of a wrong label: their training, files and scoring."""
 
 from __future__ import annotations
 

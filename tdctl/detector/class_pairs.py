@@ -1,4 +1,4 @@
-"""How often samples of one given class are taken for another, in the whole run.
+"""How often samples with one given class are taken for another class, in the whole run.
 
 Shape suffixes: n samples, k classes.
 """
@@ -18,9 +18,9 @@ from tdctl.slabs import slabs_of
 
 __all__ = ["pair_numbers"]
 
-# Of all samples, those of the lowest mean margin: among the first share pairs are counted, among
-# the second how evenly they fall. The surely taken would not do for that: classes that look alike
-# are taken for each other wherever labels are wrong.
+# Shares of the samples, those with the lowest mean margin. Pairs are counted in the first share,
+# and their evenness in the second. Confidently taken samples are not used for the evenness, because
+# similar classes are taken for each other in every run with wrong labels.
 WORST, SPREAD = 0.1, 0.2
 
 Bools = NDArray[np.bool_]
@@ -30,39 +30,39 @@ Floats32 = NDArray[np.float32]
 
 
 def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
-    """By channel, float32 [n], above 0: how common each sample's pair of classes is.
+    """How common each sample's pair of classes is: float32 [n], above 0, by channel.
 
-    A sample's pair is its given class g and the other class s of the largest mean probability
-    over all epochs. The sample is surely taken for s where that mean reaches the mean that samples
-    given as s have in s, and by a larger factor than it does so in g.
+    A sample's pair consists of its given class g and another class s, the one with the largest
+    mean probability over all epochs. The sample is confidently taken for s if two things hold. Its
+    mean probability of s is at least the mean over samples with given class s. And the ratio of
+    the two is larger than the same ratio for g.
 
-    - ``pair``: ln(1 + t) where t is how many samples given as g are surely taken for s, the sample
-      itself left out, over how many were if errors were as frequent in every class and fell on
-      all others alike. ``pair-back``: the same of samples given as s and taken for g. Labels that
-      are confused in one direction have a large first and a small second number, classes that
-      merely look alike have both alike.
-    - ``worst-pair``, ``worst-pair-back``: the same, counted not over samples that are surely taken
-      for another class but over the 10 % of the lowest mean margin (or as many as are surely
-      taken for another, where they are more). A network that has learned its samples by heart
-      leaves few of the first kind.
-    - ``evenness``: e = 1 / (1 + v), in (0, 1], the same for all samples: v is the variance of
-      these ratios beyond what chance makes of few counts, among the 20 % of the lowest mean
-      margin. Near 1 labels are wrong uniformly, and a common pair is one of classes that look
-      alike; near 0 a common pair is one that labellers confuse.
+    - ``pair``: ln(1 + t). t is a ratio of two numbers. The first is how many samples with given
+      class g are confidently taken for s, without the sample itself. The second is the number
+      expected if errors were equally frequent in all classes and spread evenly over the others.
+      ``pair-back`` is the same with g and s exchanged. If labels are confused in one direction,
+      the first is large and the second small. If classes only look alike, both are similar.
+    - ``worst-pair``, ``worst-pair-back``: the same, but counted over the 10 % of the samples with
+      the lowest mean margin (or over as many as are confidently taken for another class, if that
+      is more). A network that has memorised its samples takes few of them for another class.
+    - ``evenness``: e = 1 / (1 + v), in (0, 1], the same for all samples. v is the variance of
+      these ratios, without what chance adds to small counts, among the 20 % of the samples with
+      the lowest mean margin. Near 1, labels are wrong uniformly, and the classes of a common pair
+      look alike. Near 0, the people who gave the labels confuse the classes of a common pair.
 
-    A ratio of few counts is drawn to 1: for n counted and m expected it is
-    (e + (1 - e) n) / (e + (1 - e) m), the mean of a ratio with variance v that n has been seen of,
-    where e and v are those of the samples counted.
+    A ratio of small counts is moved towards 1. For n counted and m expected samples it is
+    (e + (1 - e) n) / (e + (1 - e) m). This is the mean of a ratio with variance v, given the count
+    n. Here e and v belong to the counted samples.
 
     Source: the counts are those of the confident joint of Northcutt et al., "Confident Learning"
-        (JAIR 2021), on means over training and of two classes a sample; the ratios are the
-        empirical Bayes estimates of Clayton and Kaldor (Biometrics 1987), v by moments.
+        (JAIR 2021), but on means over the training and for two classes per sample. The ratios are
+        the empirical Bayes estimates of Clayton and Kaldor (Biometrics 1987), v by moments.
     """
     means = _means(dynamics)
     classes = 1 + max(int(means.given.max()), int(means.other.max()))
     size = np.bincount(means.given, minlength=classes)
     sure = np.bincount(means.given, weights=means.own, minlength=classes) / np.maximum(size, 1)
-    # A class that nobody was given has no mean to reach.
+    # A class that is nobody's given class has no mean, so no sample can be taken for it.
     sure[sure == 0] = np.inf
     taken = (means.rival >= sure[means.other]) & (
         means.rival / sure[means.other] > means.own / sure[means.given]
@@ -76,14 +76,14 @@ def pair_numbers(dynamics: TrainingDynamics) -> dict[str, Floats32]:
 
 
 def _worst(margin: Floats, number: int) -> Bools:
-    """So many of the lowest values, and those that are equal to the last."""
+    """The samples with the lowest values, ``number`` of them, and those equal to the last one."""
     lowest: Bools = margin <= np.partition(margin, number - 1)[number - 1]
     return lowest
 
 
 @dataclass(frozen=True)
 class _Means:
-    """Given class, the other class of the largest mean, the means of both and of the margin."""
+    """Given class; other class with the largest mean; means of both classes and of the margin."""
 
     given: Classes
     other: Classes
@@ -103,7 +103,7 @@ def _means(dynamics: TrainingDynamics) -> _Means:
     if dynamics.mean is None or dynamics.mean_class is None:
         other = np.asarray(dynamics.labels[:, 1]).astype(np.int64)
         return _Means(given, other, own, rival, margin)
-    # The largest two of the kept means: one of them is of another class.
+    # One of the two largest kept means belongs to another class than the given one.
     classes = np.asarray(dynamics.mean_class[:, :2]).astype(np.int64)
     place = (classes[:, 0] == given).astype(np.int64)
     rows = np.arange(n)
@@ -112,9 +112,9 @@ def _means(dynamics: TrainingDynamics) -> _Means:
 
 
 class _Counts:
-    """How many of some samples have which pair, and how many were expected.
+    """How many of the counted samples have each pair, and how many were expected.
 
-    Of many classes most pairs do not occur: only those that do are held.
+    With many classes most pairs do not occur, so only those that occur are stored.
     """
 
     def __init__(self, means: _Means, counted: Bools, size: Classes) -> None:
@@ -123,23 +123,23 @@ class _Counts:
         self._counted = counted
         self._pairs, self._count = np.unique(self._forth[counted], return_counts=True)
         self._others = max(int((size > 0).sum()) - 1, 1)
-        # Of each given class, for each of the others.
+        # For each given class: the number expected for each of the other classes.
         self._expected = counted.mean() * size / self._others
 
     def evenness(self) -> float:
-        """1 / (1 + the variance of the ratios beyond chance), in (0, 1]; 1 where none counts."""
+        """1 / (1 + the variance of the ratios beyond chance), in (0, 1]; 1 without any pair."""
         if not len(self._pairs):
             return 1.0
         squares = self._others * float((self._expected**2).sum())
         expected = self._expected[self._pairs // len(self._expected)]
-        # Sum over all pairs of (count - mean)^2 - count, those that do not occur included.
+        # The sum over all pairs of (count - mean)^2 - count, including pairs that do not occur.
         excess = squares + float((self._count * (self._count - 2 * expected - 1)).sum())
-        # Where counts are few, chance alone is as large as this.
+        # With small counts, chance alone can be as large as this.
         chance = math.sqrt(2 * squares + float(self._count.sum()))
         return (squares + chance) / (squares + chance + max(excess, 0.0))
 
     def ratios(self) -> tuple[Floats32, Floats32]:
-        """ln(1 + ratio) of each sample's pair, the sample itself left out, and of its reverse."""
+        """ln(1 + ratio) of each sample's pair, without the sample itself, and of its reverse."""
         even = self.evenness()
         return (
             self._ratios(self._forth, even, self._counted),

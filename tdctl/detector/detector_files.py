@@ -27,12 +27,15 @@ __all__ = ["detector_files", "detector_label", "load_detector", "save_detector",
 
 TAR = ".pth.tar"
 TENSORS = ".safetensors"
-# What stands in the JSON beside the fields of ``Card``.
+# Entries of the JSON file that are not fields of ``Card``.
 BESIDE = {"features", "reader", "weights"}
 
 
 def detector_files(path: Path) -> tuple[Path, Path, Path]:
     """The three files of a detector: ``NAME.pth.tar``, ``NAME.safetensors``, ``NAME.json``.
+
+    Args:
+        path: one of the three, or the path without a suffix.
 
     Raises:
         DetectorError: the path is a folder.
@@ -46,7 +49,7 @@ def detector_files(path: Path) -> tuple[Path, Path, Path]:
 
 
 def detector_label(path: Path) -> str:
-    """A detector's name without folder and suffix, fit for a folder's name."""
+    """A detector's name without folder and suffix, usable as part of a folder name."""
     name = builtin_name(path)
     if name is not None:
         return "builtin" if name == "builtin" else f"builtin_{name}"
@@ -54,10 +57,11 @@ def detector_label(path: Path) -> str:
 
 
 def written_files(path: Path, reader: Reader) -> tuple[Path, ...]:
-    """The files that ``save_detector`` writes for a detector that reads so.
+    """The files that ``save_detector`` writes for a detector with this reader.
 
     Raises:
-        DetectorError: the path is a folder, or names the published layout for another network.
+        DetectorError: the path is a folder; or it names the published layout, but the network is
+            not the paper's.
     """
     files = detector_files(path)
     if reader.is_papers:
@@ -71,27 +75,37 @@ def written_files(path: Path, reader: Reader) -> tuple[Path, ...]:
 
 
 def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
-    """Writes the files of a detector, each whole or not at all, and returns their paths.
+    """Writes the files of a detector, each completely or not at all.
 
-    Safetensors and a JSON card, which also says how the detector reads a run. The paper's network
-    is written as ``.pth.tar`` as well, first of the three, with the published entries ``epoch``,
-    ``state_dict``, ``best_prec`` and ``optimizer``, and beside them the card as JSON text, which
-    other readers ignore. For another network a ``.pth.tar`` of this name is removed: a name stands
-    for one detector.
+    The weights go to a safetensors file. A JSON card next to it also says how the detector reads
+    a run. For the paper's network a ``.pth.tar`` is written too. It has the published entries
+    ``epoch``, ``state_dict``, ``best_prec`` and ``optimizer``, and the card as JSON text, which
+    other programs ignore. For another network, an existing ``.pth.tar`` with this name is
+    removed, because one name means one detector.
+
+    Args:
+        path: one of the files, or the path without a suffix.
+        detector: the detector.
+
+    Returns:
+        The paths of the files; the ``.pth.tar`` is first if there is one.
+
+    Raises:
+        DetectorError: as in ``written_files``.
     """
     from safetensors.torch import save
 
     files = written_files(path, detector.reader)
     tar, tensors, card_file = detector_files(path)
     card = asdict(detector.card) if detector.card is not None else None
-    # The digest ties the two files together.
+    # The digest shows whether the weights and the card belong together.
     card = (card or {}) | {"features": FEATURES, "weights": detector.fingerprint()}
     if not detector.reader.is_papers:
         card["reader"] = asdict(detector.reader)
     state = {
         key: value.detach().cpu().contiguous() for key, value in detector.net.state_dict().items()
     }
-    # Given a path, it raises errors of its own where the disk is full.
+    # With a path, safetensors raises errors of its own if the disk is full.
     with atomic_path(tensors) as part:
         part.write_bytes(save(state))
     write_json(card_file, card)
@@ -105,13 +119,13 @@ def save_detector(path: Path, detector: Detector) -> tuple[Path, ...]:
         }
         save_tensors(tar, content)
     else:
-        # What an earlier detector of this name left is another than these files now.
+        # A .pth.tar of an earlier detector with this name would not match these files.
         tar.unlink(missing_ok=True)
     return files
 
 
 def _on_cpu(value: Any) -> Any:
-    """The same nested state, readable on a machine without the device it is on."""
+    """The same nested state on the CPU, so that a machine without the device can read it."""
     if isinstance(value, dict):
         return {key: _on_cpu(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -120,19 +134,28 @@ def _on_cpu(value: Any) -> Any:
 
 
 def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
-    """A detector from ``.pth.tar`` (ours or published) or ``.safetensors``, or one that ships.
+    """Loads a detector: a ``.pth.tar`` (ours or published), a ``.safetensors``, or a shipped one.
 
-    Nothing is unpickled but tensors, plain values and the numpy scalar that published files
-    hold as ``best_prec``.
+    Unpickling is limited to tensors, plain values and the numpy scalar that published files have
+    in ``best_prec``. A file with anything else is refused, and nothing in it is executed.
 
     Args:
         path: a file, or ``builtin`` or ``builtin:NAME``.
-        device: where the network computes.
+        device: the device of the network.
+
+    Returns:
+        The detector, for ``tdctl.suspicion`` or ``Detector.score``.
 
     Raises:
-        DetectorError: the file is missing, holds anything else, is not the network that its card
-            names, was trained on another version of the input features, or the network's output
+        DetectorError: the file is missing; or contains anything else; or its weights do not fit
+            its card; or it was trained on another version of the input features; or its output
             does not depend on the curve.
+
+    Example::
+
+        >>> detector = tdctl.load_detector(Path("builtin"))
+        >>> dynamics, labels, _ = tdctl.read_run("runs/a")
+        >>> suspicion = detector.score(dynamics)
     """
     name = builtin_name(path)
     file = path if name is None else builtin_file(name)
@@ -151,11 +174,11 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
         raise DetectorError(f"{file}: its epoch or best_prec is not a number") from None
     optimizer = content.get("optimizer")
     if not isinstance(optimizer, dict | None):
-        raise DetectorError(f"{file}: its optimizer is no state of one")
+        raise DetectorError(f"{file}: its optimizer is not the state of an optimizer")
     detector = Detector(net, _card(file, facts), epoch, best_prec, optimizer or {}, reader)
     if "weights" in facts and facts["weights"] != detector.fingerprint():
         raise DetectorError(
-            f"{file}: its weights are not those that its card tells of; copy both files of the "
+            f"{file}: its weights are not those that its card describes; copy both files of the "
             "detector together"
         )
     check_telling(net, reader, str(file))
@@ -196,7 +219,7 @@ def _ours(path: Path, reader: Reader, state: dict[str, Any]) -> nn.Module:
 
 
 def _read_tar(path: Path) -> dict[str, Any]:
-    # Published files hold a numpy float64 in best_prec, under numpy's name of before or since 2.0.
+    # Published files have a numpy float64 in best_prec, by its name in numpy 1 or in numpy 2.
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [np.dtype, np.dtypes.Float64DType, scalar]
     allowed += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
@@ -246,7 +269,7 @@ def _missing(path: Path) -> DetectorError:
 
 
 def _facts(path: Path, text: Any) -> dict[str, Any]:
-    """What the card says, as read; empty where there is none."""
+    """The content of the card; empty if there is none."""
     if text is None:
         return {}
     try:

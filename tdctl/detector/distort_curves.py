@@ -1,4 +1,4 @@
-"""Curves as other trainings would have recorded them."""
+"""Changes curves as if another training had recorded them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from tdctl.detector.resample import resampling
 
 __all__ = ["augmented"]
 
-SHORTEST = 0.4  # of the curve that is left by cutting
-FEWEST = 6  # epochs of which a curve is made up
-BEND = 0.4  # of the exponent that bends time, in its logarithm
-NOISE = 0.05  # of a channel's spread in the batch
+SHORTEST = 0.4  # smallest share of the curve that is kept when it is cut
+FEWEST = 6  # smallest number of epochs
+BEND = 0.4  # largest absolute logarithm of the exponent that bends time
+NOISE = 0.05  # as a share of a channel's spread in the batch
 
 
 def augmented(curves: torch.Tensor) -> torch.Tensor:
-    """Float [B, T, C]: the curves of a batch, changed alike.
+    """Changes the curves of a batch, all in the same way; float [B, T, C].
 
-    Half of the batches are cut off after a part of the time, half have time bent, half are
-    recorded in fewer epochs; all get a little noise. What is left is stretched to T steps again.
-    What changes is drawn from torch's generator of the process, which a training puts on the
-    stream ``tdctl.streams.DETECTOR``.
+    Each of these changes is applied to half of the batches: the curves are cut after a part of
+    the time; time is bent; the number of epochs is reduced. A little noise is added to all. Then
+    the curves are stretched to T steps again.
+
+    Random numbers come from torch's generator of the process, which a training sets to the stream
+    ``tdctl.streams.DETECTOR``.
     """
     steps = curves.shape[1]
     way = torch.eye(steps)
@@ -47,7 +49,7 @@ def _uniform(low: float, high: float) -> float:
 
 
 def _positions(where: torch.Tensor) -> torch.Tensor:
-    """Float [T, T]: weights that read a curve at places in [0, 1] of its length."""
+    """Float [T, T]: the weights that read a curve at the places ``where``, in [0, 1]."""
     steps = len(where)
     gap = (where[:, None] * (steps - 1) - torch.arange(steps)[None, :]).abs()
     return (1 - gap).clamp_min(0)

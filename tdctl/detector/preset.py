@@ -1,4 +1,4 @@
-"""The hyper-parameters of a detector's training, and what it learns from."""
+"""The hyper-parameters of a detector's training, and the curves that it learns from."""
 
 from __future__ import annotations
 
@@ -23,30 +23,34 @@ STEPS = 30
 
 @dataclass(frozen=True)
 class Curves:
-    """What the detector learns from: one run's curves and where its labels are wrong.
+    """What the detector learns from: the curves of one run, and which labels are wrong.
 
     Attributes:
-        values: float16 or float32 [n, T, C], or [n, T] for a single channel. The type is kept
-            on the device and a batch computed in float32.
-        flipped: bool [n].
+        values: float16 or float32 [n, T, C], or [n, T] for one channel. The device keeps this
+            type; each batch is computed in float32.
+        flipped: bool [n], True if the given label is wrong.
     """
 
     values: NDArray[np.floating[Any]]
     flipped: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.bool_]) -> Curves:
-        """Some of the curves."""
+        """Some of the curves.
+
+        Args:
+            rows: bool [n].
+        """
         return Curves(self.values[rows], self.flipped[rows])
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values [n, T, C] and goals int64 [n] on a device."""
+        """The values, [n, T, C], and the targets, int64 [n], on a device."""
         values = torch.from_numpy(self.values).to(device)
         goals = torch.from_numpy(self.flipped.astype(np.int64)).to(device)
         return (values if values.ndim == 3 else values[:, :, None]), goals
 
 
 def reader_of(config: DetectorConfig) -> Reader:
-    """The network and its channels that the settings ask for.
+    """The reader that the settings ask for: the network and its channels.
 
     Raises:
         ConfigError: a channel is unknown.
@@ -61,12 +65,18 @@ def reader_of(config: DetectorConfig) -> Reader:
 
 @dataclass(frozen=True)
 class DetectorPreset:
-    """The hyper-parameters after the preset has filled what was not given.
+    """The hyper-parameters, after the preset has set those that the user did not give.
 
     Attributes:
-        ranking: weight of the ranking loss beside cross-entropy.
-        augment: whether curves are cut, bent, thinned and blurred.
-        balanced: whether every run gives as many batches as the others.
+        epochs: number of epochs.
+        batch_size: curves per batch.
+        lr: learning rate of AdamW.
+        restarts: number of starts with new weights; the best one is kept.
+        clip: whether the norm of the gradient is limited.
+        average: whether a running average of the weights is used.
+        ranking: weight of the ranking loss, which is added to cross-entropy.
+        augment: whether curves are cut, bent, shortened and made noisy.
+        balanced: whether every run gives the same number of batches.
     """
 
     epochs: int
@@ -81,9 +91,9 @@ class DetectorPreset:
 
     @classmethod
     def of(cls, config: DetectorConfig, samples: int) -> DetectorPreset:
-        """The recipe of a preset for so many training curves.
+        """The hyper-parameters of a preset, for this number of training curves.
 
-        Source: ``paper`` is the published code of Jia et al. (AAAI 2023), whose rate of 0.1
+        Source: ``paper`` is the published code of Jia et al. (AAAI 2023). Its learning rate of 0.1
             without clipping makes many trainings collapse to a constant.
         """
         paper, ours = config.preset == "paper", not reader_of(config).is_papers

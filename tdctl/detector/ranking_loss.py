@@ -1,4 +1,4 @@
-"""What the detector's training makes small."""
+"""The loss that the training of a detector minimises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ __all__ = ["detection_loss", "ranking_loss"]
 
 
 def detection_loss(logits: torch.Tensor, flipped: torch.Tensor, ranking: float) -> torch.Tensor:
-    """Cross-entropy of logits float [B, 2], plus ``ranking`` times the ranking loss."""
+    """Cross-entropy plus ``ranking`` times the ranking loss, a scalar.
+
+    Args:
+        logits: float [B, 2].
+        flipped: int64 [B], 1 if the given label is wrong.
+        ranking: weight of the ranking loss, at least 0.
+    """
     loss = functional.cross_entropy(logits, flipped)
     if ranking == 0:
         return loss
@@ -17,13 +23,14 @@ def detection_loss(logits: torch.Tensor, flipped: torch.Tensor, ranking: float) 
 
 
 def ranking_loss(scores: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
-    """Mean over flipped i of log(1 + mean over right j of exp(s_j - s_i)); 0 without both kinds.
+    """Mean over flipped i of log(1 + mean over right j of exp(s_j - s_i)); a scalar.
 
-    A flipped sample pays for the right ones that rank above it, and most for the highest of
-    them: the pairs that average precision is lost on.
+    It is 0 if the batch does not have both kinds. The loss of a flipped sample comes from the
+    right samples that rank above it, and mostly from the highest of them. These are the pairs
+    that lower the average precision.
 
     Args:
-        scores: float [B], of one run: those of different runs are on no common scale.
+        scores: float [B], of one run, because scores of different runs have no common scale.
         flipped: bool [B].
     """
     wrong, right = scores[flipped], scores[~flipped]

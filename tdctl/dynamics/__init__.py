@@ -1,4 +1,4 @@
-"""Training dynamics: the arrays, their file, and run folders that hold it with its metadata."""
+"""Training dynamics: the arrays, their file, and the run folders that contain it."""
 
 from __future__ import annotations
 

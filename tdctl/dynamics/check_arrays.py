@@ -1,4 +1,4 @@
-"""Whether the arrays of a run fit together, and are what they are read as.
+"""Checks that the arrays of a run fit together and contain what their names say.
 
 Shape suffixes: n samples, E epochs, k classes (or the k kept columns). Numpy only.
 """
@@ -25,12 +25,12 @@ __all__ = [
     "is_swapped",
 ]
 
-# Softmax columns that were rounded to float16 one by one still sum to 1 within this.
+# The sum of a softmax whose values were rounded to float16 differs from 1 by at most this.
 SUM_TOLERANCE = 0.05
-# Samples, evenly spaced, on which td is compared with what else is recorded, and how far the given
-# label's probability may lie below what its loss says.
+# How many evenly spaced samples are compared with the other arrays, and by how much the given
+# label's probability may be below the probability that its loss gives.
 PROBED, LOSS_TOLERANCE = 256, 0.05
-# The bits of the float16 next above 1; those of all probabilities are no larger numbers.
+# The bits of the float16 number that follows 1. The bits of every probability are at most this.
 LARGEST_BITS = 0x3C01
 MOST_CLASSES = 1_000_000
 KEPT = ("other", "other_class", "mean", "mean_class")
@@ -38,10 +38,10 @@ EXTRAS = ("margin", "loss")
 
 
 def check_shapes(path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels) -> None:
-    """Refuses td and labels that are no curves of n samples, or of another number of them.
+    """Refuses td and labels that are not curves of n samples, or have another number of samples.
 
     Raises:
-        DynamicsError: names the file, what it holds, and what was expected.
+        DynamicsError: the message names the file, what it contains and what was expected.
     """
     if td.ndim != 3 or columns.ndim != 2 or td.dtype.kind != "f" or columns.dtype.kind not in "iu":
         raise DynamicsError(
@@ -61,25 +61,25 @@ def check_shapes(path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels) 
 
 
 def is_swapped(td: ArrayFile, columns: ArrayFile) -> bool:
-    """Whether td is [n, k, E]: some files state the last two axes the other way."""
+    """Whether td is [n, k, E]: some files have the last two axes in the other order."""
     if td.shape[1] != td.shape[2]:
         return td.shape[2] != columns.shape[1]
-    # As many epochs as classes: only along the class axis do probabilities sum to 1.
+    # If there are as many epochs as classes: probabilities sum to 1 only along the class axis.
     probe = td[:256].astype(np.float64)
     gap = [float(np.abs(probe.sum(axis=axis) - 1).max()) for axis in (2, 1)]
     return gap[0] > SUM_TOLERANCE >= gap[1]
 
 
 def check_values(path: Path, td: ArrayFile, labels: Labels) -> None:
-    """Refuses values outside [0, 1], NaN among them; all are read.
+    """Refuses values outside [0, 1] and NaN; reads all values.
 
     Raises:
-        DynamicsError: names the file, what it holds, and what was expected.
+        DynamicsError: the message names the file, what it contains and what was expected.
     """
     for start, stop in slabs_of(len(td), rows_per_slab(td)):
         with np.errstate(over="ignore"):
             slab = td[start:stop]
-        # As whole numbers, negative values, infinity and NaN are all larger than those of [0, 1].
+        # As unsigned integers, negative values, infinity and NaN are larger than all of [0, 1].
         if slab.view(np.uint16).max() <= LARGEST_BITS:
             continue
         bad = ~np.isfinite(slab)
@@ -94,10 +94,10 @@ def check_values(path: Path, td: ArrayFile, labels: Labels) -> None:
 
 
 def check_columns(path: Path, columns: ArrayFile, labels: Labels, all_classes: bool) -> None:
-    """Refuses columns that are no classes, or whose first is not the given label.
+    """Refuses columns that are not classes, or whose first column is not the given label.
 
     Raises:
-        DynamicsError: names the file, what it holds, and what was expected.
+        DynamicsError: the message names the file, what it contains and what was expected.
     """
     largest = 0
     for start, stop in slabs_of(len(columns), rows_per_slab(columns)):
@@ -125,10 +125,10 @@ def check_columns(path: Path, columns: ArrayFile, labels: Labels, all_classes: b
 
 
 def check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> None:
-    """Refuses further arrays of another shape than td has, or a part of what a store keeps.
+    """Refuses further arrays with a wrong shape, and an incomplete set of kept arrays.
 
     Raises:
-        DynamicsError: names the file, what it holds, and what was expected.
+        DynamicsError: the message names the file, what it contains and what was expected.
     """
     n, epochs = td.shape[:2]
     kept = [name for name in KEPT if name in extras]
@@ -149,14 +149,14 @@ def check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> Non
 def check_softmax(
     path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels, extras: dict[str, ArrayFile]
 ) -> None:
-    """Refuses a td that is no softmax over its classes, or not the given label's first.
+    """Refuses a td that is not a softmax, or whose first column is not the given label's.
 
     Raises:
-        DynamicsError: names the first sample and what contradicts it.
+        DynamicsError: the message names the first sample and what contradicts it.
     """
     rows = np.arange(0, len(td), max(1, len(td) // PROBED))
     probe = np.asarray(td.take(rows), dtype=np.float64)
-    # A file may hold some columns, such as the given label's alone.
+    # A file may have only some columns, for example only the given label's.
     whole = 1 < np.asarray(columns.take(rows)).max() + 1 <= probe.shape[2]
     if whole and "mean" not in extras:
         sums = probe.sum(axis=2)
@@ -168,13 +168,13 @@ def check_softmax(
                 "record the run again"
             )
     if "loss" in extras:
-        # Of several networks both are means, and a mean of probabilities is no smaller than the
-        # probability of the mean loss.
+        # With several networks, probability and loss are means. The mean of the probabilities is
+        # never smaller than the probability that the mean loss gives.
         told = np.exp(-np.asarray(extras["loss"].take(rows), dtype=np.float64))
         low = (probe[:, :, 0] < told - LOSS_TOLERANCE).any(axis=1)
         if low.any():
             raise DynamicsError(
-                f"{path}: td's first column is not the probability of the given label that its "
-                f"loss tells of, first at index {labels.index[rows[low.argmax()]]}; its columns "
+                f"{path}: td's first column does not fit the loss of the given label"
+                f", first at index {labels.index[rows[low.argmax()]]}; its columns "
                 "are in another order, or the file was changed; record the run again"
             )

@@ -1,4 +1,4 @@
-"""Reading run folders, ours or the published code's, without holding what is large.
+"""Reads run folders of tdctl or of the published code; large arrays stay in their files.
 
 Shape suffixes: n samples, E epochs, k classes (or the k kept columns). Numpy only.
 """
@@ -44,18 +44,31 @@ Arrays = dict[str, ArrayFile]
 
 
 def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
-    """Dynamics, labels and held-out indices of a folder of ours, the published code or InterpretDL.
+    """Reads a run folder written by tdctl, the published code or InterpretDL.
 
-    Rows come sorted by index, so that nothing that follows depends on the order in the file.
-    The arrays with a value for every epoch or class stay in the file, which is checked whole.
-    Where ``heldout_dynamics.npz`` stands beside it, the dynamics have ``heldout``.
+    Rows are sorted by index, so that no later result depends on the order in the file. Arrays
+    with a value for every epoch or class stay in the file, but all of it is checked. If the
+    folder has ``heldout_dynamics.npz``, the dynamics have ``heldout``.
 
-    InterpretDL writes no ``metadata.pth``; its file stands for itself (``labels_alone``). In one
-    that has ``metadata.pth`` beside it, ``label_flip`` is not read.
+    InterpretDL writes no ``metadata.pth``; then the labels come from the file of dynamics itself
+    (``labels_alone``). If there is a ``metadata.pth``, ``label_flip`` is not read.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        The dynamics of n samples; their labels, row by row; and the indices of the held-out
+        images, int64 [m].
 
     Raises:
-        DynamicsError: a file is missing or malformed, or the two belong to different runs.
-        RunError: there is no ``training_dynamics.npz``, and the manifest does not read.
+        DynamicsError: a file is missing or malformed, or the files belong to different runs.
+        RunError: ``training_dynamics.npz`` is missing and the manifest cannot be read.
+
+    Example::
+
+        >>> dynamics, labels, valid_indices = tdctl.read_run("runs/a")
+        >>> dynamics.td.shape
+        (60000, 30, 10)
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -113,7 +126,7 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
-    """The dynamics, if the arrays fit together and with the labels."""
+    """The dynamics, after a check that the arrays fit together and to the labels."""
     td, columns = arrays["td"], arrays["labels"]
     check_shapes(path, td, columns, labels)
     td = (td.swapped() if is_swapped(td, columns) else td).cast(np.float16)
@@ -161,7 +174,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> ArrayFile:
 
 
 def _unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
-    """A nameless file, gone with the process, that can be mapped as the packed one cannot."""
+    """An unpacked copy in a temporary file, because a packed array cannot be memory-mapped."""
     file: Any = tempfile.TemporaryFile()  # noqa: SIM115  the array takes it over
     try:
         with archive.open(info) as packed:
@@ -187,7 +200,7 @@ def _write_on(file: BinaryIO, piece: bytes, path: Path, info: zipfile.ZipInfo) -
 
 
 def _in_order(array: ArrayFile) -> ArrayFile:
-    """An array whose axes were stored in the reverse order, in a file of its own."""
+    """A copy, in a temporary file, of an array whose axes were stored in reverse order."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  the array takes it over
     file.truncate(array.nbytes)
     ordered = ArrayFile(file, 0, array.dtype, array.shape[::-1], writable=True)

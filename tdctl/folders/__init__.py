@@ -1,4 +1,4 @@
-"""Folders of the user's: what lies in them, how they are laid out, which data set they hold."""
+"""The user's folders: what they contain, how they are laid out, which data set they hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies directly in a folder."""
+"""The files and folders directly in a folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def files_and_folders(folder: Path) -> tuple[list[str], list[str]] | None:
-    """Names of the files and of the folders in a folder, in no order; None where it is not there.
+    """The names of the files and of the folders in a folder, in any order.
 
-    A link counts as what it leads to. Links that lead nowhere, pipes and devices are left out.
+    A link counts as the file or folder that it points to. Broken links, pipes and devices are left
+    out.
+
+    Returns:
+        The names of the files and the names of the folders; None if the folder does not exist.
 
     Raises:
-        OSError: the folder is there and cannot be listed.
+        OSError: the folder exists and cannot be listed.
     """
     files: list[str] = []
     folders: list[str] = []

@@ -1,4 +1,4 @@
-"""What a training starts from: images, given labels, what is held out and what is left out."""
+"""The input of a training: the images, their given labels, and which images are not trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels training is given: the data set's, those that noise makes of them, or a table's."""
+"""The given labels: those of the data set, those that noise makes of them, or those of a table."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ __all__ = ["Given", "TrainingRows", "given_labels", "list_training_data", "open_
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What given labels are made from: the n training images of a source, read or not.
+    """The n training images of a source, from which given labels are made.
 
     Attributes:
         class_names: k names.
         labels: given and true labels as the source has them.
         names: n file names, or None.
-        held: bool [n], images that the source itself holds out; None for none of them.
+        held: bool [n], images that the source itself holds out; None if it holds out none.
         pixels: the n images, row by row; only ``instance`` noise needs them.
-        apart: the test images, where they were split off the same list, or where the source is a
-            table: a label table names both. Those that a table itself tests by are held.
+        apart: the test images, if they were split off the same list or if the source is a table:
+            a label table then names both. If a table has test rows of its own, all of them are
+            ``held``.
     """
 
     class_names: list[str]
@@ -41,7 +42,7 @@ class TrainingRows:
 
     @classmethod
     def of(cls, dataset: DataSet) -> TrainingRows:
-        """The training images of a data set that is open."""
+        """The training images of an open data set."""
         apart, test, classes = None, dataset.test, dataset.class_names
         if test is not None and (dataset.one_list or dataset.name == "table"):
             labels = Labels(test.index, test.targets, test.targets)
@@ -51,7 +52,7 @@ class TrainingRows:
 
     @classmethod
     def listed(cls, listing: Listing) -> TrainingRows:
-        """The training images of a data set of which no pixel was read."""
+        """The training images of a data set whose pixels have not been read."""
         n, names, classes = len(listing), listing.names, listing.class_names
         own, others = (None, None) if names is None else (names[:n], names[n:])
         apart = None
@@ -62,7 +63,7 @@ class TrainingRows:
         return cls(classes, listing.labels, own, listing.held, None, apart)
 
     def whole(self) -> TrainingRows:
-        """The same with the test images of the same list, after the others."""
+        """These rows, followed by the test images in ``apart``."""
         if self.apart is None:
             return self
         a, b = self, self.apart
@@ -86,14 +87,15 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Given:
-    """Given labels of all training images of a source.
+    """The given labels of all training images of a source.
 
     Attributes:
-        labels: row by row; those that the source itself holds out are as they were.
-        confusion: of given with true labels, without those rows.
-        noise: what the manifest says of the noise.
-        before: int64 [n], the labels before noise was drawn; the given ones where none was drawn,
-            such as a table's. No seed of the noise changes them.
+        labels: row by row. Images that the source itself holds out keep their labels.
+        confusion: how true labels became given labels, without the held-out rows.
+        noise: the facts about the noise for the manifest.
+        before: int64 [n], the labels before noise was drawn. If no noise is drawn (the labels come
+            from a table, for example), they are the given labels. The noise seed does not change
+            them.
     """
 
     labels: Labels
@@ -103,9 +105,10 @@ class Given:
 
 
 def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
-    """The data set with the labels that noise starts from.
+    """Opens the data set with the labels that noise starts from.
 
-    With noise ``labels`` those are its own: the table says what they become.
+    With the noise type ``labels``, these are the labels of the data set itself. The table then
+    says what each of them becomes.
 
     Raises:
         DataError: the data set is missing or malformed.
@@ -114,7 +117,7 @@ def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
 
 
 def list_training_data(config: Config) -> Listing:
-    """The same before any pixel is read.
+    """Lists the data set with the labels that noise starts from, without reading a pixel.
 
     Raises:
         DataError: the data set is missing or malformed.
@@ -125,19 +128,24 @@ def list_training_data(config: Config) -> Listing:
 def _without_noise(config: Config) -> DataConfig:
     if config.noise.noise_type != "labels":
         return config.data
-    # The columns are the table's: a source with fields of its own must not look for them.
+    # The columns are columns of the table. A source with fields of its own must not look for them.
     own = {"labels": None, "true_column": None, "label_column": DataConfig().label_column}
     return config.data.model_copy(update=own)
 
 
 def given_labels(config: Config, rows: TrainingRows) -> Given:
-    """The given labels of all training images, held-out ones by ``--num-valid`` included.
+    """The given labels of all training images.
 
-    A user's labels would be as wrong there. Images that the source itself holds out keep theirs.
+    Images that ``--num-valid`` holds out get noisy labels too, because a user's labels would be
+    wrong there as often. Images that the source itself holds out keep their labels.
+
+    Args:
+        config: the settings.
+        rows: the n training images.
 
     Raises:
-        ConfigError: the noise does not go with these classes.
-        DataError: a table or a matrix is malformed, or does not fit the data set.
+        ConfigError: the noise does not suit these classes.
+        DataError: a table or a matrix is malformed or does not fit the data set.
     """
     own, k = rows.labels, len(rows.class_names)
     noisy = np.ones(len(own), np.bool_) if rows.held is None else ~rows.held
@@ -155,8 +163,8 @@ def given_labels(config: Config, rows: TrainingRows) -> Given:
         drawn, facts = _of_table(config, rows, noisy)
         noise |= facts
     else:
-        # Noise is drawn on what the source gives; its true labels differ only where a table
-        # names both, and there no noise is drawn.
+        # Noise changes the labels of the source. True labels differ from these only if a table
+        # gives both, and in that case no noise is drawn.
         kind, facts = make_noise(config.noise, rows.class_names)
         drawn = kind.draw(true, own.index[noisy], config.noise_seed, _pixels(config, rows, noisy))
         noise |= facts
@@ -182,7 +190,7 @@ def _of_table(
 
 
 def _pixels(config: Config, rows: TrainingRows, noisy: NDArray[np.bool_]) -> PixelSource | None:
-    """The images that noise is drawn for; those held out are not decoded."""
+    """The images that the noise is drawn for; held-out images are not decoded."""
     if config.noise.noise_type != "instance" or rows.pixels is None:
         return None
     return _Chosen(rows.pixels, np.flatnonzero(noisy))
@@ -190,7 +198,7 @@ def _pixels(config: Config, rows: TrainingRows, noisy: NDArray[np.bool_]) -> Pix
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Some of the images of a source, by row."""
+    """Some images of a source, chosen by row."""
 
     source: PixelSource
     rows: NDArray[np.int64]

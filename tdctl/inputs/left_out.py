@@ -1,4 +1,4 @@
-"""A second round: which samples an earlier ranking leaves out of the training."""
+"""A second round: which samples an earlier ranking removes from the training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tdctl.sources.tables.columns import read_table, shown
 
 __all__ = ["RankingFile", "LeftOut", "find_left_out", "read_ranking"]
 
-# What stays in of each given class, so that none is forgotten.
+# The share of each given class that always stays, so that no class disappears.
 FLOOR = 0.5
 EXPECTED = "expected the CSV of tdctl detect --out, with index and suspicion"
 THEN = "give the ranking of a run of the same data and splits"
@@ -33,20 +33,20 @@ class LeftOut:
 
     Attributes:
         rows: bool [n], by row of the labels.
-        ranking: hex digest of the ranking's file; None where nothing is left out.
+        ranking: hex digest of the ranking file; None if nothing is left out.
     """
 
     rows: NDArray[np.bool_]
     ranking: str | None = None
 
     def facts(self) -> dict[str, Any] | None:
-        """What the manifest says; None where nothing is left out."""
+        """The facts for the manifest; None if nothing is left out."""
         if self.ranking is None:
             return None
         return {"count": int(self.rows.sum()), "ranking": self.ranking}
 
     def split(self, images: Images) -> tuple[Images, Images | None]:
-        """The images that are trained on, and those that are not, if any."""
+        """The images to train on, and the images that are left out (None if there are none)."""
         if self.ranking is None:
             return images, None
         return images.take(~self.rows), images.take(self.rows)
@@ -54,11 +54,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class RankingFile:
-    """A ranking as a file has it, sorted by index, and the hex digest of the file.
+    """A ranking from a file, sorted by index.
 
     Attributes:
-        given: given labels by name, n strings; None where the file has none.
-        names: file names, n strings; None where one has none.
+        path: the file.
+        ranking: the suspicion of each of the n samples.
+        digest: hex digest of the file.
+        given: names of the given labels, n strings; None if the file has no such column.
+        names: file names, n strings; None if the file does not name every sample.
     """
 
     path: Path
@@ -69,10 +72,10 @@ class RankingFile:
 
 
 def read_ranking(training: TrainConfig) -> RankingFile | None:
-    """The ranking that ``leave_out`` names; None where it names none.
+    """Reads the ranking file that ``leave_out`` names; None if the setting is empty.
 
     Raises:
-        DataError: the file is missing, or no ranking.
+        DataError: the file is missing, or is not a ranking.
     """
     path = training.leave_out
     if path is None:
@@ -110,20 +113,21 @@ def find_left_out(
     class_names: Sequence[str],
     names: Sequence[str] | None = None,
 ) -> LeftOut:
-    """The worst share of a ranking, by row of the labels; nothing where there is none.
+    """The samples that a second round leaves out: the worst share of a ranking.
 
-    The two are joined by file name where both have names, else by index. Of each given class the
-    better half stays in, whatever its rank.
+    The ranking and the labels are joined by file name if both have names, otherwise by index. The
+    better half of each given class always stays.
 
     Args:
-        training: the settings; ``leave_out_ratio``.
-        labels: of the n training images.
-        class_names: of the data set.
+        found: the ranking; None leaves out nothing.
+        training: the settings; ``leave_out_ratio`` is the share.
+        labels: the labels of the n training images.
+        class_names: the names of the classes.
         names: the n file names, or None.
 
     Raises:
-        DataError: the ranking is not of exactly these samples, or of other given labels.
-        ConfigError: the share is none of the samples or all of them, or all of it stays in.
+        DataError: the ranking has other samples or other given labels.
+        ConfigError: the share is zero samples or all samples, or every sample in it stays.
     """
     n, ratio = len(labels), training.leave_out_ratio
     if found is None:
@@ -133,7 +137,7 @@ def find_left_out(
         there = found.given[rows]
         called = np.array([normal(name) for name in class_names], dtype=object)
         alike = there == called[labels.assigned]
-        # Other code's runs name no classes: their rankings give the numbers.
+        # Runs that other code recorded have no class names. Their rankings contain numbers.
         numbered = there == labels.assigned.astype(str).astype(object)
         alike = numbered if numbered.all() else alike
         other = "has another given label than in this run"
@@ -154,7 +158,7 @@ def find_left_out(
 
 
 def _rows(found: RankingFile, labels: Labels, names: Sequence[str] | None) -> NDArray[np.int64]:
-    """Int64 [n], the row of each label in the ranking, if the two are of the same samples."""
+    """Int64 [n]: the row in the ranking of each label, if both have the same samples."""
     ranked = found.ranking.index
     if found.names is None or names is None:
         strangers = np.setdiff1d(ranked, labels.index)
@@ -167,7 +171,7 @@ def _rows(found: RankingFile, labels: Labels, names: Sequence[str] | None) -> ND
     here, path = set(called), found.path
     twice = [name for row, name in enumerate(found.names) if places[name] != row]
     _refuse_names(path, twice, "stands there twice", EXPECTED)
-    then = f"{THEN}; it is joined by file name, and what was renamed or moved is another file"
+    then = f"{THEN}; images are matched by file name, so none may have been renamed or moved"
     gone = [name for name in found.names if name not in here]
     _refuse_names(path, gone, "is not among the images that this run trains on", then)
     new = [name for name in called if name not in places]
@@ -176,14 +180,14 @@ def _rows(found: RankingFile, labels: Labels, names: Sequence[str] | None) -> ND
 
 
 def _refuse(path: Path, indices: NDArray[np.int64], what: str, then: str) -> None:
-    """Refuses a ranking for some of its indices, if there are any."""
+    """Refuses a ranking because of these indices, if there are any."""
     if len(indices):
         many = f" ({len(indices)} such)" if len(indices) > 1 else ""
         raise DataError(f"leave_out: {path}: index {indices[0]} {what}{many}; {then}")
 
 
 def _refuse_names(path: Path, names: Sequence[str], what: str, then: str) -> None:
-    """Refuses a ranking for some of its file names, if there are any."""
+    """Refuses a ranking because of these file names, if there are any."""
     if names:
         many = f" ({len(names)} such)" if len(names) > 1 else ""
         raise DataError(f"leave_out: {path}: {shown(names[0])} {what}{many}; {then}")

@@ -1,4 +1,4 @@
-"""Data set, corruption and split: what generate-td and denoise start from."""
+"""The data set, its given labels and the split: the start of generate-td and denoise."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ __all__ = [
     "with_whole_paths",
 ]
 
-# Mean and standard deviation of each colour channel, over 255.
+# Mean and standard deviation of each colour channel, for pixel values divided by 255.
 Channels = tuple[Sequence[float], Sequence[float]]
-# What held-out images and folds are spread evenly over. Labels before noise is drawn: another
-# seed of the noise then holds out the same images.
+# The labels by which held-out images and folds are stratified. Labels before noise are used, so
+# that another noise seed holds out the same images.
 SPLIT_BY = "labels before noise"
-# So were they spread before manifests said it.
+# Runs whose manifest has no ``split_by`` were stratified by these labels.
 SPLIT_BY_GIVEN = "given labels"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set with given labels, split into what is trained on and what is held out.
+    """A data set with given labels, split into training and validation images.
 
     Attributes:
-        dataset: as it was read.
-        given: the given labels of all training images, those of ``valid`` among them.
+        dataset: the data set as it was read.
+        given: the given labels of all training images, including those in ``valid``.
         labels: given and true labels of ``train``, row by row.
-        train: training images whose targets are the given labels; with ``noise.oracle`` only
-            those whose given label is the true one.
-        valid: held-out images with the labels that ``data.valid_labels`` says, or None.
-        split_by: over which labels held-out images and folds are spread evenly.
+        train: training images; their targets are the given labels. With ``noise.oracle`` it has
+            only the images whose given label is right.
+        valid: held-out images with the labels that ``data.valid_labels`` asks for, or None.
+        split_by: the labels by which held-out images and folds are stratified.
     """
 
     dataset: DataSet
@@ -65,12 +65,12 @@ class Prepared:
 
     @property
     def valid_indices(self) -> NDArray[np.int64]:
-        """Int64 [m], indices of the held-out images."""
+        """Int64 [m], the indices of the held-out images."""
         return np.zeros(0, dtype=np.int64) if self.valid is None else self.valid.index
 
     @property
     def names(self) -> list[str] | None:
-        """The file names of ``train``, row by row; None where the images have none."""
+        """The file names of ``train``, row by row; None if the images have no names."""
         names = self.dataset.file_names
         if names is None:
             return None
@@ -78,14 +78,15 @@ class Prepared:
 
     @property
     def strata(self) -> NDArray[np.int64]:
-        """Int64 [n], the labels of ``train`` that folds are spread evenly over."""
+        """Int64 [n], the labels of ``train`` by which folds are stratified."""
         return _strata(self.given, self.split_by)[self.dataset.train.rows_of(self.labels.index)]
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of data and noise.
+        """The facts about data and noise for the manifest.
 
-        ``flipped`` and ``realised_rate`` are of the labels that are trained on; the rates within
-        ``noise`` are of all that it was drawn for, those of ``--num-valid`` included.
+        ``flipped`` and ``realised_rate`` describe the labels that are trained on. The rates in
+        ``noise`` describe all labels that noise was drawn for, including the images that
+        ``--num-valid`` holds out.
         """
         flipped = int(self.labels.flipped.sum())
         return {
@@ -111,7 +112,7 @@ class Prepared:
 
 
 def with_whole_paths(config: Config) -> Config:
-    """The settings with absolute paths, so that a run finds its data from any folder."""
+    """The settings with absolute paths, so that the run finds its data from any working folder."""
     sections = {}
     for name, section in config:
         if isinstance(section, Section):
@@ -121,10 +122,10 @@ def with_whole_paths(config: Config) -> Config:
 
 
 def check_same_data(run: Path, dataset: DataSet) -> None:
-    """Refuses data that has changed since a run, where the run says what it was made from.
+    """Refuses data that has changed since a run, if the run recorded what its data was.
 
     Raises:
-        DataError: it has; says what differs.
+        DataError: the data has changed; the message says in what.
     """
     manifest = run / MANIFEST_FILE
     facts = read_json(manifest) if manifest.exists() else {}
@@ -132,7 +133,7 @@ def check_same_data(run: Path, dataset: DataSet) -> None:
     differ = []
     if was is not None:
         differ = [part for part in {**was, **now} if was.get(part) != now.get(part)]
-    # Streamed images have no digest, then or now.
+    # Streamed images have no digest, neither in the manifest nor now.
     digests = {facts.get("pixel_digest"), dataset.pixel_digest()} - {None}
     if len(digests) > 1:
         differ.append("pixels")
@@ -144,9 +145,9 @@ def check_same_data(run: Path, dataset: DataSet) -> None:
 
 
 def channels_of_run(run: Path, config: Config) -> Channels | None:
-    """The means and deviations of the channels that a run began with.
+    """The means and deviations of the colour channels that a run began with.
 
-    None where it does not state them, or took them from elsewhere than ``config`` does.
+    None if the run does not state them, or if ``config`` now asks for another normalisation.
     """
     manifest = run / MANIFEST_FILE
     facts = read_json(manifest) if manifest.exists() else {}
@@ -156,21 +157,26 @@ def channels_of_run(run: Path, config: Config) -> Channels | None:
 
 
 def normalised_alike(dataset: DataSet, began: Channels | None, world: World) -> DataSet:
-    """The data set with the channels' mean and deviation that all processes use.
+    """The data set with the channel means and deviations that all processes use.
 
-    They are those that a run ``began`` with, else the first process's. Of streamed images they
-    come from a sample, of images in memory from all: without this a run that goes on with its
-    images held in the other way would not give the same bits.
+    Args:
+        dataset: the data set as this process read it.
+        began: the values that a resumed run began with; None takes those of the first process.
+        world: the processes.
+
+    Streamed images give these values from a sample, images in memory from all images. If a
+    resumed run computed them anew and stored its images in the other way, its results would
+    change.
     """
     mean, std = world.shared((dataset.mean, dataset.std) if began is None else began)
     return replace(dataset, mean=tuple(mean), std=tuple(std))
 
 
 def split_rule(run: Path) -> str:
-    """Over which labels a run that is resumed spread its held-out images and folds.
+    """The labels by which a run to resume stratified its held-out images and folds.
 
     Raises:
-        RunError: this version does not know what the manifest says.
+        RunError: this version of tdctl does not know the value in the manifest.
     """
     found = read_json(run / MANIFEST_FILE).get("split_by", SPLIT_BY_GIVEN)
     if found not in (SPLIT_BY, SPLIT_BY_GIVEN):
@@ -182,19 +188,20 @@ def split_rule(run: Path) -> str:
 
 
 def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> Prepared:
-    """Reads the data set, corrupts its labels and holds out the validation images.
+    """Reads the data set, makes the given labels and holds out the validation images.
 
-    ``dry`` decodes no image but the first, unless the noise looks at them.
+    Images that ``--num-valid`` holds out get noisy labels too, because a user's labels would be
+    wrong there as often. Images that the data set itself holds out keep their labels.
 
-    The corruption covers the images that ``--num-valid`` holds out too: a user's labels would be
-    as wrong there. Those that the data set itself holds out keep the labels they have.
-
-    ``split_by`` is ``SPLIT_BY``, or what ``split_rule`` gives of a run that is resumed.
+    Args:
+        config: all settings.
+        dry: decode only the first image, unless the noise depends on the pixels.
+        split_by: ``SPLIT_BY``; for a run that is resumed, the result of ``split_rule``.
 
     Raises:
-        DataError: the data set, or a table that noise comes from, is missing or malformed.
-        ConfigError: no image is left to train on, the noise does not go with the classes, or
-            none of the labels is right where only such are to be trained on.
+        DataError: the data set, or a table that noise needs, is missing or malformed.
+        ConfigError: no image is left to train on, or the noise does not suit the classes, or
+            ``noise.oracle`` is on and no label is right.
     """
     dataset = open_training_data(config, dry=dry)
     given = given_labels(config, TrainingRows.of(dataset))
@@ -216,7 +223,7 @@ def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> P
 
 
 def valid_targets(config: Config, labels: Labels) -> NDArray[np.int64]:
-    """The labels that held-out images are judged by, as ``data.valid_labels`` says; int64 [n]."""
+    """Int64 [n]: the labels that held-out images are judged by, see ``data.valid_labels``."""
     return labels.true if config.data.valid_labels == "true" else labels.assigned
 
 

@@ -1,4 +1,4 @@
-"""What ranks the samples of a run: a detector, a score, or the choice between them."""
+"""Rankers: a detector, a score, or an automatic choice between them, and what they rank."""
 
 from __future__ import annotations
 

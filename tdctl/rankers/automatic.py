@@ -1,4 +1,4 @@
-"""What ranks a run where the user names neither a detector nor a score."""
+"""The ranker that is used if the user names neither a detector nor a score."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ from tdctl.training import Report, World
 
 __all__ = ["AUTOMATIC", "STRANGE", "Automatic", "probability_of", "stands_out"]
 
-# What --detector calls it.
+# Its name as a value of --detector.
 AUTOMATIC = "auto"
-# Losses whose curves the shipped detectors have not seen: the mean loss ranks them better.
+# The shipped detectors were not trained on curves of these losses. The mean loss ranks them better.
 STRANGE = {"gce", "sce", "elr"}
-# Components of the AUM so far apart, in standard deviations, are right and wrong labels.
+# The AUM values of a run are fitted by two components. If these are at least this far apart, in
+# standard deviations, they separate right from wrong labels.
 STAND_OUT = 3.5
-# With fewer wrong labels than the first AUM ranks, with fewer than the second both do: the detector
-# was trained on 5 to 40 %.
+# Shares of wrong labels. Below the first one AUM ranks, below the second one AUM and the detector
+# rank together, because the detector was trained on shares from 5 to 40 %.
 VERY_FEW, FEW = 0.07, 0.09
-# What is told of a run that AUM ranks because wrong labels stand out.
+# The reported ranker of a run that AUM ranks because its wrong labels are well separated.
 STANDS_OUT = "aum, as wrong labels stand out"
-# How much AUM's ranks count then, beside the detector's.
+# The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
 
 
 @dataclass(frozen=True)
 class Automatic:
-    """Ranks by the shipped detector, or by a score where that was better in our trials.
+    """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
-    - Runs of the losses gce, sce and elr: by the mean loss, where it is recorded.
-    - Runs whose wrong labels stand out (two far components of AUM): by AUM.
-    - Runs with few wrong labels by ``Evidence``: by AUM where they are very few, else by the
-      detector's and AUM's ranks together.
-    - All others: by the detector.
+    - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
+    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
+    - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
+      by the ranks of the detector and of AUM together.
+    - All other runs: by the detector.
 
-    The rule sees the curves alone, never the truth. It and its numbers come from runs with known
-    flips: replication/README.md, "Easy and nearly clean data".
+    The rule uses only the curves, never the true labels. The rule and its constants were chosen
+    on runs with known flips: see replication/README.md, "Easy and nearly clean data".
 
     Attributes:
-        detector: the one that ships.
-        chosen: of each run that was ranked, what ranked it.
-        probabilities: of each run that was ranked, the detector's P(mislabeled), float64 [n].
+        detector: the shipped detector.
+        chosen: for each run ranked so far, the name of what ranked it.
+        probabilities: for each run ranked so far, the detector's P(mislabeled), float64 [n].
     """
 
     detector: ByDetector
@@ -60,26 +61,28 @@ class Automatic:
 
     @property
     def gives_probability(self) -> bool:
-        """Whether the suspicion of all runs that were ranked is P(mislabeled)."""
+        """Whether the suspicion is P(mislabeled) for all runs ranked so far."""
         return set(self.chosen.values()) <= {str(self.detector.file)}
 
     @property
     def label(self) -> str:
-        """The name of the folder."""
+        """The name of the output folder."""
         return f"detector_{AUTOMATIC}"
 
     @property
     def facts(self) -> dict[str, str | None]:
-        """The name of the choice; ``chosen`` says what it was."""
+        """The facts for tables; ``chosen`` says which ranker was chosen for each run."""
         return {"detector": AUTOMATIC, "score": None}
 
     def suspicion(
         self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
     ) -> NDArray[np.float64]:
-        """The suspicion of each sample, float64 [n], higher is worse; every process gets all.
+        """The suspicion of each sample, float64 [n]; higher means more likely mislabeled.
+
+        Every process gets the whole array.
 
         Raises:
-            DynamicsError, DetectorError: as of ``ByDetector``.
+            DynamicsError, DetectorError: as in ``ByDetector``.
         """
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
@@ -108,7 +111,7 @@ class Automatic:
         return name, probability
 
     def notes(self) -> tuple[str, ...]:
-        """A line for each run that another score than the detector ranked, and why."""
+        """One line for each run that was not ranked by the detector alone, with the reason."""
         detector = self.detector.file
         why = {
             STANDS_OUT: "there AUM ranks them better",
@@ -123,20 +126,20 @@ class Automatic:
         )
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
-        """What the run lacks for the detector; None where it serves."""
+        """What the detector needs and the run lacks; None if it can rank the run."""
         return self.detector.why_not(dynamics)
 
     def has_seen(self, fingerprint: str) -> bool | None:
-        """Whether the detector was trained on the run; None where its file does not say."""
+        """Whether the detector was trained on the run; None if its file does not say."""
         return self.detector.has_seen(fingerprint)
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the detector's weights; the choice follows from these and from the run."""
+        """The fingerprint of the detector's weights; with the run, it determines the choice."""
         return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
 
 
 def stands_out(aum: NDArray[np.float64]) -> bool:
-    """Whether wrong labels stand out in a run: the two components of its AUM are far apart.
+    """Whether the wrong labels of a run are well separated: two components of AUM lie far apart.
 
     Args:
         aum: float64 [n], the score ``aum`` of each sample.
@@ -145,7 +148,7 @@ def stands_out(aum: NDArray[np.float64]) -> bool:
 
 
 def _loss_of(run: Path) -> str | None:
-    # A run of other code holds no settings; one whose settings do not read is ranked all the same.
+    # A run of other code has no settings. If settings cannot be read, the run is still ranked.
     with suppress(TdctlError):
         return read_config(run).train.loss
     return None
@@ -154,10 +157,14 @@ def _loss_of(run: Path) -> str | None:
 def probability_of(
     ranker: object, run: Path, dynamics: TrainingDynamics, detector: ByDetector, world: World
 ) -> NDArray[np.float64] | None:
-    """P(mislabeled) by the shipped detector, as far as it can read the run; float64 [n] or None.
+    """P(mislabeled) by the shipped detector, float64 [n]; None if it cannot judge the run.
 
     Args:
-        ranker: what ranked the run; what it has computed already is taken over.
+        ranker: what ranked the run; a result that it has already computed is used again.
+        run: the run folder.
+        dynamics: the run's dynamics.
+        detector: the shipped detector.
+        world: the processes.
     """
     if isinstance(ranker, Automatic) and run in ranker.probabilities:
         return ranker.probabilities[run]
@@ -166,5 +173,5 @@ def probability_of(
     try:
         return detector.suspicion(run, dynamics, world)
     except DynamicsError:
-        # All curves are alike: there is nothing to estimate from.
+        # All curves are the same: nothing can be estimated from them.
         return None

@@ -1,4 +1,4 @@
-"""From what the user names to what ranks: a detector, a score, or the choice between them."""
+"""Opens the ranker that the user names: a detector, a score, or the automatic choice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tdctl.training import World
 
 __all__ = ["Ranker", "Source", "open_ranker", "shipped"]
 
-# What the user names: a detector file (or one that ships, or ``auto``), or a score.
+# What the user names: a detector file, a shipped detector, ``auto``, or a score.
 Source = Path | Score
 Ranker = ByDetector | ByScore | Automatic
 
 
 def open_ranker(source: Source, world: World) -> Ranker:
-    """The ranker of a detector file or a score; ``auto`` chooses by the run.
+    """The ranker of a detector file or a score; ``auto`` gives one that chooses for each run.
 
     Raises:
         DetectorError: the file cannot be read.
@@ -32,9 +32,9 @@ def open_ranker(source: Source, world: World) -> Ranker:
 
 
 def shipped(world: World) -> ByDetector:
-    """The detector that ships.
+    """The detector that ships with tdctl.
 
     Raises:
-        DetectorError: this installation holds none.
+        DetectorError: this installation has none.
     """
     return ByDetector(Path(BUILTIN), load_detector(Path(BUILTIN), world.device))

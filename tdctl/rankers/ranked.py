@@ -1,4 +1,4 @@
-"""A ranking of one run, or of several together, and how good it is."""
+"""The ranking of one run, or of several runs together, and its metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tdctl.training import Report, World
 __all__ = ["DetectResult", "Flagged", "rank_runs"]
 
 
-# What stays of each given class where an estimate names the ratio.
+# With an estimated ratio, this share of each given class is always kept.
 FLOOR = 0.5
 
 
@@ -40,11 +40,11 @@ class Flagged:
 
     Attributes:
         rows: bool [n], by row of the labels.
-        ratio: the share that was asked for, or estimated.
-        method: what estimated it; None where it was asked for.
-        spared: how many a floor per class kept.
-        keep_per_class: that floor.
-        cut: precision, recall and F1; None where the truth is unknown.
+        ratio: the share that was requested or estimated, in [0, 1].
+        method: what estimated the ratio; None if the user gave it.
+        spared: how many samples the floor per class kept.
+        keep_per_class: the floor.
+        cut: precision, recall and F1; None if the truth is unknown.
     """
 
     rows: NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Flagged:
     cut: Cut | None
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the rows, JSON-ready."""
+        """All values except ``rows``, JSON-ready."""
         facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
         metrics = None if self.cut is None else asdict(self.cut)
         return {**facts, "flagged": int(self.rows.sum()), "cut": metrics}
@@ -63,23 +63,24 @@ class Flagged:
 
 @dataclass(frozen=True)
 class DetectResult:
-    """A ranking of a run, or of several together, and how good it is where the truth is known.
+    """The ranking of a run, or of several runs together, with metrics if the truth is known.
 
     Attributes:
-        table: worst first; ``index, file_name, given_label, suggested_label, suspicion, rank``,
-            ``true_label, label_flipped`` where labels are known to be flipped, and ``flagged``
-            where a cut was asked for.
-        ranking: the same by row of ``labels``.
+        table: one row per sample, the most suspicious first. Columns: ``index``, ``file_name``,
+            ``given_label``, ``suggested_label``, ``suspicion``, ``rank``; ``true_label`` and
+            ``label_flipped`` if flipped labels are known; ``flagged`` if a cut was asked for.
+        ranking: suspicion by row of ``labels``; higher means more likely mislabeled.
         labels: given and true labels.
-        metrics: None in each place where the truth is unknown.
-        in_sample: whether the detector was trained on this run, or any of these; None where it
-            does not say, False for scores.
-        fingerprints: of the run's dynamics and of the detector's weights.
+        valid_indices: int64 [m], the samples that the first run held out.
+        metrics: the metrics; each is None if the truth is unknown.
+        in_sample: whether the detector was trained on one of these runs; None if it does not say,
+            False for scores.
+        fingerprints: hex digests of the runs' dynamics and of the detector's weights.
         ranker: the detector or score that ranked.
-        runs: the folders.
-        estimates: of the share of wrong labels, by the methods that were asked for.
-        flagged: where a cut was asked for.
-        notes: what the user should know of the ranking, a line each.
+        runs: the run folders.
+        estimates: the estimated share of wrong labels, by the name of the method.
+        flagged: the flagged samples; None if no cut was asked for.
+        notes: what the user should know about the ranking, one line each.
     """
 
     table: pd.DataFrame
@@ -97,13 +98,13 @@ class DetectResult:
 
     @property
     def label(self) -> str:
-        """The name of a folder for what is made of this ranking."""
+        """A folder name for results that are made from this ranking."""
         count = len(self.runs)
         return self.ranker.label + (f"_of{count}runs" if count > 1 else "")
 
     @property
     def run_facts(self) -> dict[str, Any]:
-        """``run``, or ``runs`` where there are several; JSON-ready."""
+        """``run``, or ``runs`` if there are several; JSON-ready."""
         names = [str(run) for run in self.runs]
         return {"run": names[0]} if len(names) == 1 else {"runs": names}
 
@@ -116,16 +117,17 @@ class DetectResult:
         return {str(run): chosen.get(run, named) for run in self.runs}
 
     def above(self, ratio: float | str, keep_per_class: float | None = None) -> Flagged:
-        """The samples that a ratio, or an estimated one, drops.
+        """The samples that a given or estimated ratio drops.
 
         Args:
-            ratio: in [0, 1), or the method of one of the estimates.
-            keep_per_class: floor as ``tdctl.ranking.num_kept`` takes it; by default half of each
-                class where the ratio is an estimate, else none.
+            ratio: a number in [0, 1), or the name of a method in ``estimates``.
+            keep_per_class: the floor, as in ``tdctl.ranking.num_kept``. By default it is half of
+                each class for an estimated ratio, and 0 otherwise.
 
         Raises:
-            ConfigError: the ratio is outside [0, 1) or drops everything, or the floor is none.
-            DynamicsError: the estimate is that all labels are wrong.
+            ConfigError: the ratio is outside [0, 1) or drops everything, or the floor is not
+                valid.
+            DynamicsError: the estimate says that all labels are wrong.
         """
         found = self.estimates[ratio] if isinstance(ratio, str) else None
         share = found.rate if found else float(ratio)
@@ -151,13 +153,22 @@ def rank_runs(
     methods: Sequence[str] = (),
     report: Report | None = None,
 ) -> DetectResult:
-    """Ranks one run, or several together, with a detector that is loaded already, or a score.
+    """Ranks one run, or several together, with a detector that is already loaded, or a score.
 
-    The curves are read slab by slab: memory grows by some columns of the table alone.
+    The curves are read in slabs. Memory use grows only with the size of the table.
 
     Args:
+        folders: the run folders.
+        ranker: the detector or score.
+        world: the processes that rank together.
         methods: which estimates of the share of wrong labels to make (``tdctl.cuts.METHODS``).
-        report: told how far a long ranking is.
+        report: is told the progress of a long ranking.
+
+    Raises:
+        ConfigError: a folder is named twice, or a method does not suit the ranker.
+        DynamicsError: a run is missing or malformed, or lacks what the ranker or a method needs,
+            or two runs differ in samples or labels.
+        DetectorError: the detector gives a constant.
     """
     runs = world.together(lambda: RecordedRuns.read(folders))
     labels = runs.labels
@@ -186,7 +197,7 @@ def rank_runs(
 
 
 def _notes(runs: RecordedRuns, ranker: Ranker) -> tuple[str, ...]:
-    """A line for each run that the detector alone does not suit."""
+    """One line for each run that the detector alone does not suit."""
     if isinstance(ranker, Automatic):
         return ranker.notes()
     if not isinstance(ranker, ByDetector) or builtin_name(ranker.file) is None:
@@ -194,7 +205,7 @@ def _notes(runs: RecordedRuns, ranker: Ranker) -> tuple[str, ...]:
     found = []
     aum = SCORES["aum"]
     for folder, dynamics in zip(runs.folders, runs.dynamics, strict=True):
-        # A run whose settings do not read is ranked all the same.
+        # If the settings of a run cannot be read, the run is still ranked.
         with suppress(TdctlError):
             loss = read_config(folder).train.loss
             if loss in STRANGE:
@@ -213,7 +224,7 @@ def _notes(runs: RecordedRuns, ranker: Ranker) -> tuple[str, ...]:
 def _table(runs: RecordedRuns, ranking: Ranking, worst_first: NDArray[np.int64]) -> pd.DataFrame:
     labels = runs.labels
     names = class_names(runs.naming, max(runs.num_classes, 1 + int(labels.true.max())))
-    # A number a row instead of a name; two classes may bear the same.
+    # Class names as numbers, because two classes may have the same name.
     number, unique = pd.factorize(names)
 
     def named(classes: NDArray[np.int64]) -> Any:

@@ -1,4 +1,4 @@
-"""What gives each sample of a run its suspicion: a trained detector, or a hand-made score."""
+"""Gives each sample of a run its suspicion: a trained detector, or a hand-made score."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tdctl.training import Report, World
 __all__ = ["ByDetector", "ByScore", "all_alike"]
 
 ALIKE = (
-    "as those of this run are alike to it; use another --detector or a --score, or record more "
-    "epochs"
+    "because it cannot tell the curves of this run apart; use another --detector or a --score, or "
+    "record more epochs"
 )
 
 
@@ -35,6 +35,8 @@ class ByDetector:
     """Ranks by a trained detector; each process scores a part of the curves.
 
     Attributes:
+        file: the detector's file, as the user named it.
+        detector: the loaded detector.
         gives_probability: whether the suspicion is P(mislabeled), so that 0.5 is a threshold.
     """
 
@@ -44,12 +46,12 @@ class ByDetector:
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it is the one that ships, as the user names it."""
+        """Whether this is the shipped detector, by the name that the user gave."""
         return str(self.file) == BUILTIN
 
     @property
     def label(self) -> str:
-        """The paper's name of the folder."""
+        """The name of the output folder, as in the paper's code."""
         return f"detector_{detector_label(self.file)}"
 
     @property
@@ -60,11 +62,13 @@ class ByDetector:
     def suspicion(
         self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
     ) -> NDArray[np.float64]:
-        """P(mislabeled) of each sample; of many the first process reports how far it is.
+        """P(mislabeled) of each sample, float64 [n], in [0, 1].
+
+        Every process gets the whole array. The first process reports the progress.
 
         Raises:
             DynamicsError: all curves are the same, or the run lacks what the detector needs.
-            DetectorError: the detector gives a constant.
+            DetectorError: the detector gives the same value for all samples.
         """
         if len(dynamics) > 1 and all_alike(dynamics):
             raise DynamicsError(f"{run}: all curves are the same; there is nothing to rank by")
@@ -83,12 +87,12 @@ class ByDetector:
         own = torch.from_numpy(world.together(scored))
         every = world.gather_to_all({"scores": own.to(world.device)})
         scores: NDArray[np.float64] = torch.cat([found["scores"] for found in every]).cpu().numpy()
-        # It did tell curves apart when it was loaded.
+        # The detector told other curves apart when it was loaded, so this run is the reason.
         check_informative(scores, f"{self.file} on {run}", ALIKE)
         return scores
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
-        """What the run lacks for this detector; None where it serves."""
+        """What this detector needs and the run lacks; None if it can rank the run."""
         reader = self.detector.reader
         try:
             check_readable(dynamics, reader)
@@ -98,43 +102,51 @@ class ByDetector:
         return None
 
     def has_seen(self, fingerprint: str) -> bool | None:
-        """Whether the detector was trained on the run; None where its file does not say."""
+        """Whether the detector was trained on the run; None if its file does not say."""
         return self.detector.has_seen(fingerprint)
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the detector's weights."""
+        """The fingerprint of the detector's weights."""
         return {"detector": self.detector.fingerprint()}
 
 
 @dataclass(frozen=True)
 class ByScore:
-    """Ranks by a hand-made score, which no training has shaped; offers what ``ByDetector`` does."""
+    """Ranks by a hand-made score, which needs no training; has the same methods as ``ByDetector``.
+
+    Attributes:
+        score: the score.
+        gives_probability: False: the suspicion is not P(mislabeled).
+    """
 
     score: Score
     gives_probability: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
-        """The name of the folder, made like the detectors'."""
+        """The name of the output folder, built like the one of a detector."""
         return f"score_{self.score.name}"
 
     @property
     def facts(self) -> dict[str, str | None]:
-        """The score's name."""
+        """The name of the score."""
         return {"detector": None, "score": self.score.name}
 
     def suspicion(
         self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
     ) -> NDArray[np.float64]:
-        """The score of each sample, computed in every process; too fast to report.
+        """The score of each sample, float64 [n]; higher means more likely mislabeled.
+
+        Every process computes all of it. It is fast, so nothing is reported.
 
         Raises:
-            DynamicsError: the run lacks what the score needs, or the score is constant on it.
+            DynamicsError: the run lacks what the score needs, or the score is the same for all
+                samples.
         """
         return world.together(lambda: self.scored(run, dynamics))
 
     def scored(self, run: Path, dynamics: TrainingDynamics) -> NDArray[np.float64]:
-        """The same in this process alone."""
+        """The score of each sample, computed by this process without the others."""
         lack = self.score.why_not(dynamics)
         if lack is not None:
             raise DynamicsError(f"{run}: {lack}")
@@ -150,20 +162,20 @@ class ByScore:
         return scores
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
-        """What the run lacks for this score; None where it serves."""
+        """What this score needs and the run lacks; None if it can rank the run."""
         return self.score.why_not(dynamics)
 
     def has_seen(self, fingerprint: str) -> bool | None:
-        """False: it is a formula."""
+        """Always False: a score is not trained."""
         return False
 
     def fingerprints(self) -> dict[str, str]:
-        """None: the run's says it all."""
+        """Empty: a score has no weights."""
         return {}
 
 
 def all_alike(dynamics: TrainingDynamics) -> bool:
-    """Whether no sample's curve differs from another's."""
+    """Whether all samples have the same curve."""
     first = dynamics.given_curve(0, 1)
     slabs = slabs_of(len(dynamics), rows_per_slab(dynamics.td))
     return all(bool((dynamics.given_curve(*slab) == first).all()) for slab in slabs)

@@ -1,4 +1,4 @@
-"""RecordedRuns that are ranked together: one, or several of the same samples and given labels."""
+"""The runs that are ranked together: one, or several of the same samples and given labels."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ __all__ = ["RecordedRuns", "fingerprint_of", "seen_by"]
 
 @dataclass(frozen=True)
 class RecordedRuns:
-    """What was recorded of the same samples, once or several times.
+    """One or several recordings of the same samples.
 
     Attributes:
-        folders: of the runs.
-        dynamics: of each run, in the same order of rows.
-        labels: given labels, the same in all runs, and the true ones of those that know any.
-        valid_indices: int64 [m], held out by the first run.
+        folders: the run folders.
+        dynamics: the dynamics of each run; all have the same order of rows.
+        labels: given labels, which are the same in all runs; the true labels come from a run that
+            knows them.
+        valid_indices: int64 [m], the samples that the first run held out.
     """
 
     folders: tuple[Path, ...]
@@ -43,11 +44,11 @@ class RecordedRuns:
 
     @classmethod
     def read(cls, folders: Sequence[Path]) -> RecordedRuns:
-        """The runs of some folders, if they fit together; the dynamics stay in their files.
+        """Opens the runs and checks that they fit together; the dynamics stay in their files.
 
         Raises:
             ConfigError: a folder is named twice.
-            DynamicsError: a run is missing or malformed, or two differ in samples or labels.
+            DynamicsError: a run is missing or malformed, or two runs differ in samples or labels.
         """
         places = [folder.resolve() for folder in folders]
         for folder, place in zip(folders, places, strict=True):
@@ -57,41 +58,42 @@ class RecordedRuns:
         (_, labels, valid), first = found[0], folders[0]
         for folder, (_, others, _) in zip(folders[1:], found[1:], strict=True):
             _check_alike(first, labels, folder, others)
-            # A run without known flips says nothing of the truth.
+            # A run without flipped labels does not know the true labels.
             if not labels.flipped.any():
                 labels, first = others, folder
         return cls(tuple(folders), tuple(dynamics for dynamics, _, _ in found), labels, valid)
 
     @property
     def index(self) -> NDArray[np.int64]:
-        """Int64 [n], of the rows."""
+        """Int64 [n], the index of each row."""
         return self.dynamics[0].index
 
     @property
     def num_classes(self) -> int:
-        """One more than the largest class that is named."""
+        """One more than the largest class number in the recordings."""
         return max(dynamics.num_classes for dynamics in self.dynamics)
 
     @property
     def naming(self) -> Path:
-        """The folder that names classes and files: the first that does, if there is one."""
+        """The first folder with class or file names; the first folder if none has names."""
         ours = [folder for folder in self.folders if names_something(folder)]
         return (ours or self.folders)[0]
 
     def gives_probability(self, ranker: Ranker) -> bool:
-        """Whether the suspicion is P(mislabeled); a mean of ranks is none."""
+        """Whether the suspicion is P(mislabeled). With several runs it is a mean rank instead."""
         return ranker.gives_probability and len(self.folders) == 1
 
     def suspicion(
         self, ranker: Ranker, world: World, report: Report | None = None
     ) -> NDArray[np.float64]:
-        """Float64 [n], higher is worse: what ranks one run, or of several the mean rank.
+        """The suspicion of each sample, float64 [n]; higher means more likely mislabeled.
 
-        A run's ranks are scaled to (0, 1), and equals share their middle, so that each run
-        counts alike, whatever the scale of its suspicion.
+        With one run it is the ranker's suspicion. With several runs it is the mean of their ranks.
+        The ranks of a run are scaled to (0, 1), and equal values share their middle rank. So each
+        run has the same weight, whatever the scale of its suspicion.
 
         Raises:
-            DynamicsError, DetectorError: as the ranker's.
+            DynamicsError, DetectorError: as in the ranker.
         """
         pairs = zip(self.folders, self.dynamics, strict=True)
         found = [ranker.suspicion(folder, dynamics, world, report) for folder, dynamics in pairs]
@@ -103,7 +105,7 @@ class RecordedRuns:
         return mean
 
     def suggested(self) -> NDArray[np.int64]:
-        """Int64 [n]: the class of the largest mean probability, over the epochs of all runs."""
+        """Int64 [n]: the class with the largest mean probability over the epochs of all runs."""
         if len(self.dynamics) == 1:
             return self.dynamics[0].suggested()
         return suggested_by_all(self.dynamics)
@@ -116,13 +118,20 @@ class RecordedRuns:
         flipped: NDArray[np.bool_],
         world: World,
     ) -> Estimate:
-        """The share of wrong labels by a method of ``tdctl.cuts``: the mean of the runs' own.
+        """Estimates the share of wrong labels; with several runs, the mean of their estimates.
 
-        ``combined`` needs the shipped detector; where that cannot read a run, the estimate is
-        that of ``mixture``, and bears its name.
+        ``combined`` needs the shipped detector. If that detector cannot read a run, the method
+        ``mixture`` is used, and the estimate has its name.
+
+        Args:
+            method: a name in ``tdctl.cuts.METHODS``.
+            ranker: what ranked the runs.
+            suspicion: float64 [n], higher means more likely mislabeled.
+            flipped: bool [n]; all False if the truth is unknown.
+            world: the processes.
 
         Raises:
-            ConfigError: the method does not go with what ranks.
+            ConfigError: the method does not suit the ranker.
             DynamicsError: a run lacks what the method needs.
         """
         thresholds: list[Thresholds | None] = [None] * len(self.folders)
@@ -154,7 +163,7 @@ class RecordedRuns:
         thresholds: Sequence[Thresholds | None],
         probabilities: Sequence[NDArray[np.float64] | None],
     ) -> list[Estimate]:
-        """The estimate of each run alone."""
+        """The estimate of each run on its own."""
         return [
             estimate_rate(
                 method,
@@ -174,7 +183,7 @@ class RecordedRuns:
     def _probabilities(
         self, ranker: Ranker, suspicion: NDArray[np.float64], world: World
     ) -> list[NDArray[np.float64] | None]:
-        """P(mislabeled) of each run by the shipped detector; None where it cannot read one."""
+        """P(mislabeled) by the shipped detector for each run; None for a run it cannot read."""
         if isinstance(ranker, ByDetector) and ranker.is_shipped and len(self.folders) == 1:
             return [suspicion]
         detector = ranker.detector if isinstance(ranker, Automatic) else shipped(world)
@@ -182,7 +191,7 @@ class RecordedRuns:
         return [probability_of(ranker, run, found, detector, world) for run, found in pairs]
 
     def prints(self) -> tuple[str, ...]:
-        """Fingerprints of the runs' dynamics."""
+        """The fingerprints of the runs' dynamics."""
         return tuple(dynamics.fingerprint() for dynamics in self.dynamics)
 
 
@@ -192,21 +201,21 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def fingerprint_of(prints: Sequence[str]) -> str:
-    """Of one run its own fingerprint, of several one of all, whatever their order."""
+    """The fingerprint of one run, or one digest of all runs that does not depend on their order."""
     if len(prints) == 1:
         return prints[0]
     return hashlib.sha256("".join(sorted(prints)).encode()).hexdigest()
 
 
 def seen_by(ranker: Ranker, prints: Sequence[str]) -> bool | None:
-    """Whether the ranker was trained on any of the runs; None where that may be."""
+    """Whether the ranker was trained on one of the runs; None if that is unknown."""
     seen = [ranker.has_seen(one) for one in prints]
     return True if True in seen else None if None in seen else False
 
 
 def _check_alike(first: Path, labels: Labels, other: Path, others: Labels) -> None:
-    """Refuses a run of other samples or labels than the first; names the first difference."""
-    then = "runs that are ranked together are of the same images with the same labels"
+    """Refuses a run with other samples or labels than the first; names the first difference."""
+    then = "runs that are ranked together must have the same images and labels"
     if not np.array_equal(labels.index, others.index):
         index = np.setxor1d(labels.index, others.index)[0]
         has, lacks = (first, other) if index in labels.index else (other, first)

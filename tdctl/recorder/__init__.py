@@ -1,4 +1,4 @@
-"""Records the dynamics of a training, in files that survive it being killed."""
+"""Records the dynamics of a training, in files that remain usable if the training is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recorded epoch leaves in the capture, a slab of rows at a time.
+"""Writes a recorded epoch into the capture, one slab of rows at a time.
 
 Shape suffixes: n samples, s rows of a slab, k classes.
 """
@@ -17,7 +17,7 @@ __all__ = ["put_softmax"]
 def put_softmax(
     capture: Mapping[str, ArrayFile], epoch: int, rows: EpochRows, store: Store
 ) -> None:
-    """Writes of an epoch's softmax what the store keeps."""
+    """Writes the part of an epoch's softmax that the store keeps."""
     if store.others:
         _put_kept(capture, epoch, rows, store)
         return
@@ -27,7 +27,7 @@ def put_softmax(
 
 
 def _put_kept(capture: Mapping[str, ArrayFile], epoch: int, rows: EpochRows, store: Store) -> None:
-    """The given label's probability, the largest others, and the sum of all over epochs."""
+    """Writes the given label's probability, the largest others, and the sum over epochs."""
     slot = epoch % 2
     places = {name: capture[name].at(epoch) for name in ("given", "other", "other_class")}
     if rows.other_class is not None:
@@ -49,6 +49,6 @@ def _put_kept(capture: Mapping[str, ArrayFile], epoch: int, rows: EpochRows, sto
 
 
 def _slabs(rows: EpochRows, value_bytes: int) -> list[tuple[int, int]]:
-    # The last row takes what is of no sample.
+    # The last row is for samples with an unknown index, so it is not written.
     row = value_bytes * rows.probs.shape[1]
     return list(slabs_of(len(rows.probs) - 1, max(1, SLAB // row)))

@@ -1,4 +1,4 @@
-"""Whether an epoch was recorded whole and is made of logits."""
+"""Checks that an epoch was recorded completely and from logits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def check_epoch(rows: EpochRows, index: NDArray[np.int64], epoch: int) -> None:
 
     Args:
         rows: the epoch, settled.
-        index: int64 [n], of the samples in the order of the rows.
+        index: int64 [n], the samples in the order of the rows.
+        epoch: its number, for the message.
 
     Raises:
-        DynamicsError: names the epoch and the first such index.
+        DynamicsError: the message names the epoch and the first index that is wrong.
     """
     seen = rows.times_seen.cpu().numpy()
     if seen[-1]:
@@ -41,7 +42,7 @@ def check_epoch(rows: EpochRows, index: NDArray[np.int64], epoch: int) -> None:
             f"recorder, epoch {epoch}: the logits of index {index[bad[0]]} are "
             f"not finite ({len(bad)} such samples); the training has diverged, lower its rate"
         )
-    # A network of one class says nothing, in logits or otherwise.
+    # With one class, logits and probabilities cannot be told apart.
     if len(index) >= FEW and rows.num_classes > 1 and bool(rows.like_probs[:-1].all()):
         raise DynamicsError(
             f"recorder, epoch {epoch}: these are probabilities, not logits (all {len(index)} rows "

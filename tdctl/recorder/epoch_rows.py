@@ -1,4 +1,4 @@
-"""One epoch of recorded rows, on the device that the logits are on.
+"""The recorded rows of one epoch, on the same device as the logits.
 
 Shape suffixes: n samples, k classes, B batch, S collected samples, m rows seen here.
 """
@@ -16,34 +16,35 @@ from tdctl.recorder.probabilities import are_probabilities, logits_of
 
 __all__ = ["EpochRows"]
 
-# Batches are collected and worked on together: a small batch then costs two copies, not fifteen
-# small operations. On a CPU what is collected should stay in its cache.
+# Several batches are collected and then processed together. A small batch then costs two copies,
+# not fifteen small operations. On a CPU the collected batches should fit into its cache.
 COLLECTED = {"cpu": 1 << 17}
 COLLECTED_ELSEWHERE = 1 << 24
 MOST_PLACES = 100
 
 
 class EpochRows:
-    """What one process saw of an epoch: a row a sample, and how often it came.
+    """What one process saw of an epoch: one row per sample, and how often each was recorded.
 
-    The softmax is held as float16, as the file of the full store has it: a store that keeps
-    only some classes then suggests from the very same numbers, at half the memory of float32.
+    The softmax is kept as float16, as in the file of the full store. So a store that keeps only
+    some classes suggests labels from the same numbers, and memory is half of that for float32.
 
-    Of very many classes, and where the store keeps some only, the others are dropped at once.
+    With very many classes, and a store that keeps only some of them, the others are dropped
+    immediately.
+
+    Row n is for samples with an unknown index. They are then found without waiting for the device
+    in every step. The attributes contain what was recorded up to the last ``settle``.
 
     Attributes:
         num_classes: k.
-        probs: float16 [n + 1, k], softmax; column c is class c. Or [n + 1, 1 + K], the given
-            label's and the K largest others, falling.
-        other_class: int32 [n + 1, K], the classes of the latter; None where all are held.
-        margin: float32 [n + 1], the given label's logit minus the largest other.
+        probs: float16 [n + 1, k], the softmax; column c is class c. Or float16 [n + 1, 1 + K]: the
+            given label's probability, then the K largest others in falling order.
+        other_class: int32 [n + 1, K], the classes of these K; None if all classes are kept.
+        margin: float32 [n + 1], the given label's logit minus the largest other logit.
         loss: float32 [n + 1], cross-entropy of the given label, in nats.
-        like_probs: uint8 [n + 1], 1 where the logits are >= 0 and sum to 1, as probabilities do.
-        times_seen: int32 [n + 1].
+        like_probs: uint8 [n + 1], 1 if the logits are >= 0 and sum to 1, as probabilities do.
+        times_seen: int32 [n + 1], how often the sample was recorded in this epoch.
         given: int64 [n + 1], the given labels.
-
-    Row n takes what has an unknown index, so that it is found without a synchronisation in
-    every step. The attributes hold what was recorded up to the last ``settle``.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class EpochRows:
         given = torch.zeros(n + 1, dtype=torch.int64)
         given[:-1] = torch.from_numpy(labels.assigned)
         self.given = given.to(device)
-        # Place 0 is for negative indices and the last for too large ones.
+        # Place 0 is for negative indices, and the last place for indices that are too large.
         self._largest = int(labels.index.max()) + 1
         lookup = torch.full((self._largest + 2,), n, dtype=torch.int64)
         lookup[torch.from_numpy(labels.index) + 1] = torch.arange(n)
@@ -91,18 +92,19 @@ class EpochRows:
         logits_BK: torch.Tensor,
         probabilities: bool = False,
     ) -> None:
-        """Takes the logits of a batch; softmax, margin and loss are computed in float32.
+        """Adds the logits of a batch; softmax, margin and loss are computed in float32.
 
-        Nothing here waits for the device, but for probabilities.
+        It does not wait for the device, except for probabilities.
 
         Args:
             index_B: int64 [B], the samples' positions in the source data set.
-            logits_BK: float [B, k] of any precision, un-mixed, for those samples. They are
-                copied: the caller may overwrite them.
-            probabilities: ``logits_BK`` holds probabilities, of which logits are to be made.
+            logits_BK: float [B, k] of any precision, the logits of these samples (not of mixed
+                images). They are copied, so the caller may overwrite them.
+            probabilities: ``logits_BK`` contains probabilities, which are converted to logits.
 
         Raises:
-            DynamicsError: the shapes do not fit, or what should be probabilities is none.
+            DynamicsError: the shapes do not fit, or probabilities were announced but the values
+                are not probabilities.
         """
         if index_B.shape != self._index_shape or logits_BK.shape != self._logits_shape:
             self._expect(index_B, logits_BK)
@@ -118,7 +120,7 @@ class EpochRows:
         self._filled += 1
 
     def _expect(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
-        """Makes places for batches of this size, in views that are not made anew every time."""
+        """Prepares places for batches of this size, so that each batch needs no new views."""
         count = len(index_B)
         if index_B.dtype.is_floating_point or not logits_BK.dtype.is_floating_point:
             raise DynamicsError(
@@ -144,7 +146,7 @@ class EpochRows:
         return self._row_of_index.index_select(0, index_S.clamp(-1, self._largest).add_(1))
 
     def settle(self) -> None:
-        """Works on the batches that were only collected so far."""
+        """Processes the batches that have only been collected so far."""
         if self._filled:
             stop = self._filled * self._index_shape[0]
             self._filled = 0
@@ -156,9 +158,10 @@ class EpochRows:
 
     @torch.no_grad()
     def _work(self, index_S: torch.Tensor, logits_KS: torch.Tensor) -> None:
-        """Classes come first: a reduction over ten neighbours is far slower than over ten rows.
+        """Processes collected batches; the logits, [K, S], are overwritten.
 
-        The logits are overwritten.
+        The class axis comes first, because reducing over ten rows is much faster than reducing
+        over ten neighbouring values.
         """
         rows = self._rows_of(index_S)
         given = self.given.index_select(0, rows).mul_(len(rows))
@@ -172,16 +175,16 @@ class EpochRows:
         largest_other = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS).amax(dim=0)
         self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
         if self.num_classes == 1:
-            largest_other = own  # there is no other; a margin of 0 says nothing either way
+            largest_other = own  # there is no other class; the margin is 0
         self._put(rows, own - largest_other, total.log_().add_(top.sub_(own)), like_probs)
 
     @torch.no_grad()
     def _keep_largest(
         self, index_S: torch.Tensor, logits_SK: torch.Tensor, other_class: torch.Tensor
     ) -> None:
-        """The same where only the largest are held: of many classes, a search along each row.
+        """Processes collected batches if only the largest classes are kept.
 
-        The logits are overwritten.
+        The logits, [S, K], are overwritten. With many classes a search along each row is fast.
         """
         rows = self._rows_of(index_S)
         given_S1 = self.given.index_select(0, rows)[:, None]
@@ -213,16 +216,16 @@ class EpochRows:
         self.times_seen.zero_()
 
     def drop_unknown(self) -> None:
-        """Forgets that samples of an unknown index came, such as are recorded elsewhere."""
+        """Forgets that samples with an unknown index were recorded."""
         self.settle()
         self.times_seen[-1] = 0
 
     def packed(self) -> dict[str, torch.Tensor]:
-        """The rows that were seen in this process, on its device, to be sent to another.
+        """The rows that this process saw, on its device, to be sent to another process.
 
-        ``rows`` int64 [m] with ``times_seen`` int32, ``margin`` and ``loss`` float32, and
-        ``like_probs`` uint8 [m], and ``probs`` float16 [m, k], with ``other_class`` where it is
-        not of all classes.
+        The dictionary contains ``rows`` int64 [m], ``times_seen`` int32 [m], ``margin`` and
+        ``loss`` float32 [m], ``like_probs`` uint8 [m] and ``probs`` float16 [m, k]. It contains
+        ``other_class`` too, if only some classes are kept.
         """
         self.settle()
         rows = self.times_seen.nonzero()[:, 0]
@@ -230,7 +233,7 @@ class EpochRows:
         return {"rows": rows, "times_seen": self.times_seen[rows], **columns}
 
     def absorb(self, packed: Iterable[dict[str, torch.Tensor]]) -> None:
-        """Adds what other processes packed; a row that two of them saw counts twice."""
+        """Adds the packed rows of other processes; a row that two processes saw counts twice."""
         self.settle()
         for part in packed:
             rows = part["rows"].to(self.probs.device)

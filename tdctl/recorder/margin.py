@@ -1,4 +1,4 @@
-"""AUM's margin."""
+"""The logit margin of AUM."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ __all__ = ["logit_margin"]
 
 
 def logit_margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The logit of a label minus the largest other logit; low is suspicious.
+    """The logit of a label minus the largest other logit; low means more likely mislabeled.
 
     AUM, the area under the margin, is its mean over the epochs (the score ``aum``). The recorder
-    computes the same number in a faster layout while it collects batches; a test compares the
-    two.
+    computes the same number in a faster way while it collects batches; a test compares the two.
 
     Args:
-        logits: float [..., k], the network's output before any softmax; k of 2 or more.
+        logits: float [..., k], the network's output before the softmax; k is at least 2.
         labels: int64 [...], the label of each row, in [0, k).
 
     Returns:
-        Float [...], of the type of the logits.
+        Float [...], with the type of the logits.
 
     Example::
 

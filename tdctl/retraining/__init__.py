@@ -1,4 +1,4 @@
-"""The retrainings of a denoising, and the table of their results."""
+"""The retrainings of a denoising and the table of their results."""
 
 from __future__ import annotations
 

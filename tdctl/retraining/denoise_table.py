@@ -1,4 +1,4 @@
-"""The table of a denoising: a row for each retraining, in ``denoise.json`` and ``denoise.csv``."""
+"""The results of a denoising: one row per retraining, in ``denoise.json`` and ``denoise.csv``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Place = tuple[float, str, str]
 
 
 def check_results(path: Path, detection: DetectResult, config: Config, overwrite: bool) -> None:
-    """Refuses to put other rows in the place of what a table holds, before any is trained.
+    """Refuses to replace the rows of another table. It runs before anything is trained.
 
     Raises:
-        RunError: it is of another recording, detector or settings, or no table.
+        RunError: the file belongs to another recording, detector or settings, or is not a table.
     """
     _rows_there(path, _facts(detection, config), overwrite)
 
@@ -39,14 +39,14 @@ def write_results(
     config: Config,
     overwrite: bool,
 ) -> None:
-    """Adds rows to the table, as JSON and CSV; one of the same folder takes its place.
+    """Adds rows to the table, as JSON and CSV; a row of the same folder is replaced.
 
     Raises:
-        RunError: as ``check_results``.
+        RunError: as in ``check_results``.
     """
     facts = _facts(detection, config)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A sweep calls once a ratio, perhaps at the same time.
+    # A sweep calls this once per ratio, and several calls may run at the same time.
     with in_turn(path.parent):
         table = _rows_there(path, facts, overwrite) | {
             _place(row): row for row in map(asdict, rows)
@@ -65,7 +65,7 @@ def write_results(
 
 
 def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
-    """What all rows of a table share."""
+    """The facts that all rows of a table share."""
     return {
         **detection.run_facts,
         **detection.ranker.facts,
@@ -79,7 +79,10 @@ def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
 
 
 def _identity(facts: dict[str, Any]) -> dict[str, Any]:
-    """What tells tables apart: no paths, which may be spelled otherwise or have moved."""
+    """The facts that must agree for two tables to be the same.
+
+    Paths are not among them, because they may be written differently or may have moved.
+    """
     names = {
         "fingerprints": "recording or detector",
         "score": "score",
@@ -88,13 +91,14 @@ def _identity(facts: dict[str, Any]) -> dict[str, Any]:
         "noise": "noise",
         "retrain": "training",
     }
-    # Nor the figures, whose last bits depend on the number of processes; but for the truth.
+    # The metrics are not compared, because their last bits depend on the number of processes.
+    # Only the true share of wrong labels is.
     truth = {"truth": facts["detection"]["realised_rate"]}
     return {name: facts[key] for key, name in names.items()} | truth
 
 
 def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Place, dict[str, Any]]:
-    """The rows of a table that stay beside new ones."""
+    """The existing rows that stay next to the new ones."""
     if not path.exists():
         return {}
     try:
@@ -118,5 +122,5 @@ def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Plac
 
 
 def _place(row: dict[str, Any]) -> Place:
-    """Where a row stands in the table; one of the same folder takes its place."""
+    """Sort key of a row. A new row replaces an old row with the same key."""
     return float(row["remove_ratio"] or 0), str(row["kind"]), Path(row["folder"]).name

@@ -1,4 +1,4 @@
-"""The retrainings of a denoising: which samples each keeps, and its run folder."""
+"""The retrainings of a denoising: which samples each of them keeps, and its run folder."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ class Retraining:
     """One row of the result: what was dropped, and the errors of the network trained on the rest.
 
     Attributes:
-        kind: ``pruned``, or a baseline: ``all`` (nothing dropped), ``random`` (as many dropped
-            at random), ``clean`` (exactly the flipped dropped).
-        remove_ratio: as asked for or estimated; None for ``all`` and ``clean``.
-        removed, kept: samples.
-        flipped_left: flipped labels among the kept; None where the truth is unknown.
+        kind: ``pruned``, or a baseline: ``all`` (nothing dropped), ``random`` (the same number
+            dropped at random), ``clean`` (exactly the flipped labels dropped).
+        remove_ratio: as requested or estimated; None for ``all`` and ``clean``.
+        removed, kept: numbers of samples.
+        flipped_left: number of flipped labels among the kept; None if the truth is unknown.
+        folder: contains the model, the log and the results.
         test_error_last: of the last epoch, in [0, 1]; None without a test set.
-        test_error_best: of the epoch that was best on held-out images; None without any.
-        folder: where model, log and results are.
-        method: what estimated the ratio; None where it was asked for.
-        spared: samples that a floor per class kept, though they are among the worst.
+        test_error_best: of the epoch that was best on held-out images; None without them.
+        best_epoch: that epoch; None without held-out images.
+        seconds: duration of the training.
+        method: what estimated the ratio; None if the user gave it.
+        spared: number of flagged samples that the floor per class kept.
     """
 
     kind: str
@@ -51,7 +53,7 @@ class Retraining:
 
 
 class Job:
-    """One retraining: its row of the result, the samples it keeps, and its run folder."""
+    """One retraining: its row of the result, the samples that it keeps, and its run folder."""
 
     def __init__(self, row: Retraining, keep: NDArray[np.bool_]) -> None:
         self.row, self.keep = row, keep
@@ -60,18 +62,18 @@ class Job:
 
     @property
     def stage(self) -> str:
-        """What the progress calls it."""
+        """The name of this retraining in progress reports."""
         ratio = self.row.remove_ratio
         if ratio is None:
             return self.row.kind
-        # An estimate has all digits of a float, of which none tells anything beyond the third.
+        # An estimated ratio has many digits that say nothing, so it is not shown.
         return f"{self.row.kind} {ratio:g}" if self.row.method is None else f"{self.row.kind} auto"
 
     def open(self, config: Config, labels: Labels, resume: bool, overwrite: bool) -> Status:
-        """Finds out what the folder holds; changes nothing.
+        """Finds out what the folder contains; changes nothing.
 
         Raises:
-            RunError: it is occupied, or what is to be resumed was trained on other samples.
+            RunError: the folder is occupied, or the retraining to resume used other samples.
         """
         self.status = self.folder.open(config, resume, overwrite)
         if self.status != "new":
@@ -82,7 +84,7 @@ class Job:
         """Marks the folder as running.
 
         Raises:
-            RunError: what is resumed started from other weights.
+            RunError: the retraining to resume started from other weights.
         """
         if self.goes_on:
             weights = computation["pretrained"]
@@ -98,12 +100,12 @@ class Job:
         self.folder.start(config, facts, "unfinished" if self.goes_on else "new")
 
     def began_with(self) -> dict[str, Any] | None:
-        """How the retraining was computed when it began; None where it begins now."""
+        """How the retraining was computed when it began; None if it begins now."""
         return self.folder.began_with() if self.goes_on else None
 
     @property
     def goes_on(self) -> bool:
-        """Whether a retraining that began is gone on with."""
+        """Whether a retraining that has begun is resumed."""
         return self.status == "unfinished" and self.folder.checkpoint.exists()
 
     def _kept_fingerprint(self, labels: Labels) -> str:
@@ -118,14 +120,18 @@ def plan_jobs(
     seed: int,
     keep_per_class: float | None = None,
 ) -> list[Job]:
-    """One retraining a ratio, and the baselines where they are asked for.
+    """Plans one retraining per ratio, and the baselines if they are asked for.
 
     Args:
-        ratios: in [0, 1), or methods of the detection's estimates.
+        detection: the ranking.
+        ratios: numbers in [0, 1), or names of methods in ``detection.estimates``.
+        baselines: whether to add ``all``, ``random`` and ``clean``.
+        base: the folder that will contain the run folders.
+        seed: seed of the random removals.
         keep_per_class: see ``DetectResult.above``.
 
     Raises:
-        ConfigError: a ratio is outside [0, 1) or drops everything, or the floor is none.
+        ConfigError: a ratio is outside [0, 1) or drops everything, or the floor is not valid.
     """
     flipped = detection.labels.flipped
     truth, n = bool(flipped.any()), len(flipped)
@@ -151,7 +157,8 @@ def plan_jobs(
             drawn = np.ones(n, dtype=np.bool_)
             order = RANDOM_REMOVAL.numpy_generator(seed).permutation(n)
             drawn[order[: int(found.rows.sum())]] = False
-            # How many an estimate drops, or a floor spares, depends on what ranks.
+            # With an estimate or a floor, the number of dropped samples depends on the ranker, so
+            # the folder's name contains it.
             of = "" if found.method is None and not keep_per_class else f"_{found.rows.sum()}"
             add("random", drawn, base / "baseline_random" / (folder + of), found)
     if baselines and truth:

@@ -1,4 +1,4 @@
-"""The run folder: its files, its settings, what it calls its classes, and how it goes on."""
+"""The run folder: its files, its settings, its class and file names, and how a run is resumed."""
 
 from __future__ import annotations
 

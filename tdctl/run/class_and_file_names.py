@@ -1,4 +1,4 @@
-"""What a run calls its classes and files."""
+"""The names of a run's classes and files."""
 
 from __future__ import annotations
 
@@ -18,18 +18,25 @@ __all__ = ["class_names", "file_names", "names_something"]
 
 
 def names_something(run: Path) -> bool:
-    """Whether the folder names classes or files."""
+    """Whether the run folder contains names of classes or files."""
     return any((run / file).exists() for file in (MANIFEST_FILE, CLASSES_FILE, SAMPLES_FILE))
 
 
 def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
-    """Class names of a run, k strings; the numbers themselves where other code names none.
+    """The class names of a run; the class numbers as text if the run has no names.
 
-    They stand in the manifest, or, of a training loop of one's own, in a table beside its
-    recording.
+    The names are in the manifest. A run that your own training loop recorded has them in a table
+    next to the recording.
+
+    Args:
+        run: the run folder.
+        at_least: how many classes must have a name.
+
+    Returns:
+        Strings, object array [k].
 
     Raises:
-        RunError: these name fewer than ``at_least``, or are malformed.
+        RunError: fewer than ``at_least`` classes have names, or the file is malformed.
     """
     manifest = run / MANIFEST_FILE
     if manifest.exists():
@@ -37,7 +44,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
         names = data.get("class_names") if isinstance(data, dict) else None
         whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not isinstance(names, list) or not whole or len(names) < at_least:
-            raise RunError(f"{manifest}: names no {at_least} classes; expected what tdctl wrote")
+            raise RunError(f"{manifest}: does not name {at_least} classes, as tdctl writes it")
         return np.asarray(names, dtype=object)
     if (run / CLASSES_FILE).exists():
         return _recorded_class_names(run / CLASSES_FILE, at_least)
@@ -57,7 +64,11 @@ def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
 
 
 def file_names(run: Path, index: NDArray[np.int64]) -> Any:
-    """The file name of each index, n strings; empty ones where the run names none.
+    """The file name of each sample, n strings; all of them are empty if the run has no names.
+
+    Args:
+        run: the run folder.
+        index: int64 [n], the samples.
 
     Raises:
         RunError: ``samples.csv`` is malformed.

@@ -1,4 +1,4 @@
-"""The run folder: refused where occupied, resumed where unfinished, described by its manifest."""
+"""The run folder: when it may be written, how it is resumed, and the manifest that describes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "checkpoint.pth"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
-# What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
+# The files that a command may leave in a run folder. --overwrite removes only these.
 OUR_FILES = (
     CONFIG_FILE,
     CHECKPOINT_FILE,
@@ -60,17 +60,18 @@ OUR_FILES = (
     "training_dynamics.npz",
 )
 OUR_FOLDERS = ("capture", "capture_heldout")
-# How images come and are held changes no result: a run may go on where there is less memory.
+# How images are read and stored changes no result, so a resumed run may use other values.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
-# Where things lie: what lies there is compared itself when an unfinished run goes on.
+# Paths. A finished run is compared by them too. When an unfinished run is resumed, the content of
+# the files is compared instead.
 PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out")
-# Sections that a command does not read: they may change between a start and its resumption.
+# Sections that a command does not read. They may change before the command is resumed.
 UNREAD = {
     "generate-td": ("device", "retrain", "detector"),
     "denoise": ("device", "train", "detector"),
 }
 
-# Facts of the manifest that stay those of a run's beginning; a resumption adds what differed.
+# These facts stay as they were when the run began. Resuming adds a record of what has changed.
 COMPUTATION = ("device", "precision", "compiled", "threads", "processes")
 
 Status = Literal["new", "unfinished", "complete"]
@@ -90,16 +91,16 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training keeps the state of its last whole epoch."""
+        """The file in which the training keeps its state after the last complete epoch."""
         return self.path / CHECKPOINT_FILE
 
     def open(self, config: Config, resume: bool, overwrite: bool) -> Status:
-        """What the folder holds; changes nothing.
+        """Finds out what the folder contains; changes nothing.
 
         Raises:
-            RunError: it is occupied and neither ``resume`` nor ``overwrite`` is given, another
-                process is writing it, or it was started with other settings than those to be
-                resumed.
+            RunError: the folder is occupied and neither ``resume`` nor ``overwrite`` is given;
+                or another process is writing it; or the run to resume was started with other
+                settings.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file; give a folder with --out")
@@ -135,7 +136,7 @@ class RunFolder:
                 f"{self.path}: was written by {command}, not by {self._command}; give another --out"
             )
         if not (self.path / CONFIG_FILE).exists() and not self.checkpoint.exists():
-            return "unfinished"  # killed as it began: there is nothing to go on with
+            return "unfinished"  # the run was killed at its start: there is nothing to continue
         unread = UNREAD.get(self._command, ("device",))
         finished = self._manifest.get("status") == "complete"
         free = HELD if finished else HELD + PLACES
@@ -143,19 +144,23 @@ class RunFolder:
         if differ:
             raise RunError(
                 f"{self.path}: was started with other settings ({'; '.join(differ)}); leave "
-                "these out, and --resume goes on with the run's own, or give --overwrite"
+                "these out to continue with the run's own settings, or start again with --overwrite"
             )
         return "complete" if finished else "unfinished"
 
     def check_same(
         self, name: str, value: Any, where_known: bool = False, of: str = "images or labels"
     ) -> None:
-        """Refuses to go on with a run whose manifest states another value of a fact.
+        """Refuses to resume a run if a fact in its manifest now has another value.
 
-        ``where_known`` lets a manifest pass that states none; ``of`` says what must have changed.
+        Args:
+            name: the key in the manifest.
+            value: the value now.
+            where_known: accept a manifest that does not have this fact.
+            of: what must have changed, for the message.
 
         Raises:
-            RunError: it does; names the fact.
+            RunError: the values differ; the message names the fact.
         """
         was = self._manifest.get(name)
         if was != value and not (where_known and was is None):
@@ -165,10 +170,10 @@ class RunFolder:
             )
 
     def start(self, config: Config, facts: Mapping[str, Any], status: Status) -> None:
-        """Makes the folder and marks it as running; a new run first clears what was there.
+        """Creates the folder and marks it as running; a new run first removes the old files.
 
         Raises:
-            RunError: another process is writing it.
+            RunError: another process is writing the folder.
         """
         self._started = time.perf_counter()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -191,17 +196,17 @@ class RunFolder:
             "machine": {"system": platform.platform(), "processors": own_processors()},
             **facts,
         }
-        # The manifest comes first and goes last: a folder left by a kill in between is known as
-        # ours, so that --overwrite still takes it.
+        # The manifest is written first and removed last. If the process is killed in between,
+        # the folder is still recognised as a run, and --overwrite still replaces it.
         self._write()
         if status == "new":
             self._clear()
         write_text(self.path / CONFIG_FILE, config.to_yaml())
 
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Marks the run as complete, drops what is no longer needed, and returns the manifest.
+        """Marks the run as complete, removes temporary files, and returns the manifest.
 
-        ``seconds`` counts this process alone, from its start or its resumption.
+        ``seconds`` covers this process only, from the start or from the point of resuming.
         """
         self._manifest |= {
             "status": "complete",
@@ -215,16 +220,16 @@ class RunFolder:
         return dict(self._manifest)
 
     def tidy(self) -> None:
-        """Drops what only an unfinished run needs: the checkpoint and the capture."""
+        """Removes the checkpoint and the capture, which only an unfinished run needs."""
         for name in OUR_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for path in (*self._leftovers(), self.checkpoint):
             path.unlink(missing_ok=True)
 
     def stop(self, status: Literal["interrupted", "failed"], reason: str) -> None:
-        """Marks the run as ended early; it can be resumed from its last whole epoch.
+        """Marks the run as ended early; it can be resumed from its last complete epoch.
 
-        Without one there is nothing to resume, and the folder is left as it was found.
+        If no epoch is complete, there is nothing to resume, and the new files are removed.
         """
         try:
             self._stop(status, reason)
@@ -233,7 +238,7 @@ class RunFolder:
 
     def _stop(self, status: str, reason: str) -> None:
         if self._manifest.get("status") == "complete":
-            return  # all that is left is to tidy up
+            return  # only the temporary files are left to remove
         if not self.checkpoint.exists():
             self._clear()
             (self.path / MANIFEST_FILE).unlink(missing_ok=True)
@@ -253,10 +258,7 @@ class RunFolder:
         return {key: self._manifest[key] for key in COMPUTATION if key in self._manifest}
 
     def other_versions(self) -> str | None:
-        """What an unfinished run was computed with so far, where that is another version.
-
-        As a note for the user; None where it is the same.
-        """
+        """A note if an unfinished run was computed with another version so far, else None."""
         first = self._manifest.get("versions")
         sessions = [first, *(one.get("versions") for one in self._manifest.get("resumed", []))]
         for was in sessions:
@@ -264,8 +266,8 @@ class RunFolder:
             if differ is not None:
                 how = "begun" if was is first else "went on"
                 return (
-                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: the bits may "
-                    "differ from those of one go"
+                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: results may "
+                    "differ in their last bits from a run without interruption"
                 )
         return None
 
@@ -275,7 +277,7 @@ class RunFolder:
         return {"at": _now(), **changed}
 
     def _leftovers(self) -> list[Path]:
-        """What a kill left of files that were being written."""
+        """Temporary files that remained because a process was killed while it wrote them."""
         names = (*OUR_FILES, MANIFEST_FILE)
         return [part for name in names for part in self.path.glob(f".{name}.*.part")]
 
@@ -284,10 +286,10 @@ class RunFolder:
 
 
 def read_config(folder: Path) -> Config:
-    """The settings a run was made with.
+    """The settings that a run was made with.
 
     Raises:
-        ConfigError: there are none, or they are malformed.
+        ConfigError: the file is missing or malformed.
     """
     path = folder / CONFIG_FILE
     if not path.exists():
@@ -299,10 +301,10 @@ def read_config(folder: Path) -> Config:
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuses to replace files, before the work is done that would fill them.
+    """Refuses to replace files. Call it before the work whose result they will contain.
 
     Raises:
-        RunError: one of them exists and ``overwrite`` is off, is part of a run, or could not be
+        RunError: a file exists and ``overwrite`` is off, or it is part of a run, or it cannot be
             written.
     """
     for path in paths:

@@ -1,4 +1,4 @@
-"""Output stays out of the data: a run among the class folders would be a class the next time."""
+"""Keeps output out of the data folder, where the next command would read it as a class."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tdctl.run.folder import CONFIG_FILE, read_config
 
 __all__ = ["refuse_in_data", "refuse_in_data_of"]
 
-# Below the archive's own folder, those whose content is listed; of the others only what their
-# lists name is read.
+# Folders, below the folder of the archive, whose content is listed. For all other data sets,
+# only the files that their lists name are read.
 LISTED = {"caltech256": ("",), "tiny_imagenet": ("train", "val/images")}
 
 
 def refuse_in_data(data: DataConfig, out: Path | None) -> None:
-    """Refuses an output, or a cache, where it would be read as data the next time.
+    """Refuses an output or cache path that the next command would read as data.
 
     Args:
-        data: the data set and where it lies.
-        out: the file or folder that is to be written; None for none.
+        data: the data set and its folder.
+        out: the file or folder that will be written; None if there is none.
 
     Raises:
-        RunError: it lies among the images.
+        RunError: the path is among the images.
     """
     for flag, path in (("--out", out), ("--cache-dir", data.cache_dir)):
         inside = None if path is None else _read_at(data, path)
@@ -38,10 +38,10 @@ def refuse_in_data(data: DataConfig, out: Path | None) -> None:
 
 
 def refuse_in_data_of(runs: Sequence[Path], out: Path | None) -> None:
-    """The same for the data of recorded runs; those of other code do not say where theirs lies.
+    """Does the same for the data of recorded runs, if their settings say where that data is.
 
     Raises:
-        RunError: the output lies among the images of a run.
+        RunError: the output would be among the images of a run.
     """
     if out is None:
         return
@@ -52,14 +52,14 @@ def refuse_in_data_of(runs: Sequence[Path], out: Path | None) -> None:
 
 
 def _read_at(data: DataConfig, path: Path) -> Path | None:
-    """The folder in which what lies at a path would be read; None where it would not."""
+    """The data folder that contains a path and would read it as data; None if there is none."""
     name, root = data.dataset, data.data_dir
     if root is None or not root.is_dir():
         return None
     if name == "folder":
         return read_as_data(path, root)
     if not CATALOGUE[name].landmarks:
-        return None  # only what a table names, shards, and what save_to_disk lists are read
+        return None  # the files are named by a table, or are shards, or save_to_disk lists them
     home = find(name, root)
     if home is not None:
         return is_below(path, [home / part for part in LISTED.get(name, ())])
@@ -68,6 +68,6 @@ def _read_at(data: DataConfig, path: Path) -> Path | None:
 
 
 def _elsewhere(root: Path, path: Path) -> Path:
-    """A path of nearly the same name beside the data."""
+    """A path with a similar name, next to the data folder."""
     top = root.resolve()
     return top.parent / f"{top.name}_{path.name}"

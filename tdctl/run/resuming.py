@@ -1,4 +1,4 @@
-"""What a run that goes on takes over: its settings, where its data are, and what is said of it."""
+"""Resuming a run: its settings, the place of its data, and the default folder of a denoising."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PAPERS = "computation4td_seed"
 
 
 def settings_to_resume(folder: Path) -> dict[str, Any] | None:
-    """The nested settings that a run began with, as a base for its resumption.
+    """The nested settings that a run began with, as the base for resuming it.
 
-    None where it was ended before it wrote them.
+    None if the run ended before it wrote its settings.
 
     Raises:
-        RunError: nothing began there.
-        ConfigError: they are malformed.
+        RunError: no run has begun in the folder.
+        ConfigError: the settings are malformed.
     """
     _check_begun(folder, _occupied(folder))
     if not (folder / CONFIG_FILE).exists():
@@ -40,11 +40,12 @@ def settings_to_resume(folder: Path) -> dict[str, Any] | None:
 def denoising_to_resume(base: Path) -> dict[str, Any] | None:
     """The nested settings that all retrainings of a denoising began with.
 
-    None where they differ, as those by several detectors may, or were never written.
+    None if the settings differ between retrainings (as they may for several detectors), or if
+    no retraining has written its settings.
 
     Raises:
-        RunError: no retraining began there.
-        ConfigError: they are malformed.
+        RunError: no retraining has begun in the folder.
+        ConfigError: the settings are malformed.
     """
     folders = _retrainings(base)
     _check_begun(base, bool(folders))
@@ -55,10 +56,10 @@ def denoising_to_resume(base: Path) -> dict[str, Any] | None:
 
 
 def _check_begun(path: Path, begun: bool) -> None:
-    """Refuses to go on where nothing began, as with a mistyped name.
+    """Refuses to resume if nothing has begun, for example because a name is mistyped.
 
     Raises:
-        RunError: nothing did.
+        RunError: nothing has begun.
     """
     if not begun:
         raise RunError(
@@ -68,21 +69,21 @@ def _check_begun(path: Path, begun: bool) -> None:
 
 
 def _occupied(folder: Path) -> bool:
-    # A file, or a folder of other things, is refused where the run is opened.
+    # A path that is a file, or a folder with other content, is refused when the run is opened.
     return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _retrainings(base: Path) -> list[Path]:
-    """The folders of a denoising's retrainings, in turn."""
+    """The folders of the retrainings of a denoising, sorted by path."""
     patterns = (f"*/{MANIFEST_FILE}", f"*/*/{MANIFEST_FILE}")
     files = sorted(file for pattern in patterns for file in base.glob(pattern))
     return [file.parent for file in files if read_json(file).get("command") == "denoise"]
 
 
 def default_denoising(runs: Sequence[Path], seed: int) -> Path:
-    """Where a denoising goes by default, beside the (first) run: named after the run or the runs.
+    """The default folder of a denoising: next to the first run, and named after the runs.
 
-    A run in the paper's form, ``computation4td_seed3``, is retrained in ``prune4retrain_seed3``.
+    A run folder with the paper's name ``computation4td_seed3`` gives ``prune4retrain_seed3``.
     """
     first, *_ = whole = [run.resolve() for run in runs]
     papers = f"{PAPERS}{seed}"
@@ -94,12 +95,12 @@ def default_denoising(runs: Sequence[Path], seed: int) -> Path:
 
 
 def check_places(config: Config, run: Path) -> None:
-    """Refuses a run whose data or tables are no longer where it found them.
+    """Refuses to use a run if its data or its label table is no longer where the run found it.
 
-    Those that are named anew are refused, if they are not there, by what reads them.
+    Paths that the user has given anew are not checked here; the reader of the data checks them.
 
     Raises:
-        DataError: names the option that says where they are now.
+        DataError: a path is missing; the message names the option to give.
     """
     if not (run / CONFIG_FILE).exists():
         return

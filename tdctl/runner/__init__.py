@@ -1,6 +1,6 @@
-"""The steps that all subcommands share: record, train the detector, rank, prune and retrain.
+"""The steps that the subcommands call: record, train the detector, rank, prune, retrain.
 
-They never print: progress goes through a callback, results come back as values.
+They never print. They report progress through a callback and return their results as values.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ from tdctl.versions import changed_versions
 
 __all__ = ["PINNED", "DenoiseResult", "Retraining", "denoise", "denoise_report", "settings_of_run"]
 
-# Given labels and held-out images come from the run: nothing changes them.
+# These settings come from the run and cannot change: they determine the given labels and the
+# held-out images.
 FIXED = (
     "data.num_valid",
     "noise.noise_type",
@@ -63,17 +64,24 @@ FIXED = (
     "noise.noise_seed",
     "noise.oracle",
 )
-# What a run was made from: a config file given to denoise does not change it, only flags do.
+# A config file for denoise does not change these settings of the run; only flags change them.
 PINNED = ("seed", "data", "noise", "net")
 
 
-# Settings of a training that say what may be done to the images.
+# Settings of a training that depend on the images, for example whether they may be mirrored.
 OF_THE_DATA = ("augment", "flip", "crop_padding")
 
 
 @dataclass(frozen=True)
 class DenoiseResult:
-    """All rows, the ranking they come from, and the file that holds them (None in a dry run)."""
+    """The retrainings, and the ranking that they come from.
+
+    Attributes:
+        rows: one per retraining.
+        detection: the ranking.
+        file: the table of results; None in a dry run.
+        notes: what the user should know, one line each.
+    """
 
     rows: list[Retraining]
     detection: DetectResult
@@ -82,14 +90,15 @@ class DenoiseResult:
 
 
 def settings_of_run(folder: Path) -> dict[str, Any] | None:
-    """The nested settings of a run as a base for denoising; None for other code's runs.
+    """The nested settings of a run, as a base for denoising; None for runs of other programs.
 
-    The seeds of noise and splits are written out, so that another ``seed`` retrains otherwise
-    but leaves the labels and the test set what they were. What the run was told of its images,
-    mirroring above all, is what the retraining is told, unless the run's settings say otherwise.
+    The seeds of noise and splits are written as numbers. So another ``seed`` changes the
+    retraining, but not the labels and the test set. What the run was told about its images, such
+    as whether they may be mirrored, also holds for the retraining, unless the run's settings say
+    something else.
 
     Raises:
-        RunError: there is no such folder.
+        RunError: the folder does not exist.
     """
     if not folder.is_dir():
         raise RunError(
@@ -106,9 +115,9 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
 
 
 def _of_the_data(config: Config) -> dict[str, Any]:
-    """What a run was told of its images as it trained, where its retraining was told nothing.
+    """What the run was told about its images, where its retraining has default settings.
 
-    Whether they may be mirrored, shifted or changed at all belongs to them.
+    Whether images may be mirrored, shifted or changed is a property of the images.
     """
     usual = {name: field.default for name, field in RetrainConfig.model_fields.items()}
     return {
@@ -149,29 +158,36 @@ def denoise(
     report: Report | None = None,
     world: World | None = None,
 ) -> DenoiseResult:
-    """Ranks a run, or several, and for each ratio retrains a fresh network without the worst share.
+    """Ranks a run, and for each ratio retrains a new network without the most suspicious samples.
 
-    Images and labels of the user are read only. Finished retrainings are taken over with
-    ``resume``.
+    The user's images and labels are never changed.
 
     Args:
-        config: settings; ``config.data`` must be the data set that the run was made with.
-        runs: a run folder, or several as ``detect`` takes them; held-out images are the first's.
+        config: all settings; ``config.data`` must be the data set that the run was made with.
+        runs: a run folder, or several, as in ``detect``. Held-out images are those of the first.
         source: the detector's file, or a score.
-        remove_ratios: shares to drop, or ``auto``, as ``tdctl.cuts.ratio_of`` takes them.
-        keep_per_class: what stays of each given class; see ``DetectResult.above``.
-        out: where the retrainings go; by default beside the (first) run, as
-            ``default_denoising`` names it.
-        resume: takes over what has been retrained, and goes on with what has begun.
-        baselines: also train on all given labels, on random removals of the same sizes, and,
-            where the truth is known, on the truly clean subset.
+        remove_ratios: shares to drop, in [0, 1), or ``auto``; see ``tdctl.cuts.ratio_of``.
+        keep_per_class: how many samples of each given class are always kept; see
+            ``DetectResult.above``.
+        baselines: also train on all given labels, on random removals of the same sizes, and, if
+            the truth is known, on the truly clean subset.
+        out: the folder for the retrainings; by default the one that ``default_denoising`` names,
+            next to the first run.
+        resume: takes over finished retrainings and continues unfinished ones.
+        overwrite: replaces existing retrainings.
+        dry_run: check and rank, but train nothing.
+        report: is told the progress.
+        world: the processes that train together; None means this process only.
+
+    Returns:
+        One row per retraining, and the ranking.
 
     Raises:
-        ConfigError: a remove ratio is none, outside [0, 1) or drops everything, or the settings
-            ask for other noise or another validation set than the run's.
+        ConfigError: a remove ratio is not valid, or is outside [0, 1), or drops everything; or the
+            settings ask for another noise or validation set than the run's.
         DataError: the data set is not the one that the run was made with.
-        RunError: a folder is occupied, lies in the data, or was made from other samples.
-        DynamicsError, DetectorError, TrainingError: as in the other steps.
+        RunError: a folder is occupied, or is inside the data, or was made from other samples.
+        DynamicsError, DetectorError, TrainingError: as in ``detect`` and ``generate_td``.
     """
     if out is not None and out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; give a folder with --out")
@@ -196,7 +212,7 @@ def denoise(
 
     data = world.together(lambda: _read_data(config, run, detection))
     dataset = normalised_alike(data.dataset, begun.channels, world)
-    # Weights that do not fit are refused before anything is trained, and in a dry run.
+    # In a dry run, too, weights that do not fit are refused, before anything is trained.
     plan = plan_training(config, config.retrain, dataset, data.images, Plain(), world)
     weights = () if plan.weights is None else (plan.weights.note,)
     notes = (*detection.notes, *weights, *dataset.notes, *begun.notes)
@@ -228,7 +244,7 @@ def denoise(
 
 @dataclass(frozen=True)
 class _Begun:
-    """What the first process finds before any image is read.
+    """What the first process finds out before any image is read.
 
     Attributes:
         statuses: of the jobs' folders, in turn.
@@ -247,7 +263,7 @@ class _Begun:
 
 @dataclass(frozen=True)
 class _Data:
-    """The data set, the run's images with its given labels, and those that it held out."""
+    """The data set, the run's images with its given labels, and the images that it held out."""
 
     dataset: DataSet
     images: Images
@@ -271,7 +287,7 @@ def _open(
     resume: bool,
     overwrite: bool,
 ) -> _Begun:
-    """Looks at the table and at the folder of each retraining; changes nothing."""
+    """Checks the table and the folder of each retraining; changes nothing."""
     check_results(file, detection, config, overwrite)
     statuses = tuple(job.open(config, detection.labels, resume, overwrite) for job in jobs)
     others = [job.folder.other_versions() for job in jobs if job.goes_on]
@@ -294,7 +310,7 @@ def _read_data(config: Config, run: Path, detection: DetectResult) -> _Data:
 
 
 def _as_the_run(config: Config, run: Path) -> list[str]:
-    """What the retraining does as the run did and by itself would not, and another version."""
+    """Notes on settings that the retraining takes from the run, and on another version of tdctl."""
     if not (run / CONFIG_FILE).exists():
         return []
     told = read_config(run)
@@ -306,11 +322,16 @@ def _as_the_run(config: Config, run: Path) -> list[str]:
     notes = []
     if alike:
         names = ", ".join(f"retrain.{name} {value}" for name, value in alike.items())
-        notes.append(f"images are treated as by {run}: {names}; give your own to change that")
+        notes.append(
+            f"images are treated as in {run}: {names}; give your own settings to change it"
+        )
     versions = read_json(run / MANIFEST_FILE).get("versions")
     if (differ := changed_versions(versions)) is not None:
         then, now = differ
-        notes.append(f"{run}: recorded with {then}, retrained with {now}: the bits may differ")
+        notes.append(
+            f"{run}: recorded with {then}, retrained with {now}: results may differ in their last "
+            "bits"
+        )
     return notes
 
 
@@ -345,9 +366,9 @@ def _retrain(
 
 
 def _images_of(dataset: DataSet, labels: Labels) -> Images:
-    """The run's training images with its given labels, after a check that they belong to it."""
+    """The run's training images with its given labels, after a check that they belong together."""
     rows = dataset.train.rows_of(labels.index)
-    # What is right of a wrong label may not be known.
+    # For a label that is known to be wrong, the right one may be unknown (-1).
     differ = np.flatnonzero((dataset.labels.true[rows] != labels.true) & (labels.true >= 0))
     if len(differ):
         index = labels.index[differ[0]]
@@ -361,7 +382,7 @@ def _images_of(dataset: DataSet, labels: Labels) -> Images:
 def _valid_of(
     run: Path, dataset: DataSet, index: NDArray[np.int64], config: Config
 ) -> Images | None:
-    """The images that the run held out, with labels as the run had them."""
+    """The images that the run held out, with the labels that they had in the run."""
     if not len(index):
         return None
     given = given_labels(config, TrainingRows.of(dataset))

@@ -1,4 +1,4 @@
-"""Rank the samples of a run by suspicion, without retraining."""
+"""Ranks the samples of a run by suspicion, without retraining."""
 
 from __future__ import annotations
 
@@ -27,25 +27,37 @@ def detect(
     report: Report | None = None,
     world: World | None = None,
 ) -> DetectResult:
-    """Ranks a run, or several together, and writes the table where ``out`` is given.
+    """Ranks a run, or several runs together, and writes the table if ``out`` is given.
 
     Args:
-        runs: a run folder; or several of the same samples and given labels, of which each is
-            ranked alone and the suspicion is the mean of its ranks, scaled to (0, 1).
-        source: the detector's file, ``Path("auto")`` for the choice that ``Automatic`` makes, or
-            a score (``tdctl.scores.find_score`` knows them by name).
-        cut: a share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
-        keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
-        report: told how far a long ranking is.
-        world: the processes that score a part of the curves each; they all read the run, and
-            the first one writes. Without it, this process on ``device``.
+        runs: a run folder; or several with the same samples and given labels. Each is then ranked
+            on its own, and the suspicion is the mean of the ranks, scaled to (0, 1).
+        source: a detector file; or ``Path("auto")``, which chooses as in ``Automatic``; or a
+            score, such as ``tdctl.scores.find_score("aum")``.
+        out: the CSV file to write; None writes none.
+        cut: a share to flag, or ``auto``; see ``tdctl.cuts.ratio_of``. None flags nothing.
+        keep_per_class: how many samples of each given class are never flagged; see
+            ``DetectResult.above``.
+        overwrite: whether an existing file may be replaced.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; used if ``world`` is None.
+        report: is told the progress of a long ranking.
+        world: the processes, each of which scores a part of the curves. All of them read the run,
+            and the first one writes. None means this process only.
+
+    Returns:
+        The ranking, and its metrics if the true labels are known.
 
     Raises:
-        ConfigError: the cut is none, or does not go with what ranks.
-        DynamicsError: a run is missing or malformed, lacks what the score or the cut needs, or
-            is of other samples or labels than the first.
-        DetectorError: the detector cannot be read or gives a constant.
-        RunError: ``out`` is there already, or lies in the data of a run.
+        ConfigError: the cut is not valid, or does not suit the ranker.
+        DynamicsError: a run is missing or malformed; or lacks what the score or the cut needs; or
+            has other samples or labels than the first run.
+        DetectorError: the detector cannot be read, or gives a constant.
+        RunError: ``out`` exists already, or is inside the data of a run.
+
+    Example::
+
+        >>> result = tdctl.detect(Path("runs/a"), Path("auto"))
+        >>> result.table.head()
     """
     world = World(device=pick_device(device)) if world is None else world
 

@@ -59,7 +59,14 @@ __all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """Where a run was written, its manifest, and notes for the user."""
+    """The run folder, its manifest, and notes for the user.
+
+    Attributes:
+        folder: the run folder.
+        manifest: the content of ``manifest.json``.
+        notes: one line each.
+        resumed: whether an earlier run was continued, or was already complete.
+    """
 
     folder: Path
     manifest: dict[str, Any]
@@ -68,7 +75,7 @@ class GenerateResult:
 
 
 def default_folder(config: Config, root: Path) -> Path:
-    """The paper's folder name for a run, under ``root``; a second round says what it left out."""
+    """The paper's folder name for a run, below ``root``; for a second round, with its share."""
     name = f"{config.data.dataset}_{config.net.label}_{_noise_name(config)}"
     folder = f"computation4td_seed{config.seed}"
     if config.train.leave_out is not None:
@@ -77,7 +84,7 @@ def default_folder(config: Config, root: Path) -> Path:
 
 
 def _noise_name(config: Config) -> str:
-    """The noise in a folder's name: the paper's words where it has them, else type and file."""
+    """The noise in a folder's name: the paper's words if it has them, else type and file."""
     noise, labels = config.noise, config.data.labels
     name = f"percmislabeled{noise.noise_ratio:g}_{noise.noise_type}"
     if noise.noise_type == "labels" and labels is not None:
@@ -98,22 +105,32 @@ def generate_td(
     report: Report | None = None,
     world: World | None = None,
 ) -> GenerateResult:
-    """Trains a classifier and writes a run folder: dynamics, metadata, logs, models, settings.
+    """Trains a classifier and writes a run folder: dynamics, metadata, log, models and settings.
 
     Args:
         config: all settings.
         out: the run folder.
-        resume: goes on with a run that has begun in the folder; begins where none has.
-        overwrite: replaces a run that is there.
-        report: is told how far the training is.
-        world: the processes that train together; the first one writes. By default this one alone.
+        resume: continues a run that has begun in the folder; starts a new one if none has.
+        overwrite: replaces an existing run.
+        report: is told the progress of the training.
+        world: the processes that train together; the first one writes. None means this process
+            only.
+
+    Returns:
+        The folder, its manifest, and notes.
 
     Raises:
-        RunError: the folder is occupied or lies in the data, the run to resume had other
-            settings, or the disk has no room.
+        RunError: the folder is occupied, or is inside the data; or the run to resume had other
+            settings; or the disk has not enough space.
         DataError: the data set is missing or malformed.
-        ConfigError: a setting does not fit the data or the machine.
-        TrainingError: the training diverged; the folder can be resumed up to that epoch.
+        ConfigError: a setting does not suit the data or the machine.
+        TrainingError: the training diverged; it can be resumed from the last complete epoch.
+
+    Example::
+
+        >>> config = tdctl.load_config(Path("my.yaml"))
+        >>> result = tdctl.generate_td(config, Path("runs/a"))
+        >>> dynamics, labels, valid_indices = tdctl.read_run(result.folder)
     """
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
@@ -158,9 +175,9 @@ def generate_td(
 def plan_generate(
     config: Config, out: Path, *, resume: bool = False, overwrite: bool = False
 ) -> list[str]:
-    """What ``generate_td`` would do, a line each; raises what it would raise before it starts.
+    """What ``generate_td`` would do, one line each; raises the errors that it would start with.
 
-    Only the first image is decoded. Others that cannot be decoded are found by the run.
+    Only the first image is decoded. Other images that cannot be decoded are found by the run.
     """
     world = World(device=pick_device(config.device))
     run = RunFolder(out, "generate-td")
@@ -190,17 +207,17 @@ def plan_generate(
 
 @dataclass(frozen=True)
 class _Begun:
-    """What the first process finds before any image is read.
+    """What the first process finds out before any image is read.
 
     Attributes:
-        status: of the folder.
-        resumed: whether a training that began goes on.
-        manifest: of a run that is complete; empty else.
-        ranking: of the samples that are left out, if any are.
-        split_by: over which labels held-out images and folds are spread evenly.
-        channels: the means and deviations that the run began with; None for a new one.
-        computation: how the run was computed when it began; None for a new one.
-        other_versions: a note for the user, where another version of tdctl began the run.
+        status: status of the folder.
+        resumed: whether a training that has begun is continued.
+        manifest: of a complete run; otherwise empty.
+        ranking: the ranking of a second round; None without one.
+        split_by: the labels by which held-out images and folds are stratified.
+        channels: the channel means and deviations that the run began with; None for a new run.
+        computation: how the run was computed when it began; None for a new run.
+        other_versions: a note for the user if another version of tdctl began the run.
     """
 
     status: Status
@@ -214,8 +231,8 @@ class _Begun:
 
 
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
-    """Looks at the folder and at the files that the settings name."""
-    weights_file(config)  # before the images, which may take minutes
+    """Checks the folder and the files that the settings name."""
+    weights_file(config)  # checked before the images, whose reading may take minutes
     status = run.open(config, resume, overwrite)
     if status == "complete":
         run.tidy()
@@ -225,7 +242,7 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Be
         return _Begun(status, ranking=read_ranking(config.train))
     check_places(config, run.path)
     ranking = read_ranking(config.train)
-    if not run.checkpoint.exists():  # it ended before its first whole epoch
+    if not run.checkpoint.exists():  # the run ended before its first complete epoch
         return _Begun(status, ranking=ranking)
     return _Begun(
         status,
@@ -247,7 +264,7 @@ def _read_data(config: Config, begun: _Begun, *, dry: bool = False) -> tuple[Pre
 
 
 def _mode(config: Config, prepared: Prepared, unseen: Images | None) -> Plain:
-    """How the training is recorded; the settings allow one of these ways."""
+    """The recording mode; the settings allow only one."""
     if config.train.folds:
         count = config.train.folds
         return Folds(stratified_folds(prepared.strata, count, config.split_seed), count)
@@ -257,7 +274,7 @@ def _mode(config: Config, prepared: Prepared, unseen: Images | None) -> Plain:
 
 
 def _planned(config: Config, images: int, left_out: int) -> str:
-    """What is to be trained, for how long and on what, in words."""
+    """The networks, epochs and images that would be trained, in words."""
     train, times, of = config.train, "two " if config.train.threshold_samples else "", ""
     if train.folds:
         times, of = f"{train.folds} times ", f"all but one of {train.folds} folds of "
@@ -266,7 +283,7 @@ def _planned(config: Config, images: int, left_out: int) -> str:
 
 
 def _facts(config: Config, prepared: Prepared, left: LeftOut) -> dict[str, Any]:
-    """What the manifest says of the run, beside how it is computed."""
+    """The facts about the run for the manifest, except how it is computed."""
     threshold_samples = 0
     if config.train.threshold_samples:
         n, k = len(prepared.train), prepared.dataset.num_classes
@@ -296,18 +313,18 @@ def _start(
     mode: Plain,
     world: World,
 ) -> Recorder:
-    """Marks the folder as running and opens the recordings; gives the one of all images."""
+    """Marks the folder as running and opens the recordings; returns the one of all images."""
     if begun.resumed:
         check_same_data(run.path, prepared.dataset)
         given = "the labels that its noise or table gives"
         run.check_same("given_fingerprint", facts["given_fingerprint"], where_known=True, of=given)
         run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
         run.check_same("left_out", facts["left_out"], of="the ranks in --leave-out")
-        # Streamed images have no digest: what the run's start knew stays in the manifest.
+        # Streamed images have no digest, so the one in the manifest stays.
         if facts["pixel_digest"] is None:
             del facts["pixel_digest"]
     else:
-        # Before the folder is cleared and marked: what does not fit leaves no trace.
+        # This is checked before the folder is changed, so that a refusal changes nothing.
         needed = forecast_disk(config, prepared, plan, mode).needed_bytes
         check_room(run.path, needed, config.train.store)
     with stopped(run, world):
@@ -321,7 +338,7 @@ def _start(
 
 
 def _collect_rows(config: Config, prepared: Prepared, mode: Plain, world: World) -> EpochRows:
-    """What a process that is not the first records: the rows that it sees of each epoch."""
+    """Collects the rows that a process other than the first sees of each epoch."""
     k = prepared.dataset.num_classes
     given = (prepared.labels, k, world.device, Store.of(config.train.store, k))
     if isinstance(mode, Folds):
@@ -336,11 +353,11 @@ def _write(
     recorder: Recording,
     outcome: dict[str, Any],
 ) -> dict[str, Any]:
-    """Writes what was recorded, and marks the run as complete; gives its manifest.
+    """Writes what was recorded and marks the run as complete; returns its manifest.
 
-    The capture is deleted only after the manifest says complete, so that a run that is killed
-    in between can be resumed. The held-out dynamics are written first: a folder that holds
-    dynamics then holds both files.
+    The capture is deleted only after the manifest says "complete". So a run that is killed in
+    between can be resumed. The held-out dynamics are written before the other dynamics. So if the
+    other dynamics exist, both files exist.
     """
     for recording in reversed(mode.recordings(recorder)):
         if isinstance(recording, Recorder):
@@ -360,7 +377,7 @@ def _watched(config: Config, prepared: Prepared) -> str:
 
 
 def _write_samples(folder: Path, dataset: DataSet) -> None:
-    """Writes the images' file names, and the files that were left out, where there are any."""
+    """Writes the images' file names, and the files that were skipped, if there are any."""
     if dataset.file_names is not None:
         names = {"index": dataset.train.index, "file_name": dataset.file_names}
         write_csv(folder / "samples.csv", pd.DataFrame(names))
@@ -369,7 +386,7 @@ def _write_samples(folder: Path, dataset: DataSet) -> None:
 
 
 def _write_confusion(path: Path, prepared: Prepared) -> None:
-    """Writes true against given labels, where some are or could have been made wrong."""
+    """Writes true against given labels, if noise could have changed labels or some are wrong."""
     confusion = prepared.given.confusion
     if confusion.expected_rate or confusion.realised_rate:
         write_csv(path, pd.DataFrame(confusion.table(prepared.dataset.class_names)))

@@ -38,7 +38,7 @@ __all__ = ["TrainDetectorResult", "plan_detector", "train_detector"]
 
 @dataclass(frozen=True)
 class TrainDetectorResult:
-    """The files that were written and the card in them."""
+    """The files that were written, and the detector's card."""
 
     files: tuple[Path, ...]
     card: Card
@@ -54,19 +54,26 @@ def train_detector(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> TrainDetectorResult:
-    """Trains a detector on run folders, ours or the published code's, and writes its files.
+    """Trains a detector on run folders of tdctl or of the published code, and writes its files.
 
     Args:
-        runs: folders; of several the last is held out.
+        config: all settings; ``config.detector`` is used.
+        runs: run folders with known flips. With several, the last one is held out.
         out: name of the files; see ``save_detector``.
-        init_from: a detector to start from.
-        about: what the runs are of, for people who read the card.
+        init_from: a detector to start from; None starts with new weights.
+        about: a description of the runs, for people who read the card.
+        overwrite: whether existing files may be replaced.
+        report: is told the progress.
+
+    Returns:
+        The paths of the files, and the card.
 
     Raises:
-        ConfigError: a channel is unknown, or the weights to start from read otherwise.
+        ConfigError: a channel is unknown; or the detector to start from has another network or
+            other channels; or a run is given twice.
         DynamicsError: a run is missing or malformed, or lacks what a channel needs.
         DetectorError: the runs lack correct or flipped labels, or the training collapsed.
-        RunError: a file is there already.
+        RunError: a file exists already.
     """
     device = pick_device(config.device)
     reader = reader_of(config.detector)
@@ -103,7 +110,7 @@ def plan_detector(
     init_from: Path | None = None,
     overwrite: bool = False,
 ) -> list[str]:
-    """What ``train_detector`` would train on, a line each; raises what it would raise."""
+    """What ``train_detector`` would train on, one line each; raises the errors that it would."""
     reader = reader_of(config.detector)
     _, curves, trained_on = _prepared(runs, out, reader, init_from, overwrite)
     split_runs(curves, config.detector.held_out, config.seed)
@@ -117,7 +124,7 @@ def plan_detector(
 
 
 def _flags(reader: Reader) -> str:
-    """The flags that make a reader."""
+    """The flags that give this reader."""
     names = ",".join(reader.channels)
     channels = next((name for name, of in SETS.items() if of == reader.channels), names)
     width = f"--width {reader.width} " if reader.width else ""
@@ -139,8 +146,8 @@ def _start(file: Path | None, reader: Reader) -> Detector | None:
 def _prepared(
     runs: list[Path], out: Path, reader: Reader, init_from: Path | None, overwrite: bool
 ) -> tuple[Detector | None, list[Curves], list[dict[str, Any]]]:
-    """What to start from, curves and what they are of, once nothing stands against the training."""
-    # All of a name's files, as those that are not written are removed.
+    """The detector to start from, the curves and their descriptions, after all checks."""
+    # All files of this name are checked, because those that are not written are removed.
     named = dict.fromkeys((*written_files(out, reader), *detector_files(out)))
     refuse_existing(named, overwrite)
     start = _start(init_from, reader)
@@ -182,7 +189,7 @@ def _gather(runs: list[Path], reader: Reader) -> tuple[list[Curves], list[dict[s
 
 
 def _made_of(folder: Path) -> dict[str, Any]:
-    """Images, noise and recipe of a run of ours; nothing of others."""
+    """Images, noise and recipe of a run of tdctl; empty for other runs."""
     if not (folder / MANIFEST_FILE).exists():
         return {}
     manifest = read_json(folder / MANIFEST_FILE)
@@ -197,7 +204,7 @@ def _made_of(folder: Path) -> dict[str, Any]:
 def _settings(
     config: Config, reader: Reader, recipe: DetectorPreset, init_from: Path | None
 ) -> dict[str, Any]:
-    """What the card says of how the detector was trained."""
+    """The facts for the card about how the detector was trained."""
     return {
         "net": reader.net,
         "channels": ",".join(reader.channels),
@@ -218,10 +225,10 @@ def _settings(
 
 
 def _held_out(trained_on: list[dict[str, Any]], by_run: bool) -> dict[str, Any]:
-    """How rows were held out of the last run, or all of it, and which others show its images.
+    """How rows were held out, and which other runs have the same images as the held-out run.
 
-    Those that the weights to start from were trained on count, too; what does not say of which
-    images it is stands in a list of its own.
+    The runs of a detector that the training started from are included. Runs that do not say what
+    their images are get a list of their own.
     """
     *others, last = trained_on
     if not others:
@@ -234,7 +241,7 @@ def _held_out(trained_on: list[dict[str, Any]], by_run: bool) -> dict[str, Any]:
 
 
 def _values(folder: Path, dynamics: TrainingDynamics, reader: Reader) -> NDArray[Any]:
-    """What the detector sees of a run: [n, E] as the paper's, else [n, T, C]."""
+    """What the detector sees of a run: [n, E] for the paper's network, else [n, T, C]."""
     try:
         if reader.is_papers:
             check_readable(dynamics, reader)

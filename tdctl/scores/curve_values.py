@@ -1,4 +1,4 @@
-"""A slab of the dynamics in memory: what row-wise scores are computed from.
+"""A slab of the dynamics in memory, from which row-wise scores are computed.
 
 Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
 """
@@ -21,10 +21,10 @@ Floats = NDArray[np.float64]
 
 
 class Rows:
-    """Some rows of the dynamics; each array is read when it is first asked for, and once.
+    """Some rows of the dynamics; each array is read once, when it is first used.
 
-    The caller has made sure that the dynamics have what is asked for (``Score.why_not``).
-    Every property raises ``DynamicsError`` where a value is NaN or infinite.
+    The caller has checked that the dynamics have the arrays (``Score.why_not``). Every property
+    raises ``DynamicsError`` if a value is NaN or infinite.
     """
 
     def __init__(self, dynamics: TrainingDynamics, start: int, stop: int) -> None:
@@ -54,12 +54,12 @@ class Rows:
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """Bool [s, E]: the given label was predicted; a tie with another class counts as right."""
+        """Bool [s, E]: whether the given label was predicted; a tie counts as predicted."""
         return self.given >= self.other
 
     @cached_property
     def margin(self) -> Floats:
-        """Float64 [s, E]: the given label's logit minus the largest other."""
+        """Float64 [s, E]: the given label's logit minus the largest other logit."""
         return self._read(self._dynamics.margin, "margin")
 
     @cached_property
@@ -69,7 +69,7 @@ class Rows:
 
     @cached_property
     def probs(self) -> Floats:
-        """Float64 [s, E, k]: the whole softmax, the given label's probability first."""
+        """Float64 [s, E, k]: the whole softmax, with the given label's probability first."""
         return self._finite(self._td, "td")
 
     def _read(self, array: Array | None, name: str) -> Floats:
@@ -89,7 +89,7 @@ class Rows:
 
 
 def rows_at_once(dynamics: TrainingDynamics) -> int:
-    """Rows of which one array in float64 takes no more than a slab, at least one."""
+    """How many rows fit into a slab as one float64 array; at least one."""
     others = 0 if dynamics.other is None else int(dynamics.other.shape[2])
     values = dynamics.epochs * max(2, int(dynamics.td.shape[2]), others)
     return max(1, SLAB // (8 * values))

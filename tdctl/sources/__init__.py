@@ -1,4 +1,4 @@
-"""Data sets before their pixels are read: what there is, in which order, with which labels."""
+"""Data sets before their pixels are read: the list of images, their order and their labels."""
 
 from __future__ import annotations
 

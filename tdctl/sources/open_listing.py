@@ -1,4 +1,4 @@
-"""From the settings to a listing: which source is read, with whose labels, and how much of it."""
+"""From the settings to a listing: chooses the source, and applies the label table and the limit."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ __all__ = ["list_dataset"]
 
 
 def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
-    """The data set that the settings name, its labels and their limit, before any pixel is read.
+    """The data set that the settings name, with its labels and its limit.
 
-    (The sets of torchvision come with their pixels.)
+    No pixel is read yet, except for the data sets of torchvision and the digits: these are read
+    with their pixels.
 
     Args:
         config: the settings.
-        split_seed: of the split into training and test images, where the source has none.
+        split_seed: seed of the split into training and test images, if the source has no split.
+
+    Returns:
+        The listing of the training and test images.
 
     Raises:
-        DataError: something is missing or malformed; the message names the path and the
-            layout that is expected there.
+        DataError: something is missing or malformed. The message names the path and the expected
+            layout.
     """
     listing = _list(config, split_seed)
     if (
@@ -39,9 +43,9 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
         note = f"--test-share {config.test_share:g} is of no use: there is a test set already"
         listing = replace(listing, notes=(*listing.notes, note))
     if config.limit is not None and config.limit >= len(listing):
-        # A limit that leaves out no image excuses no row of another one.
+        # This limit has no effect, so a label table may not name further images because of it.
         config = config.model_copy(update={"limit": None})
-    # Limited first: a table that was made with the limit has no rows of the other images.
+    # The limit comes first: a table made with the same limit has no rows for the other images.
     listing = listing.limited(config.limit)
     if config.labels is not None and config.dataset != "table":
         listing = _relabelled(config, listing)
@@ -65,10 +69,10 @@ def _list(config: DataConfig, split_seed: int) -> Listing:
 
 
 def _relabelled(config: DataConfig, listing: Listing) -> Listing:
-    """The listing with the labels of the user's table in place of its own.
+    """The listing with the labels of the user's table instead of its own.
 
-    Where the test images were split off the same list the table names them too, and what it
-    says is right is what the test is judged by. Images that it leaves out are gone.
+    If the test images were split off the list of training images, the table also labels the test
+    images. Their true labels are then the test labels. Images without a row are left out.
     """
     n, m = len(listing), len(listing.test_index) if listing.one_list else 0
     index = np.concatenate([listing.labels.index, listing.test_index])[: n + m]

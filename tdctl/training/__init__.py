@@ -1,4 +1,4 @@
-"""The one training loop, its evaluation, its checkpoints and its processes."""
+"""The training loop, its evaluation, its checkpoints and its processes."""
 
 from __future__ import annotations
 

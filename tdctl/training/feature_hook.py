@@ -1,4 +1,4 @@
-"""A network's own features: what goes into its last linear layer."""
+"""The features of a network: the input of its last linear layer."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["FeatureHook"]
 
 
 class FeatureHook:
-    """Keeps the features of the last batch that went through a network.
+    """Keeps the features of the last batch that passed through a network.
 
-    It sees compiled and parallel passes too, as they call the network's own last layer; the
-    network must be tapped before it is first called compiled.
+    It also works for compiled and parallel networks, because they call the same last layer. The
+    hook must be created before a compiled network is called for the first time.
     """
 
     def __init__(self, net: nn.Module) -> None:
         layers = [module for module in net.modules() if isinstance(module, nn.Linear)]
         if not layers:
             raise TrainingError(
-                "neighbours: the network has no linear layer, whose input would be its features; "
+                "neighbours: the network has no linear layer whose input could be its features; "
                 "train with --neighbours 0"
             )
         self._kept: torch.Tensor | None = None
@@ -33,10 +33,12 @@ class FeatureHook:
         self._kept = inputs[0].detach()
 
     def taken(self) -> torch.Tensor:
-        """Float [B, F] of the batch that went through last, in the network's precision, once.
+        """The features of the last batch, float [B, F], in the network's precision.
+
+        A second call without a new batch raises an error.
 
         Raises:
-            TrainingError: none went through the layer since.
+            TrainingError: no batch has passed through the layer since the last call.
         """
         kept, self._kept = self._kept, None
         if kept is None:
@@ -47,5 +49,5 @@ class FeatureHook:
         return kept
 
     def close(self) -> None:
-        """Leaves the network as it was."""
+        """Removes the hook from the network."""
         self._hook.remove()

@@ -1,4 +1,4 @@
-"""The one loop that trains a classifier, for recording as for retraining."""
+"""The training loop of all classifiers, with or without a recording."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ __all__ = ["FitResult", "LogRow", "fit"]
 
 @dataclass
 class FitResult:
-    """What a training leaves.
+    """The result of a training.
 
     Attributes:
-        log: a row an epoch, with the columns of ``train_log.csv``; errors in [0, 1].
-        best_epoch: the epoch of the lowest error on ``watched``, where that may select.
-        best: state dict of that epoch, or of the last where nothing may select.
+        log: one row per epoch, with the columns of ``train_log.csv``; errors in [0, 1].
+        best_epoch: the epoch with the lowest error on ``watched`` if this may select; otherwise
+            the last epoch.
+        best: the state dict of that epoch.
     """
 
     log: list[LogRow] = field(default_factory=list)
@@ -63,30 +64,37 @@ def fit(
     report: Report | None = None,
     stage: str = "train",
 ) -> FitResult:
-    """Trains ``net`` in place on the given targets; with ``config.average`` it ends averaged.
+    """Trains ``net`` in place on the given targets.
 
-    The order of epoch e and its augmentation depend on (seed, e) alone, so that a run that
-    goes on from a checkpoint is the run that was never stopped.
+    The order of epoch e and its augmentation depend only on (seed, e). A run that is resumed from
+    a checkpoint therefore gives the same result as a run without interruption.
 
     Args:
-        net: a network giving logits [B, k], or the networks of the mode.
+        net: a network that returns logits [B, k], or the networks that the mode has built. With
+            ``config.average`` it contains the averaged weights at the end.
         images: the training images; ``targets`` are the given labels.
-        world: the processes that train it together, each on its part of every batch.
-        watched: images evaluated after each epoch into the log's ``valid_*`` columns.
-        select: whether the best epoch may be chosen on ``watched``: never on a test set. Where it
-            may not, ``watched`` is the test set, and its error also the log's ``test_error``.
-        mode: how the training is recorded; plain by default. ``net`` is what it builds.
-        recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
-            processes but the first.
-        capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
-        checkpoint: a file rewritten after each epoch (by the first process), from which the
-            training goes on where the file is there.
-        log_file: rewritten after each epoch (by the first process) with a row more.
-        compiled: compile the network for the training steps.
+        config: how to train.
+        pipeline: augmentation, normalisation, device and precision.
+        seed: seed of the order and the augmentation.
+        world: the processes that train together, each on its part of every batch.
+        watched: images to evaluate after each epoch, for the columns ``valid_*`` of the log.
+        select: whether the best epoch is chosen on ``watched``. It must be False for a test set,
+            whose error then also goes into the column ``test_error``.
+        mode: how the training is recorded; plain by default.
+        recorder: records the softmax of each sample in each epoch. It is a ``Recorder`` in the
+            first process and ``EpochRows`` in the others.
+        capture: ``in-loop`` records the softmax of the training step itself; ``eval-pass``
+            records it in a separate pass.
+        checkpoint: a file that the first process replaces after each epoch. If it exists, the
+            training is resumed from it.
+        log_file: the log, which the first process replaces after each epoch.
+        compiled: whether to compile the network for the training steps.
+        report: is told the progress.
+        stage: the name of this training in progress reports.
 
     Raises:
-        TrainingError: the loss is not finite; names the epoch and the batch.
-        ConfigError: there is not one whole batch of two images for each process.
+        TrainingError: the loss is not finite; the message names the epoch and the batch.
+        ConfigError: the batch or the data set has fewer than two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
     mode = Plain() if mode is None else mode
@@ -99,7 +107,7 @@ def fit(
     if saved is not None:
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
-        # Whatever a kill left of the log, the checkpoint knows each epoch once.
+        # A kill may have damaged the log, so it is written again from the checkpoint.
         _add_test_errors(result.log, select)
         world.first(partial(_write_epoch, saved, None, log_file))
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
@@ -133,7 +141,7 @@ def _rows_of(recorder: Recording) -> EpochRows:
 
 
 def _commit(recorder: Recording, epoch: int, world: World) -> None:
-    """Brings the rows of all processes to the first, which writes them."""
+    """Collects the rows of all processes in the first process, which writes them."""
     if world.size > 1:
         rows = _rows_of(recorder)
         parts = world.gather(rows.packed())
@@ -156,7 +164,7 @@ def _add_test_errors(log: list[LogRow], select: bool) -> None:
 
 
 def _write_epoch(whole: Checkpoint, checkpoint: Path | None, log_file: Path | None) -> None:
-    """Writes the checkpoint, then the log: so no epoch that is trained again is in the log."""
+    """Writes the checkpoint, then the log, so that the log has no epoch that will be repeated."""
     if checkpoint is not None:
         whole.write(checkpoint)
     if log_file is not None:
@@ -170,7 +178,7 @@ def _watch(
     feed: Feed | None,
     select: bool,
 ) -> None:
-    """Evaluates into the log's row."""
+    """Evaluates the network and puts the result into a row of the log."""
     outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
     row["valid_top5_error"] = outcome.top5_error
@@ -184,7 +192,7 @@ def _watch(
 
 
 def _is_better(result: FitResult, row: LogRow, select: bool) -> bool:
-    """Lower error than in all epochs before; among equal errors, lower loss."""
+    """Whether the error is lower than in all earlier epochs; with equal errors, the loss."""
     error, loss = row["valid_error"], row["valid_loss"]
     if not select or error is None or loss is None:
         return False

@@ -1,4 +1,4 @@
-"""How far the given labels of a sample's nearest neighbours agree with its own.
+"""How well the given label of a sample agrees with the given labels of its nearest neighbours.
 
 Shape suffixes: n samples, F features, r references, b rows of a block, K neighbours.
 """
@@ -12,10 +12,10 @@ from tdctl.streams import NEIGHBOURS
 
 __all__ = ["REFERENCES", "agreement"]
 
-# Beyond so many samples the neighbours are sought among so many, drawn anew in each epoch: the
-# time then grows with n and not with its square.
+# With more samples than this, neighbours are searched among this many, drawn again in each epoch.
+# The time then grows with n, not with its square.
 REFERENCES = 20_000
-# Bytes of similarities in memory at once.
+# Bytes of similarities that are in memory at the same time.
 BLOCK = {"cpu": 16 << 20}
 BLOCK_ELSEWHERE = 256 << 20
 
@@ -28,19 +28,20 @@ def agreement(
     seed: int = 0,
     references: int = REFERENCES,
 ) -> torch.Tensor:
-    """Float16 [n] in [-1, 1]: the share of a sample's neighbours with its own given label, minus
-    the largest share of another label; low means more likely mislabeled.
+    """The agreement of each sample's label with its neighbours' labels, float16 [n] in [-1, 1].
 
-    Neighbours are nearest by the cosine of features from which the mean over the samples is
-    taken. A sample is never its own neighbour.
+    It is the share of neighbours with the sample's own given label, minus the largest share of
+    another label. Low means more likely mislabeled. Neighbours are nearest by cosine similarity of
+    the features, after their mean over all samples is subtracted. A sample is never its own
+    neighbour.
 
     Args:
         features_nF: float [n, F] of any precision, finite.
         given_n: int64 [n], the given labels.
-        neighbours: K, at least 1 and less than n and ``references``.
-        seed: of the draw of references.
-        references: among how many samples neighbours are sought; where there are more, this many
-            are drawn. All n x n similarities are never in memory.
+        neighbours: K, at least 1, and less than n and ``references``.
+        seed: seed of the draw of references.
+        references: neighbours are searched among this many samples, drawn at random if there are
+            more. The n x n similarities are never in memory at once.
 
     Source: neighbours' votes as in Bahri et al., "Deep k-NN for Noisy Labels", ICML 2020 (arXiv
         2004.12289).
@@ -60,7 +61,7 @@ def agreement(
     for rows in torch.split(torch.arange(n, device=device), size):
         cosine_br = directions(rows) @ towards_Fr
         own_b1 = place_n[rows, None]
-        # A sample that is no reference has no place of its own to rule out.
+        # A sample that is not a reference has no column of its own, so nothing is excluded.
         itself_b1 = torch.where(own_b1 < 0, cosine_br[:, :1], -torch.inf)
         cosine_br.scatter_(1, own_b1.clamp_min(0), itself_b1)
         nearest_bK = cosine_br.topk(neighbours, dim=1, sorted=False).indices
@@ -69,7 +70,7 @@ def agreement(
 
 
 def _chosen(n: int, references: int, seed: int) -> torch.Tensor:
-    """Int64 [r], rising: the samples among which neighbours are sought."""
+    """Int64 [r], rising: the samples among which neighbours are searched."""
     if n <= references:
         return torch.arange(n)
     drawn = torch.randperm(n, generator=NEIGHBOURS.torch_generator(seed))[:references]
@@ -77,7 +78,7 @@ def _chosen(n: int, references: int, seed: int) -> torch.Tensor:
 
 
 def _vote(labels_bK: torch.Tensor, own_b: torch.Tensor) -> torch.Tensor:
-    """Float [b]: own share minus the largest other, whatever the number of classes."""
+    """Float [b]: the share of the own label minus the largest share of another label."""
     sorted_bK = labels_bK.sort(dim=1).values
     first = torch.searchsorted(sorted_bK, sorted_bK)
     count_bK = torch.searchsorted(sorted_bK, sorted_bK, right=True) - first

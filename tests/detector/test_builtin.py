@@ -314,7 +314,7 @@ def test_the_card_of_another_detector_of_the_papers_is_refused(tmp_path: Path) -
     trained_on(one, out=tmp_path / "one")
     trained_on(other, out=tmp_path / "other")
     (tmp_path / "other.json").replace(tmp_path / "one.json")
-    with pytest.raises(DetectorError, match="are not those that its card tells of"):
+    with pytest.raises(DetectorError, match="are not those that its card describes"):
         load_detector(tmp_path / "one.safetensors")
 
 

@@ -196,7 +196,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda card: card["reader"].update(channels=["given"]), "not those of the gru of 1"),
         (lambda card: card["reader"].update(net="tcn"), "not those of the tcn"),
         (lambda card: card.pop("reader"), "not an LSTM detector"),
-        (lambda card: card.update(weights="0"), "not those that its card tells of"),
+        (lambda card: card.update(weights="0"), "not those that its card describes"),
         (lambda card: card.update(trained_on=[]), "not the JSON"),
     ],
 )

@@ -213,7 +213,7 @@ def test_a_retraining_treats_the_images_as_the_run_did(
     result = tdctl(*asked, "--out", tmp_path / "o")
     assert result.exit_code == 0, result.stderr
     ((name, value),) = told.items()
-    assert f"treated as by {run}: retrain.{name} {value}" in result.stderr
+    assert f"treated as in {run}: retrain.{name} {value}" in result.stderr
     own = (tmp_path / "o" / "baseline_all" / "train_log.csv").read_text()
     assert own == (run / "train_log.csv").read_text()
     settings = runner.settings_of_run(tmp_path / "o" / "baseline_all")
@@ -221,7 +221,7 @@ def test_a_retraining_treats_the_images_as_the_run_did(
     # Unless the user says otherwise.
     other = {"flip": "true", "augment": "true", "crop_padding": "1"}[name]
     result = tdctl(*asked, "--set", f"retrain.{name}={other}", "--out", tmp_path / "other")
-    assert result.exit_code == 0 and "treated as by" not in result.stderr
+    assert result.exit_code == 0 and "treated as in" not in result.stderr
     assert (tmp_path / "other" / "baseline_all" / "train_log.csv").read_text() != own
 
 

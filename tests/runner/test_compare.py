@@ -206,7 +206,7 @@ def test_a_detector_that_saw_the_run_is_marked_and_left_out_of_the_means(
     shown = tdctl("compare", *options, "--score", "p-mean", "--detector", file, "--quiet")
     assert shown.exit_code == 0, shown.output
     assert " * " in shown.stdout and "*          in-sample" in shown.stdout
-    assert "means over fewer runs stand last" in shown.stdout
+    assert "means over fewer runs come last" in shown.stdout
 
 
 def test_without_truth_there_are_no_figures_and_no_plots(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data sets as their archives unpack: lists and folders into listings; no image is decoded."""
+"""Listings of data sets in the layout of their unpacked archives; no image is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layout a data set of the catalogue lies in, and its listing."""
+"""Lists a data set of the catalogue from its archive's layout, or from an image folder."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ READERS: dict[str, Callable[[Path, DataConfig, int], Listing]] = {
     "webvision50": list_webvision50,
     "clothing100k": list_clothing100k,
 }
-# A mirrored digit is another sign.
+# A mirrored digit is no longer that digit.
 NOT_MIRRORED = {"mnist", "svhn"}
 
 
 def list_archive(config: DataConfig, split_seed: int) -> Listing:
-    """A data set of ``READERS`` from the folders of its archive, or else from an image folder.
+    """A data set of ``READERS``, from its unpacked archive or else from an image folder.
 
-    Looked for in ``data_dir``, in ``data_dir/<dataset>``, and in the archive's own top folder
-    below either.
+    The search covers ``data_dir``, ``data_dir/<dataset>``, and the archive's top folder in both.
 
     Raises:
-        DataError: it is in neither layout (names what is missing and where), or it is malformed.
+        DataError: the data set has neither layout (the message names what is missing and where),
+            or it is malformed.
     """
     name, directory = config.dataset, config.data_dir or Path()
     if not directory.is_dir():
@@ -65,17 +65,17 @@ def list_archive(config: DataConfig, split_seed: int) -> Listing:
 
 
 def as_folder(config: DataConfig, split_seed: int) -> Listing | None:
-    """The listing of a data set of the catalogue that lies as an image folder, under its name.
+    """The listing of a data set of the catalogue that was saved as an image folder.
 
-    Looked at are ``data_dir/<dataset>`` and ``data_dir``: ``train/`` must have as many class
-    folders as the data set has classes, and ``test/`` or ``val/`` no others. The labels are not
-    trusted as an archive's are: they may have been changed.
+    The search covers ``data_dir/<dataset>`` and ``data_dir``. ``train/`` must have as many class
+    folders as the data set has classes, and ``test/`` or ``val/`` must have no other classes. The
+    labels are not trusted as those of an archive are: someone may have changed them.
 
     Returns:
-        None where neither folder is one.
+        The listing, under the name of the data set; None if neither folder fits.
 
     Raises:
-        DataError: as ``list_folder``; or ``drop_clutter`` is asked of folders with the class.
+        DataError: as ``list_folder``; or ``drop_clutter`` is set and the class is in the folder.
     """
     directory = config.data_dir or Path()
     for root in (directory / config.dataset, directory):
@@ -110,17 +110,17 @@ def _is_image_folder(root: Path, name: str) -> bool:
 
 
 def _own_folders(folder: Path) -> list[str]:
-    """The folders in a folder, without what systems and tools leave behind."""
+    """The folders in a folder, without those that systems and tools leave behind."""
     return [name for name in folders_in(folder) if not is_left_over(name)]
 
 
 def _class_counts(name: str) -> set[int | None]:
-    # With and without its class of clutter.
+    # Caltech-256 with and without its class "clutter".
     return {256, 257} if name == "caltech256" else {CATALOGUE[name].classes}
 
 
 def _compared(listing: Listing, config: DataConfig) -> Listing:
-    """The same with a note where the numbers are not those of the published data set."""
+    """Adds a note if the numbers of images or classes differ from the published data set."""
     entry = CATALOGUE[config.dataset]
     n, m, k = len(listing.labels), len(listing.test_index), len(listing.class_names)
     differing = []

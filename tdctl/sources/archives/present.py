@@ -1,4 +1,4 @@
-"""Which images are there: those of a folder, and whether all that a list names are."""
+"""Lists the images of a folder, and checks that the images of a list exist."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 def require_images(
     root: Path, names: Sequence[str], listed: ListFile, numbers: Sequence[int]
 ) -> None:
-    """Refuses a list whose images are not all there.
+    """Refuses a list if some of its images do not exist.
 
-    Each folder is read once, which takes a fraction of the time of asking for every image.
+    Each folder is listed once. This is much faster than a look-up of every image.
 
     Args:
         root: the folder that the names are relative to.
-        names: of n images, with ``/``.
-        listed: the list that names them.
-        numbers: the n lines of it that do.
+        names: the names of n images, with ``/``.
+        listed: the list that names the images.
+        numbers: for each of the n images, its line in the list.
 
     Raises:
-        DataError: an image is missing; names the first and says how many are.
+        DataError: images are missing. The message names the first and the number of them.
     """
     there: dict[str, set[str]] = {}
     missing = []
@@ -49,9 +49,9 @@ def require_images(
 
 
 def images_in(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of a folder's images in sorted order, and of what else is in it.
+    """The names of a folder's images, and the names of its other entries; both sorted.
 
-    Hidden files are neither.
+    Hidden entries are left out.
 
     Raises:
         DataError: the folder is missing, has no image, or has a name that is not UTF-8.
@@ -71,7 +71,7 @@ def images_in(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def folders_in(folder: Path) -> list[str]:
-    """Names of the folders in a folder in sorted order, without hidden ones.
+    """The names of the folders in a folder, sorted, without hidden ones.
 
     Raises:
         DataError: the folder is missing.
@@ -80,7 +80,7 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
-    """The note, if any, about what lies among the images and is none of them."""
+    """The note about entries beside the images that are not images; empty if there are none."""
     if not names:
         return ()
     return (f"{len(names)} that are no images were left out, first {names[0]}",)
@@ -92,7 +92,7 @@ def _files_in(folder: Path) -> set[str]:
 
 
 def _content(folder: Path) -> tuple[list[str], list[str]]:
-    """Files and folders of a folder in sorted order, without hidden ones.
+    """The files and the folders in a folder, each sorted, without hidden ones.
 
     Raises:
         DataError: the folder is missing.

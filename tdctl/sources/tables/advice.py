@@ -1,4 +1,4 @@
-"""What to do about names of a table that are no files."""
+"""Advice about names in a table that are not files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tdctl.sources.tables.paths import Disk, Known
 
 __all__ = ["advice"]
 
-# A path from the root of a machine, or a URL.
+# An absolute path or a URL.
 ELSEWHERE = re.compile(r"^(?:/|[A-Za-z]:[/\\]|[a-z0-9]+://)")
 
 
 def advice(
     names: Sequence[str], missing: Sequence[int], known: Disk | Known, root: Path, skips: str
 ) -> str:
-    """What to do about names that are no files, by an example that is there and by how many fail.
+    """Advice about names that are not files, based on the first such name.
 
     Args:
-        names: of all rows.
-        missing: the rows that name no file.
-        known: the files that are there.
-        root: their folder.
-        skips: the option that leaves such rows out; empty where there is none.
+        names: the names of all rows.
+        missing: the rows whose name is not a file.
+        known: the files that exist.
+        root: the folder of the files.
+        skips: words about the option that leaves such rows out; ``""`` if there is no such option.
     """
     name = normal(names[missing[0]]).strip().replace("\\", "/")
     plain = re.sub(r"^(?:[a-z0-9]+://|[A-Za-z]:)?/*", "", name)
@@ -48,7 +48,7 @@ def advice(
 
 
 def _folder_with(name: str, root: Path) -> Path | None:
-    """A folder beside, above or right below the root that has the file."""
+    """A folder near the root that contains the file: the parents, or a folder in the root."""
     if not name or len(name) > 4000:
         return None
     near = [root.absolute().parent, *root.absolute().parent.parents[:1]]
@@ -56,4 +56,4 @@ def _folder_with(name: str, root: Path) -> Path | None:
         near += sorted(path for path in root.iterdir() if path.is_dir())[:1000]
         return next((folder for folder in near if (folder / name).is_file()), None)
     except OSError:
-        return None  # it was but a guess
+        return None  # this is only a guess, so an error here does not matter

@@ -1,4 +1,4 @@
-"""Tables as Parquet."""
+"""Reads tables in Parquet files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(path: Path, wanted: Sequence[str]) -> Read:
-    """The wanted columns, as far as they are there; a missing value is an empty string.
+    """The wanted columns that exist. A missing value becomes an empty string.
 
     Raises:
-        DataError: pyarrow is not installed, the file is no such table or has no rows, or a column
-            holds something else than strings and whole numbers.
+        DataError: pyarrow is not installed, the file is not a Parquet table or has no rows, or a
+            wanted column holds other values than strings and whole numbers.
     """
     try:
         import pyarrow

@@ -1,4 +1,4 @@
-"""Tables as text: CSV and its relatives, as spreadsheets and other tools write them."""
+"""Reads tables in text files: CSV and similar formats of spreadsheets and other tools."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from tdctl.sources.tables.headers import Read, one_line, places_of, quoted_names
 __all__ = ["read_text"]
 
 SEPARATORS = ",\t;|"
-# Longer marks first: that of UTF-32 begins with that of UTF-16.
+# Longer marks come first, because a mark of UTF-32 begins with a mark of UTF-16.
 MARKS = {
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-# By these many characters and rows the separator is guessed.
+# The separator is guessed from this many characters and rows.
 SAMPLE, ROWS = 1 << 16, 50
-# The line by which a spreadsheet states its separator.
+# The first line with which a spreadsheet may state its separator.
 STATED = re.compile(r'(?:"?sep=(?P<mark>[,;|\t])"?)\r?\n', re.IGNORECASE)
 
 
 def read_text(path: Path, wanted: Sequence[str]) -> Read:
-    """The wanted columns, as far as they are there, and the line on which each row begins.
+    """The wanted columns that exist, and the line on which each row begins.
 
-    The separator is that of ``, tab ; |`` by which the first line names most of the wanted
-    columns, and by which the rows are as long as the header. Columns without a name, rows without
-    a value, and empty values after the last column are passed over.
+    The separator is one of ``, tab ; |``: the one with which the header has the most wanted
+    columns. Among equals it is the one with which the most rows are as long as the header. Columns
+    without a name, rows without a value, and empty values after the last column are left out.
 
     Raises:
-        DataError: the file is no such text, is empty, or has a row of another length.
+        DataError: the file is not such a text, is empty, or has a row with another number of
+            values than the header.
     """
     text = _decoded(path)
     stated = STATED.match(text)
@@ -51,8 +52,8 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
     places = places_of(path, header, wanted)
     values: dict[str, list[str]] = {name: [] for name in places}
     lines, first = array("q"), list[str]()
-    # By small blocks, which are gone before the garbage collector goes through them: with all rows
-    # kept it takes four times as long, and several times the memory of the columns.
+    # Rows are read in small blocks and dropped before the garbage collector visits them. Keeping
+    # all rows takes four times as long, and several times the memory of the columns.
     while block := list(itertools.islice(rows, 1 << 8)):
         first = first or block[0][1]
         lines.extend([line for line, _ in block])
@@ -66,7 +67,7 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
 def _rows(
     path: Path, text: str, mark: str, spaced: bool, after: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """The header and the rows, each with the line it begins on; the header's names are trimmed."""
+    """The header and then the rows, each with the line on which it begins."""
     stream = io.StringIO(text, newline="")
     reader = csv.reader(stream, delimiter=mark, strict=True, skipinitialspace=spaced)
     start, header, named = 1, list[str](), 0
@@ -99,7 +100,7 @@ def _separator(path: Path, text: str, wanted: Sequence[str]) -> str:
 
 
 def _fit(text: str, mark: str, wanted: Sequence[str]) -> tuple[int, float, int]:
-    """How well a separator fits; the more, the better."""
+    """How well a separator fits; larger is better."""
     rows = _sample(text, mark)
     if not rows or len(rows[0]) < 2:
         return 0, 0.0, 0
@@ -118,13 +119,13 @@ def _sample(text: str, mark: str) -> list[list[str]]:
             if len(rows) == ROWS:
                 return rows
     except csv.Error:
-        return rows  # what is wrong is told by the reading of all
+        return rows  # reading the whole file reports what is wrong
     # The last row may be cut off.
     return rows[:-1] if len(part) < len(text) and len(rows) > 1 else rows
 
 
 def _is_spaced(text: str, mark: str) -> bool:
-    """Whether a blank follows each separator of the header: it is then no part of a value."""
+    """Whether a blank follows each separator in the header. Then it is not part of the values."""
     rows = _sample(text, mark)
     names = rows[0] if rows else []
     return len(names) > 1 and all(name.startswith(" ") for name in names[1:])
@@ -144,7 +145,7 @@ def _decoded(path: Path) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # A byte-order mark is cut off before positions are counted.
+        # error.object is the content without the byte-order mark; positions refer to it.
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}: line {line} is not UTF-8 text (byte 0x{error.object[error.start]:02x}); "
@@ -170,5 +171,5 @@ def _checked(path: Path, text: str) -> str:
             f"{path}: line {line} holds a zero byte, so this is no text; "
             "give a CSV, TSV or Parquet file"
         )
-    # Files that were saved twice may have a second mark.
+    # A file that was saved twice may have a second byte-order mark.
     return text.lstrip("\ufeff")

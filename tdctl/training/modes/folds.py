@@ -1,4 +1,4 @@
-"""Several networks, each trained without a fold of the images, which it then judges.
+"""Several networks, each trained without one fold of the images, which it then predicts.
 
 Shape suffixes: n images, K folds and networks, k classes, B batch.
 """
@@ -31,13 +31,13 @@ __all__ = ["FoldEnsemble", "FoldTrainer", "Folds", "fold_seeds"]
 
 
 class Folds(Plain):
-    """K networks are trained, each on all images but those of its fold, which it then predicts.
+    """Trains K networks, each on all images except its fold, which it then predicts.
 
     Args:
         of: int64 [n] in [0, K), the fold of each image.
         count: K; network f never trains on fold f.
-        heldout_recording: records each image as the network of its fold sees it after every
-            epoch; None records nothing.
+        heldout_recording: records, after every epoch, the softmax of each image by the network
+            that was not trained on it; None records nothing.
     """
 
     heldout = True
@@ -48,10 +48,10 @@ class Folds(Plain):
         self.of, self.count, self.heldout_recording = of, count, heldout_recording
 
     def check(self, images: int, batch_size: int, processes: int) -> None:
-        """Refuses more folds than images, and too few images without a fold.
+        """Refuses more folds than images, and too few images outside a fold.
 
         Raises:
-            ConfigError: says what is expected.
+            ConfigError: the message says what is expected.
         """
         if self.count > images:
             raise ConfigError(
@@ -61,11 +61,11 @@ class Folds(Plain):
         super().check(images, batch_size, processes)
 
     def images_of_each(self, images: int) -> int:
-        """How many of the images each network is trained on, at least."""
+        """The smallest number of images that a network is trained on."""
         return images - math.ceil(images / self.count)
 
     def softmax_values(self, images: int, num_classes: int) -> int:
-        """How many numbers a softmax of each image takes, in every network that sees it."""
+        """How many numbers a softmax of each image needs, for all networks that train on it."""
         return images * num_classes * max(self.count - 1, 1)
 
     def build(self, build: BuildNetwork, seed: int) -> nn.Module:
@@ -73,11 +73,11 @@ class Folds(Plain):
         return FoldEnsemble([build(own) for own in fold_seeds(seed, self.count)])
 
     def trainer(self, setup: Setup) -> FoldTrainer:
-        """What trains the K networks in turn."""
+        """The trainer of the K networks."""
         return FoldTrainer(*setup, self)
 
     def recordings(self, recorder: Recording | None) -> list[Recording]:
-        """Those of the images that a network has seen, and of those that it has not."""
+        """The recording by networks that have seen an image, and the held-out recording."""
         both = (recorder, self.heldout_recording)
         return [recording for recording in both if recording is not None]
 
@@ -87,7 +87,7 @@ class Folds(Plain):
 
 
 class FoldEnsemble(nn.ModuleList):
-    """K networks as one, whose logits are the logarithm of their mean softmax."""
+    """K networks as one; its logits are the logarithm of their mean softmax."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Float32 [B, k], each row the logarithm of probabilities."""
@@ -96,16 +96,16 @@ class FoldEnsemble(nn.ModuleList):
 
 
 def fold_seeds(seed: int, count: int) -> list[int]:
-    """A seed of its own for each of the networks of a run, in [0, 2^31)."""
+    """One seed for each of the networks of a run, in [0, 2^31)."""
     return FOLD_NETWORKS.seeds(count, seed, bits=31)
 
 
 class FoldTrainer:
-    """What ``Trainer`` is, of K networks that train in turn within each epoch.
+    """Trains K networks in turn within each epoch; has the same methods as ``Trainer``.
 
     Attributes:
-        steps: batches of an epoch, of all networks.
-        judged: their ensemble, as it is evaluated and saved.
+        steps: batches per epoch, of all networks together.
+        judged: the ensemble of the networks, which is evaluated and saved.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class FoldTrainer:
         for fold, (net, own_seed) in enumerate(parts):
             rows = np.flatnonzero(folds.of != fold)
             trained = images.take(rows)
-            # Of the networks that see an image, the one that has the next fold records it.
+            # K - 1 networks train on an image. The one after the image's fold records it.
             recorded = (folds.of[rows] + 1) % count == fold
             trained = replace(trained, index=np.where(recorded, trained.index, -1))
             course = (config, pipeline, own_seed, world, compiled)
@@ -139,9 +139,9 @@ class FoldTrainer:
         self.judged: nn.Module = FoldEnsemble([trainer.judged for trainer in self._trainers])
 
     def train_epoch(self, epoch: int, recorder: Recording | None, tell: Teller) -> LogRow:
-        """One pass of each network over its images, and its answers to the others.
+        """One pass of each network over its images; then each predicts the images of its fold.
 
-        Figures are means over the networks.
+        The values in the row of the log are means over the networks.
         """
         rows = [trainer.train_epoch(epoch, recorder, tell) for trainer in self._trainers]
         if recorder is not None:
@@ -154,16 +154,16 @@ class FoldTrainer:
 
     @torch.no_grad()
     def capture_pass(self, epoch: int, recorder: Recording) -> None:
-        """Records each sample by a network that has seen it, as ``Trainer`` does."""
+        """Records each sample by one network that was trained on it."""
         for trainer in self._trainers:
             trainer.capture_pass(epoch, recorder)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the trainings go on from."""
+        """The state of all networks, to resume from."""
         return {"folds": [trainer.state_dict() for trainer in self._trainers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back into trainings that were made as before; raises as torch does."""
+        """Restores a state, in a training with the same settings; raises the errors of torch."""
         for trainer, part in zip(self._trainers, state["folds"], strict=True):
             trainer.load_state_dict(part)
 

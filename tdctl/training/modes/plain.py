@@ -1,4 +1,4 @@
-"""Plain recording: one network, trained on all images. The other modes change some of its hooks."""
+"""Plain recording: one network, trained on all images. Other modes override some of its methods."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildNetwork", "Plain", "Recording"]
 
-# The first process writes the recording; the others keep the rows that they saw.
+# The first process writes the recording; the others collect the rows that they saw.
 Recording = Recorder | EpochRows
 
 
 class BuildNetwork(Protocol):
-    """Builds one network with its first weights."""
+    """Builds one network with its initial weights."""
 
     def __call__(self, seed: int, extra_classes: int = 0) -> nn.Module:
-        """A network for the data set's classes and so many more."""
+        """A network for the classes of the data set plus ``extra_classes``."""
         ...
 
 
 class Plain:
     """One network is trained on all images and recorded.
 
-    A mode is asked in this order: ``check`` the sizes, ``build`` the networks, make the
-    ``trainer``, call ``after_epoch`` once an epoch, ``write`` the files of its own.
+    The methods are called in this order: ``check``, ``build``, ``trainer``, ``after_epoch`` once
+    per epoch, and ``write``.
 
     Attributes:
-        trained_at_once: networks that see a batch together.
-        heldout: whether held-out curves are recorded as well, in a second file.
+        trained_at_once: number of networks that compute a batch together.
+        heldout: whether held-out curves are recorded too, in a second file.
     """
 
     trained_at_once = 1
     heldout = False
 
     def check(self, images: int, batch_size: int, processes: int) -> None:
-        """Refuses fewer than two images for each process, in all or in a batch.
+        """Refuses fewer than two images per process, in the data or in a batch.
 
         Raises:
-            ConfigError: says what is expected.
+            ConfigError: the message says what is expected.
         """
         least = 2 * processes
         left = self.images_of_each(images)
@@ -59,11 +59,11 @@ class Plain:
             )
 
     def images_of_each(self, images: int) -> int:
-        """How many of the images each network is trained on, at least."""
+        """The smallest number of images that a network is trained on."""
         return images
 
     def softmax_values(self, images: int, num_classes: int) -> int:
-        """How many numbers a softmax of each image takes, in every network that sees it."""
+        """How many numbers a softmax of each image needs, for all networks that train on it."""
         return images * num_classes
 
     def build(self, build: BuildNetwork, seed: int) -> nn.Module:
@@ -71,7 +71,7 @@ class Plain:
         return build(seed)
 
     def trainer(self, setup: Setup) -> Trainer | FoldTrainer:
-        """What trains the networks that ``build`` gave."""
+        """The trainer of the networks that ``build`` returned."""
         return Trainer(*setup)
 
     def recordings(self, recorder: Recording | None) -> list[Recording]:
@@ -79,12 +79,12 @@ class Plain:
         return [] if recorder is None else [recorder]
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
-        """Records what the steps of the epoch did not see."""
+        """Records what the training steps of the epoch did not see."""
 
     def write(self, folder: Path, epochs: int) -> None:
         """Writes the files of this mode into the run folder, after the last epoch."""
 
     @property
     def _trains(self) -> str:
-        """How a refusal begins."""
+        """The first words of an error message."""
         return "training"

@@ -1,4 +1,4 @@
-"""A second round: the images that look most wrong are predicted, and not trained on."""
+"""A second round: the most suspicious images are not trained on, only predicted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["SecondRound"]
 
 
 class SecondRound(Plain):
-    """One network is trained without some images; after each epoch it predicts these.
+    """One network is trained without some images and predicts these after each epoch.
 
     Args:
-        left_out: the images that are not trained on. Their predictions are recorded like those
-            of the others.
+        left_out: the images that are not trained on. Their predictions are recorded like those of
+            the other images.
     """
 
     def __init__(self, left_out: Images) -> None:
@@ -33,12 +33,12 @@ class SecondRound(Plain):
         self._unseen: Unseen | None = None
 
     def trainer(self, setup: Setup) -> Trainer | FoldTrainer:
-        """What trains the network."""
+        """The trainer of the network."""
         self._unseen = Unseen(self._left_out, setup.pipeline, setup.world)
         return super().trainer(setup)
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
-        """Records the predictions of the images that were left out."""
+        """Records the predictions for the images that were left out."""
         if recorder is not None and self._unseen is not None:
             self._unseen.record(trainer.judged, recorder)
 

@@ -30,12 +30,12 @@ __all__ = ["DrawnSamples", "ThresholdSamples", "ThresholdTrainer"]
 
 
 class ThresholdSamples(Plain):
-    """Two networks are trained, each with some of the images under an extra class.
+    """Two networks are trained; each sees some images with an extra class as their label.
 
-    After the last epoch ``threshold.npz`` tells how the two networks judge every image.
+    After the last epoch, ``threshold.npz`` contains the margins of both networks for every image.
 
     Args:
-        num_classes: of the data set, without the extra class.
+        num_classes: number of classes of the data set, without the extra class.
     """
 
     trained_at_once = 2
@@ -45,26 +45,26 @@ class ThresholdSamples(Plain):
         self._trainer: ThresholdTrainer | None = None
 
     def check(self, images: int, batch_size: int, processes: int) -> None:
-        """Refuses too few images for threshold samples as well.
+        """Refuses too few images, also for drawing threshold samples.
 
         Raises:
-            ConfigError: says what is expected.
+            ConfigError: the message says what is expected.
         """
         super().check(images, batch_size, processes)
         count_threshold_samples(images, self._num_classes)
 
     def softmax_values(self, images: int, num_classes: int) -> int:
-        """How many numbers a softmax of each image takes, in both networks."""
+        """How many numbers a softmax of each image needs, in both networks."""
         return self.trained_at_once * images * (num_classes + 1)
 
     def build(self, build: BuildNetwork, seed: int) -> nn.Module:
-        """``TwoNetworks`` with a class more than the data set has."""
+        """``TwoNetworks`` with one class more than the data set has."""
         (other,) = SECOND_NETWORK.seeds(1, seed)
         first, second = (build(own, extra_classes=1) for own in (seed, other))
         return TwoNetworks(first, second, self._num_classes)
 
     def trainer(self, setup: Setup) -> Trainer:
-        """What trains the two networks side by side."""
+        """The trainer of the two networks, which are trained together."""
         self._trainer = ThresholdTrainer(*setup)
         return self._trainer
 
@@ -74,10 +74,13 @@ class ThresholdSamples(Plain):
             self._trainer.samples.commit(self._trainer.world)
 
     def thresholds(self, epochs: int) -> Thresholds:
-        """What the two networks say of every image, after so many epochs.
+        """The margins of both networks for every image.
+
+        Args:
+            epochs: number of epochs trained.
 
         Raises:
-            ValueError: there is no trainer yet.
+            ValueError: nothing was trained yet.
         """
         if self._trainer is None:
             raise ValueError("nothing was trained")
@@ -92,7 +95,7 @@ class ThresholdTrainer(Trainer):
     """Trains ``TwoNetworks``, each with targets of its own.
 
     Attributes:
-        samples: the images that each network sees under the extra class, and their margins.
+        samples: the images that each network sees with the extra class, and their margins.
     """
 
     samples: DrawnSamples
@@ -107,20 +110,20 @@ class ThresholdTrainer(Trainer):
         return cast(TwoNetworks, net).apart
 
     def _judged(self, rows: torch.Tensor, logits: torch.Tensor, recorded: bool) -> torch.Tensor:
-        """Logits [B, k]: those of the networks that judge an image."""
+        """Logits [B, k] of the networks that saw the given label of an image."""
         if recorded:
             self.samples.record(rows, logits)
         return self.samples.judged(rows, logits)
 
 
 class DrawnSamples:
-    """The threshold samples of each of two networks, and the margins found so far.
+    """The threshold samples of each of two networks, and the margins so far.
 
     Args:
         images: the training images.
         targets: int64 [n] on the device, their given labels.
-        num_classes: k; the threshold samples' class.
-        seed: of the draw.
+        num_classes: k; this is also the number of the extra class.
+        seed: seed of the draw.
 
     Raises:
         ConfigError: there are too few images for a draw.
@@ -131,23 +134,23 @@ class DrawnSamples:
         self._marks = draw_threshold_samples(len(images), num_classes, seed)
         self._marks_2n = torch.from_numpy(self._marks).to(targets.device)
         self._targets_2n = torch.where(self._marks_2n, num_classes, targets)
-        # The margins of the epoch, 0 for what another process sees, and their sum over epochs.
+        # The margins of the epoch (0 for images of another process), and their sum over epochs.
         self._epoch_2n = torch.zeros(self._marks_2n.shape, device=targets.device)
         self._total_2n = torch.zeros_like(self._epoch_2n)
 
     def targets(self, rows: torch.Tensor) -> torch.Tensor:
-        """Int64 [2, B]: the labels that each network is shown of the images at ``rows``."""
+        """Int64 [2, B]: the labels that each network sees for the images at ``rows``."""
         return self._targets_2n[:, rows]
 
     def record(self, rows: torch.Tensor, logits_B2k: torch.Tensor) -> None:
-        """Takes the margins of a batch from both networks' logits of k + 1 classes.
+        """Keeps the margins of a batch, from both networks' logits of k + 1 classes.
 
-        The extra class is among the others of an image with its given label.
+        For an image with its given label, the extra class is one of the other classes.
         """
         self._epoch_2n[:, rows] = logit_margin(logits_B2k, self.targets(rows).T).T
 
     def judged(self, rows: torch.Tensor, logits_B2k: torch.Tensor) -> torch.Tensor:
-        """Float [B, k]: mean logits of the networks that were shown the given label.
+        """Float [B, k]: the mean logits of the networks that saw the given label.
 
         Source: the published code of AUM (``examples/paper_replication`` of asappresearch/aum)
             averages the AUM over the runs in which an image is no threshold sample.
@@ -161,19 +164,19 @@ class DrawnSamples:
         self._epoch_2n.zero_()
 
     def found(self, epochs: int) -> Thresholds:
-        """The result, after so many epochs."""
+        """The result after ``epochs`` epochs."""
         aum = (self._total_2n / epochs).cpu().numpy()
         return Thresholds(self._index, self._marks, aum)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """What a training needs to go on after a whole epoch."""
+        """The state that a training needs to be resumed after a complete epoch."""
         return {"total": self._total_2n}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Puts a state back.
+        """Restores a state.
 
         Raises:
-            ValueError, KeyError: it is of another training.
+            ValueError, KeyError: it belongs to another training.
         """
         total = state["total"].to(self._total_2n.device)
         if total.shape != self._total_2n.shape:
@@ -182,10 +185,10 @@ class DrawnSamples:
 
 
 class TwoNetworksLoss:
-    """The loss of two networks, each with its own targets and its own memory.
+    """The loss of two networks, each with its own targets and its own state.
 
-    It offers what ``Loss`` does, and adds up: the networks share no weight, so each gets the
-    gradient of its own part.
+    It has the same methods as ``Loss``. It returns the sum of both losses. The networks share no
+    weights, so each network gets only the gradient of its own loss.
     """
 
     networks = 2
@@ -201,7 +204,7 @@ class TwoNetworksLoss:
 
         Args:
             logits: float [B, 2, k + 1].
-            targets: of no use here: the threshold samples have their own.
+            targets: not used, because the threshold samples have their own labels.
             rows: int64 [B], the images' positions.
         """
         shown_2B = self._samples.targets(rows)
@@ -209,20 +212,20 @@ class TwoNetworksLoss:
         return torch.stack([loss(own, shown, rows) for loss, own, shown in both]).sum()
 
     def epoch_done(self, world: World) -> None:
-        """Brings all processes to one state."""
+        """Makes the state equal in all processes."""
         for part in self._parts:
             part.epoch_done(world)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training needs to go on after a whole epoch, the margins among it."""
+        """The state that a training needs to be resumed, including the margins."""
         parts = {str(i): part.state_dict() for i, part in enumerate(self._parts)}
         return parts | self._samples.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Puts a state back.
+        """Restores a state.
 
         Raises:
-            ValueError, KeyError: it is of another loss, or of other images.
+            ValueError, KeyError: it belongs to another loss or to other images.
         """
         for i, part in enumerate(self._parts):
             part.load_state_dict(state[str(i)], device)

@@ -1,4 +1,4 @@
-"""What a network says, after each epoch, of images that it is not trained on."""
+"""Predictions, after each epoch, for images that a network is not trained on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ BATCH = 512
 
 
 class Unseen:
-    """Images that a training leaves out, predicted after each of its epochs.
+    """Images that a training leaves out and predicts after each epoch.
 
     Args:
-        feed: that of the images, where there is one already.
+        images: these images.
+        pipeline: normalisation, device and precision.
+        world: the processes.
+        feed: a feed of these images, if there is one already.
     """
 
     def __init__(
@@ -28,7 +31,7 @@ class Unseen:
     ) -> None:
         self._pipeline = pipeline
         self._feed = Feed(images, pipeline.device) if feed is None else feed
-        # Each process predicts a part of them: of few images some predict none.
+        # Each process predicts a part of the images. If there are few, some processes have none.
         part = world.part(0, len(images))
         rows = torch.arange(part.start, part.stop)
         self._rows = torch.split(rows, BATCH) if len(rows) else ()
@@ -36,10 +39,10 @@ class Unseen:
 
     @torch.no_grad()
     def record(self, net: nn.Module, recorder: Recorder | EpochRows) -> None:
-        """Records the logits in eval mode of each image as it is; leaves the network in it.
+        """Records the logits of each image, without augmentation; leaves the network in eval mode.
 
-        Where the training mirrors images they are the mean of those of the image and of its
-        mirror image.
+        If the training mirrors images, the mean of the logits of the image and of its mirror image
+        is recorded.
         """
         net.eval()
         if not self._rows:
