@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import make_published_run, make_run, planted_labels, softmax_history, tdctl
-from test_metadata import Bomb
+from conftest import Bomb, make_published_run, make_run, planted_labels, softmax_history, tdctl
 
 from tdctl import runner
 from tdctl.dynamics import read_run, write_td

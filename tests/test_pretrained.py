@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_config
+from conftest import Bomb, tiny_config
 from safetensors.torch import save_file
-from test_metadata import Bomb
 from torch import nn
 
 from tdctl import runner
