@@ -23,7 +23,7 @@ FLOORS = [
     {"metadata"},
     {"dynamics"},
     {"ranking", "metrics", "scores", "bootstrap"},
-    {"cuts", "exchange", "plots"},
+    {"cuts", "exchange", "figures"},
     {"recorder"},
     {"sources"},
     {"data", "nets", "pretrained"},

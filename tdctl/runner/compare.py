@@ -16,7 +16,6 @@ from tdctl.bootstrap import Figure, judged
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.labels import Labels
-from tdctl.plots import check_plots
 from tdctl.ranking import Ranking
 from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.ranker import ByScore
@@ -57,12 +56,12 @@ def compare(
         out: the folder to fill.
         bootstrap: resamples of each interval; 0 for none.
         seed: of the resamples.
-        plots: whether to draw precision over recall and the APs; needs matplotlib.
+        plots: whether to draw precision over recall and the APs.
         overwrite: compute everything anew.
         told: gets a line for each row that was computed.
 
     Raises:
-        ConfigError: nothing is to be compared, something twice, or the plots cannot be drawn.
+        ConfigError: nothing is to be compared, or something twice.
         DynamicsError: a run is missing or malformed, or lacks what a score or
             detector needs, where none is left out.
         DetectorError: a detector cannot be read, or gives NaN or a constant.
@@ -71,8 +70,6 @@ def compare(
     """
     _check(runs, sources, bootstrap)
     refuse_in_data_of(runs, out)
-    if out is not None and plots:
-        check_plots()
     world = World(device=pick_device(device))
     with closing(Table.open(out, bootstrap, seed, overwrite)) as table:
         rankers = [open_ranker(source, world) for source in sources]

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from tdctl.bootstrap import FIGURES, Figure
 from tdctl.claims import claim, release
 from tdctl.errors import RunError
+from tdctl.figures import PLOT_FILES, Panel, plot_ap, plot_precision_recall
 from tdctl.files import atomic_path, read_json, write_text
-from tdctl.plots import PLOT_FILES, Panel, plot_ap, plot_precision_recall
 from tdctl.run import refuse_existing
 from tdctl.versions import software_versions
 
