@@ -84,7 +84,7 @@ def svg_text(figure: Any, prefix: str, described: str) -> str:
 
 
 @contextmanager
-def _drawing(settings: dict[str, Any]) -> Iterator[None]:
+def _drawing(settings: Any) -> Iterator[None]:
     from matplotlib import rc_context
 
     # A letter that the font lacks is drawn as an empty box; the names stand in the table.

@@ -72,6 +72,7 @@ def draw_curves(ax: Any, bands: Sequence[Band], ylabel: str = "p of the given la
         )
         line.set_label(f"{plain(band.name)} ({band.count:,}{part})")
     ax.set_ylim(-0.02, 1.02)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel=f"{ylabel} (mean, quartiles)")
     if bands:
         _plain_legend(ax, "best")

@@ -32,6 +32,7 @@ def draw_histogram(
         flipped: bool [n], which labels are known to be wrong: they are drawn apart.
     """
     edges = np.histogram_bin_edges(suspicion, BINS)
+    parts: list[tuple[str, NDArray[np.bool_], str, str | None]]
     parts = [("all labels", np.ones(len(suspicion), np.bool_), ALL, None)]
     if flipped is not None and flipped.any():
         parts = [("right", ~flipped, RIGHT, None), ("wrong", flipped, WRONG, "///")]
@@ -117,5 +118,5 @@ def _counts(
         raise DataError(f"roc and pr: {few} label of this run is known to be wrong")
     order = np.argsort(-suspicion, kind="stable")
     ordered = suspicion[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    return np.cumsum(flipped[order])[ends], ends + 1
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)).astype(np.int64)
+    return np.cumsum(flipped[order], dtype=np.int64)[ends], ends + 1

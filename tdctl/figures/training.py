@@ -47,6 +47,7 @@ def draw_log(
                     epochs, found * scale, "-" if place == 0 else "--", color=COLOURS[place],
                     linewidth=1.6, label=name,
                 )  # fmt: skip
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="epoch", ylabel=ylabel)
         ax.set_ylim(bottom=0)
         if ax.lines:
