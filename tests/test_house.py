@@ -14,7 +14,7 @@ ROOT = Path(tdctl.__file__).parent
 # From the ground up: a module may import only from floors below its own, or from its own package.
 FLOORS = [
     {"errors", "catalogue", "recipes", "names", "streams", "versions"},
-    {"torchrun"},
+    {"torchrun", "cells"},
     {"processors"},
     {"files", "config", "claims", "folders"},
     {"settings"},

@@ -13,6 +13,7 @@ from tdctl.errors import RunError
 from tdctl.files import first_line, read_json
 from tdctl.recorder import CLASSES_FILE, SAMPLES_FILE
 from tdctl.run import MANIFEST_FILE
+from tdctl.runner.csv_files import read_csv
 
 __all__ = ["class_names", "file_names", "names_something"]
 
@@ -47,7 +48,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
 def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
     wrong = f"{path}: not the table that Recorder.create wrote"
     try:
-        table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+        table = read_csv(path, ["class_name"])
         numbers, names = table["class"].to_numpy(np.int64), table["class_name"]
     except (ValueError, KeyError) as error:
         raise RunError(f"{wrong} ({first_line(error)})") from None
@@ -66,7 +67,7 @@ def file_names(run: Path, index: NDArray[np.int64]) -> Any:
     if not path.exists():
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
     try:
-        table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+        table = read_csv(path, ["file_name"])
         names = pd.Series(table["file_name"].to_numpy(), index=table["index"].to_numpy(np.int64))
         return names.reindex(index, fill_value="").to_numpy()
     except (ValueError, KeyError) as error:

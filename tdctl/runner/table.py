@@ -16,8 +16,9 @@ from tdctl.bootstrap import FIGURES, Figure
 from tdctl.claims import claim, release
 from tdctl.errors import RunError
 from tdctl.figures import PLOT_FILES, Panel, plot_ap, plot_precision_recall
-from tdctl.files import atomic_path, read_json, write_text
+from tdctl.files import read_json, write_text
 from tdctl.run import refuse_existing
+from tdctl.runner.csv_files import write_csv
 from tdctl.versions import software_versions
 
 __all__ = ["Compared", "ComparedRow", "Mean", "Table"]
@@ -225,8 +226,7 @@ class Table:
 
     def _write_csv(self) -> Path:
         path = (self._folder or Path()) / CSV_FILE
-        with atomic_path(path) as part:
-            pd.DataFrame([_flat(row) for row in self._rows.values()]).to_csv(part, index=False)
+        write_csv(path, pd.DataFrame([_flat(row) for row in self._rows.values()]))
         return path
 
     def _plot(self) -> list[Path]:

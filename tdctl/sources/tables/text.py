@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tdctl.cells import is_own, plain_cell
 from tdctl.errors import DataError
 from tdctl.names import trimmed
 from tdctl.sources.tables.headers import Read, one_line, places_of, quoted_names
@@ -35,7 +36,8 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
 
     The separator is that of ``, tab ; |`` by which the first line names most of the wanted
     columns, and by which the rows are as long as the header. Columns without a name, rows without
-    a value, and empty values after the last column are passed over.
+    a value, and empty values after the last column are passed over. In a table of tdctl's own the
+    apostrophes that keep spreadsheets from taking a text for a formula are taken away.
 
     Raises:
         DataError: the file is no such text, is empty, or has a row of another length.
@@ -60,6 +62,8 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
             values[name].extend([row[place] for _, row in block])
     if not lines:
         raise DataError(f"{path}: the table has a header and no rows; expected one row an image")
+    if is_own(header):
+        values = {name: list(map(plain_cell, column)) for name, column in values.items()}
     return Read(header, first, values, lines)
 
 
