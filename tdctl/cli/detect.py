@@ -91,7 +91,10 @@ def detect(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write, all samples, worst first.")
+        Path | None,
+        typer.Option(
+            "--out", help="CSV to write, all samples, worst first; the same as JSON goes beside it."
+        ),
     ] = None,
     cut: Annotated[
         str | None,
@@ -184,17 +187,13 @@ def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: boo
     if not as_json:
         show_detect(result, out, top)
         return
+    from tdctl import runner
+
     print_json(
         {
-            **result.run_facts,
-            **result.ranker.facts,
-            "ranked_by": result.ranked_by,
+            **runner.ranking_facts(result),
             "out": None if out is None else str(out),
             "samples": len(result.labels),
-            "in_sample": result.in_sample,
-            "metrics": result.metrics.to_dict(),
-            "cut": None if result.flagged is None else result.flagged.to_dict(),
-            "estimates": {name: found.to_dict() for name, found in result.estimates.items()},
             "worst": json.loads(result.table.head(top).to_json(orient="records")),
         }
     )

@@ -14,6 +14,7 @@ from tdctl.runner.jobs import Retraining
 from tdctl.runner.look import look
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
+from tdctl.runner.ranking_files import ranking_facts
 from tdctl.runner.resuming import (
     default_denoising,
     denoising_to_resume,
@@ -56,6 +57,7 @@ __all__ = [
     "plan_detector",
     "plan_generate",
     "prepare",
+    "ranking_facts",
     "default_denoising",
     "denoising_to_resume",
     "settings_to_resume",

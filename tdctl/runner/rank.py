@@ -20,10 +20,10 @@ from tdctl.metrics import Cut, DetectionMetrics, cut_at, detection_metrics
 from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config, refuse_existing
 from tdctl.runner.automatic import STRANGE, Automatic, stands_out
-from tdctl.runner.csv_files import write_csv
 from tdctl.runner.names import class_names, file_names
 from tdctl.runner.outside import refuse_in_data_of
 from tdctl.runner.ranker import ByDetector
+from tdctl.runner.ranking_files import ranking_files, write_ranking
 from tdctl.runner.runs import Runs, fingerprint_of, seen_by
 from tdctl.runner.source import Ranker, Source, open_ranker
 from tdctl.scores import SCORES
@@ -160,6 +160,8 @@ def detect(
 ) -> DetectResult:
     """Ranks a run, or several together, and writes the table where ``out`` is given.
 
+    Beside a CSV stands the same as JSON; see ``tdctl.runner.ranking_files``.
+
     Args:
         runs: a run folder; or several of the same samples and given labels, of which each is
             ranked alone and the suspicion is the mean of its ranks, scaled to (0, 1).
@@ -182,10 +184,10 @@ def detect(
 
     def write() -> None:
         if out is not None:
-            write_csv(out, result.table)
+            write_ranking(out, result)
 
     ratio = None if cut is None else ratio_of(cut)
-    world.first(lambda: refuse_existing([] if out is None else [out], overwrite))
+    world.first(lambda: refuse_existing([] if out is None else ranking_files(out), overwrite))
     folders = [runs] if isinstance(runs, Path) else runs
     world.first(lambda: refuse_in_data_of(folders, out))
     ranker = world.together(lambda: open_ranker(source, world))
