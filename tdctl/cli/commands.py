@@ -36,6 +36,7 @@ from tdctl.cli.options import (
 from tdctl.cli.output import in_utf8, let_all_text_through
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
+from tdctl.cli.review import apply_review
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
 from tdctl.config import Config
@@ -320,6 +321,7 @@ def denoise(
 
 
 app.command("clean")(clean)
+app.command("apply-review")(apply_review)
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)

@@ -21,6 +21,7 @@ from tdctl.runner.resuming import (
     settings_to_resume,
 )
 from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.review import ReviewResult, apply_review
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.source import Source
 from tdctl.runner.table import Compared, ComparedRow
@@ -40,9 +41,11 @@ __all__ = [
     "GenerateResult",
     "Prepared",
     "Retraining",
+    "ReviewResult",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "apply_review",
     "clean",
     "compare",
     "corrupt_labels",

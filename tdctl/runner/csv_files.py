@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -37,13 +37,13 @@ def read_csv(path: Path, texts: list[str]) -> pd.DataFrame:
 
 def _safe(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its texts as safe cells."""
-    changed = {}
+    changed: dict[str, Any] = {}
     for name in table.select_dtypes(exclude=["number", "bool"]):
         column = table[name]
         if isinstance(column.dtype, pd.CategoricalDtype):
-            changed[name] = column.cat.rename_categories(_cell)
+            changed[str(name)] = column.cat.rename_categories(_cell)
         else:
-            changed[name] = column.map(_cell)
+            changed[str(name)] = column.map(_cell)
     return table.assign(**changed)
 
 
