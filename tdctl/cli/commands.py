@@ -34,6 +34,7 @@ from tdctl.cli.options import (
     with_settings,
 )
 from tdctl.cli.output import in_utf8, let_all_text_through
+from tdctl.cli.plot import plot
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
 from tdctl.cli.review import apply_review
@@ -322,6 +323,7 @@ def denoise(
 
 app.command("clean")(clean)
 app.command("apply-review")(apply_review)
+app.command("plot")(plot)
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)

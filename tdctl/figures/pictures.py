@@ -48,6 +48,6 @@ def draw_samples(
         text = "\n".join(plain(line, 20) for line in lines)
         # At the same height below all, however high the picture is.
         ax.text(
-            0.5, -0.04, text, transform=ax.transAxes, ha="center", va="top", fontsize=6,
+            0.5, -0.04, text, transform=ax.transAxes, ha="center", va="top", fontsize=7,
             parse_math=False,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.look import look
+from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranking_files import ranking_facts
@@ -39,6 +40,8 @@ __all__ = [
     "DetectResult",
     "Flagged",
     "GenerateResult",
+    "PLOTS",
+    "PlotResult",
     "Prepared",
     "Retraining",
     "ReviewResult",
@@ -59,6 +62,7 @@ __all__ = [
     "look",
     "plan_detector",
     "plan_generate",
+    "plot",
     "prepare",
     "ranking_facts",
     "default_denoising",
