@@ -40,6 +40,7 @@ from tdctl.cli.recipes import recipes
 from tdctl.cli.review import apply_review
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
+from tdctl.cli.show_run import show
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.processors import tune_environment
@@ -323,6 +324,7 @@ def denoise(
 
 app.command("clean")(clean)
 app.command("apply-review")(apply_review)
+app.command("show")(show)
 app.command("plot")(plot)
 app.command("compare")(compare)
 app.command("export")(export)

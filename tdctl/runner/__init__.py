@@ -25,6 +25,7 @@ from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report,
 from tdctl.runner.review import ReviewResult, apply_review
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.source import Source
+from tdctl.runner.summary import RunSummary, summarise
 from tdctl.runner.table import Compared, ComparedRow
 from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
 
@@ -45,6 +46,7 @@ __all__ = [
     "Prepared",
     "Retraining",
     "ReviewResult",
+    "RunSummary",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
@@ -69,5 +71,6 @@ __all__ = [
     "denoising_to_resume",
     "settings_to_resume",
     "settings_of_run",
+    "summarise",
     "train_detector",
 ]
