@@ -24,6 +24,7 @@ from tdctl.cli.datasets import datasets
 from tdctl.cli.detect import WAYS, DetectorFile, KeepPerClass, Runs, detect, the_source
 from tdctl.cli.detectors import detectors
 from tdctl.cli.export import export
+from tdctl.cli.find import find
 from tdctl.cli.options import (
     DATA,
     NET,
@@ -83,6 +84,9 @@ def _root(
 
         typer.echo(f"tdctl {version('tdctl')}")
         raise typer.Exit
+
+
+app.command("find")(find)
 
 
 @app.command("generate-td")

@@ -75,6 +75,17 @@ class Settings:
             )
         return self.resolve(base)
 
+    def named_keys(self) -> frozenset[str]:
+        """The dotted keys that are given by flag, ``--set`` or file."""
+        found = set(self.overrides)
+        for key, value in ({} if self.path is None else read_yaml(self.path)).items():
+            found |= {f"{key}.{name}" for name in value} if isinstance(value, dict) else {key}
+        return frozenset(found)
+
+    def found_data_set(self) -> str | None:
+        """What to say of the data set that is taken where none is named; else None."""
+        return found_data_set(self.path, self.overrides)
+
     def names_data(self) -> bool:
         """Whether the data set, or where it lies, was named by flag, ``--set`` or file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")

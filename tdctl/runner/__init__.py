@@ -9,6 +9,8 @@ from tdctl.runner.clean import ACTIONS, CleanResult, clean
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.export import FORMATS, export
+from tdctl.runner.find import FindResult, begun_with, default_out, find, plan_find
+from tdctl.runner.find import finished as find_finished
 from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.jobs import Retraining
 from tdctl.runner.look import look
@@ -39,6 +41,7 @@ __all__ = [
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
+    "FindResult",
     "Flagged",
     "GenerateResult",
     "PLOTS",
@@ -58,11 +61,16 @@ __all__ = [
     "denoise",
     "denoise_report",
     "detect",
+    "begun_with",
+    "default_out",
     "export",
+    "find",
+    "find_finished",
     "generate_td",
     "judge_scores",
     "look",
     "plan_detector",
+    "plan_find",
     "plan_generate",
     "plot",
     "prepare",
