@@ -35,6 +35,7 @@ CHECKPOINT_FILE = "checkpoint.pth"
 LEFT_OUT_FILE = "left_out.csv"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
+BOARD_FOLDER = "tensorboard"
 # What a command may leave in a run folder beside its manifest: only these does --overwrite remove.
 OUR_FILES = (
     CONFIG_FILE,
@@ -239,6 +240,7 @@ class RunFolder:
     def _clear(self) -> None:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / BOARD_FOLDER, ignore_errors=True)
         self.tidy()
 
     def began_with(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
 from tdctl.run import LEFT_OUT_FILE, MANIFEST_FILE, SKIPPED_FILE, RunFolder
+from tdctl.runner.board import check_logger, logged
 from tdctl.runner.classifier import plan_training, stopped, train_classifier
 from tdctl.runner.csv_files import write_csv
 from tdctl.runner.leaveout import find_left_out, read_ranking
@@ -78,6 +79,7 @@ def generate_td(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    log_with: str | None = None,
     report: Report | None = None,
     world: World | None = None,
 ) -> GenerateResult:
@@ -85,6 +87,7 @@ def generate_td(
 
     Args:
         resume: goes on with a run that has begun in the folder; begins where none has.
+        log_with: what gets the log beside ``train_log.csv``: ``tensorboard``, or None.
         world: the processes that do it together; the first one writes.
 
     Raises:
@@ -96,6 +99,7 @@ def generate_td(
     """
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    check_logger(log_with)
     world.together(lambda: weights_file(config))  # before the images, which may take minutes
     run = RunFolder(out, "generate-td")
     status = world.told(lambda: run.open(config, resume, overwrite))
@@ -128,21 +132,22 @@ def generate_td(
         world.check_same(dataset.name, facts[fact])
     needed = world.together(lambda: room_for(config, prepared, plan).needed_bytes)
     recorder, folds = _start(run, config, prepared, facts, needed, resumed, world)
-    outcome = train_classifier(
-        run,
-        config,
-        config.train,
-        dataset,
-        images,
-        valid=prepared.valid,
-        plan=plan,
-        world=world,
-        folds=folds,
-        recorder=recorder,
-        left_out=unseen,
-        report=report,
-        stage="generate-td",
-    )
+    with logged(report, log_with if world.is_first else None, out) as told:
+        outcome = train_classifier(
+            run,
+            config,
+            config.train,
+            dataset,
+            images,
+            valid=prepared.valid,
+            plan=plan,
+            world=world,
+            folds=folds,
+            recorder=recorder,
+            left_out=unseen,
+            report=told,
+            stage="generate-td",
+        )
 
     def finish() -> dict[str, Any]:
         # The capture goes only after the manifest says complete: a kill in between can be
