@@ -134,13 +134,13 @@ def test_files_that_are_lost_are_made_again(
 def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
     result = tdctl("find", photos, "--out", tmp_path / "out", "--dry-run", "--json")
     plan = json.loads(result.stdout)
-    assert plan["epochs"] == 60 and plan["image_size"] == 32 and plan["seconds"] > 0
+    assert plan["epochs"] == 20 and plan["image_size"] == 32 and plan["seconds"] > 0
     assert plan["data"]["images"] == 48 and not (tmp_path / "out").exists()
 
 
 def test_a_time_fits_the_epochs(photos: Path, tmp_path: Path) -> None:
     asked = ["find", photos, "--out", tmp_path / "out", "--dry-run", "--json"]
-    assert json.loads(tdctl(*asked, "--time", "10m").stdout)["epochs"] == 60
+    assert json.loads(tdctl(*asked, "--time", "10m").stdout)["epochs"] == 20
     refused(tdctl(*asked, "--time", "1s"), "is too short: 5 epochs", "give --time")
     refused(tdctl(*asked, "--time", "10m", "--epochs", 3), "leave out one of them")
     refused(tdctl(*asked, "--time", "soon"), "'soon' is no time; expected such as 10m")
@@ -182,7 +182,7 @@ def test_digits_are_not_mirrored_unless_the_user_says_so(tmp_path: Path) -> None
     assert "no mirrored images: class names such as '0'" in tdctl(*asked).stderr
     assert "no mirrored" not in tdctl(*asked, "--flip").stderr
     plain = tdctl(*asked, "--recipe", "paper").stderr
-    assert "for 200 epochs" in plain and "epochs 60" not in plain, "another recipe has its own"
+    assert "for 200 epochs" in plain and "epochs 20" not in plain, "another recipe has its own"
 
 
 def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -177,7 +177,9 @@ def _show(result: FindResult, as_json: bool) -> None:
             f"found      about {result.wrong:,} of {result.samples:,} labels look wrong "
             f"({share:.1%}{between})"
         )
-    stdout.print(f"look at    {', '.join(map(str, reversed(result.files)))}")
+    # The JSON is for programs.
+    shown = [str(file) for file in result.files if file.suffix in {".html", ".csv"}]
+    stdout.print(f"look at    {', '.join(reversed(shown))}")
     stdout.print(f"next       {_next(result)}")
 
 

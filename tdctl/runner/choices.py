@@ -99,18 +99,29 @@ def size_for(seen: Seen) -> int | None:
 
 
 def epochs_for(images: int, classes: int) -> int:
-    """Epochs by the number of images: many images need fewer, many classes more.
+    """Epochs by the number of images; 20 to 40, and fewer for many images.
 
-    60 for 1,000 images of ten classes, 47 for 2,000, 28 for 10,000, 16 for 50,000; times 1.8 for
-    a hundred classes. So 2,062 photographs take minutes on two cores.
+    A few images are remembered soon, wrong labels and all: the mean curve then suggests the given
+    label, and ``auto:combined`` takes wrong labels for none. Of 300, 600 and 1,200 photographs of
+    hand signs at 64 pixels with 10 % of the labels flipped, the share of flipped labels for which
+    another class was suggested was 0.96, 0.54, 0.00 after 20, 30, 60 epochs; 0.96, 0.81, 0.12
+    after 15, 25, 40; and 0.89, 0.44 after 30, 45. The AP was 0.99 to 1 in all of them. Many images
+    need fewer passes, and many classes more: 28 for 10,000 images of ten classes, 16 for 50,000,
+    29 for 50,000 of a hundred.
     """
-    wanted: float = 60.0 * (1000.0 / max(1, images)) ** (1 / 3) * (max(classes, 10) / 10) ** 0.25
+    few = 20.0 + max(0, images - 600) / 60
+    many = 60.0 * (1000.0 / max(1, images)) ** (1 / 3)
+    wanted: float = min(few, 40.0, many) * (max(classes, 10) / 10) ** 0.25
     return max(10, min(MOST_EPOCHS, round(wanted)))
 
 
-def epochs_within(seconds: float, fixed: float, per_epoch: float) -> int:
-    """How many epochs fit into a time, of which ``fixed`` seconds go elsewhere; at most 60."""
-    return max(0, min(MOST_EPOCHS, int((seconds - fixed) / max(per_epoch, 1e-9))))
+def epochs_within(seconds: float, fixed: float, per_epoch: float, most: int) -> int:
+    """How many epochs fit into a time, of which ``fixed`` seconds go elsewhere; at most ``most``.
+
+    Args:
+        most: what suits the data: more of them would only let the network remember its labels.
+    """
+    return max(0, min(most, int((seconds - fixed) / max(per_epoch, 1e-9))))
 
 
 def mirrors_by_names(class_names: Sequence[str]) -> str | None:

@@ -249,8 +249,8 @@ def plan_find(
             raise ConfigError(
                 "time: --epochs says how long the recording is; leave out one of them"
             )
-        chosen = dict(choice.settings)
-        fit = epochs_within(seconds, forecast.fixed, forecast.epoch)
+        chosen, most = dict(choice.settings), config.train.epochs
+        fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
         size = config.data.image_size
         if fit < 2 * FEWEST_EPOCHS and size is not None and size > SMALLER:
             smaller = {**chosen, "data.image_size": SMALLER}
@@ -258,7 +258,7 @@ def plan_find(
             if tried.data.image_size == SMALLER:
                 chosen, config = smaller, tried
                 forecast = forecast_training(config, listing, world)
-                fit = epochs_within(seconds, forecast.fixed, forecast.epoch)
+                fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
                 reasons = (
                     *(reason for reason in reasons if not reason.startswith("image size")),
                     f"image size {SMALLER}: larger ones take too long for --time",
@@ -270,12 +270,13 @@ def plan_find(
                 f"something, take {_time(needed)} here; give --time {_asked(needed)}, or fewer "
                 "images with --limit"
             )
-        chosen["train.epochs"] = fit
-        config = resolve(_free(Choice(chosen, ()), named, first))
-        reasons = (
-            *(reason for reason in reasons if not reason.startswith("epochs")),
-            f"epochs {fit}: as many as fit into {_time(seconds)}",
-        )
+        if fit < most:
+            chosen["train.epochs"] = fit
+            config = resolve({**_free(Choice(chosen, ()), named, first), "train.epochs": fit})
+            reasons = (
+                *(reason for reason in reasons if not reason.startswith("epochs")),
+                f"epochs {fit}: as many as fit into {_time(seconds)}",
+            )
     held = 0 if listing.held is None else int(listing.held.sum())
     return FindPlan(
         config=config,
