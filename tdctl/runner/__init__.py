@@ -16,6 +16,7 @@ from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranking_files import ranking_facts
+from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.resuming import (
     default_denoising,
     denoising_to_resume,
@@ -45,12 +46,14 @@ __all__ = [
     "PlotResult",
     "Prepared",
     "Retraining",
+    "ReportResult",
     "ReviewResult",
     "RunSummary",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
     "apply_review",
+    "check_report",
     "clean",
     "compare",
     "corrupt_labels",
@@ -67,6 +70,8 @@ __all__ = [
     "plot",
     "prepare",
     "ranking_facts",
+    "report",
+    "report_of",
     "default_denoising",
     "denoising_to_resume",
     "settings_to_resume",
