@@ -30,6 +30,7 @@ FLOORS = [
     {"training"},
     {"detector"},
     {"run"},
+    {"report"},
     {"runner"},
     {"cli"},
     {"__init__", "__main__"},

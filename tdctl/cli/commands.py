@@ -38,6 +38,7 @@ from tdctl.cli.output import in_utf8, let_all_text_through
 from tdctl.cli.plot import plot
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
+from tdctl.cli.report import ReportFile, report, report_beside
 from tdctl.cli.review import apply_review
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
@@ -342,6 +343,7 @@ def denoise(
 
 app.command("clean")(clean)
 app.command("apply-review")(apply_review)
+app.command("report")(report)
 app.command("show")(show)
 app.command("plot")(plot)
 app.command("compare")(compare)

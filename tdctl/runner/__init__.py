@@ -18,6 +18,7 @@ from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.prepare import Prepared, prepare
 from tdctl.runner.rank import DetectResult, Flagged, detect
 from tdctl.runner.ranking_files import ranking_facts
+from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.resuming import (
     default_denoising,
     denoising_to_resume,
@@ -48,12 +49,14 @@ __all__ = [
     "PlotResult",
     "Prepared",
     "Retraining",
+    "ReportResult",
     "ReviewResult",
     "RunSummary",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
     "apply_review",
+    "check_report",
     "clean",
     "compare",
     "corrupt_labels",
@@ -75,6 +78,8 @@ __all__ = [
     "plot",
     "prepare",
     "ranking_facts",
+    "report",
+    "report_of",
     "default_denoising",
     "denoising_to_resume",
     "settings_to_resume",
