@@ -49,6 +49,9 @@ def test_it_records_ranks_and_ends_with_three_lines(
     assert result.exit_code == 0, result.output
     heads = [line[:10].strip() for line in result.stdout.splitlines()]
     assert heads == ["found", "look at", "next"]
+    assert f"look at    {out / 'report.html'}, {out / 'ranking.csv'}" in result.stdout
+    assert f"then: tdctl apply-review --td {out / 'run'} review.csv --out" in result.stdout
+    assert "<!doctype html>" in (out / "report.html").read_text(encoding="utf-8")[:200].lower()
     table = pd.read_csv(out / "ranking.csv")
     assert len(table) == 48, "no image is held out"
     assert set(table["file_name"]) == {p.relative_to(photos).as_posix() for p in photos.glob("*/*")}

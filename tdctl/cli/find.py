@@ -184,11 +184,7 @@ def _show(result: FindResult, as_json: bool) -> None:
 
 
 def _next(result: FindResult) -> str:
-    """What to type next: a look at the worst, and the labels as a person decides."""
-    run, out = result.run, result.out
-    if any(file.suffix == ".html" for file in result.files):
-        words = ["tdctl", "apply-review", "--td", str(run), "review.csv"]
-        then = shlex.join([*words, "--out", str(out / "labels.csv")])
-        return f"decide in the report, save review.csv, then: {then}"
-    words = ["tdctl", "plot", "--kind", "samples", "--td", str(run)]
-    return shlex.join([*words, "--out", str(out / "worst.png")])
+    """What to do next, and to type: a look at the worst, and the labels as a person decides."""
+    words = ["tdctl", "apply-review", "--td", str(result.run), "review.csv"]
+    then = shlex.join([*words, "--out", str(result.out / "labels.csv")])
+    return f"open the report, decide, save review.csv, then: {then}"

@@ -19,12 +19,13 @@ from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.run import RunFolder, refuse_existing
 from tdctl.runner.choices import FEWEST_EPOCHS, SMALLER, Choice, Seen, choose, epochs_within
 from tdctl.runner.forecast import Forecast, forecast_training
-from tdctl.runner.generate import GenerateResult, generate_td
+from tdctl.runner.generate import generate_td
 from tdctl.runner.given import list_training_data
 from tdctl.runner.outside import refuse_in_data
 from tdctl.runner.prepare import with_whole_paths
 from tdctl.runner.rank import DetectResult, detect
 from tdctl.runner.ranking_files import ranking_files
+from tdctl.runner.report import report_of
 from tdctl.runner.resuming import settings_to_resume
 from tdctl.runner.source import Source
 from tdctl.scores import Score
@@ -33,7 +34,7 @@ from tdctl.training import Report, World, pick_device
 
 __all__ = ["FindPlan", "FindResult", "begun_with", "default_out", "find", "finished", "plan_find"]
 
-RUN, RANKING, RECORD = "run", "ranking.csv", "find.json"
+RUN, RANKING, PAGE, RECORD = "run", "ranking.csv", "report.html", "find.json"
 METHOD = "combined"
 SCHEMA_VERSION = 1
 # The settings of a training whose epochs were chosen for the network of this recipe.
@@ -84,7 +85,7 @@ class FindPlan:
             *(f"because    {reason}" for reason in self.reasons),
             f"time       {_time(self.seconds)} on this machine ({plan.device}, {plan.threads} "
             f"thread{'s' * (plan.threads > 1)}), {_time(plan.epoch)} an epoch",
-            f"writes     {out}: {RUN}/, {RANKING}, ranking.json",
+            f"writes     {out}: {RUN}/, {RANKING}, ranking.json, {PAGE}",
         ]
 
     def report(self, out: Path) -> dict[str, Any]:
@@ -301,7 +302,7 @@ def find(
 
     Args:
         config: all settings.
-        out: the folder of ``run/``, ``ranking.csv`` and ``ranking.json``.
+        out: the folder of ``run/``, ``ranking.csv``, ``ranking.json`` and ``report.html``.
         source: what ranks, as ``detect`` takes it.
 
     Raises:
@@ -310,14 +311,18 @@ def find(
     world = World(device=pick_device(config.device)) if world is None else world
     run, ranking = out / RUN, out / RANKING
     ours = (out / RECORD).exists()
-    refuse_existing(ranking_files(ranking), overwrite=ours)
+    page = out / PAGE
+    refuse_existing([*ranking_files(ranking), page], overwrite=ours)
     begun = (run / MANIFEST_FILE).exists()
     recorded = generate_td(config, run, resume=begun, report=report, world=world)
     # From here on the files beside the run are known as ours, and written anew after a kill.
     write_json(out / RECORD, {"schema_version": SCHEMA_VERSION, "status": "running"})
     ranked, why_not = _ranked(run, source, ranking, report, world)
-    files = [*ranking_files(ranking), *_write_report(recorded, ranked, out)]
-    notes = (*recorded.notes, *ranked.notes, *((why_not,) if why_not else ()))
+    shown = report_of(ranked, page, config=with_whole_paths(config), overwrite=True, world=world)
+    files = [*ranking_files(ranking), page]
+    # The report says again what the ranking did.
+    said = (*recorded.notes, *ranked.notes, *((why_not,) if why_not else ()), *shown.notes)
+    notes = tuple(dict.fromkeys(said))
     n = len(ranked.labels)
     estimate = ranked.estimates.get(METHOD)
     wrong = None if ranked.flagged is None else int(ranked.flagged.rows.sum())
@@ -343,11 +348,6 @@ def _ranked(
         return detect(run, source, cut=cut, keep_per_class=0.0, **common), None
     except DynamicsError as error:
         return detect(run, source, **common), f"how many are wrong is not estimated: {error}"
-
-
-def _write_report(recorded: GenerateResult, ranked: DetectResult, out: Path) -> list[Path]:
-    """The report's file; none until the report is there."""
-    return []
 
 
 def _interval(estimate: Estimate | None, n: int) -> tuple[int | None, int | None]:
