@@ -38,7 +38,8 @@ from tdctl.cli.output import in_utf8, let_all_text_through
 from tdctl.cli.plot import plot
 from tdctl.cli.progress import shown_progress
 from tdctl.cli.recipes import recipes
-from tdctl.cli.report import ReportFile, report, report_beside
+from tdctl.cli.report import report
+from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
 from tdctl.cli.review import apply_review
 from tdctl.cli.scores import scores
 from tdctl.cli.show import show_denoise, show_generate, show_plan, show_train_detector
@@ -283,6 +284,7 @@ def denoise(
             "--out", help="Where the retrainings go (default: beside the run, named after it)."
         ),
     ] = None,
+    report_to: ReportFile = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -316,6 +318,7 @@ def denoise(
     if print_config:
         print_config_of(config)
         return
+    check_report_file(td, report_to, overwrite)
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
             config,
@@ -339,6 +342,9 @@ def denoise(
         print_json(runner.denoise_report(result))
     else:
         show_denoise(result, dry_run)
+    if not dry_run:
+        table = None if result.file is None else result.file.parent
+        report_beside(result.detection, report_to, overwrite, table)
 
 
 app.command("clean")(clean)

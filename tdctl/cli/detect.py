@@ -10,6 +10,7 @@ import typer
 
 from tdctl.cli.boundary import guarded, joined, print_json, say
 from tdctl.cli.progress import shown_progress
+from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
 from tdctl.cli.show import show_detect, show_scores
 from tdctl.errors import ConfigError
 
@@ -105,6 +106,7 @@ def detect(
         ),
     ] = None,
     keep_per_class: KeepPerClass = None,
+    report_to: ReportFile = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
@@ -124,6 +126,8 @@ def detect(
     Example: tdctl detect --td runs/a --score all
 
     Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
+
+    Example: tdctl detect --td runs/a --cut auto --report report.html
     """
     _check_one_kind(detector is not None, bool(score))
     if keep_per_class is not None and cut is None:
@@ -136,13 +140,14 @@ def detect(
     names = list(SCORES) if every else named
     scores = [SCORES[name] for name in dict.fromkeys(names)]
     if len(scores) > 1:
-        _check_comparable(td, out, cut)
+        _check_comparable(td, out, cut, report_to)
         with joined(device) as world:
             table = world.together(lambda: runner.judge_scores(td[0], scores, leave_out=every))
         if world.is_first:
             _show_table(table, td[0], as_json)
         return
     source = scores[0] if scores else detector or AUTO
+    check_report_file(td, report_to, overwrite)
     with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.detect(
             td,
@@ -158,15 +163,19 @@ def detect(
         for note in result.notes:
             say(f"note: {note}")
         _show_ranking(result, out, top, as_json)
+        report_beside(result, report_to, overwrite)
 
 
-def _check_comparable(td: list[Path], out: Path | None, cut: str | None) -> None:
+def _check_comparable(
+    td: list[Path], out: Path | None, cut: str | None, report_to: Path | None
+) -> None:
     """Refuses what goes with one ranking alone.
 
     Raises:
         ConfigError: names it.
     """
-    given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
+    single = (("--out", out), ("--cut", cut), ("--report", report_to))
+    given = [name for name, value in single if value is not None]
     if given:
         raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
     if len(td) > 1:

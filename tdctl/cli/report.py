@@ -15,17 +15,9 @@ from tdctl.cli.detect import DetectorFile, Run, the_source
 from tdctl.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from tdctl.runner import DetectResult, ReportResult
+    from tdctl.runner import ReportResult
 
-__all__ = ["ReportFile", "report", "report_beside"]
-
-ReportFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--report",
-        help="Also write the HTML report of the ranking to this file (tdctl report --help).",
-    ),
-]
+__all__ = ["report", "show_report"]
 
 
 @guarded
@@ -91,17 +83,6 @@ def report(
         print_json({"run": str(td), **_facts(result)})
     else:
         show_report(result, td)
-
-
-def report_beside(result: DetectResult, out: Path, overwrite: bool) -> ReportResult:
-    """Writes the report of a ranking that another command made, and says its notes."""
-    from tdctl import runner
-
-    config = moved_settings(result.runs[0], None, None)
-    written = runner.report_of(result, out, config=config, overwrite=overwrite)
-    for note in written.notes:
-        say(f"note: {note}")
-    return written
 
 
 def show_report(result: ReportResult, td: Path) -> None:

@@ -58,15 +58,17 @@ def tables_of(
         classes, means = _means(part)
         own = suggested[rows]
         p_suggested = np.where(classes == own[:, None], means, 0).max(axis=1)
-        # The next class that is not the suggested one; the first column is the given label's.
-        others = np.where(classes == own[:, None], -1.0, means)
+        # The likeliest class that is neither the suggested nor the given one.
+        given = labels.assigned[rows]
+        taken = (classes == own[:, None]) | (classes == given[:, None])
+        others = np.where(taken, -1.0, means)
         place = others.argmax(axis=1)
         p_second = others[np.arange(len(rows)), place]
         second = np.where(p_second < 0, -1, classes[np.arange(len(rows)), place])
         return CardTable(
             index=runs.index[rows],
             names=[str(name) for name in names[rows]],
-            given=labels.assigned[rows],
+            given=given,
             suggested=own,
             second=second,
             p_given=_mean_of_given(part),

@@ -230,14 +230,15 @@ def denoising_table(rows: Sequence[Row]) -> Table:
     """The retrainings of a denoising."""
 
     def percent(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2%}"
+        return "-" if value is None else f"{value:.2%}"
 
     def count(value: int | None) -> str:
-        return "–" if value is None else f"{value:,}"
+        return "-" if value is None else f"{value:,}"
 
     texts = [
         (
-            KINDS[row["kind"]] + ("" if row["remove_ratio"] is None else f", {row['remove_ratio']:.3g}"),
+            KINDS[row["kind"]]
+            + ("" if row["remove_ratio"] is None else f", {row['remove_ratio']:.3g}"),
             count(row["removed"]),
             count(row["kept"]),
             count(row.get("flipped_left")),

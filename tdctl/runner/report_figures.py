@@ -34,7 +34,7 @@ __all__ = ["figure_of_log", "figure_of_sweep", "figures_of", "pairs_of"]
 MOST_CURVES = 20_000
 # Points of the data map: as pixels in the page, so many are dense enough.
 MOST_POINTS = 6_000
-PAIRS = 20
+PAIRS = 12
 Flags = NDArray[np.bool_]
 
 
@@ -88,7 +88,7 @@ def _pr(result: DetectResult, known: Flags) -> Figure:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _curves(runs: Runs, marked: Flags | None, names: tuple[str, str]) -> Figure:
@@ -145,7 +145,7 @@ def figure_of_log(columns: Mapping[str, Sequence[float | None]]) -> list[Figure]
             "Training",
             drawn(
                 lambda errors, losses: draw_log(errors, losses, columns),
-                "log", described, (8.6, 3.6), (1, 2),
+                "log", described, (7.4, 3.7), (1, 2),
             ),
             "Error and loss over the epochs. The training error counts wrong labels as errors.",
         )

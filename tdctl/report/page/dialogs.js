@@ -42,7 +42,7 @@ function fillLarge() {
     return line;
   }));
   byId("large-curve").replaceChildren(curvesOf(card), make("p", "fine",
-    "Solid: this picture. Dashed: its given class as a rule. Probability of the given label, epoch by epoch."));
+    "Solid: this picture. Dashed: the average of its given class. Probability of the given label, epoch by epoch."));
   const original = byId("large-original"), url = originalOf(card);
   original.replaceChildren();
   if (url) {

@@ -3,7 +3,7 @@
 const GAP = 12, PAD = 4;
 // Browsers draw nothing beyond some 17 million pixels; a longer grid scrolls faster.
 const TALLEST = 12e6;
-const BELOW_PICTURE = 168;
+const BELOW_PICTURE = 180;
 
 const selected = new Set();
 let current = 0;              // the place of the card that keys act on

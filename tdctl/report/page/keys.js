@@ -1,7 +1,7 @@
 // What decisions and keys do.
 
 // Decides on some cards, says what was done, and goes on where it was a single one.
-function act(what, cards = chosen()) {
+function act(what, cards = byId("large").open ? [shown[current]] : chosen()) {
   if (!cards.length) return;
   if (what === "choose") {
     openChoose(cards);

@@ -152,6 +152,7 @@ function watchButtons() {
 }
 
 function start() {
+  document.documentElement.classList.add("js");
   watchTheme();
   if (!COUNT) return;
   byId("app").hidden = false;
