@@ -28,7 +28,7 @@ class TwoNetworks(nn.Module):
         self.num_classes = num_classes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """In train mode: what ``apart`` returns. In eval mode: the mean logits of k classes, [B, k]."""
+        """What ``apart`` gives in train mode; in eval mode the mean logits of k classes, [B, k]."""
         logits = self.apart(x)
         return logits if self.training else logits[:, :, :-1].mean(dim=1)
 

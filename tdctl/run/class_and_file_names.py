@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.csv_files import read_csv
 from tdctl.data.dataset import digest_of
 from tdctl.errors import RunError
 from tdctl.files import first_line, read_json
@@ -55,7 +56,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
 def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
     wrong = f"{path}: not the table that Recorder.create wrote"
     try:
-        table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+        table = read_csv(path, ["class_name"])
         numbers, names = table["class"].to_numpy(np.int64), table["class_name"]
     except (ValueError, KeyError) as error:
         raise RunError(f"{wrong} ({first_line(error)})") from None
@@ -80,7 +81,7 @@ def file_names(run: Path, index: NDArray[np.int64]) -> Any:
             raise RunError(f"{path}: no such file, and the run names its images in it; put it back")
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
     try:
-        table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+        table = read_csv(path, ["file_name"])
         names = pd.Series(table["file_name"].to_numpy(), index=table["index"].to_numpy(np.int64))
         found = names.reindex(index)
     except (ValueError, KeyError) as error:

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tdctl.cells import is_own, plain_cell
 from tdctl.errors import DataError
 from tdctl.names import trimmed
 from tdctl.sources.tables.headers import Read, one_line, places_of, quoted_names
@@ -36,6 +37,7 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
     The separator is one of ``, tab ; |``: the one with which the header has the most wanted
     columns. Among equals it is the one with which the most rows are as long as the header. Columns
     without a name, rows without a value, and empty values after the last column are left out.
+    In a table that tdctl wrote, the apostrophes that protect texts from spreadsheets are removed.
 
     Raises:
         DataError: the file is not such a text, is empty, or has a row with another number of
@@ -61,6 +63,8 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
             values[name].extend([row[place] for _, row in block])
     if not lines:
         raise DataError(f"{path}: the table has a header and no rows; expected one row an image")
+    if is_own(header):
+        values = {name: list(map(plain_cell, column)) for name, column in values.items()}
     return Read(header, first, values, lines)
 
 
