@@ -180,7 +180,7 @@ def test_filters_sorting_search_and_pairs(tmp_path: Path, made: Path) -> None:
         page.page.locator(".show-pair").first.click()
         pair = page.page.locator(".pairs tbody tr").first.locator("td")
         assert (
-            0 < count()
+            count() > 0
             and pair.nth(0).inner_text() in page.page.locator(".card .line b").first.inner_text()
         )
         # Decisions survive all of it.
@@ -197,6 +197,7 @@ def test_two_reviewers_are_merged_and_conflicts_shown(tmp_path: Path, made: Path
         page.page.locator(".card").first.focus()
         page.press("k", "d", "d", "d", "k")
         page.page.locator("#file").set_input_files(str(tmp_path / "one.csv"))
+        page.page.locator("#conflicts[open]").wait_for()
         rows = page.page.locator("#conflicts-rows tr")
         assert rows.count() == 1, "keep against drop; cannot tell gives way"
         page.page.locator("#theirs-all").click()

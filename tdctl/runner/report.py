@@ -186,7 +186,8 @@ def report_of(
     budget = max_bytes - MARGIN - _size(content)
     if budget < 0:
         raise ConfigError(
-            f"--max-bytes {max_bytes}: the page takes {max_bytes - budget:,} without any card; give more"
+            f"--max-bytes {max_bytes}: the page takes {max_bytes - budget:,} bytes without any "
+            "card; give more"
         )
     flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
     shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
