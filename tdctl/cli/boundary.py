@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["guarded", "joined", "print_json", "say", "stop_on_sigterm", "untouched_by_torchrun"]
 
 Result = TypeVar("Result")
-GOES_ON = "an unfinished run goes on with --resume"
+GOES_ON = "a run with at least one whole epoch goes on with --resume"
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:

@@ -56,9 +56,9 @@ class EpochRows:
         store: Store = Store("full", 0),  # noqa: B008 - it cannot be changed
         features: bool = False,
     ) -> None:
-        given = labels.assigned
-        if len(labels) == 0 or given.min() < 0 or given.max() >= num_classes:
-            spans = f" with the labels {given.min()} to {given.max()}" if len(labels) else ""
+        said = labels.assigned
+        if len(labels) == 0 or said.min() < 0 or said.max() >= num_classes:
+            spans = f" with the labels {said.min()} to {said.max()}" if len(labels) else ""
             raise DynamicsError(
                 f"recorder: {len(labels)} samples{spans}, {num_classes} classes; expected at least "
                 "one sample, and labels from 0 to below the number of classes; leave out samples "

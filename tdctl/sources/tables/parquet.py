@@ -68,8 +68,10 @@ def _whole(values: list[float | None]) -> list[str] | None:
     """
     found = []
     for value in values:
-        missing = value is None or math.isnan(value)
-        if not missing and not float(value).is_integer():
+        if value is None or math.isnan(value):
+            found.append("")
+        elif float(value).is_integer():
+            found.append(str(int(value)))
+        else:
             return None
-        found.append("" if missing else str(int(value)))
     return found
