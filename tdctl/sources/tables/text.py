@@ -146,8 +146,8 @@ def _decoded(path: Path) -> str:
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
             return _checked(path, _wide(path, content, encoding))
-    if encoding := _unmarked(content):
-        return _checked(path, _wide(path, content, encoding))
+    if unmarked := _unmarked(content):
+        return _checked(path, _wide(path, content, unmarked))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
