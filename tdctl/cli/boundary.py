@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["guarded", "joined", "print_json", "say", "stop_on_sigterm", "untouched_by_torchrun"]
 
 Result = TypeVar("Result")
-GOES_ON = "continue an unfinished run with --resume"
+GOES_ON = "continue a run that finished an epoch with --resume"
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:

@@ -87,4 +87,8 @@ def main() -> None:
         before = sys.argv[sys.argv.index("", 1) - 1]
         say(f"tdctl: error: the argument after {before} is empty; a shell variable may not be set")
         raise SystemExit(2)
-    app(prog_name="tdctl")
+    try:
+        app(prog_name="tdctl")
+    except OSError as error:  # a disk that is full as help is written; commands tell of their own
+        say(f"tdctl: error: {error.strerror or error}")
+        raise SystemExit(1) from None

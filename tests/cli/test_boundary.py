@@ -44,7 +44,7 @@ def test_a_termination_signal_keeps_what_is_whole(
     os.waitpid(pid, 0)
     assert status_of(folder) == "interrupted"
     told = capfd.readouterr().err
-    assert "tdctl: terminated; continue an unfinished run with --resume" in told
+    assert "tdctl: terminated; continue a run that finished an epoch with --resume" in told
     assert "SystemExit: 143" in told  # the test's own child shows how it ended
 
 

@@ -123,3 +123,17 @@ def test_the_locale_c_changes_no_file_name(tmp_path: Path) -> None:
     file.write_bytes(found.stdout)
     again = tdctl("generate-td", "--config", file, "--print-config")
     assert again.exit_code == 0 and str(data) in again.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+@pytest.mark.parametrize("arguments", [("--help",), ("generate-td", "--help"), ("scores",)])
+def test_a_full_disk_is_one_line_for_help_too(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tdctl", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1 and done.stderr == "tdctl: error: No space left on device\n"
