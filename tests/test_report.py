@@ -1,4 +1,4 @@
-"""The HTML report without a browser: what is in it, its size, and what is said where things lack."""
+"""The HTML report without a browser: its content, its size, and what is said where things lack."""
 
 from __future__ import annotations
 
