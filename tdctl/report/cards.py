@@ -89,6 +89,18 @@ class Deck:
         """How many samples have no card."""
         return self.total - len(self)
 
+    def drop(self, size: int) -> None:
+        """Takes away the last cards, as many as make so many bytes, and one at least."""
+        names, pictures = self.columns["name"], self.columns["picture"]
+        left = len(self)
+        while left and size > 0:
+            left -= 1
+            size -= len(json.dumps(names[left])) + len(pictures[left]) + NUMBERS
+            self.no_picture -= not pictures[left]
+        for values in self.columns.values():
+            del values[left:]
+        self.curves = [np.concatenate(self.curves)[:left]]
+
     def to_dict(self) -> dict[str, Any]:
         """What the page's program reads, JSON-ready."""
         curves = np.concatenate(self.curves) if self.curves else np.zeros((0, 1), np.uint8)

@@ -24,8 +24,12 @@ ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 STATIC_ROWS = 50
 
 
-def render(content: Content) -> str:
+def render(content: Content, with_review: bool | None = None) -> str:
     """The whole page as one text.
+
+    Args:
+        content: what it shows.
+        with_review: whether the gallery has its place; by default where there are cards.
 
     Names come through Jinja2's autoescape, or as JSON without any of the signs that HTML reads; a
     policy in the page lets only our own script and style sheet run, and no request leave.
@@ -49,7 +53,7 @@ def render(content: Content) -> str:
         styles=styles,
         script_hash=_hash(program),
         style_hash=_hash(styles),
-        with_review=content.deck is not None and len(content.deck) > 0,
+        with_review=bool(content.deck) if with_review is None else with_review,
     )
 
 

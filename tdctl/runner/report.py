@@ -183,27 +183,49 @@ def report_of(
         folder=None if pictures is None else pictures.url_from(out),
     )
     content = replace(content, deck=deck)
-    budget = max_bytes - MARGIN - _size(content)
-    if budget < 0:
-        raise ConfigError(
-            f"--max-bytes {max_bytes}: the page takes {max_bytes - budget:,} bytes without any "
-            "card; give more"
-        )
+    budget = max_bytes - MARGIN - len(render(content, with_review=True).encode("utf-8"))
     flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
     shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
     worst = result.ranking.worst_first()
     deal(deck, worst, tables_of(runs, result, flags), shown, budget, max_rows)
-    said = [*notes, *why_none, *_left_out(deck, max_rows, max_bytes)]
-    if pictures is not None and deck.no_picture:
-        said.append(
-            f"{deck.no_picture:,} of {len(deck):,} cards have no picture: the files are gone or "
-            "others now, or do not decode; where they have moved, name their folder with --data-dir"
-        )
-    content = replace(content, notes=[*content.notes, *map(_sentence, said[len(notes) :])])
-    size = _write(out, content)
+    said, page = _fitted(content, pictures is not None, max_rows, max_bytes)
+    _write(out, page)
     return ReportResult(
-        out, size, deck.total, len(deck), deck.flagged, deck.no_picture, tuple(said)
-    )
+        out, len(page), deck.total, len(deck), deck.flagged, deck.no_picture,
+        (*notes, *why_none, *said),
+    )  # fmt: skip
+
+
+def _fitted(
+    content: Content, has_pictures: bool, max_rows: int | None, max_bytes: int
+) -> tuple[list[str], bytes]:
+    """The page, with as many of its cards as fit, and what to know of these."""
+    deck = content.deck
+    if deck is None:
+        raise ValueError("a page without cards is as large as it is")
+    while True:
+        said = [*_left_out(deck, max_rows, max_bytes), *_without_picture(deck, has_pictures)]
+        notes = [*content.notes, *map(_sentence, said)]
+        page = render(replace(content, notes=notes)).encode("utf-8")
+        over = len(page) - max_bytes
+        if over <= 0 and len(deck):
+            return said, page
+        if not len(deck):
+            needed = len(render(replace(content, notes=notes), with_review=True).encode("utf-8"))
+            raise ConfigError(
+                f"--max-bytes {max_bytes}: the page takes {needed:,} bytes without any card; give "
+                "more"
+            )
+        deck.drop(over)
+
+
+def _without_picture(deck: Deck, has_pictures: bool) -> list[str]:
+    if not has_pictures or not deck.no_picture:
+        return []
+    return [
+        f"{deck.no_picture:,} of {len(deck):,} cards have no picture: the files are gone or others "
+        "now, or do not decode; where they have moved, name their folder with --data-dir"
+    ]
 
 
 def _cut(
@@ -243,10 +265,11 @@ def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -
         fingerprint="",
         version=version("tdctl"),
     )
-    size = _size(content)
-    if size > max_bytes:
-        raise ConfigError(f"--max-bytes {max_bytes}: the page takes {size:,}; give more")
-    return ReportResult(out, _write(out, content), 0, 0, None, 0, tuple(notes))
+    page = render(content).encode("utf-8")
+    if len(page) > max_bytes:
+        raise ConfigError(f"--max-bytes {max_bytes}: the page takes {len(page):,}; give more")
+    _write(out, page)
+    return ReportResult(out, len(page), 0, 0, None, 0, tuple(notes))
 
 
 def _tables(denoising: Sequence[object]) -> list[Table]:
@@ -266,15 +289,9 @@ def _left_out(deck: Deck, max_rows: int | None, max_bytes: int) -> list[str]:
     ]
 
 
-def _size(content: Content) -> int:
-    return len(render(content).encode("utf-8"))
-
-
-def _write(out: Path, content: Content) -> int:
-    page = render(content).encode("utf-8")
+def _write(out: Path, page: bytes) -> None:
     with atomic_path(out) as part:
         part.write_bytes(page)
-    return len(page)
 
 
 def _sentence(note: str) -> str:

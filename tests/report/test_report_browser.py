@@ -1,4 +1,4 @@
-"""The report in Chromium: a review by keys and mouse, kept, saved, applied; hostile names; axe."""
+"""The report in Chromium: reviews by keys and mouse, kept, saved, applied; hostile names; axe."""
 
 from __future__ import annotations
 

@@ -30,9 +30,11 @@ function fits(card, wanted) {
 
 function nameOrder() {
   if (!byName) {
-    const order = new Intl.Collator(undefined, { numeric: true });
+    // Numbers by their value: 9 before 10. A collator would take seconds of a hundred thousand.
+    const key = card => nameOf(card).toLowerCase().replace(/\d+/g, digits => digits.padStart(12, "0"));
+    const keys = Array.from({ length: COUNT }, (_, card) => key(card));
     const cards = Array.from({ length: COUNT }, (_, card) => card);
-    cards.sort((a, b) => order.compare(nameOf(a), nameOf(b)) || a - b);
+    cards.sort((a, b) => (keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : a - b));
     byName = new Int32Array(COUNT);
     cards.forEach((card, place) => { byName[card] = place; });
   }
