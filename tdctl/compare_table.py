@@ -14,9 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from tdctl.bootstrap import FIGURES, Figure
 from tdctl.claims import claim, release
+from tdctl.csv_files import write_csv
 from tdctl.errors import RunError
-from tdctl.files import atomic_path, read_json, write_text
-from tdctl.plots import PLOT_FILES, Panel, plot_ap, plot_precision_recall
+from tdctl.figures import PLOT_FILES, Panel, plot_ap, plot_precision_recall
+from tdctl.files import read_json, write_text
 from tdctl.run import refuse_existing
 from tdctl.versions import software_versions
 
@@ -241,8 +242,7 @@ class CompareTable:
 
     def _write_csv(self) -> Path:
         path = (self._folder or Path()) / CSV_FILE
-        with atomic_path(path) as part:
-            pd.DataFrame([_flat(row) for row in self._rows.values()]).to_csv(part, index=False)
+        write_csv(path, pd.DataFrame([_flat(row) for row in self._rows.values()]))
         return path
 
     def _plot(self) -> list[Path]:

@@ -1,6 +1,7 @@
-"""Settings from where the user gave them, above recipe and preset.
+"""Reads the user's settings and combines them with the recipe and the preset.
 
-Defaults <- the data set's preset <- the recipe <- YAML file <- ``--set a.b=c`` <- flags.
+Each layer overrides those before it: defaults, the data set's preset, the recipe, a YAML file,
+``--set a.b=c``, flags.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
 
-# Runs of earlier versions still load. Their dynamics are what they were.
+# Settings and recipes that no longer exist. Runs of earlier versions with them still load.
 RETIRED = ("train.neighbours",)
 RETIRED_RECIPES = ("strong", "average", "neighbours")
 
@@ -29,10 +30,10 @@ __all__ = ["Resolved", "differences", "load_config", "parse_set", "read_yaml", "
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turns ``["train.epochs=3"]`` into ``{"train.epochs": 3}``; values are read as YAML.
+    """Turns ``["train.epochs=3"]`` into ``{"train.epochs": 3}``. Values are read as YAML.
 
     Raises:
-        ConfigError: an assignment has no ``=``, or its value is not YAML.
+        ConfigError: an assignment has no ``=``, or its value is not valid YAML.
     """
     result: dict[str, Any] = {}
     for assignment in assignments:
@@ -48,12 +49,13 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Resolved:
-    """All settings of a command, and where each came from.
+    """All settings of a command, with the origin of each.
 
     Attributes:
         config: the settings.
-        origins: dotted key to words such as ``recipe detect`` or ``--lr``; a default has none.
-        note: which data set is taken where none is named, for the user; None where one is named.
+        origins: the origin of each value by dotted key, such as ``recipe detect`` or ``--lr``. A
+            default has no entry.
+        note: tells the user which data set was chosen if none is named; else None.
     """
 
     config: Config
@@ -61,10 +63,10 @@ class Resolved:
     note: str | None
 
     def to_yaml(self, *, ascii_only: bool = False) -> str:
-        """The settings as YAML that ``--config`` reads back; a comment says where each came from.
+        """The settings as YAML for ``--config``, with a comment on the origin of each.
 
         Args:
-            ascii_only: escape other letters, for a stream that cannot hold them.
+            ascii_only: escape all other letters, for a stream that cannot write them.
         """
         lines = []
         for key, value in self.config.model_dump(mode="json").items():
@@ -79,7 +81,7 @@ class Resolved:
         text = yaml.safe_dump(
             value, default_flow_style=True, allow_unicode=not ascii_only, width=math.inf
         )
-        # A bare scalar ends with a line of three dots.
+        # YAML writes a line of three dots after a plain value.
         text = text.removesuffix("...\n").strip()
         origin = self.origins.get(prefix + key, "default")
         origin = ascii(origin)[1:-1] if ascii_only else " ".join(origin.split())
@@ -94,7 +96,25 @@ def load_config(
     *,
     of_run: bool = False,
 ) -> Config:
-    """The settings from a YAML file and dotted overrides; see ``resolve``."""
+    """Reads settings from a YAML file and dotted overrides, and checks them.
+
+    Args:
+        path: a YAML file with some of the settings, or None.
+        overrides: values by dotted key, such as ``train.epochs``.
+        base: nested settings that the file overrides, such as those of a finished run.
+        pinned: sections of ``base`` that the file does not override, such as ``data``.
+        of_run: True if the file belongs to a run; see ``resolve``.
+
+    Returns:
+        All settings, with recipe and preset filled in.
+
+    Raises:
+        ConfigError: as ``resolve``.
+
+    Example:
+        >>> load_config(overrides={"data.dataset": "digits", "train.epochs": 5}).train.epochs
+        5
+    """
     return resolve(path, overrides, base, pinned, of_run=of_run).config
 
 
@@ -107,24 +127,27 @@ def resolve(
     flags: Iterable[str] = (),
     of_run: bool = False,
 ) -> Resolved:
-    """The settings from ``base``, a YAML file and overrides; preset and recipe lie below these.
+    """Combines ``base``, a YAML file and overrides, and fills in the recipe and the preset.
 
-    A recipe never changes what ``base`` says: a run's own settings name all keys. Where no layer
-    names a data set, it is the one that ``data.data_dir`` holds.
+    ``base`` overrides the recipe and the preset. A run's own settings have all keys, so a recipe
+    never changes them. If no layer names a data set, it is the one found in ``data.data_dir``.
 
     Args:
-        path: a YAML file with some of the keys, or None.
-        overrides: dotted keys such as ``train.epochs`` to values.
-        base: nested settings below the file's, such as those of a finished run.
-        pinned: sections of ``base`` that the file does not change, such as ``data``.
-        flags: the keys of ``overrides`` that were given as flags of their own.
-        of_run: whether the file is a run's own. Its settings are taken as they are, also those
-            that the data set does not read.
+        path: a YAML file with some of the settings, or None.
+        overrides: values by dotted key, such as ``train.epochs``.
+        base: nested settings that the file overrides, such as those of a finished run.
+        pinned: sections of ``base`` that the file does not override, such as ``data``.
+        flags: the keys of ``overrides`` that have flags of their own.
+        of_run: True if the file belongs to a run. Then its settings are taken as they are, even
+            those that the data set does not read.
+
+    Returns:
+        All settings, with the origin of each.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown or its value out of range, another
-            recipe is named than ``base`` was made with, the data set does not read a setting that
-            was given, or no data set is named and ``data.data_dir`` holds none or several.
+        ConfigError: the file cannot be read, a key is unknown, a value is out of range, the recipe
+            differs from that of ``base``, the data set does not read a given setting, or no data
+            set is named and ``data.data_dir`` holds none or several.
     """
     base, overrides = base or {}, overrides or {}
     origins: Origins = {}
@@ -145,7 +168,7 @@ def resolve(
 
 
 def _check_recipe(base: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
-    """Refuses another recipe than the one that a run was made with."""
+    """Refuses a recipe that differs from the recipe of the run."""
     was = base.get("recipe")
     if was is not None and was != tree["recipe"]:
         raise ConfigError(
@@ -163,7 +186,7 @@ def _layers(
     flags: set[str],
     of_run: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All settings that are given, and those of section ``data`` that the user asks for."""
+    """All given settings; and those of the section ``data`` that the user asked for."""
     tree: dict[str, Any] = {}
     merge(tree, base, origins, "the run")
     asked: dict[str, Any] = {}
@@ -174,8 +197,8 @@ def _layers(
         merge(tree, file, origins, f"config {path}")
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
-            # A file may name all settings: those that it leaves at their defaults ask for nothing.
-            # Nor do those of another data set than the one that is read.
+            # A file may contain all settings, so a default value does not count as a request. The
+            # settings of another data set do not count either.
             fields = DataConfig.model_fields
             asked = {k: v for k, v in data.items() if k in fields and v != fields[k].default}
     merge(tree, {key: base[key] for key in pinned if key in base}, origins, "the run")
@@ -194,7 +217,7 @@ def _layers(
 
 
 def _drop_retired(tree: dict[str, Any]) -> None:
-    """Takes out the settings of runs of earlier versions that no longer exist."""
+    """Removes settings of earlier versions that no longer exist."""
     for key in RETIRED:
         section, _, name = key.partition(".")
         if isinstance(tree.get(section), dict):
@@ -204,7 +227,7 @@ def _drop_retired(tree: dict[str, Any]) -> None:
 
 
 def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:
-    """Puts the data set into settings that name none; what to say of it."""
+    """Adds the data set to settings that name none, and returns a note about it."""
     data = tree.setdefault("data", {})
     if not isinstance(data, dict) or data.get("dataset") is not None:
         return None
@@ -216,7 +239,7 @@ def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:
             "scikit-learn"
         )
     if not isinstance(folder, str | Path) or not isinstance(labels, str | Path | None):
-        return None  # refused, with its reason, where the settings are validated
+        return None  # the validation refuses it and says why
     found, why = data_set_in(Path(folder), None if labels is None else Path(labels))
     data["dataset"] = found
     origins["data.dataset"] = "found in --data-dir"
@@ -224,10 +247,10 @@ def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:
 
 
 def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
-    """Refuses settings of the data that the data set does not read.
+    """Refuses settings that the data set does not read.
 
     Raises:
-        ConfigError: one is given; says which data sets read it.
+        ConfigError: such a setting is given. The message says which data sets read it.
     """
     data = config.data
     for name, value in asked.items():
@@ -240,7 +263,7 @@ def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
                 f"data.{name}: names a column of --labels, which is not given; give --labels FILE, "
                 f"or leave out {flag}"
             )
-        # Of a long list the user's own kinds of data say enough.
+        # A long list is shortened to the user's own kinds of data.
         own = [name for name in readers if not CATALOGUE[name].landmarks]
         which = ", ".join(own or readers) + (", ..." if own and len(own) < len(readers) else "")
         raise ConfigError(
@@ -250,9 +273,9 @@ def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
 
 
 def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
-    """Refuses what was asked for in so many words and would do nothing.
+    """Refuses settings that the user gave explicitly but that would have no effect.
 
-    Layers below may hold it: a recipe's or a data set's net need not be the user's.
+    In other layers they are no error: a recipe or preset may have settings for another network.
     """
     if "train.leave_out_ratio" in overrides and config.train.leave_out is None:
         raise ConfigError(
@@ -268,14 +291,27 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
             )
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML of plain values, in which a key that stands twice is an error, not the later value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice; leave one", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The nested settings in a YAML file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else.
+        ConfigError: the file cannot be read, is not YAML, or does not hold settings.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}; give an existing YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -289,9 +325,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
-    """The settings in which two configs differ, as ``key: old, now new``.
+    """The settings in which two configs differ, each as ``key: old, now new``.
 
-    Neither sections that are ``unread`` count, nor keys that are ``free``.
+    Args:
+        old, new: the configs.
+        unread: sections that do not count.
+        free: dotted keys that do not count.
     """
     out = set(unread)
     before, after = (_flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))

@@ -1,7 +1,7 @@
 """Renders the 26 letters as an image folder: grey, 28x28, in many fonts, distorted and cluttered.
 
 A data set with another number of classes that needs no download: capital and small letters in the
-DejaVu and STIX fonts that matplotlib ships (pip install 'tdctl[plots]'), with random size, angle,
+DejaVu and STIX fonts that matplotlib ships, with random size, angle,
 shear and position, on a random gradient with parts of other letters and strokes, and noise on every
 pixel. The same arguments, Pillow and fonts give the same files:
 FOLDER/train/<character>/<number>.png.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tdctl.config import Config
     from tdctl.runner import CleanResult
 
-__all__ = ["clean"]
+__all__ = ["clean", "moved_settings", "next_training"]
 
 
 @guarded
@@ -85,17 +85,8 @@ def clean(
     untouched_by_torchrun("clean")
     source = the_source(detector, score)
     from tdctl import runner
-    from tdctl.settings import load_config
 
-    base, config = runner.settings_of_run(td[0]), None
-    moved = {"data.data_dir": data_dir, "data.labels": labels}
-    given = {key: str(value) for key, value in moved.items() if value is not None}
-    if base is None and given:
-        raise typer.BadParameter(
-            f"{td[0]} holds no settings of tdctl: leave out --data-dir and --labels"
-        )
-    if base is not None:
-        config = load_config(None, {**given, "device": device}, base)
+    config = moved_settings(td[0], data_dir, labels, device)
     with shown_progress(quiet) as report:
         result = runner.clean(
             config,
@@ -117,6 +108,29 @@ def clean(
         _show(result, config, out)
 
 
+def moved_settings(
+    run: Path, data_dir: Path | None, labels: Path | None, device: str = "auto"
+) -> Config | None:
+    """The settings of a run, with the new place of its data; None if the run has no settings.
+
+    Raises:
+        typer.BadParameter: a new place is given, and the run has no settings.
+    """
+    from tdctl import runner
+    from tdctl.settings import load_config
+
+    base = runner.settings_of_run(run)
+    moved = {"data.data_dir": data_dir, "data.labels": labels}
+    given = {key: str(value) for key, value in moved.items() if value is not None}
+    if base is not None:
+        return load_config(None, {**given, "device": device}, base)
+    if given:
+        raise typer.BadParameter(
+            f"{run} holds no settings of tdctl: leave out --data-dir and --labels"
+        )
+    return None
+
+
 def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     """Prints what happened to the labels, and how to use the table."""
     flagged, stdout = int(result.flagged.rows.sum()), console()
@@ -132,19 +146,19 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
         stdout.print(f"wrong      {before} labels of ranked images before, {after} after")
     stdout.print(f"{'table' if result.file else 'would write':<10} {out}: {len(result.table)} rows")
     if config is not None and result.file is not None:
-        stdout.print(f"next       {_next(config, result, out)}")
+        stdout.print(f"next       {next_training(config, result.one_list, out)}")
 
 
 def _rows(result: CleanResult) -> int:
     return len(result.table) + result.dropped
 
 
-def _next(config: Config, result: CleanResult, out: Path) -> str:
+def next_training(config: Config, one_list: bool, out: Path) -> str:
     """The command that trains on the table, with the same images and the same held-out images."""
     data, words = config.data, ["tdctl", "generate-td", "--dataset", config.data.dataset]
     if data.data_dir is not None or data.dataset == "table":
         words += ["--data-dir", str(data.root)]
-    if result.one_list and data.dataset != "table":
+    if one_list and data.dataset != "table":
         # Other labels do not change the split: it is drawn by the labels of the data set itself.
         if data.test_share != type(data).model_fields["test_share"].default:
             words += ["--test-share", f"{data.test_share:g}"]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tdctl.cli.apply_review_command import apply_review
 from tdctl.cli.boundary import say, stop_on_sigterm
 from tdctl.cli.cache_command import cache
 from tdctl.cli.clean_command import clean
@@ -17,11 +18,15 @@ from tdctl.cli.denoise_command import denoise
 from tdctl.cli.detect_command import detect
 from tdctl.cli.detectors_command import detectors
 from tdctl.cli.export_command import export
+from tdctl.cli.find_command import find
 from tdctl.cli.generate_td_command import generate_td
 from tdctl.cli.options import SettingsCommand
 from tdctl.cli.output import in_utf8, let_all_text_through
+from tdctl.cli.plot_command import plot
 from tdctl.cli.recipes_command import recipes
+from tdctl.cli.report_command import report
 from tdctl.cli.scores_command import scores
+from tdctl.cli.show_command import show
 from tdctl.cli.train_detector_command import train_detector
 from tdctl.processors import tune_environment
 
@@ -51,11 +56,16 @@ def _root(
         raise typer.Exit
 
 
+app.command("find")(find)
 app.command("generate-td", cls=SettingsCommand)(generate_td)
 app.command("train-detector", cls=SettingsCommand)(train_detector)
 app.command("detect")(detect)
 app.command("denoise", cls=SettingsCommand)(denoise)
 app.command("clean")(clean)
+app.command("apply-review")(apply_review)
+app.command("report")(report)
+app.command("show")(show)
+app.command("plot")(plot)
 app.command("compare")(compare)
 app.command("export")(export)
 app.command("scores")(scores)

@@ -66,7 +66,7 @@ def compare(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     plots: Annotated[
         bool,
-        typer.Option("--plots/--no-plots", help="Draw plots (needs matplotlib: the extra plots)."),
+        typer.Option("--plots/--no-plots", help="Draw plots."),
     ] = True,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute all rows again.")] = False,

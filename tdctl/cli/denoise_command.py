@@ -25,6 +25,7 @@ from tdctl.cli.flags import (
 )
 from tdctl.cli.options import DATA, NET, Settings, print_config_of, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
 from tdctl.cli.show import show_denoise
 from tdctl.errors import ConfigError
 
@@ -60,6 +61,7 @@ def denoise(
             "--out", help="Folder of the retrainings (default: next to the run, named after it)."
         ),
     ] = None,
+    report_to: ReportFile = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -94,6 +96,7 @@ def denoise(
         print_config_of(found)
         return
     config = found.config
+    check_report_file(td, report_to, overwrite)
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
             config,
@@ -117,3 +120,6 @@ def denoise(
         print_json(runner.denoise_report(result))
     else:
         show_denoise(result, dry_run)
+    if not dry_run:
+        table = None if result.file is None else result.file.parent
+        report_beside(result.detection, report_to, overwrite, table)

@@ -22,6 +22,7 @@ from tdctl.cli.flags import (
     check_one_kind,
 )
 from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
 from tdctl.cli.show import show_detect, show_scores
 from tdctl.errors import ConfigError
 
@@ -46,7 +47,10 @@ def detect(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write, all samples, the worst first.")
+        Path | None,
+        typer.Option(
+            "--out", help="CSV to write, all samples, worst first; the same as JSON goes beside it."
+        ),
     ] = None,
     cut: Annotated[
         str | None,
@@ -57,6 +61,7 @@ def detect(
         ),
     ] = None,
     keep_per_class: KeepPerClass = None,
+    report_to: ReportFile = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -74,6 +79,8 @@ def detect(
     Example: tdctl detect --td runs/a --score all
 
     Example: tdctl detect --td runs/a --td runs/b --out ranking.csv
+
+    Example: tdctl detect --td runs/a --cut auto --report report.html
     """
     check_one_kind(detector is not None, bool(score))
     if keep_per_class is not None and cut is None:
@@ -86,13 +93,14 @@ def detect(
     names = list(SCORES) if every else named
     scores = [SCORES[name] for name in dict.fromkeys(names)]
     if len(scores) > 1:
-        _check_comparable(td, out, cut)
+        _check_comparable(td, out, cut, report_to)
         with joined(device) as world:
             table = world.together(lambda: runner.judge_scores(td[0], scores, leave_out=every))
         if world.is_first:
             _show_table(table, td[0], as_json)
         return
     source = scores[0] if scores else detector or AUTO
+    check_report_file(td, report_to, overwrite)
     with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.detect(
             td,
@@ -108,15 +116,19 @@ def detect(
         for note in result.notes:
             say(f"note: {note}")
         _show_ranking(result, out, top, as_json)
+        report_beside(result, report_to, overwrite)
 
 
-def _check_comparable(td: list[Path], out: Path | None, cut: str | None) -> None:
+def _check_comparable(
+    td: list[Path], out: Path | None, cut: str | None, report_to: Path | None
+) -> None:
     """Refuses options that need a single ranking.
 
     Raises:
         ConfigError: the message names the option.
     """
-    given = [name for name, value in (("--out", out), ("--cut", cut)) if value is not None]
+    single = (("--out", out), ("--cut", cut), ("--report", report_to))
+    given = [name for name, value in single if value is not None]
     if given:
         raise ConfigError(f"detect: {given[0]} takes one ranking; give one --score with it")
     if len(td) > 1:
@@ -137,17 +149,13 @@ def _show_ranking(result: DetectResult, out: Path | None, top: int, as_json: boo
     if not as_json:
         show_detect(result, out, top)
         return
+    from tdctl import runner
+
     print_json(
         {
-            **result.run_facts,
-            **result.ranker.facts,
-            "ranked_by": result.ranked_by,
+            **runner.ranking_facts(result),
             "out": None if out is None else str(out),
             "samples": len(result.labels),
-            "in_sample": result.in_sample,
-            "metrics": result.metrics.to_dict(),
-            "cut": None if result.flagged is None else result.flagged.to_dict(),
-            "estimates": {name: found.to_dict() for name, found in result.estimates.items()},
             "worst": json.loads(result.table.head(top).to_json(orient="records")),
         }
     )

@@ -53,7 +53,7 @@ Runs = Annotated[
     typer.Option(
         "--td",
         help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
-        "is ranked, and the suspicion is the mean of the ranks, scaled to (0, 1).",
+        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
     ),
 ]
 DetectorFile = Annotated[
@@ -114,4 +114,4 @@ def check_one_kind(detector: bool, scores: bool) -> None:
 def check_one_way(resume: bool, overwrite: bool) -> None:
     """Refuses --resume together with --overwrite."""
     if resume and overwrite:
-        raise typer.BadParameter("--resume continues a run, --overwrite starts a new one; give one")
+        raise typer.BadParameter("--resume continues, --overwrite starts again; give one of them")

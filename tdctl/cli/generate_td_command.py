@@ -28,6 +28,14 @@ def generate_td(
     root: Annotated[Path, typer.Option("--root", help="Folder for default run folders.")] = Path(
         "replication"
     ),
+    log_with: Annotated[
+        str | None,
+        typer.Option(
+            "--log-with",
+            help="tensorboard: write the log for it too, into OUT/tensorboard (needs the extra "
+            "tensorboard).",
+        ),
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -61,7 +69,13 @@ def generate_td(
         return
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.generate_td(
-            config, folder, resume=resume, overwrite=overwrite, report=report, world=world
+            config,
+            folder,
+            resume=resume,
+            overwrite=overwrite,
+            log_with=log_with,
+            report=report,
+            world=world,
         )
     for note in result.notes:
         say(f"note: {note}")

@@ -161,6 +161,13 @@ class Settings:
             )
         return self.resolve(base)
 
+    def named_keys(self) -> frozenset[str]:
+        """The dotted keys that are given by flag, ``--set`` or file."""
+        found = set(self.overrides)
+        for key, value in ({} if self.path is None else read_yaml(self.path)).items():
+            found |= {f"{key}.{name}" for name in value} if isinstance(value, dict) else {key}
+        return frozenset(found)
+
     def names_data(self) -> bool:
         """Whether the data set or its folder is named by a flag, ``--set`` or the file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")

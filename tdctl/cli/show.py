@@ -32,10 +32,14 @@ __all__ = [
     "asked",
     "show_denoise",
     "show_detect",
+    "show_estimates",
     "show_generate",
+    "show_judged",
+    "show_noise",
     "show_plan",
     "show_scores",
     "show_train_detector",
+    "show_worst",
 ]
 
 SEEN = {
@@ -63,7 +67,7 @@ def show_generate(result: GenerateResult) -> None:
         f"data       {data['name']}: {data['train']} train, {data['valid']} held out, "
         f"{data['test']} test, {len(data['class_names'])} classes"
     )
-    console.print(f"noise      {_noise(manifest)}")
+    console.print(f"noise      {show_noise(manifest)}")
     if (left := manifest.get("left_out")) is not None:
         console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
@@ -100,10 +104,23 @@ def show_train_detector(result: TrainDetectorResult) -> None:
 def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
     """Prints the metrics and the worst samples."""
     console = _console()
-    metrics = result.metrics
     name = "run" if len(result.runs) == 1 else "runs"
     names = ", ".join(map(str, result.runs))
     console.print(f"{name:<10} {names}: {len(result.labels)} samples")
+    show_judged(result)
+    show_estimates(console, result)
+    if result.flagged is not None:
+        found = result.flagged
+        count = f"{found.rows.sum()} flagged" if found.cut is None else _cut(found.cut)
+        console.print(f"cut        {count}{_spared(found)}")
+    if out is not None:
+        console.print(f"ranking    {out}")
+    show_worst(result, top)
+
+
+def show_judged(result: DetectResult) -> None:
+    """Prints by what a ranking was made, and its metrics where the truth is known."""
+    console, metrics = _console(), result.metrics
     console.print(f"judged     {_judged(result)}")
     if metrics.auc is None:
         few = "every" if result.labels.flipped.all() else "no"
@@ -116,13 +133,11 @@ def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
         console.print(
             f"at rate    {_cut(metrics.at_realised_rate)}, the realised {metrics.realised_rate:.2%}"
         )
-    _show_estimates(console, result)
-    if result.flagged is not None:
-        found = result.flagged
-        count = f"{found.rows.sum()} flagged" if found.cut is None else _cut(found.cut)
-        console.print(f"cut        {count}{_spared(found)}")
-    if out is not None:
-        console.print(f"ranking    {out}")
+
+
+def show_worst(result: DetectResult, top: int) -> None:
+    """Prints the worst samples as a table."""
+    console = _console()
     if top:
         head = result.table.head(top)
         columns = list(map(str, head.columns))
@@ -179,7 +194,7 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
     if metrics.auc is not None:
         console.print(f"AUC        {metrics.auc:.4f}")
         console.print(f"AP (mAP)   {metrics.ap:.4f}")
-    _show_estimates(console, result.detection)
+    show_estimates(console, result.detection)
     console.print(table)
     if result.file is not None:
         console.print(f"table      {result.file}")
@@ -192,7 +207,8 @@ def _shown(value: object) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _show_estimates(console: Console, result: DetectResult) -> None:
+def show_estimates(console: Console, result: DetectResult) -> None:
+    """Prints what was estimated of the share of wrong labels."""
     for found in result.estimates.values():
         known = (
             "the truth is unknown"
@@ -237,7 +253,8 @@ def _judged(result: DetectResult) -> str:
     return how + (f"; the mean of the ranks in {len(result.runs)} runs" if several else "")
 
 
-def _noise(manifest: dict[str, Any]) -> str:
+def show_noise(manifest: dict[str, Any]) -> str:
+    """What a manifest says of the noise, in words."""
     noise, flipped = manifest["noise"], manifest["flipped"]
     none = noise["type"] is None
     added = "none added" if none else f"{asked(noise)}{noise['expected_rate']:.2%} expected"

@@ -1,6 +1,7 @@
-"""Which value of a setting counts, and where it came from.
+"""Combines the layers of settings, and records where each value came from.
 
-Defaults <- the data set's preset <- the recipe <- what the user gives.
+Each layer overrides those before it: defaults, the data set's preset, the recipe, the user's
+settings.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from tdctl.recipes import DETECT_UP_TO, find_recipe, preset_of, recipe_names
 
 __all__ = ["Origins", "fill_in", "merge"]
 
-# Dotted key of a setting to where its value came from; a default has no entry.
+# The origin of each setting's value, by dotted key. A default has no entry.
 Origins = dict[str, str]
 
 
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
-    """The settings that are given, with preset and recipe below them.
+    """The given settings, with preset and recipe filled in below them.
 
-    Where no recipe is named it is ``detect``, or ``paper`` for images of more than 64 pixels. An
-    explicit ``recipe: null`` is no recipe.
+    The default recipe is ``detect``, or ``paper`` for images of more than 64 pixels. An explicit
+    ``recipe: null`` means no recipe.
 
     Args:
-        given: section to key to value; a section may be a model, of which what was set counts.
+        given: the nested settings, section to key to value. A section may be a model. Then only
+            the fields that were set count.
 
     Returns:
-        All settings that are given or filled in, nested, and where those that were filled in
-        came from.
+        All settings that were given or filled in, nested; and the origins of those filled in.
     """
     tree = {key: _as_mapping(value) for key, value in given.items()}
     name = _data_set(tree)
@@ -42,8 +43,8 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     for recipe in _recipes(tree["recipe"]):
         merge(whole, recipe.settings, origins, f"recipe {recipe.name}")
     for section in ("train", "retrain"):
-        # Label smoothing is a part of cross-entropy. A recipe's is dropped where the user names
-        # another loss, and is no contradiction.
+        # Label smoothing belongs to cross-entropy. If the user names another loss, the recipe's
+        # label smoothing is dropped. It must not count as a contradiction.
         asked = tree.get(section)
         if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
             whole.get(section, {}).pop("label_smoothing", None)
@@ -59,12 +60,14 @@ def merge(
     origin: str = "",
     prefix: str = "",
 ) -> None:
-    """Lays settings over others, in place.
+    """Overrides settings with others, in place.
 
     Args:
-        tree: nested settings, which change.
-        upper: nested settings that win.
-        origins: takes ``origin`` for each dotted key of ``upper``, where it is given.
+        tree: nested settings, which are changed.
+        upper: nested settings that override those in ``tree``.
+        origins: receives ``origin`` for each dotted key of ``upper``; None to record nothing.
+        origin: where the settings in ``upper`` came from.
+        prefix: the dotted key of ``tree``, with a dot at its end.
     """
     for key, value in upper.items():
         if isinstance(value, Mapping) and isinstance(tree.setdefault(key, {}), dict):
@@ -80,7 +83,7 @@ def _as_mapping(value: Any) -> Any:
 
 
 def _data_set(tree: Mapping[str, Any]) -> str | None:
-    """The data set that is named; None where none is, or an unknown one, which is refused later."""
+    """The named data set; None if none is named. An unknown one is refused later."""
     data = tree.get("data")
     name = data.get("dataset") if isinstance(data, Mapping) else None
     try:
@@ -90,7 +93,7 @@ def _data_set(tree: Mapping[str, Any]) -> str | None:
 
 
 def _recipes(name: object) -> list[Any]:
-    """The layers of a recipe; none of an unknown one, which is refused later."""
+    """The layers of a recipe; empty for an unknown one, which is refused later."""
     return find_recipe(name).layers if isinstance(name, str) and name in recipe_names() else []
 
 

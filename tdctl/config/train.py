@@ -1,4 +1,4 @@
-"""How classifiers are trained."""
+"""The settings of the classifier's training."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ __all__ = ["FitConfig", "RetrainConfig", "TrainConfig"]
 
 
 class FitConfig(Section):
-    """How a classifier is trained.
+    """The settings of a classifier's training.
 
-    Source: defaults are those of the published code of Jia et al. (AAAI 2023).
+    Source: the defaults are those of the published code of Jia et al. (AAAI 2023).
     """
 
     epochs: Positive = Field(200, description="Epochs of training.")
     batch_size: Annotated[int, Field(ge=2)] = Field(128, description="Images per step.")
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        0.1, description="Learning rate at the start; of a one-cycle schedule at its peak."
+        0.1, description="Learning rate at the start; with one-cycle, at the peak."
     )
     schedule: Literal["step", "constant", "one-cycle", "cosine"] = Field(
         "step",
-        description="step: the rate drops as lr_drops says; constant: never; one-cycle: up in a "
-        "line to --lr and down to 0; cosine: half a cosine from --lr to 0.",
+        description="step: the learning rate drops as lr_drops says; constant: it never drops; "
+        "one-cycle: it rises linearly to --lr and falls to 0; cosine: it falls from --lr to 0 "
+        "along half a cosine.",
     )
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75),
-        description="Shares of the run after which a step schedule multiplies the rate by 0.1.",
+        description="Shares of the run after which a step schedule multiplies the learning rate "
+        "by 0.1.",
     )
     warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.3, description="Share of the run in which a one-cycle schedule rises."
+        0.3, description="Share of the run during which a one-cycle schedule rises."
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.9, description="SGD momentum (Nesterov's where above 0)."
+        0.9, description="Momentum of SGD (Nesterov momentum if above 0)."
     )
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         1e-4, description="Weight decay."
@@ -45,60 +47,62 @@ class FitConfig(Section):
     augment: bool = Field(True, description="Augment by random crops and flips.")
     augment_policy: Literal["none", "trivial", "rand"] = Field(
         "none",
-        description="Distort each image as well: trivial: torchvision's TrivialAugmentWide; rand: "
-        "its RandAugment; 0.2 ms of a core for 32 pixels, 1.5 ms for 224.",
+        description="Distort each image as well. trivial: torchvision's TrivialAugmentWide; rand: "
+        "torchvision's RandAugment. An image takes 0.2 ms of a core at 32 pixels and 1.5 ms at "
+        "224.",
     )
     cutout: Annotated[int, Field(ge=0, le=512)] = Field(
-        0, description="Side in pixels of a square that is blanked in each image; 0: none."
+        0, description="Side in pixels of a square that is blanked in each image; 0 for none."
     )
     crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
-        None, description="Padding of the random crop; by default an eighth of the image's side."
+        None, description="Padding of the random crop (default: an eighth of the image's side)."
     )
     flip: bool | None = Field(
-        None, description="Mirror half of the images; by default as suits the data set."
+        None, description="Mirror half of the images (default: if it suits the data set)."
     )
     amp: bool | None = Field(
         None,
-        description="Compute in lower precision; by default where the hardware does so.",
+        description="Compute in lower precision (default: if the hardware supports it).",
     )
     amp_dtype: Literal["bfloat16", "float16"] = Field(
         "bfloat16",
-        description="The lower precision; float16 scales the loss and is meant for older GPUs.",
+        description="The lower precision. float16 scales the loss and is for older GPUs.",
     )
     compile: bool | None = Field(
         None,
-        description="Compile the network; by default where the run is long enough to win back "
-        "the time that takes.",
+        description="Compile the network (default: if the run is long enough to save time).",
     )
     eval_every: Positive = Field(
-        1, description="Evaluate after every Nth epoch, and after the last."
+        1, description="Evaluate after every Nth epoch and after the last."
     )
     loss: Literal["ce", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr"] = Field(
         "ce",
-        description="ce: cross-entropy; bootstrap-soft, bootstrap-hard: the target is mixed with "
-        "the prediction; gce: generalised, sce: symmetric cross-entropy; elr: early-learning "
-        "regularisation.",
+        description="ce: cross-entropy; bootstrap-soft, bootstrap-hard: mix the target with the "
+        "prediction; gce: generalised cross-entropy; sce: symmetric cross-entropy; elr: "
+        "early-learning regularisation.",
     )
     loss_detach: bool = Field(
         False,
-        description="No gradient through the target's part of bootstrap-soft, which leaves that of "
-        "cross-entropy times 0.95.",
+        description="Stop the gradient through the prediction in the target of bootstrap-soft. The "
+        "gradient is then that of cross-entropy times 0.95.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Label smoothing of the cross-entropy; with loss ce only."
+        0.0, description="Label smoothing of the cross-entropy; only with loss ce."
     )
     mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0,
-        description="Train on pairs of images mixed by a share from Beta(ALPHA, ALPHA); 0: on "
-        "single ones.",
+        description="Train on mixtures of two images, with a share drawn from Beta(ALPHA, ALPHA). "
+        "0: train on single images.",
     )
     average: Literal["none", "ema"] = Field(
         "none",
-        description="ema: evaluate, save and (with eval-pass) record a running average of the "
-        "weights.",
+        description="ema: evaluate and save a running average of the weights, and (with "
+        "eval-pass) record with it.",
     )
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.998, description="What the running average keeps in each step; less in the first steps."
+        0.998,
+        description="Share of the running average that is kept at each step; less in the first "
+        "steps.",
     )
 
     @field_validator("lr_drops", mode="before")
@@ -137,37 +141,38 @@ class FitConfig(Section):
 
 
 class TrainConfig(FitConfig):
-    """How the classifier is trained while its dynamics are recorded."""
+    """The settings of the training whose dynamics are recorded."""
 
     capture: Literal["in-loop", "eval-pass"] = Field(
         "in-loop",
         description="in-loop: record the softmax of the training step itself, at no cost; "
-        "eval-pass: of an extra pass in eval mode after each epoch.",
+        "eval-pass: record the softmax of an extra pass in eval mode after each epoch.",
     )
     store: str = Field(
         "full",
-        description="What is kept of each epoch's softmax: full, every class; given, the given "
-        "label's and the largest other; topk:K, the given label's and the K largest others.",
+        description="What is kept of each epoch's softmax. full: all classes; given: the given "
+        "label and the largest other class; topk:K: the given label and the K largest others.",
     )
     leave_out: Path | None = Field(
         None,
-        description="Ranking of the same samples (CSV of tdctl detect --out): train without its "
-        "worst, whose softmax is predicted after each epoch instead, without augmentation.",
+        description="Ranking of the same samples (CSV of tdctl detect --out). Its worst samples "
+        "are left out of the training; their softmax is predicted after each epoch, without "
+        "augmentation.",
     )
     leave_out_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1,
-        description="Share to leave out with --leave-out; half of each given class stays in.",
+        description="Share that --leave-out leaves out; half of each given class stays in.",
     )
     threshold_samples: bool = Field(
         False,
-        description="Train two networks, each with some of the images under an extra class (AUM's "
-        "threshold samples), for --cut auto:threshold; takes twice the time.",
+        description="Train two networks, each with some images under an extra class (AUM's "
+        "threshold samples), for --cut auto:threshold. This takes twice the time.",
     )
 
     folds: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="Train so many networks, each on all images but its own fold, and record each "
-        "image also by the network that has not seen it; 0: one network, on all images.",
+        description="Number of networks, each trained on all images except its fold. Each image is "
+        "also recorded by the network that has not seen it. 0: one network on all images.",
     )
 
     @field_validator("folds")
@@ -214,13 +219,14 @@ class TrainConfig(FitConfig):
 
 
 class RetrainConfig(FitConfig):
-    """How the network is retrained on what was kept.
+    """The settings of the retraining on the samples that were kept.
 
-    Source: defaults are those of the published denoising scripts of Jia et al. (AAAI 2023).
+    Source: the defaults are those of the published denoising scripts of Jia et al. (AAAI 2023).
     """
 
     epochs: Positive = Field(300, description="Epochs of retraining.")
     batch_size: Annotated[int, Field(ge=2)] = Field(256, description="Images per step.")
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.5,), description="Shares of the run after which the rate is multiplied by 0.1."
+        (0.5,),
+        description="Shares of the run after which the learning rate is multiplied by 0.1.",
     )

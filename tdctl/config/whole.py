@@ -23,18 +23,24 @@ __all__ = ["Config"]
 class Config(Section):
     """All settings of a run.
 
-    What is not given comes from the recipe, below it from what the paper uses for the data set,
-    and below that from the defaults. ``Config()`` is what the command line takes for the digits.
-    ``Config(recipe=None)`` takes no recipe.
+    A setting that is not given comes from the recipe. If the recipe does not have it, it comes from
+    the data set's preset (what the paper uses), and else from the defaults. ``Config()`` has the
+    same settings as the command line without flags, for the digits. ``Config(recipe=None)`` uses
+    no recipe.
+
+    Example:
+        >>> config = Config(data={"dataset": "digits"}, train={"epochs": 5})
+        >>> config.recipe, config.train.epochs, config.train.schedule
+        ('detect', 5, 'one-cycle')
     """
 
     seed: Seed = Field(
-        0, description="Seed of the training, and of noise and splits unless they have their own."
+        0, description="Seed of the training, and of noise and splits if these have no own seed."
     )
     recipe: str | None = Field(
         None,
-        description="Settings by name, below your own; tdctl recipes lists them (default: detect, "
-        "and paper where images are of more than 64 pixels).",
+        description="Named group of settings, which your own settings override; 'tdctl recipes' "
+        "lists them (default: detect, or paper for images of more than 64 pixels).",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()
@@ -85,19 +91,19 @@ class Config(Section):
 
     @property
     def split_seed(self) -> int:
-        """The seed of the splits: its own, or the run's."""
+        """The seed of the splits: ``data.split_seed``, or else the run's seed."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def noise_seed(self) -> int:
-        """The seed of the corruption: its own, or the run's."""
+        """The seed of the noise: ``noise.noise_seed``, or else the run's seed."""
         return self.seed if self.noise.noise_seed is None else self.noise.noise_seed
 
     def to_yaml(self, *, ascii_only: bool = False) -> str:
-        """The settings as YAML that ``load_config`` reads back to an equal ``Config``.
+        """The settings as YAML, from which ``load_config`` makes an equal ``Config``.
 
         Args:
-            ascii_only: other letters are escaped, for a stream that cannot hold them.
+            ascii_only: escape all other letters, for a stream that cannot write them.
         """
         tree = self.model_dump(mode="json")
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=not ascii_only)

@@ -1,4 +1,4 @@
-"""The channel statistics that images are normalised by."""
+"""The channel statistics for the normalisation of images."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from tdctl.errors import ConfigError
 
 __all__ = ["IMAGENET", "channels"]
 
-# Mean and standard deviation of ImageNet's training pixels over 255, as torchvision's weights
-# were trained with.
+# Mean and standard deviation of ImageNet's training pixels, divided by 255. torchvision's weights
+# were trained with these.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def channels(
     config: DataConfig, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation that images are normalised by, C values each in [0, 1].
+    """Mean and standard deviation for the normalisation, C values each in [0, 1].
 
     Args:
-        config: whose ``normalise`` chooses.
-        mean, std: of the data set's own training pixels.
+        config: its ``normalise`` chooses the statistics.
+        mean, std: the statistics of the data set's own training pixels.
 
     Raises:
-        ConfigError: ImageNet's are asked for, and the images have not three channels.
+        ConfigError: ImageNet's statistics are requested, but the images do not have 3 channels.
     """
     if config.normalise == "data":
         return mean, std

@@ -1,4 +1,4 @@
-"""Which way the images of a folder are held: in memory, in the cache, or not at all."""
+"""Decides where decoded images are held: in memory, in the cache on the disk, or nowhere."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from tdctl.torchrun import sharing
 __all__ = ["Held", "available_memory", "check_memory", "hold"]
 
 CGROUP = Path("/sys/fs/cgroup")
-# Streamed images are judged by as many as these: enough for three digits of mean and deviation.
+# The number of streamed images from which mean and deviation are computed, to about three digits.
 SAMPLED = 2000
 IN_MEMORY = "held in memory"
 
 
 @dataclass(frozen=True)
 class Held:
-    """Pixels, training images first.
+    """The pixels of all images, training images first.
 
     Attributes:
-        store: of all images.
-        mean, std: C values in units of 255, of the training images.
-        broken: rows that do not decode, with the reason; they count in no statistics.
-        notes: what the user should know, one line each; the first is the choice.
-        decoder: of all images; None where they came decoded.
-        seen: what their heads say; None where they came decoded.
+        store: the pixels.
+        mean, std: C values in [0, 1], statistics of the training images divided by 255.
+        broken: rows that do not decode, with the reason. They are not in the statistics.
+        notes: what the user should know, one line each. The first says where the pixels are.
+        decoder: the decoder of all images; None if they came decoded.
+        seen: the survey of all images; None if they came decoded.
     """
 
     store: PixelStore
@@ -62,25 +62,27 @@ def hold(
     train: int,
     dry: bool = False,
 ) -> Held:
-    """Decodes images, or sees to it that they are decoded, as the settings say.
+    """Decodes images, or prepares their decoding, as the setting ``images`` says.
 
-    ``auto`` takes the memory where the pixels need at most half of what is available (read
-    from the cache if they are there), else the cache where they leave a tenth of its disk free
-    or are there already, else streams.
+    ``auto`` takes the first choice that fits:
+
+    - memory, if the pixels need at most half of the available memory (they are read from the
+      cache if they are there);
+    - the cache, if the pixels are there already or would leave a tenth of its disk free;
+    - streaming.
 
     Args:
-        config: ``root``, ``images``, ``cache_dir``, ``workers``, ``image_size`` and
-            ``skip_unreadable`` are read.
-        images: n, training images first.
-        names: n paths below the data folder, or none where the images are not files.
+        config: the settings of the data.
+        images: n encoded images, training images first.
+        names: n paths relative to the data folder; empty if the images are not files.
         stats: int64 [n, 2], size and time of change of each image.
-        train: how many are training images.
-        dry: decode the first image alone, and of deep and transparent ones some, and say what
-            would be done: the pixels are then streamed, and the statistics 0 and 1.
+        train: the number of training images.
+        dry: only say what would be done. Then only the first image and some deep or transparent
+            ones are decoded, the pixels are streamed, and the statistics are 0 and 1.
 
     Raises:
-        DataError: images do not decode and are not to be skipped, no training image does, or
-            the way asked for has no room.
+        DataError: images do not decode and may not be skipped, no training image decodes, or
+            there is no room for the pixels.
     """
     seen = survey(images, megapixels(config.max_megapixels))
     decoder = Decoder.of(images, config.image_size, config.fit, config.max_megapixels, seen)
@@ -139,7 +141,7 @@ def _in_memory(config: DataConfig, decoder: Decoder, train: int, note: str) -> H
 
 
 def _streamed(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
-    """Streams, after a pass over all images where those that do not decode are to be skipped."""
+    """Streamed pixels. To skip unreadable images, all images are first decoded once."""
     broken: dict[int, str] = {}
     if config.skip_unreadable:
         for _ in decoder.read_all(broken=broken):
@@ -189,12 +191,12 @@ def _sampled(store: StreamStore, train: int, broken: dict[int, str], note: str) 
 
 
 def available_memory() -> int:
-    """Bytes that this process may still take without swapping.
+    """The bytes of memory that this process may still use without swapping.
 
-    What the system reports as available, shared among the processes that torchrun started
-    here; less where the process lives in a control group (version 2, such as a container) that
-    leaves less: its limit minus its working set, the file pages not counted that the system
-    would drop.
+    This is the memory that the system reports as available. A control group of version 2 (such as
+    a container) may leave less: its limit minus the memory in use, where file pages that the
+    system can drop do not count. The smaller number is divided by the number of processes that
+    torchrun started on this machine.
     """
     return _available() // sharing()
 
@@ -207,7 +209,7 @@ def _available() -> int:
             limit = (group / "memory.max").read_text().strip()
             used = int((group / "memory.current").read_text())
             stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        except (FileNotFoundError, NotADirectoryError):  # no group of version 2, or its root
+        except (FileNotFoundError, NotADirectoryError):  # not a group of version 2, or the root
             continue
         if limit != "max":
             left.append(max(0, int(limit) - used + int(stat.get("inactive_file", 0))))
@@ -215,7 +217,7 @@ def _available() -> int:
 
 
 def _own_group() -> str:
-    """Where this process's control group lies below the root; seen from a container, the root."""
+    """The path of this process's control group below the root; ``""`` in a container."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except FileNotFoundError:
@@ -224,10 +226,10 @@ def _own_group() -> str:
 
 
 def check_memory(count: int, shape: tuple[int, ...]) -> None:
-    """Refuses images that do not fit into four fifths of the memory that is available.
+    """Checks that images need at most four fifths of the available memory.
 
     Raises:
-        DataError: with what is needed and what there is.
+        DataError: they need more. The message gives both numbers.
     """
     needed, memory = count * int(np.prod(shape)), available_memory()
     if needed > 0.8 * memory:

@@ -1,4 +1,4 @@
-"""Where the pixels of a data set are, and what can be counted over them.
+"""Stores for the pixels of a data set, and statistics of pixels.
 
 Shapes: n images, B of a batch, C channels, H and W the image.
 """
@@ -18,36 +18,36 @@ from tdctl.data.decode import slabs
 __all__ = ["Kind", "MemoryStore", "PixelStore", "Tally"]
 
 Kind = Literal["memory", "cache", "stream"]
-# numpy counts bytes as 64-bit integers: eight times what is counted at once.
+# The number of bytes to count at once. numpy turns them into 64-bit integers of 8 times the size.
 COUNTED_AT_ONCE = 1 << 22
 
 
 class PixelStore(Protocol):
-    """The pixels of images, uint8 [n, C, H, W], in memory or not; equal whichever way."""
+    """The pixels of n images, uint8 [n, C, H, W]. All stores give the same pixels."""
 
     @property
     def kind(self) -> Kind:
-        """Whether they are in memory, in the cache on the disk, or decoded when asked for."""
+        """Where the pixels are: in memory, in the cache on the disk, or decoded when needed."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """n, C, H, W."""
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """Uint8 [B, C, H, W] on the host for each part, in the order asked for.
+        """The pixels of each part, uint8 [B, C, H, W] on the CPU, in the given order.
 
         Args:
-            parts: positions in the store, int64 [B] each.
+            parts: for each batch the positions in the store, int64 [B].
         """
 
     def digest(self, rows: NDArray[np.int64]) -> str | None:
-        """Hex digest of the pixels at some positions; None where they would have to be decoded."""
+        """Hex digest of the pixels at some positions; None if they would have to be decoded."""
 
 
 class Tally:
-    """Digest and channel statistics of images that come block by block.
+    """Computes the digest and the channel statistics of images that come in blocks.
 
-    Neither depends on how they are cut into blocks.
+    The results do not depend on the size of the blocks.
     """
 
     def __init__(self, channels: int) -> None:
@@ -55,11 +55,11 @@ class Tally:
         self._counts = np.zeros((channels, 256), dtype=np.int64)
 
     def hashed(self, pixels: NDArray[np.uint8]) -> None:
-        """Takes the bytes of a block [B, C, H, W] into the digest."""
+        """Adds a block [B, C, H, W] to the digest."""
         self._hash.update(np.ascontiguousarray(pixels).data)
 
     def counted(self, pixels: NDArray[np.uint8]) -> None:
-        """Takes the values of a block [B, C, H, W] into the statistics."""
+        """Adds a block [B, C, H, W] to the statistics."""
         step = max(1, COUNTED_AT_ONCE // int(np.prod(pixels.shape[2:])))
         for start in range(0, len(pixels), step):
             for channel in range(len(self._counts)):
@@ -69,12 +69,13 @@ class Tally:
     def trained(
         self, slab: NDArray[np.uint8], start: int, train: int, broken: Mapping[int, str]
     ) -> NDArray[np.uint8]:
-        """Counts those of a slab that are training images and decoded, and gives them.
+        """Adds the training images of a slab that decoded to the statistics, and returns them.
 
         Args:
             slab: uint8 [B, C, H, W], the images from row ``start`` on.
-            train: how many of all, from the first, are training images.
-            broken: rows that did not decode.
+            start: the first row of the slab.
+            train: the number of training images. They are the first rows of all.
+            broken: the rows that did not decode.
         """
         part = slab[: max(0, train - start)]
         black = [row - start for row in broken if start <= row < start + len(part)]
@@ -83,14 +84,14 @@ class Tally:
         return part
 
     def digest(self) -> str:
-        """Hex SHA-256 of what was hashed."""
+        """SHA-256 of all blocks given to ``hashed``, in hex."""
         return self._hash.hexdigest()
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel, in units of 255.
+        """Mean and standard deviation of each channel, of the pixels divided by 255.
 
-        Counted over the 256 values, so that the result does not depend on any order of summing.
-        A constant channel gets a standard deviation of 1.
+        They are computed from the counts of the 256 values, so the result does not depend on the
+        order of the images. A constant channel gets a standard deviation of 1.
         """
         value = np.arange(256) / 255.0
         means, stds = [], []
@@ -104,7 +105,7 @@ class Tally:
 
 
 class MemoryStore:
-    """Pixels that are one tensor in memory.
+    """Pixels in memory, as one tensor.
 
     Attributes:
         pixels: uint8 [n, C, H, W].
@@ -122,12 +123,12 @@ class MemoryStore:
         return n, c, h, w
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """A copy of each part."""
+        """A copy of the pixels of each part."""
         for part in parts:
             yield self.pixels[torch.from_numpy(part)]
 
     def digest(self, rows: NDArray[np.int64]) -> str:
-        """Hex digest of the pixels at some positions, in their order."""
+        """Hex digest of the pixels at some positions, in that order."""
         tally = Tally(self.shape[1])
         for start, stop in slabs(len(rows), self.shape[1:]):
             tally.hashed(self.pixels[torch.from_numpy(rows[start:stop])].numpy())

@@ -174,7 +174,7 @@ def check_softmax(
         low = (probe[:, :, 0] < told - LOSS_TOLERANCE).any(axis=1)
         if low.any():
             raise DynamicsError(
-                f"{path}: td's first column does not fit the loss of the given label"
-                f", first at index {labels.index[rows[low.argmax()]]}; its columns "
+                f"{path}: td's first column is not the probability of the given label that its "
+                f"loss gives, first at index {labels.index[rows[low.argmax()]]}; its columns "
                 "are in another order, or the file was changed; record the run again"
             )

@@ -88,6 +88,9 @@ class _Finder:
             return self._without_splits(top, folders, holding)
         others = [name for name in folders if name != inner]
         beside = f"; not read beside it: {listed(others)}" if others else ""
+        before = f"the data are those in {top}/"
+        if before in self.notes:
+            self.notes.remove(before)  # one of several that wrap each other
         self.notes.append(f"the data are those in {joined(top, inner)}/{beside}")
         self._count_beside(top)
         return self.at(joined(top, inner), deeper - 1)

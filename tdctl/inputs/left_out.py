@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tdctl.config import TrainConfig
 from tdctl.data import Images
 from tdctl.errors import ConfigError, DataError
-from tdctl.files import digest_of, first_line
+from tdctl.files import file_digest, first_line
 from tdctl.labels import Labels
 from tdctl.names import normal
 from tdctl.ranking import Ranking
@@ -81,7 +81,7 @@ def read_ranking(training: TrainConfig) -> RankingFile | None:
     if path is None:
         return None
     try:
-        digest = digest_of(path)
+        digest = file_digest(path)
         table = read_table(path, ["index", "suspicion", "given_label", "file_name"])
         index = np.array(table["index"], dtype=object).astype(np.int64)
         filled = [value or "nan" for value in table["suspicion"]]

@@ -1,4 +1,4 @@
-"""Classifiers: two made for small images, torchvision's, and how one is built by name."""
+"""Classifiers: two for small images, those of torchvision, and a function to build one by name."""
 
 from __future__ import annotations
 

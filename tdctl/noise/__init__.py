@@ -1,6 +1,6 @@
-"""Noise: how true labels become given ones, what rate and confusion that makes expect.
+"""Noise: how true labels become given labels, with the expected noise rate and confusion.
 
-Numpy, and scipy's normal distribution. No pixel is looked at but by ``instance`` noise.
+Needs numpy, and scipy for the normal distribution. Only ``instance`` noise looks at pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pair noise: which class each class is taken for."""
+"""Pair noise: the class that each class is mistaken for."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ CIFAR10_PAIRS = {
     "cat": "dog",
     "dog": "cat",
 }
-# Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009); names as
-# the archive spells them, in the order of its labels.
+# Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009). Names are
+# spelt as in the archive, in the order of its labels.
 CIFAR100_SUPERCLASSES = {
     "aquatic_mammals": ("beaver", "dolphin", "otter", "seal", "whale"),
     "fish": ("aquarium_fish", "flatfish", "ray", "shark", "trout"),
@@ -51,15 +51,18 @@ HEADER = ["from", "to"]
 
 
 def known_pairs(class_names: list[str]) -> tuple[str, Ints]:
-    """The pairs of a data set that is known by its class names, in whatever order they are.
+    """The pairs of CIFAR-10 or CIFAR-100, which are recognised by their class names.
+
+    Args:
+        class_names: k names, in any order.
 
     Returns:
-        ``cifar10`` or ``cifar100``, and int64 [k], the class that each is taken for: itself where
-        it has no pair. CIFAR-100's are the next class of the same superclass, the last one's the
-        first.
+        ``cifar10`` or ``cifar100``; and, int64 [k], the class that each class is mistaken for. A
+        class without a pair is its own. In CIFAR-100 it is the next class of the same superclass;
+        after the last comes the first.
 
     Raises:
-        ConfigError: the names are of neither.
+        ConfigError: the names are not those of CIFAR-10 or CIFAR-100.
     """
     names = set(class_names)
     if names == set(CIFAR10):
@@ -77,13 +80,20 @@ def known_pairs(class_names: list[str]) -> tuple[str, Ints]:
 
 
 def read_pairs(path: Path, class_names: list[str]) -> Ints:
-    """Int64 [k], the class that each is taken for, from a table ``from,to`` of class names.
+    """The pairs of a table ``from,to`` of class names.
 
     A class that is not in the column ``from`` keeps its label.
 
+    Args:
+        path: the table.
+        class_names: k names.
+
+    Returns:
+        int64 [k], the class that each class is mistaken for.
+
     Raises:
-        DataError: the table is not readable, or a line names an unknown class, the same class
-            twice in ``from``, or a class as its own pair.
+        DataError: the table is not readable; or a line names an unknown class, has a class in
+            ``from`` a second time, or pairs a class with itself.
     """
     (line, header), *rows = read_rows(path, "pairs")
     if header != HEADER:

@@ -1,4 +1,4 @@
-"""Small tables of text, comma or tab separated, row by row with their line numbers."""
+"""Reads small text tables with commas or tabs, row by row with line numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ Row = tuple[int, list[str]]
 
 
 def read_rows(path: Path, setting: str) -> list[Row]:
-    """The lines of a table that are not empty, each with its number, counted from 1.
+    """The rows of a table that are not empty, each with its line number, counted from 1.
 
-    Tabs separate the values where the first line has one, commas otherwise. Values are taken as
-    they stand, in Unicode's normal form C; quotes as in CSV.
+    Tabs separate the values if the first line has a tab, and commas otherwise. Quotes work as in
+    CSV. Values are kept as they are, in Unicode's normal form C.
+
+    Args:
+        path: the file.
+        setting: the option that names the file, for messages.
 
     Raises:
-        DataError: the file is missing, is not UTF-8 text, or is no such table; names ``setting``.
+        DataError: the file is missing, is not UTF-8 text, or is not such a table.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")

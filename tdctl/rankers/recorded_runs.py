@@ -215,7 +215,7 @@ def seen_by(ranker: Ranker, prints: Sequence[str]) -> bool | None:
 
 def _check_alike(first: Path, labels: Labels, other: Path, others: Labels) -> None:
     """Refuses a run with other samples or labels than the first; names the first difference."""
-    then = "runs that are ranked together must have the same images and labels"
+    then = "runs that are ranked together must have the same images with the same labels"
     if not np.array_equal(labels.index, others.index):
         index = np.setxor1d(labels.index, others.index)[0]
         has, lacks = (first, other) if index in labels.index else (other, first)

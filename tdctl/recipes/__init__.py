@@ -1,4 +1,4 @@
-"""The recipes and the data sets' presets: YAML files in the format that the user writes.
+"""The recipes and the presets of data sets: YAML files in the same format as the user's.
 
 They are read without loading torch.
 """
@@ -16,21 +16,21 @@ __all__ = ["DETECT_UP_TO", "Recipe", "find_recipe", "preset_of", "recipe_names",
 
 Sections = dict[str, dict[str, Any]]
 
-# Pixels a side of the largest images that the recipe ``detect`` is made for.
+# The largest side of images, in pixels, for which the recipe ``detect`` is made.
 DETECT_UP_TO = 64
-# The order in which they are listed: what people choose first comes first.
+# These recipes are listed first, because most people choose one of them.
 FIRST = ("detect", "paper", "aum")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings by name. They lie above the data set's preset and below the user's.
+    """A named group of settings. They override the preset, and the user's settings override them.
 
     Attributes:
-        name: what ``--recipe`` calls it.
-        about: what it is, for the user.
-        settings: section to key to value, without those of ``changes``.
-        changes: the recipe that lies below it; None where it stands alone.
+        name: the name for ``--recipe``.
+        about: a description for the user.
+        settings: the nested settings, section to key to value, without those of ``changes``.
+        changes: the name of the recipe that this one changes; None if there is none.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Recipe:
 
     @property
     def layers(self) -> list[Recipe]:
-        """The recipes that make it, the lowest first, itself last."""
+        """The recipes that it is made of, in the order of overriding; the recipe itself is last."""
         below = [] if self.changes is None else find_recipe(self.changes).layers
         return [*below, self]
 
@@ -55,10 +55,10 @@ def recipe_names() -> tuple[str, ...]:
 
 @cache
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name.
+    """The recipe with this name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such recipe.
     """
     if name not in recipe_names():
         raise KeyError(name)
@@ -71,16 +71,16 @@ def find_recipe(name: str) -> Recipe:
 
 @cache
 def preset_of(data_set: str) -> Sections:
-    """What the paper uses for a data set; empty where the paper does not have it."""
+    """The paper's settings for a data set; empty if the paper does not use the data set."""
     path = files(__name__) / "presets" / f"{data_set}.yaml"
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
 def text_of(name: str) -> str:
-    """The file of a recipe, or of a data set's preset.
+    """The text of a recipe's file, or of a data set's preset.
 
     Raises:
-        KeyError: there is neither.
+        KeyError: there is no such recipe or preset.
     """
     for path in (files(__name__) / f"{name}.yaml", files(__name__) / "presets" / f"{name}.yaml"):
         if path.is_file():

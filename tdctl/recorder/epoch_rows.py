@@ -54,10 +54,13 @@ class EpochRows:
         device: torch.device | str,
         store: Store = Store("full", 0),  # noqa: B008 - it cannot be changed
     ) -> None:
-        if len(labels) == 0 or labels.assigned.max() >= num_classes:
+        classes = labels.assigned
+        if len(labels) == 0 or classes.min() < 0 or classes.max() >= num_classes:
+            spans = f" with the labels {classes.min()} to {classes.max()}" if len(labels) else ""
             raise DynamicsError(
-                f"recorder: {len(labels)} samples, {num_classes} classes; expected at least one "
-                "sample, and labels below the number of classes"
+                f"recorder: {len(labels)} samples{spans}, {num_classes} classes; expected at least "
+                "one sample, and labels from 0 to below the number of classes; leave out samples "
+                "without a label"
             )
         n, device = len(labels), torch.device(device)
         self._others = 0 if store.sums else store.others

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tdctl.cells import safe_cell
 from tdctl.errors import DataError, RunError
 from tdctl.files import write_text
 from tdctl.labels import Labels
@@ -142,5 +143,5 @@ def _table(header: tuple[str, str], rows: Iterable[tuple[int, str]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows((number, safe_cell(name)) for number, name in rows)
     return text.getvalue()

@@ -42,8 +42,8 @@ def logits_of(probs_BK: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
     if len(wrong):
         raise DynamicsError(
             f"recorder: the row of index {int(index_B[int(wrong[0])])} that was recorded with "
-            f"probabilities=True is not >= 0 with sum 1 ({len(wrong)} of {len(probs_BK)} rows of "
-            "the batch); leave probabilities=True out if the network returns logits"
+            f"probabilities=True does not hold values >= 0 with sum 1 ({len(wrong)} of "
+            f"{len(probs_BK)} rows of the batch); leave it out if the network returns logits"
         )
     floor = FLOOR.get(probs_BK.dtype, FLOOR_ELSEWHERE)
     wide = probs_BK if probs_BK.dtype == torch.float64 else probs_BK.float()

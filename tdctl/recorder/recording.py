@@ -216,8 +216,9 @@ class Recorder:
         Raises:
             DynamicsError: an index is unknown, or a sample was not recorded exactly once, or a
                 value is not finite, or all logits are probabilities.
-            RunError: with the stores ``given`` and ``topk``, whose means add up epoch by epoch:
-                the epoch is neither the next one nor the last one again.
+            RunError: it is the first epoch and not epoch 0. Or, with the stores ``given`` and
+                ``topk``, whose means add up epoch by epoch, it is neither the next one nor the
+                last one again.
         """
         capture = self._capture
         if not capture:
@@ -243,6 +244,10 @@ class Recorder:
         self.rows.reset()
 
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
+        if epoch and not state.any():
+            raise RunError(
+                f"{self._folder}: epoch {epoch} is the first that is committed; epochs count from 0"
+            )
         sums = self._store.others and self._store.sums
         if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(

@@ -11,8 +11,9 @@ import pandas as pd
 
 from tdctl.claims import in_turn
 from tdctl.config import Config
+from tdctl.csv_files import write_csv
 from tdctl.errors import RunError
-from tdctl.files import atomic_path, read_json, write_json
+from tdctl.files import read_json, write_json
 from tdctl.rankers.ranked import DetectResult
 from tdctl.retraining.jobs import Retraining
 from tdctl.versions import software_versions
@@ -60,8 +61,7 @@ def write_results(
             "rows": ordered,
         }
         write_json(path, content)
-        with atomic_path(path.with_suffix(".csv")) as part:
-            pd.DataFrame(ordered).to_csv(part, index=False)
+        write_csv(path.with_suffix(".csv"), pd.DataFrame(ordered))
 
 
 def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdctl.run.class_and_file_names import class_names, file_names, names_something
 from tdctl.run.folder import (
+    BOARD_FOLDER,
     CHECKPOINT_FILE,
     CONFIG_FILE,
     HELD,
@@ -24,6 +25,7 @@ from tdctl.run.resuming import (
 )
 
 __all__ = [
+    "BOARD_FOLDER",
     "CHECKPOINT_FILE",
     "CONFIG_FILE",
     "HELD",

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.csv_files import read_csv
+from tdctl.data.dataset import digest_of
 from tdctl.errors import RunError
 from tdctl.files import first_line, read_json
 from tdctl.recorder import CLASSES_FILE, SAMPLES_FILE
@@ -54,7 +56,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
 def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
     wrong = f"{path}: not the table that Recorder.create wrote"
     try:
-        table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+        table = read_csv(path, ["class_name"])
         numbers, names = table["class"].to_numpy(np.int64), table["class_name"]
     except (ValueError, KeyError) as error:
         raise RunError(f"{wrong} ({first_line(error)})") from None
@@ -71,14 +73,38 @@ def file_names(run: Path, index: NDArray[np.int64]) -> Any:
         index: int64 [n], the samples.
 
     Raises:
-        RunError: ``samples.csv`` is malformed.
+        RunError: ``samples.csv`` is malformed, of another run, or no longer there.
     """
-    path = run / SAMPLES_FILE
+    path, known = run / SAMPLES_FILE, _digest_of_names(run)
     if not path.exists():
+        if known not in {None, digest_of(None)}:
+            raise RunError(f"{path}: no such file, and the run names its images in it; put it back")
         return pd.Categorical.from_codes(np.zeros(len(index), np.int8), pd.Index([""]))
     try:
-        table = pd.read_csv(path, dtype={"file_name": str}, keep_default_na=False)
+        table = read_csv(path, ["file_name"])
         names = pd.Series(table["file_name"].to_numpy(), index=table["index"].to_numpy(np.int64))
-        return names.reindex(index, fill_value="").to_numpy()
+        found = names.reindex(index)
     except (ValueError, KeyError) as error:
-        raise RunError(f"{path}: not the table that tdctl wrote ({first_line(error)})") from None
+        raise RunError(
+            f"{path}: not the table that tdctl wrote ({first_line(error)}); put that back"
+        ) from None
+    lacking = int(found.isna().sum())
+    if lacking:
+        first = found.index[found.isna()][0]
+        raise RunError(
+            f"{path}: has no row of index {first} ({lacking} of {len(index)} are not there); it is "
+            "of another run: put back the one that was written with the dynamics"
+        )
+    if known is not None and digest_of(names.tolist()) != known:
+        raise RunError(
+            f"{path}: names other files than {run / MANIFEST_FILE} was written with; one of the "
+            "two is of another run: put the right one back"
+        )
+    return found.to_numpy()
+
+
+def _digest_of_names(run: Path) -> str | None:
+    """What the manifest says of the file names; None where it says nothing."""
+    manifest = run / MANIFEST_FILE
+    identity = read_json(manifest).get("data_identity") if manifest.exists() else None
+    return identity.get("file names") if isinstance(identity, dict) else None

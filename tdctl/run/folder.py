@@ -42,6 +42,7 @@ CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "checkpoint.pth"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
+BOARD_FOLDER = "tensorboard"
 # The files that a command may leave in a run folder. --overwrite removes only these.
 OUR_FILES = (
     CONFIG_FILE,
@@ -251,6 +252,7 @@ class RunFolder:
     def _clear(self) -> None:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / BOARD_FOLDER, ignore_errors=True)
         self.tidy()
 
     def began_with(self) -> dict[str, Any]:
@@ -266,8 +268,8 @@ class RunFolder:
             if differ is not None:
                 how = "begun" if was is first else "went on"
                 return (
-                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: results may "
-                    "differ in their last bits from a run without interruption"
+                    f"{self.path}: {how} with {differ[0]}, goes on with {differ[1]}: the last "
+                    "bits may differ from those of a run without interruption"
                 )
         return None
 

@@ -9,21 +9,28 @@ from tdctl.compare_table import Compared, ComparedRow
 from tdctl.inputs.prepare import Prepared, prepare
 from tdctl.rankers.open_ranker import Source
 from tdctl.rankers.ranked import DetectResult, Flagged
+from tdctl.rankers.ranking_files import ranking_facts
 from tdctl.retraining.jobs import Retraining
 from tdctl.run.resuming import (
     default_denoising,
     denoising_to_resume,
     settings_to_resume,
 )
+from tdctl.runner.apply_review import ReviewResult, apply_review
 from tdctl.runner.clean import ACTIONS, CleanResult, clean
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
 from tdctl.runner.detect import detect
 from tdctl.runner.export import FORMATS, export
+from tdctl.runner.find import FindResult, begun_with, default_out, find, plan_find
+from tdctl.runner.find import finished as find_finished
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
+from tdctl.runner.plot import PLOTS, PlotResult, plot
+from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.show import RunSummary, summarise
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
@@ -36,13 +43,21 @@ __all__ = [
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
+    "FindResult",
     "Flagged",
     "GenerateResult",
+    "PLOTS",
+    "PlotResult",
     "Prepared",
     "Retraining",
+    "ReportResult",
+    "ReviewResult",
+    "RunSummary",
     "ScoreTable",
     "Source",
     "TrainDetectorResult",
+    "apply_review",
+    "check_report",
     "clean",
     "compare",
     "corrupt_labels",
@@ -50,16 +65,26 @@ __all__ = [
     "denoise",
     "denoise_report",
     "detect",
+    "begun_with",
+    "default_out",
     "export",
+    "find",
+    "find_finished",
     "generate_td",
     "judge_scores",
     "look",
     "plan_detector",
+    "plan_find",
     "plan_generate",
+    "plot",
     "prepare",
+    "ranking_facts",
+    "report",
+    "report_of",
     "default_denoising",
     "denoising_to_resume",
     "settings_to_resume",
     "settings_of_run",
+    "summarise",
     "train_detector",
 ]

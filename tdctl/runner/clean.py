@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from tdctl.config import Config
-from tdctl.csv_files import write_csv
-from tdctl.errors import ConfigError, DataError
-from tdctl.names import normal
-from tdctl.rankers.open_ranker import Source
-from tdctl.rankers.ranked import DetectResult, Flagged
+from tdctl.errors import ConfigError
+from tdctl.inputs.label_table import (
+    check_table_name,
+    labels_of_run,
+    ordered,
+    write_label_table,
+)
+from tdctl.rankers import DetectResult, Flagged, Source
 from tdctl.run import refuse_existing
-from tdctl.runner.corrupt import NO_CSV, AllLabels, all_labels
 from tdctl.runner.detect import detect
 from tdctl.training import Report, World
 
@@ -121,8 +122,7 @@ def clean(
     """
     if action not in ACTIONS:
         raise ConfigError(f"action: '{action}' is unknown; use one of {', '.join(ACTIONS)}")
-    if out.suffix.lower() in NO_CSV:
-        raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
+    check_table_name(out)
     refuse_existing([out], overwrite)
     device = "auto" if config is None else config.device
     detection = detect(
@@ -137,32 +137,25 @@ def clean(
     if detection.flagged is None:
         raise ConfigError(f"remove_ratio: '{ratio}' flags nothing; give a share, or auto")
     ranked = _ranked(detection.table)
-    everything = None if config is None else all_labels(config)
-    if everything is None:
-        table = ranked[["file_name"]].assign(label=ranked["given_label"]).sort_index()
-    else:
-        table = _as_recorded(everything, ranked, detection.runs[0])
+    labels = labels_of_run(config, ranked, detection.runs[0])
+    table = labels.table.assign(action="keep")
     flagged = ranked.index[ranked["flagged"]]
     changed = flagged[ranked.loc[flagged, "given_label"] != ranked.loc[flagged, "suggested_label"]]
-    table = table.assign(action="keep")
     if action == "drop":
         table = table.drop(index=flagged)
     else:
         table.loc[changed, "label"] = ranked.loc[changed, "suggested_label"]
         table.loc[changed, "action"] = "relabel"
-    if "split" in table:
-        table = table[[*(name for name in table if name != "split"), "split"]]
-    if not dry_run:
-        write_csv(out, table.reset_index())
+    written = ordered(table) if dry_run else write_label_table(out, table)
     return CleanResult(
-        table=table.reset_index(),
+        table=written,
         detection=detection,
         flagged=detection.flagged,
         action="drop" if action == "drop" else "relabel",
         dropped=len(flagged) if action == "drop" else 0,
         relabelled=len(changed) if action == "relabel" else 0,
         wrong=_wrong(ranked, table),
-        one_list=everything is not None and everything.listing.one_list,
+        one_list=labels.one_list,
         file=None if dry_run else out,
     )
 
@@ -171,34 +164,6 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """The ranking by index, with plain strings as class names."""
     names = [column for column in table if str(column).endswith("_label")]
     return table.astype(dict.fromkeys([*names, "file_name"], object)).set_index("index")
-
-
-def _as_recorded(everything: AllLabels, ranked: pd.DataFrame, run: Path) -> pd.DataFrame:
-    """All images with their labels, by index, after a check that the run was made from them.
-
-    Raises:
-        DataError: an image has changed; the message names the first one.
-    """
-    table = everything.table.set_index("index").drop(columns="true_label")
-    then = f"give the data that {run} was made with by --data-dir, or record it anew"
-    gone = ranked.index.difference(table.index)
-    if len(gone):
-        raise DataError(
-            f"{everything.listing.name}: has no image of the index {gone[0]}, which {run} has "
-            f"({len(gone)} such); {then}"
-        )
-    now = table.loc[ranked.index]
-    pairs = {"file_name": "name", "label": "given label"}
-    for (column, kind), own in zip(pairs.items(), ("file_name", "given_label"), strict=True):
-        was, is_now = (frame.map(normal) for frame in (ranked[own], now[column]))
-        differ = np.flatnonzero((was != is_now) & (was != ""))
-        if len(differ):
-            row = differ[0]
-            raise DataError(
-                f"{everything.listing.name}: the {kind} of index {ranked.index[row]} is "
-                f"{is_now.iloc[row]!r}, and {was.iloc[row]!r} in {run} ({len(differ)} such); {then}"
-            )
-    return table.sort_index()
 
 
 def _wrong(ranked: pd.DataFrame, table: pd.DataFrame) -> tuple[int, int] | None:

@@ -17,7 +17,6 @@ from tdctl.compare_table import Compared, ComparedRow, CompareTable
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.labels import Labels
-from tdctl.plots import check_plots
 from tdctl.rankers.open_ranker import Ranker, Source, open_ranker
 from tdctl.rankers.ranker import ByScore
 from tdctl.ranking import Ranking
@@ -57,7 +56,7 @@ def compare(
         out: the folder for the files; None writes none.
         bootstrap: number of resamples for each interval; 0 gives no intervals.
         seed: seed of the resamples.
-        plots: whether to plot precision over recall and the APs; needs matplotlib.
+        plots: whether to plot precision over recall and the APs.
         overwrite: compute all rows again.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         told: is called with one line for each computed row.
@@ -66,8 +65,7 @@ def compare(
         The rows, and their means over the runs.
 
     Raises:
-        ConfigError: nothing is to be compared, or something is named twice, or the plots cannot be
-            drawn.
+        ConfigError: nothing is to be compared, or something is named twice.
         DynamicsError: a run is missing or malformed; or it lacks what a score or detector needs
             and ``leave_out`` is False.
         DetectorError: a detector cannot be read, or gives NaN or a constant.
@@ -76,8 +74,6 @@ def compare(
     """
     _check(runs, sources, bootstrap)
     refuse_in_data_of(runs, out)
-    if out is not None and plots:
-        check_plots()
     world = World(device=pick_device(device))
     with closing(CompareTable.open(out, bootstrap, seed, overwrite)) as table:
         rankers = [open_ranker(source, world) for source in sources]

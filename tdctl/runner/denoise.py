@@ -328,10 +328,7 @@ def _as_the_run(config: Config, run: Path) -> list[str]:
     versions = read_json(run / MANIFEST_FILE).get("versions")
     if (differ := changed_versions(versions)) is not None:
         then, now = differ
-        notes.append(
-            f"{run}: recorded with {then}, retrained with {now}: results may differ in their last "
-            "bits"
-        )
+        notes.append(f"{run}: recorded with {then}, retrained with {now}: last bits may differ")
     return notes
 
 

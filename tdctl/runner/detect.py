@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tdctl.csv_files import write_csv
 from tdctl.cuts import ratio_of
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
+from tdctl.rankers.ranking_files import ranking_files, write_ranking
 from tdctl.run import refuse_existing, refuse_in_data_of
 from tdctl.training import Report, World, pick_device
 
@@ -62,12 +62,12 @@ def detect(
     world = World(device=pick_device(device)) if world is None else world
 
     def check_out() -> None:
-        refuse_existing([] if out is None else [out], overwrite)
+        refuse_existing([] if out is None else ranking_files(out), overwrite)
         refuse_in_data_of(folders, out)
 
     def write() -> None:
         if out is not None:
-            write_csv(out, result.table)
+            write_ranking(out, result)
 
     ratio = None if cut is None else ratio_of(cut)
     folders = [runs] if isinstance(runs, Path) else runs

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tdctl.classifier import Plan, forecast_disk, plan_training, stopped, train_classifier
+from tdctl.classifier.tensorboard_log import check_logger, logged
 from tdctl.config import Config
 from tdctl.csv_files import write_csv
 from tdctl.cuts import count_threshold_samples
@@ -102,6 +103,7 @@ def generate_td(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    log_with: str | None = None,
     report: Report | None = None,
     world: World | None = None,
 ) -> GenerateResult:
@@ -112,6 +114,7 @@ def generate_td(
         out: the run folder.
         resume: continues a run that has begun in the folder; starts a new one if none has.
         overwrite: replaces an existing run.
+        log_with: what gets the log beside ``train_log.csv``: ``tensorboard``, or None.
         report: is told the progress of the training.
         world: the processes that train together; the first one writes. None means this process
             only.
@@ -134,6 +137,7 @@ def generate_td(
     """
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    check_logger(log_with)
     run = RunFolder(out, "generate-td")
     begun = world.told(lambda: _begin(run, config, resume, overwrite))
     if begun.status == "complete":
@@ -152,20 +156,21 @@ def generate_td(
     recorder = world.first(lambda: _start(run, begun, config, prepared, facts, plan, mode, world))
     if recorder is None:
         recorder = _collect_rows(config, prepared, mode, world)
-    outcome = train_classifier(
-        run,
-        config,
-        config.train,
-        dataset,
-        images,
-        valid=prepared.valid,
-        plan=plan,
-        world=world,
-        mode=mode,
-        recorder=recorder,
-        report=report,
-        stage="generate-td",
-    )
+    with logged(report, log_with if world.is_first else None, out) as told:
+        outcome = train_classifier(
+            run,
+            config,
+            config.train,
+            dataset,
+            images,
+            valid=prepared.valid,
+            plan=plan,
+            world=world,
+            mode=mode,
+            recorder=recorder,
+            report=told,
+            stage="generate-td",
+        )
     with stopped(run, world):
         manifest = world.told(lambda: _write(run, prepared, mode, recorder, outcome))
     notes = (*plan.notes, *dataset.notes, *filter(None, [begun.other_versions]))
@@ -198,7 +203,8 @@ def plan_generate(
     facts, left_out = prepared.facts(), len(prepared.train) - len(images)
     return [
         *(f"note: {note}" for note in notes),
-        f"would train {_planned(config, len(images), left_out)} "
+        f"would train {_planned(config, len(images), left_out)}, "
+        f"{prepared.dataset.num_classes} classes "
         f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
         f"{plan.precision}, and write about {disk.file_bytes / 1e6:,.1f} MB to {out} "
         f"({begun.status}); until it ends, {disk.capture_bytes / 1e6:,.1f} MB more",

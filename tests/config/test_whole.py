@@ -272,3 +272,20 @@ def test_noise_that_fits_together_is_accepted_and_survives_its_yaml(
     config = load_config(None, settings)
     (tmp_path / "c.yaml").write_text(config.to_yaml())
     assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_a_key_that_stands_twice_is_no_later_value(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("train:\n  epochs: 3\n  epochs: 4\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: not valid YAML .*'epochs' stands twice"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("section", ["train", "data", "detector"])
+def test_true_is_no_number(section: str) -> None:
+    name = {"train": "epochs", "data": "limit", "detector": "epochs"}[section]
+    with pytest.raises(ConfigError, match=f"{section}: {name}: true is no value of this setting"):
+        load_config(None, {f"{section}.{name}": True})
+    with pytest.raises(ConfigError, match="seed: true is no value"):
+        load_config(None, {"seed": True})
+    assert load_config(None, {"train.flip": False, "train.augment": True}).train.flip is False

@@ -184,6 +184,12 @@ def test_blanking_the_whole_image_is_refused() -> None:
         Augment(TrainConfig(cutout=8), of_size(8))
 
 
+def test_a_border_that_leaves_nothing_of_the_image_is_refused() -> None:
+    with pytest.raises(ConfigError, match="crop_padding: a border of 8 pixels leaves crops"):
+        Augment(TrainConfig(crop_padding=8), of_size(8))
+    Augment(TrainConfig(crop_padding=7), of_size(8))
+
+
 @pytest.mark.parametrize("setting", [{"cutout": 4}, {"augment_policy": "rand"}])
 @pytest.mark.parametrize("kind", [TrainConfig, RetrainConfig])
 def test_stronger_augmentation_is_refused_where_there_is_none(kind: Any, setting: Any) -> None:

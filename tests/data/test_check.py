@@ -139,12 +139,12 @@ def test_copies_are_told_by_what_is_wrong_with_them(tmp_path: Path, way: str) ->
     copy("train/cat/002", "train/dog/z3")
     copy("train/dog/003", "test/dog/z4")
     assert notes(root, way) == [
-        "images alike to the byte with different labels: 1 groups, first train/cat/002.png ('cat') "
+        "images alike to the byte with different labels: 1 group, first train/cat/002.png ('cat') "
         "and train/dog/z3.png ('dog'); at least one label of each group is wrong",
-        "images alike to the byte in the training and in the test set: 1 groups, first "
+        "images alike to the byte in the training and in the test set: 1 group, first "
         "train/dog/003.png ('dog') and test/dog/z4.png ('dog'); the test error is too low by them: "
         "remove one side",
-        "images alike to the byte among the training images: 1 groups of 3, first "
+        "images alike to the byte among the training images: 1 group of 3, first "
         "train/cat/001.png ('cat') and train/cat/z1.png ('cat'); remove the copies",
     ]
     assert notes(root, way, dry=True) == notes(root, way), "files are compared whatever is decoded"
@@ -232,7 +232,7 @@ def test_noise_that_is_added_is_not_looked_at(tmp_path: Path) -> None:
     more = {"data__dataset": "folder", "data__data_dir": str(root), "data__limit": None}
     config = tiny_config(**more, noise__noise_ratio=0.9)
     result = runner.generate_td(config, tmp_path / "r")
-    assert any("among the training images: 1 groups" in note for note in result.notes)
+    assert any("among the training images: 1 group " in note for note in result.notes)
     assert not any("different labels" in note for note in result.notes)
 
 
@@ -261,3 +261,22 @@ def test_datasets_looks_at_pictures_of_different_sizes(tmp_path: Path) -> None:
     picture(root / "train/dog/big.png", 1, (40, 50))
     told = tdctl("datasets", "folder", "--data-dir", root).stdout
     assert "note: images of different sizes, from 12x12 to 40x50: a training needs" in told
+
+
+def test_files_that_do_not_decode_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    root = classes(tmp_path / "d", {"cat": 12, "dog": 8})
+    for name in ("train/cat/x", "train/cat/y", "train/dog/x", "test/dog/x"):
+        (root / f"{name}.png").write_bytes(b"<html>404 Not Found</html>")
+    for more in ({"dry": True}, {"skip_unreadable": True}):
+        assert not [note for note in notes(root, **more) if "alike" in note]
+
+
+def test_a_class_without_a_label_is_told_of_and_what_does_not_show_is_written_out(
+    tmp_path: Path,
+) -> None:
+    root = classes(tmp_path / "d", {"cat": 4, "cat\u200b": 4, "unlabeled": 4})
+    alike, missing = notes(root)
+    assert "'cat' / 'cat\\u200b'" in alike
+    assert missing.startswith(
+        "class names that may stand for a missing label: 'unlabeled' (4 training images); "
+    )

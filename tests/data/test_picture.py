@@ -372,3 +372,30 @@ def test_a_denoising_reads_pictures_as_the_run_did(tmp_path: Path, detector_file
     assert again.data.fit == "pad"
     with pytest.raises(DataError, match="fit differ"):
         runner.denoise(tiny_config(**settings), run, detector_file, [0.2], out=tmp_path / "o")
+
+
+def test_what_the_system_refuses_is_no_broken_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path / "d", lambda serial, path: save(form(serial), path))
+    (root / "train/a/zz.png").symlink_to(tmp_path / "away.png")
+    with pytest.raises(
+        DataError, match=r"zz\.png: is not read \(No such file .* put the file back"
+    ):
+        read(root)
+    refused = str(root / "train/a/002.png")
+    opens = Image.open
+
+    def open_some(place: Any, **more: Any) -> Any:
+        if str(place) == refused:
+            raise PermissionError(13, "Permission denied", refused)
+        return opens(place, **more)
+
+    (root / "train/a/zz.png").unlink()
+    monkeypatch.setattr(Image, "open", open_some)
+    with pytest.raises(DataError, match=r"002\.png: is not read \(Permission .*the right to read"):
+        read(root)
+
+
+def save(values: Grey, path: Path) -> None:
+    Image.fromarray(values).save(path.with_suffix(".png"))

@@ -267,12 +267,30 @@ def test_an_epoch_that_is_recorded_again_counts_once(
 def test_running_means_refuse_epochs_out_of_turn(tmp_path: Path) -> None:
     labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
     recorder = Recorder.create(tmp_path, labels, 4, 4, store="given")
+    one_epoch(recorder, labels, logits, 0)
     with pytest.raises(RunError, match="in turn"):
-        one_epoch(recorder, labels, logits, 1)
-    for epoch in range(3):
+        one_epoch(recorder, labels, logits, 2)
+    for epoch in (1, 2):
         one_epoch(recorder, labels, logits, epoch)
     with pytest.raises(RunError, match="in turn"):
         one_epoch(recorder, labels, logits, 1)
+
+
+@pytest.mark.parametrize("store", ["full", "given"])
+def test_epochs_that_are_counted_from_1_are_refused_at_the_first(
+    tmp_path: Path, store: str
+) -> None:
+    labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
+    recorder = Recorder.create(tmp_path, labels, 4, 4, store=store)
+    with pytest.raises(RunError, match=r"epoch 1 is the first .* epochs count from 0"):
+        one_epoch(recorder, labels, logits, 1)
+    one_epoch(recorder, labels, logits, 0)
+
+
+def test_a_label_that_stands_for_none_is_refused_before_the_training(tmp_path: Path) -> None:
+    labels = Labels(np.arange(4), np.array([0, 1, -1, 1]), np.array([0, 1, 1, 1]))
+    with pytest.raises(DynamicsError, match=r"labels -1 to 1, .*leave out samples without a label"):
+        Recorder.create(tmp_path, labels, 2, 3)
 
 
 def test_imagenet_is_forecast() -> None:
@@ -585,7 +603,7 @@ def test_what_is_said_to_be_probabilities_has_to_be_some(tmp_path: Path) -> None
     for wrong in ([0.9, 0.9, 0.9], [1.5, -0.5, 0.0], [torch.nan, 0.5, 0.5]):
         probs[4] = torch.tensor(wrong)
         with pytest.raises(
-            DynamicsError, match=rf"of index {index[4]} that .* does not hold .*1 of 6"
+            DynamicsError, match=rf"the row of index {index[4]} that .* is not >= 0 .*1 of 6"
         ):
             recorder.record(index, probs, probabilities=True)
     with pytest.raises(DynamicsError, match=r"expected \[6, 3\]"):

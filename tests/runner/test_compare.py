@@ -21,12 +21,12 @@ from conftest import (
 )
 from processes import forked, killed, result_of, waits_for
 
-from tdctl import plots, runner
+from tdctl import runner
 from tdctl.bootstrap import FIGURES
 from tdctl.claims import claim
 from tdctl.detector import Card, Detector, save_detector
 from tdctl.dynamics import read_run
-from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
+from tdctl.errors import DetectorError, DynamicsError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
@@ -388,17 +388,6 @@ def test_a_folder_of_another_table_is_left_alone(runs: list[Path], tmp_path: Pat
                                       '"interval": 0.95, "rows": [{"run": 1}]}')  # fmt: skip
     with pytest.raises(RunError, match="not what tdctl wrote"):
         runner.compare(runs[:1], FEW, out=out, bootstrap=5)
-
-
-def test_without_matplotlib_it_is_said_before_the_work(
-    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: list[str]
-) -> None:
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="--no-plots"):
-        runner.compare(runs, FEW, out=tmp_path / "out")
-    assert not counted and not (tmp_path / "out").exists()
-    files = runner.compare(runs, FEW, out=tmp_path / "out", plots=False).files
-    assert [path.name for path in files] == ["compare.json", "compare.csv"]
 
 
 def test_equal_tables_give_equal_plots(runs: list[Path], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tdctl import runner
 from tdctl.classifier.disk_forecast import forecast_disk
 from tdctl.config import NetConfig
 from tdctl.data import open_dataset
+from tdctl.data.dataset import digest_of
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError, TrainingError
 from tdctl.files import read_json
@@ -376,3 +377,31 @@ def test_the_table_is_the_same_in_a_file(tmp_path: Path, detector_file: Path) ->
     read = pd.read_csv(tmp_path / "t.csv", dtype={"given_label": str, "suggested_label": str})
     assert read["given_label"].tolist() == result.table["given_label"].tolist()
     assert read["file_name"].tolist() == result.table["file_name"].tolist()
+
+
+def test_names_of_another_run_are_not_shown(tmp_path: Path, detector_file: Path) -> None:
+    """Files copied from one run folder into another: no image is shown under a wrong name."""
+    run = make_run(tmp_path / "r")
+    index = sorted(read_run(run)[1].index.tolist())
+    names = [f"f{i}.png" for i in index]
+    facts = {
+        "dataset": {"class_names": list("abcde")},
+        "data_identity": {"file names": digest_of(names)},
+    }
+    (run / "manifest.json").write_text(json.dumps(facts))
+
+    def written(names: list[str]) -> None:
+        table = pd.DataFrame({"index": index[: len(names)], "file_name": names})
+        table.to_csv(run / "samples.csv", index=False)
+
+    with pytest.raises(RunError, match=r"samples.csv: no such file, .* put it back"):
+        runner.detect(run, detector_file)
+    written(names[:-1])
+    with pytest.raises(RunError, match=rf"no row of index {index[-1]} \(1 of {len(index)} are not"):
+        runner.detect(run, detector_file)
+    written(["g.png", *names[1:]])
+    with pytest.raises(RunError, match=r"samples.csv: names other files than .*manifest\.json"):
+        runner.detect(run, detector_file)
+    written(names)
+    table = runner.detect(run, detector_file).table
+    assert table["file_name"].tolist() == [f"f{i}.png" for i in table["index"]]

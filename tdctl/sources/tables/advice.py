@@ -37,6 +37,8 @@ def advice(
             cut = name[: len(name) - len(tail)]
             of = "this name" if len(missing) == 1 else "the names"
             return f"{shown(found[0])} is there: cut {shown(cut)} off {of}"
+    if bare := _bare(name, plain, known):
+        return bare
     if parts and (other := known.same_but_suffix("/".join(parts))):
         return f"{shown(other)} is there: mend the suffix"
     if isinstance(known, Disk) and (place := _folder_with("/".join(parts), root)):
@@ -45,6 +47,20 @@ def advice(
         then = "give the folder that the names are relative to as --data-dir"
         return f"it lies elsewhere; {then}" if ELSEWHERE.match(name) else then
     return f"mend or remove {'the row' if len(missing) == 1 else 'these rows'}{skips}"
+
+
+def _bare(name: str, plain: str, known: Disk | Known) -> str | None:
+    """What to do about a name in quotes, or a URL with a query, whose file is there."""
+    unquoted = name.strip("'\"` ")
+    if unquoted != name and (found := known.find(unquoted)):
+        return f"{shown(found[0])} is there: take the quotes off the names"
+    path = re.split(r"[?#]", plain)[0]
+    parts = path.split("/") if path != plain else []
+    for count in range(len(parts)):
+        tail = "/".join(parts[count:])
+        if tail and (found := known.find(tail)):
+            return f"{shown(found[0])} is there: write that name, without what is around it"
+    return None
 
 
 def _folder_with(name: str, root: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,28 @@ def _strings(path: Path, name: str, column: Any) -> list[str]:
 
     plain = column.type.value_type if types.is_dictionary(column.type) else column.type
     text = types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain)
+    values = column.to_pylist()
+    if types.is_floating(plain) and (whole := _whole(values)) is not None:
+        return whole
     if not (text or types.is_integer(plain) or types.is_null(plain)):
         raise DataError(
             f"{path}: column {shown(name)} holds values of the type {plain}; expected strings or "
-            "whole numbers"
+            "whole numbers: write the column as strings"
         )
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+    return ["" if value is None else str(value) for value in values]
+
+
+def _whole(values: list[float | None]) -> list[str] | None:
+    """Floating-point values as whole numbers; None if one of them is no whole number.
+
+    pandas turns whole numbers into floating-point numbers if one value is missing.
+    """
+    found = []
+    for value in values:
+        if value is None or math.isnan(value):
+            found.append("")
+        elif float(value).is_integer():
+            found.append(str(int(value)))
+        else:
+            return None
+    return found

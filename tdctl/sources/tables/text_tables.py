@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tdctl.cells import is_own, plain_cell
 from tdctl.errors import DataError
 from tdctl.names import trimmed
 from tdctl.sources.tables.headers import Read, one_line, places_of, quoted_names
@@ -36,6 +37,7 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
     The separator is one of ``, tab ; |``: the one with which the header has the most wanted
     columns. Among equals it is the one with which the most rows are as long as the header. Columns
     without a name, rows without a value, and empty values after the last column are left out.
+    In a table that tdctl wrote, the apostrophes that protect texts from spreadsheets are removed.
 
     Raises:
         DataError: the file is not such a text, is empty, or has a row with another number of
@@ -61,6 +63,8 @@ def read_text(path: Path, wanted: Sequence[str]) -> Read:
             values[name].extend([row[place] for _, row in block])
     if not lines:
         raise DataError(f"{path}: the table has a header and no rows; expected one row an image")
+    if is_own(header):
+        values = {name: list(map(plain_cell, column)) for name, column in values.items()}
     return Read(header, first, values, lines)
 
 
@@ -139,9 +143,16 @@ def _decoded(path: Path) -> str:
         raise DataError(
             f"{path}: the table is a workbook or an archive; save its sheet as CSV (UTF-8)"
         )
+    if content[:8192].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}:
+        raise DataError(
+            f"{path}: looks like JSON; expected a table: write it as CSV, with a header such as "
+            "file_name,label and one row an image"
+        )
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
             return _checked(path, _wide(path, content, encoding))
+    if unmarked := _unmarked(content):
+        return _checked(path, _wide(path, content, unmarked))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -152,6 +163,20 @@ def _decoded(path: Path) -> str:
             "save the table as UTF-8"
         ) from None
     return _checked(path, text)
+
+
+def _unmarked(content: bytes) -> str | None:
+    """UTF-16 without a mark, which some tools write: every other byte of its first line is zero."""
+    first = content[:64]
+    if len(first) < 8 or len(content) % 2:
+        return None
+    for encoding, zeros, others in (
+        ("utf-16-le", first[1::2], first[::2]),
+        ("utf-16-be", first[::2], first[1::2]),
+    ):
+        if not any(zeros) and all(others):
+            return encoding
+    return None
 
 
 def _wide(path: Path, content: bytes, encoding: str) -> str:

@@ -401,7 +401,7 @@ def frame(**columns: Any) -> pd.DataFrame:
     [
         (frame(label=["cat", None, *["dog"] * 4]), r"row 1 \(from 0\), column 'label'"),
         (frame(file_name=[*FILES[:5], None]), r"row 5 \(from 0\), column 'file_name'"),
-        (frame(label=np.arange(6.0)), "column 'label' holds values of the type double"),
+        (frame(label=np.arange(6.0) + 0.5), "column 'label' holds values of the type double"),
         (frame(label=[b"cat"] * 6), "column 'label' holds values of the type binary"),
         (frame(label=[["cat"]] * 6), "column 'label' holds values of the type list"),
         (frame(label=[True] * 6), "column 'label' holds values of the type bool"),

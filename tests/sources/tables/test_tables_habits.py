@@ -63,6 +63,8 @@ SAVED: dict[str, Callable[[str], bytes]] = {
     "utf-16": lambda text: text.replace("\n", "\r\n").encode("utf-16"),
     "utf-16, the other way": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
     "utf-32": lambda text: text.encode("utf-32"),
+    "utf-16 without a mark": lambda text: text.encode("utf-16-le"),
+    "utf-16 without a mark, the other way": lambda text: text.encode("utf-16-be"),
     "empty columns": lambda text: text.replace("\n", ",,\n").encode(),
     "an empty column first": lambda text: ("," + text.replace("\n", "\n,")).encode()[:-1],
     "row numbers of pandas": lambda text: ("," + text.replace("\n", "\n7,")).encode()[:-2],
@@ -78,6 +80,27 @@ def test_a_table_is_read_however_a_spreadsheet_saved_it(root: Path, how: str) ->
     path = saved(root, ROWS)
     path.write_bytes(SAVED[how](path.read_text()))
     assert read(root, path) == dict(ROWS), path.read_bytes()[:90]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '\ufeff {"images": []}', '[{"file_name": "a", "label": 1}]']
+)
+def test_json_is_no_table(root: Path, text: str) -> None:
+    path = saved(root, ROWS)
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"looks like JSON; expected a table: write it as CSV"):
+        read(root, path)
+
+
+def test_numbers_that_a_missing_label_made_floating_point(root: Path) -> None:
+    """As pandas does; in Parquet the column is then of that type."""
+    path = root.parent / "t.parquet"
+    labels = [None, *(float(row % 2) for row in range(1, 12))]
+    pd.DataFrame({"file_name": FILES, "label": labels}).to_parquet(path)
+    assert set(read(root, path, skip_unreadable=True).values()) == {"0", "1"}
+    pd.DataFrame({"file_name": FILES, "label": [0.5, *labels[1:]]}).to_parquet(path)
+    with pytest.raises(DataError, match=r"of the type double; .*: write the column as strings"):
+        read(root, path)
 
 
 def test_a_comma_in_a_class_is_no_separator(root: Path) -> None:
@@ -252,6 +275,10 @@ ADVICE: dict[str, tuple[Rows, str]] = {
     ),
     "another suffix": (
         [(n.replace("png", "jpg"), "a") for n in FILES], "'dogs/00.png' is there: mend the suffix"
+    ),
+    "quotes": ([(f"'{n}'", "a") for n in FILES], "'dogs/00.png' is there: take the quotes off"),
+    "a query": (
+        [(f"https://x.org/{n}?v=1", "a") for n in FILES], "'dogs/00.png' is there: write that name"
     ),
     "nothing near": ([(f"{n}x.png", "a") for n in FILES], r"12 of 12 .*relative to as --data-dir$"),
 }  # fmt: skip

@@ -1,0 +1,282 @@
+"""The HTML report of a run: one file, from the ranking to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from tdctl.config import Config
+from tdctl.cuts import Estimate
+from tdctl.errors import ConfigError, DynamicsError, RunError
+from tdctl.files import atomic_path
+from tdctl.rankers.open_ranker import Source, open_ranker
+from tdctl.rankers.ranked import DetectResult, Flagged, rank_runs
+from tdctl.rankers.recorded_runs import RecordedRuns
+from tdctl.report import Content, Deck, Table, deal, render, typical_curves
+from tdctl.report.run_cards import looks_right, pictures_of_run, tables_of
+from tdctl.report.run_facts import (
+    answer_of,
+    denoising_of,
+    denoising_table,
+    facts_of,
+    log_of,
+    manifest_of,
+    unfinished_notes,
+)
+from tdctl.report.run_figures import figure_of_log, figure_of_sweep, figures_of, pairs_of
+from tdctl.run import refuse_existing
+from tdctl.run.class_and_file_names import class_names
+from tdctl.run.outside import refuse_in_data_of
+from tdctl.training import Report, World, pick_device
+
+__all__ = ["MAX_BYTES", "ReportResult", "check_report", "report", "report_of"]
+
+MAX_BYTES = 10_000_000
+METHOD = "combined"
+# What is left of the bytes for what a card takes more than was counted.
+MARGIN = 4096
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The page that was written.
+
+    Attributes:
+        file: where it is.
+        size: bytes.
+        samples: of the run; 0 of one that is not finished.
+        cards: of these, how many the gallery shows.
+        flagged: how many labels look wrong; None where that cannot be estimated.
+        without_picture: cards without a picture.
+        notes: what the user should know, a line each.
+    """
+
+    file: Path
+    size: int
+    samples: int
+    cards: int
+    flagged: int | None
+    without_picture: int
+    notes: tuple[str, ...]
+
+
+def check_report(
+    runs: Sequence[Path], out: Path, overwrite: bool, denoise: Path | None = None
+) -> None:
+    """Refuses what could not be written, before the work is done.
+
+    Raises:
+        ConfigError: the name of the file is not one of a page.
+        RunError: the file is there already, lies in the data, or the denoising is none.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{out}: a report is an HTML page; name it so, such as report.html")
+    refuse_existing([out], overwrite)
+    refuse_in_data_of(runs, out)
+    if denoise is not None:
+        denoising_of(denoise)
+
+
+def report(
+    run: Path,
+    source: Source,
+    out: Path,
+    *,
+    config: Config | None = None,
+    denoise: Path | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_rows: int | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    report: Report | None = None,
+) -> ReportResult:
+    """Ranks a run and writes its report; of a run that is not finished, what is there.
+
+    Args:
+        run: the run folder.
+        source: what ranks, as ``detect`` takes it.
+        out: the page to write.
+        config: the run's settings, for its pictures; None where it has none.
+        denoise: the folder of a denoising to show, too.
+        max_bytes: the largest the page may be.
+        max_rows: the most cards; by default as many as fit.
+        report: told how far a long ranking is.
+
+    Raises:
+        ConfigError: the page cannot be so small.
+        RunError: there is no such run; or as ``check_report``.
+        DynamicsError, DetectorError: as ``detect``, of a run that is finished.
+    """
+    if not run.is_dir():
+        what = "is a file" if run.exists() else "no such run folder"
+        raise RunError(f"{run}: {what}; expected a folder that tdctl generate-td wrote")
+    check_report([run], out, overwrite, denoise)
+    manifest = manifest_of(run)
+    if manifest.get("status", "complete") != "complete":
+        return _of_unfinished(run, out, denoise, max_bytes)
+    world = World(device=pick_device(device))
+    result = rank_runs([run], open_ranker(source, world), world, (), report)
+    return report_of(
+        result, out, config=config, denoise=denoise, max_bytes=max_bytes, max_rows=max_rows,
+        overwrite=overwrite, world=world,
+    )  # fmt: skip
+
+
+def report_of(
+    result: DetectResult,
+    out: Path,
+    *,
+    config: Config | None = None,
+    denoise: Path | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_rows: int | None = None,
+    overwrite: bool = False,
+    world: World | None = None,
+) -> ReportResult:
+    """Writes the report of a ranking that is there already; see ``report``.
+
+    What looks wrong is what the ranking's own cut flags, else what an estimate says.
+
+    Raises:
+        ConfigError, RunError: as ``report``.
+    """
+    check_report(result.runs, out, overwrite, denoise)
+    world = World() if world is None else world
+    runs = RecordedRuns.read(result.runs)
+    estimate, flagged, notes = _cut(runs, result, world)
+    rows = None if flagged is None else flagged.rows
+    first, manifest = runs.folders[0], manifest_of(runs.folders[0])
+    names = class_names(runs.naming, max(runs.num_classes, 1 + int(runs.labels.true.max())))
+    pairs, pairs_left = pairs_of(runs, rows, names.tolist())
+    denoising = [] if denoise is None else denoising_of(denoise)
+    answer, detail = answer_of(result, estimate, flagged)
+    pictures, why_none = pictures_of_run(config, first)
+    content = Content(
+        title=first.resolve().name,
+        answer=answer,
+        detail=detail,
+        facts=facts_of(manifest, result),
+        notes=[_sentence(note) for note in (*result.notes, *notes, *why_none)],
+        deck=None,
+        pairs=pairs,
+        pairs_left=pairs_left,
+        figures=[
+            *figures_of(runs, result, rows),
+            *figure_of_log(log_of(first)),
+            *figure_of_sweep(denoising),
+        ],
+        tables=_tables(denoising),
+        fingerprint=result.fingerprints["run"],
+        version=version("tdctl"),
+    )
+    deck = Deck(
+        total=len(runs.labels),
+        flagged=None if rows is None else int(rows.sum()),
+        class_names=names.tolist(),
+        class_totals=np.bincount(runs.labels.assigned, minlength=len(names)),
+        typical=typical_curves(runs.dynamics[0], looks_right(runs), len(names)),
+        epochs=runs.dynamics[0].epochs,
+        folder=None if pictures is None else pictures.url_from(out),
+    )
+    content = replace(content, deck=deck)
+    budget = max_bytes - MARGIN - _size(content)
+    if budget < 0:
+        raise ConfigError(
+            f"max_bytes: without any card the page takes {max_bytes - budget:,} bytes; give more"
+        )
+    flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
+    shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
+    worst = result.ranking.worst_first()
+    deal(deck, worst, tables_of(runs, result, flags), shown, budget, max_rows)
+    said = [*notes, *why_none, *_left_out(deck, max_rows, max_bytes)]
+    if pictures is not None and deck.no_picture:
+        said.append(
+            f"{deck.no_picture:,} of {len(deck):,} cards have no picture: the files are gone or "
+            "others now, or do not decode; where they have moved, name their folder with --data-dir"
+        )
+    content = replace(content, notes=[*content.notes, *map(_sentence, said[len(notes) :])])
+    size = _write(out, content)
+    return ReportResult(
+        out, size, deck.total, len(deck), deck.flagged, deck.no_picture, tuple(said)
+    )
+
+
+def _cut(
+    runs: RecordedRuns, result: DetectResult, world: World
+) -> tuple[Estimate | None, Flagged | None, list[str]]:
+    """What looks wrong: by the ranking's own cut where it has one, else as estimated."""
+    if result.flagged is not None:
+        method = result.flagged.method
+        return (result.estimates[method] if method else None), result.flagged, []
+    try:
+        estimate = result.estimates.get(METHOD) or runs.estimate(
+            METHOD, result.ranker, result.ranking.suspicion, runs.labels.flipped, world
+        )
+        result = replace(result, estimates={METHOD: estimate})
+        return estimate, result.above(METHOD, 0.0), []
+    except DynamicsError as error:
+        return None, None, [f"how many labels are wrong is not estimated: {error}"]
+
+
+def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -> ReportResult:
+    """A page of a run that goes on: what it is, and its training so far."""
+    manifest, columns = manifest_of(run), log_of(run)
+    epochs = len(next(iter(columns.values()), ()))
+    notes = unfinished_notes(run, manifest, epochs)
+    denoising = [] if denoise is None else denoising_of(denoise)
+    content = Content(
+        title=run.resolve().name,
+        answer="This run is not finished.",
+        detail="Its labels are ranked once its last epoch is over.",
+        facts=facts_of(manifest, None),
+        notes=notes,
+        deck=None,
+        pairs=[],
+        pairs_left=0,
+        figures=[*figure_of_log(columns), *figure_of_sweep(denoising)],
+        tables=_tables(denoising),
+        fingerprint="",
+        version=version("tdctl"),
+    )
+    size = _size(content)
+    if size > max_bytes:
+        raise ConfigError(f"max_bytes: the page takes {size:,} bytes; give more")
+    return ReportResult(out, _write(out, content), 0, 0, None, 0, tuple(notes))
+
+
+def _tables(denoising: Sequence[object]) -> list[Table]:
+    return [denoising_table(denoising)] if denoising else []  # type: ignore[arg-type]
+
+
+def _left_out(deck: Deck, max_rows: int | None, max_bytes: int) -> list[str]:
+    if not deck.left_out:
+        return []
+    by_rows = max_rows is not None and len(deck) >= max_rows
+    cap = f"--max-rows {max_rows}" if by_rows else f"{max_bytes / 1e6:g} MB"
+    more = "--max-rows" if by_rows else "--max-bytes"
+    return [
+        f"the gallery holds the {len(deck):,} most suspicious of {deck.total:,} samples; "
+        f"{deck.left_out:,} less suspicious ones are left out to stay within {cap} ({more} "
+        "allows more)"
+    ]
+
+
+def _size(content: Content) -> int:
+    return len(render(content).encode("utf-8"))
+
+
+def _write(out: Path, content: Content) -> int:
+    page = render(content).encode("utf-8")
+    with atomic_path(out) as part:
+        part.write_bytes(page)
+    return len(page)
+
+
+def _sentence(note: str) -> str:
+    """A note of one line as a sentence."""
+    note = note.strip()
+    return note[:1].upper() + note[1:] + ("" if note.endswith((".", "!", "?")) else ".")
