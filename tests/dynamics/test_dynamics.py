@@ -399,7 +399,7 @@ print(peak_of(sys.argv[1]), peak_of(sys.argv[2]))
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_reading_a_large_run_holds_a_slab_at_a_time(tmp_path: Path, write: Any) -> None:
-    for name, n in (("small", 1000), ("large", 10_000)):
+    for name, n in (("small", 1000), ("large", 5000)):
         labels = planted_labels(n, 10)
         labels = labels.take(np.random.default_rng(0).permutation(n))
         td = np.full((n, 600, 10), 0.1, np.float16)
@@ -411,7 +411,7 @@ def test_reading_a_large_run_holds_a_slab_at_a_time(tmp_path: Path, write: Any) 
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     small, large = (int(kilobytes) for kilobytes in out.stdout.split())
-    assert large - small < 60_000, f"{small} kB for 12 MB, {large} kB for 120 MB"
+    assert large - small < 35_000, f"{small} kB for 12 MB, {large} kB for 60 MB"
 
 
 def test_an_absurd_class_is_refused_before_anything_is_made_of_it(tmp_path: Path) -> None:

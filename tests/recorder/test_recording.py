@@ -419,13 +419,13 @@ import torch
 from tdctl.labels import Labels
 from tdctl.recorder import Recorder
 torch.set_num_threads(1)
-n, k, store = 10_000, 100, sys.argv[2]
+n, k = 5_000, 100
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return sum(int(x.split()[1]) for x in lines if x.startswith(("RssAnon", "RssFile")))
 
-def run(folder, epochs):
+def run(folder, epochs, store):
     given = np.arange(n) % k
     labels = Labels(np.arange(n), given, given)
     recorder = Recorder.create(folder, labels, k, epochs, store=store)
@@ -444,22 +444,25 @@ def run(folder, epochs):
     watch.join()
     return max([peak, *watched])
 
-run(Path(sys.argv[1]) / "warm", 2)
-few = run(Path(sys.argv[1]) / "few", 5)
-print(few, run(Path(sys.argv[1]) / "many", 60))
+for store in ("full", "given"):
+    folder = Path(sys.argv[1]) / store
+    run(folder / "warm", 2, store)
+    few = run(folder / "few", 5, store)
+    print(few, run(folder / "many", 60, store))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("store", ["full", "given"])
-def test_resident_memory_does_not_grow_with_epochs(tmp_path: Path, store: str) -> None:
-    # 60 epochs are 120 MB of softmax, which stayed mapped once.
-    command = [sys.executable, "-c", MEMORY, str(tmp_path), store]
+def test_resident_memory_does_not_grow_with_epochs(tmp_path: Path) -> None:
+    # 60 epochs of all classes are 60 MB of softmax, which stayed mapped once.
+    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     out = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert out.returncode == 0, out.stderr
-    few, many = (int(kilobytes) for kilobytes in out.stdout.split())
-    assert many - few < 40_000, f"{few} kB for 5 epochs, {many} kB for 60"
+    assert len(out.stdout.splitlines()) == 2
+    for line in out.stdout.splitlines():
+        few, many = (int(kilobytes) for kilobytes in line.split())
+        assert many - few < 20_000, f"{few} kB for 5 epochs, {many} kB for 60"
 
 
 def test_half_an_epoch_can_be_begun_again(tmp_path: Path) -> None:
@@ -564,7 +567,8 @@ def test_other_outputs_of_a_network_are_logits(tmp_path: Path, values: torch.Ten
     recorder = of_one_epoch(tmp_path, values)
     recorder.commit(0)
     recorder.finish()
-    given = planted_labels(40, values.shape[1]).assigned
+    k = values.shape[1]
+    given = planted_labels(40, k, ratio=0.25 if k > 1 else 0.0).assigned
     expected = values.float().softmax(1).numpy()[np.arange(40), given]
     found = np.asarray(read_run(tmp_path)[0].td)[:, 0, 0]
     assert np.allclose(found, expected, atol=1e-3)

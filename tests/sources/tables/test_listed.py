@@ -332,7 +332,7 @@ def test_a_folder_that_may_not_be_read_is_no_missing_file(
 
 @pytest.mark.slow
 def test_many_files_of_many_classes_are_listed_in_seconds(tmp_path: Path) -> None:
-    n, k = 200_000, 10_000
+    n, k = 40_000, 5_000
     rng = np.random.default_rng(0)
     labels = rng.integers(0, k, n)
     names = [f"{row % 200}/{row}.jpg" for row in range(n)]
@@ -346,9 +346,9 @@ def test_many_files_of_many_classes_are_listed_in_seconds(tmp_path: Path) -> Non
     start = time.process_time()
     listing = listed(path, true_column=None)
     taken = time.process_time() - start
-    assert len(listing.class_names) == k and len(listing.test_index) == 40_000
+    assert len(listing.class_names) == k and len(listing.test_index) == 8_000
     index = listing.labels.index
     assert [listing.class_names[c] for c in listing.labels.assigned] == [
         f"class {label:05}" for label in labels[index]
     ]
-    assert taken < 15, taken
+    assert taken < 5, taken

@@ -1,4 +1,4 @@
-"""Tables with as many classes as images, up to a hundred thousand."""
+"""Tables with as many classes as images, up to tens of thousands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tdctl.sources.tables.listed import list_table
 
 # More than the recorder keeps every class's probability of on its way.
 TRAINED = store.MANY + 104
-LISTED = 100_000
+LISTED = 30_000
 
 
 def class_of(row: int, k: int) -> str:
@@ -89,8 +89,8 @@ def test_as_many_classes_as_images_are_recorded_ranked_and_pruned(
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_classes_are_listed_and_corrupted(tmp_path: Path) -> None:
-    table = write_table(tmp_path / "t.csv", LISTED, 20_000)
+def test_tens_of_thousands_of_classes_are_listed_and_corrupted(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", LISTED, 6_000)
     for folder in range(100):
         (tmp_path / f"{folder:02}").mkdir()
     for name in table["file_name"]:
@@ -98,12 +98,12 @@ def test_a_hundred_thousand_classes_are_listed_and_corrupted(tmp_path: Path) -> 
     start = time.perf_counter()
     config = DataConfig(dataset="table", labels=tmp_path / "t.csv", true_column="right")
     listing = list_table(config, 0)
-    assert time.perf_counter() - start < 15
+    assert time.perf_counter() - start < 6
     assert listing.class_names == sorted(table["right"]) and len(listing) == LISTED
     names = np.asarray(listing.class_names, dtype=object)
     assert (names[listing.labels.assigned] == table["label"]).all()
     assert (names[listing.labels.true] == table["right"]).all()
-    assert listing.names == table["file_name"].tolist() and listing.labels.flipped.sum() == 20_000
+    assert listing.names == table["file_name"].tolist() and listing.labels.flipped.sum() == 6_000
 
     table["label"] = table["right"]
     table[["file_name", "label"]].to_csv(tmp_path / "clean.csv", index=False)
@@ -112,7 +112,7 @@ def test_a_hundred_thousand_classes_are_listed_and_corrupted(tmp_path: Path) -> 
     }  # fmt: skip
     start = time.perf_counter()
     drawn = runner.corrupt_labels(load_config(None, settings), tmp_path / "n.csv").given.labels
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 10
     assert abs(drawn.flipped.mean() - 0.2) < 0.01
     config = DataConfig(dataset="table", labels=tmp_path / "n.csv", true_column="true_label")
     again = list_table(config, 0)
