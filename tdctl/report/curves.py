@@ -30,7 +30,7 @@ def as_bytes(curves_nE: NDArray[np.floating]) -> NDArray[np.uint8]:
     if epochs > STEPS:
         starts = np.arange(STEPS) * epochs // STEPS
         sizes = np.diff(np.append(starts, epochs))
-        values = np.add.reduceat(values, starts, axis=1) / sizes
+        values = (np.add.reduceat(values, starts, axis=1) / sizes).astype(np.float32)
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 

@@ -35,7 +35,8 @@ AT_ONCE = 1 << 26
 
 def looks_right(runs: Runs) -> NDArray[np.bool_]:
     """Bool [n], the samples whose suggested class is the given one."""
-    return runs.suggested() == runs.labels.assigned
+    same: NDArray[np.bool_] = runs.suggested() == runs.labels.assigned
+    return same
 
 
 def tables_of(
@@ -84,7 +85,8 @@ def tables_of(
 
 
 def _mean_of_given(part: TrainingDynamics) -> NDArray[np.float64]:
-    return part.given_curve().astype(np.float64).mean(axis=1)
+    means: NDArray[np.float64] = part.given_curve().astype(np.float64).mean(axis=1)
+    return means
 
 
 def _means(part: TrainingDynamics) -> tuple[Rows, NDArray[np.float64]]:
