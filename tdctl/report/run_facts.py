@@ -13,10 +13,11 @@ from tdctl.files import MANIFEST_FILE, RECORDER, read_json
 from tdctl.rankers.ranked import DetectResult, Flagged
 from tdctl.report import Fact, Table
 from tdctl.retraining.denoise_table import RESULT_FILE
-from tdctl.run import LOG_FILE
+from tdctl.run import CONFIG_FILE, LOG_FILE, read_config
 
 __all__ = [
     "KINDS", "answer_of", "denoising_of", "denoising_table", "facts_of", "log_of", "manifest_of",
+    "settings_of",
     "unfinished_notes",
 ]  # fmt: skip
 
@@ -50,6 +51,19 @@ def manifest_of(run: Path) -> dict[str, Any]:
             "it was made of, and name the denoising with --denoise"
         )
     return manifest
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    """What a manifest says only once the run is finished."""
+    if not (run / CONFIG_FILE).exists():
+        return {}
+    config = read_config(run)
+    return {
+        "net": config.net.label,
+        "recipe": config.recipe,
+        "epochs": config.train.epochs,
+        "seed": config.seed,
+    }
 
 
 def facts_of(manifest: Mapping[str, Any], result: DetectResult | None) -> list[Fact]:

@@ -25,6 +25,7 @@ from tdctl.report.run_facts import (
     facts_of,
     log_of,
     manifest_of,
+    settings_of,
     unfinished_notes,
 )
 from tdctl.report.run_figures import figure_of_log, figure_of_sweep, figures_of, pairs_of
@@ -148,6 +149,8 @@ def report_of(
     world = World() if world is None else world
     runs = RecordedRuns.read(result.runs)
     estimate, flagged, notes = _cut(runs, result, world)
+    if len(runs.folders) > 1:
+        notes.append(f"curves and probabilities are those of {runs.folders[0]}")
     rows = None if flagged is None else flagged.rows
     first, manifest = runs.folders[0], manifest_of(runs.folders[0])
     names = class_names(runs.naming, max(runs.num_classes, 1 + int(runs.labels.true.max())))
@@ -247,7 +250,7 @@ def _cut(
 
 def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -> ReportResult:
     """A page of a run that goes on: what it is, and its training so far."""
-    manifest, columns = manifest_of(run), log_of(run)
+    manifest, columns = {**settings_of(run), **manifest_of(run)}, log_of(run)
     epochs = len(next(iter(columns.values()), ()))
     notes = unfinished_notes(run, manifest, epochs)
     denoising = [] if denoise is None else denoising_of(denoise)

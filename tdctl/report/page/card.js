@@ -7,8 +7,9 @@ const BUTTONS = [
   ["drop", "✕", "d-drop", () => "Drop"],
   ["unsure", "?", "d-unsure", () => "Cannot tell"],
 ];
-// Below this many pixels a side a picture is shown as squares.
-const SMALL = 64;
+// Up to this many pixels a side a picture is shown as squares; of larger ones people see more where
+// they are smooth.
+const SMALL = 16;
 
 function drawCard(place) {
   const card = shown[place], element = make("div", "card");

@@ -7,6 +7,7 @@ const CLASSES = DATA.classes || [];
 const STEPS = DATA.steps || 1;
 const CURVES = bytes(CARDS.curve || "");
 const TYPICAL = bytes(DATA.typical || "");
+const HAS_PICTURES = COUNT > 0 && CARDS.picture.some(text => text);
 const KIND = { p: "image/png", j: "image/jpeg" };
 
 function bytes(text) {

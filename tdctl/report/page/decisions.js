@@ -7,6 +7,7 @@ const SAYS = { keep: "Keep", drop: "Drop", unsure: "Cannot tell" };
 
 const decisions = new Map();  // card -> {what, label}; label is -1 but with relabel
 const others = new Map();     // index -> row of a loaded review whose picture is not in this page
+let absent = {};              // index -> what was kept of a picture that is not in this page
 const undone = [], done = []; // batches of [card, before, after]
 const cardOf = new Map();     // index -> card
 for (let card = 0; card < COUNT; card++) cardOf.set(CARDS.index[card], card);
@@ -90,7 +91,7 @@ function keepNow() {
   clearTimeout(waiting);
   waiting = 0;
   if (!storage) return;
-  const found = {};
+  const found = { ...absent };
   for (const [card, one] of decisions) {
     found[CARDS.index[card]] = LETTER[one.what] + (one.what === "relabel" ? one.label : "");
   }
@@ -110,14 +111,13 @@ function restore() {
   const before = new Set(decisions.keys());
   decisions.clear();
   others.clear();
+  absent = {};
   for (const [index, code] of Object.entries(found.decided)) {
     const card = cardOf.get(Number(index)), what = WORD[code[0]];
     const label = what === "relabel" ? Number(code.slice(1)) : -1;
-    if (card === undefined) {
-      // The page was written again with fewer cards: what was decided is not lost.
-      continue;
-    }
-    if (what && (what !== "relabel" || label in CLASSES)) decisions.set(card, { what, label });
+    // The page was written again with fewer cards: what was decided stays kept.
+    if (card === undefined) absent[index] = code;
+    else if (what && (what !== "relabel" || label in CLASSES)) decisions.set(card, { what, label });
   }
   for (const row of found.others || []) others.set(Number(row[0]), row);
   watchers.forEach(tell => tell([...new Set([...before, ...decisions.keys()])]));

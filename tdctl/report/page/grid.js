@@ -17,7 +17,7 @@ function measure() {
   const least = sheet ? 92 : width < 480 ? 150 : 196;
   const columns = Math.max(1, Math.floor((width + gap) / (least + gap)));
   const card = (width - gap * (columns - 1)) / columns;
-  const pic = Math.round(Math.min(card, sheet ? 160 : 230));
+  const pic = HAS_PICTURES ? Math.round(Math.min(card, sheet ? 160 : 230)) : 60;
   layout = { columns, card, pic, gap, row: pic + (sheet ? 2 : BELOW_PICTURE) + gap };
   grid.classList.toggle("sheet", sheet);
   grid.style.setProperty("--pic", `${pic}px`);

@@ -33,7 +33,7 @@ function showProgress() {
 
 function showCount() {
   const cards = plural(shown.length, "picture");
-  byId("count").textContent = selected.size ? `${selected.size.toLocaleString("en")} of ${cards} selected` : cards;
+  byId("count").textContent = selected.size ? `${selected.size.toLocaleString("en")} of ${shown.length.toLocaleString("en")} selected` : cards;
   byId("none").disabled = !selected.size;
   byId("all").disabled = !shown.length;
 }
