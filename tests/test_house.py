@@ -33,6 +33,7 @@ FLOORS = [
     {"run"},
     {"compare_table", "inputs", "rankers"},
     {"classifier"},
+    {"robust"},
     {"retraining"},
     {"runner"},
     {"cli"},

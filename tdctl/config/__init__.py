@@ -11,6 +11,7 @@ from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
+from tdctl.config.robust import RobustConfig
 from tdctl.config.train import FitConfig, RetrainConfig, TrainConfig
 from tdctl.config.whole import Config
 
@@ -22,5 +23,6 @@ __all__ = [
     "NetConfig",
     "NoiseConfig",
     "RetrainConfig",
+    "RobustConfig",
     "TrainConfig",
 ]

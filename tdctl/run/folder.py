@@ -63,11 +63,12 @@ OUR_FOLDERS = ("capture", "capture_heldout")
 # How images come and are held changes no result: a run may go on where there is less memory.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Where things lie: what lies there is compared itself when an unfinished run goes on.
-PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out")
+PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out", "robust.split_from")
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
-    "generate-td": ("device", "retrain", "detector"),
-    "denoise": ("device", "train", "detector"),
+    "generate-td": ("device", "retrain", "robust", "detector"),
+    "denoise": ("device", "train", "robust", "detector"),
+    "train": ("device", "train", "retrain", "detector"),
 }
 
 # Facts of the manifest that stay those of a run's beginning; a resumption adds what differed.
@@ -292,7 +293,8 @@ def read_config(folder: Path) -> Config:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise ConfigError(f"{folder}: holds no {CONFIG_FILE}; expected a run of tdctl")
-    missing = set(Config.model_fields) - set(read_yaml(path))
+    # Runs of earlier versions have no robust training; the last section shows a file cut off.
+    missing = set(Config.model_fields) - set(read_yaml(path)) - {"robust"}
     if missing:
         raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
     return load_config(path, of_run=True)

@@ -19,15 +19,17 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-def write_log(path: Path, log: Sequence[LogRow]) -> None:
+def write_log(path: Path, log: Sequence[LogRow], more: Sequence[str] = ()) -> None:
     """Writes ``train_log.csv`` with the rows so far, whole or not at all; unknown is empty.
+
+    ``more`` names columns of an algorithm's own, after those that every log has.
 
     The file is written anew for each epoch, not added to: some kilobytes cost nothing beside the
     checkpoint of the same epoch. So a reader never sees half a row, a kill leaves none, and a
     resumed training puts back what its checkpoint says.
     """
     text = io.StringIO()
-    rows = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+    rows = csv.DictWriter(text, (*LOG_COLUMNS, *more), lineterminator="\n")
     rows.writeheader()
     rows.writerows(log)
     write_text(path, text.getvalue())
