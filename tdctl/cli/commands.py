@@ -22,6 +22,7 @@ from tdctl.cli.options import SettingsCommand
 from tdctl.cli.output import in_utf8, let_all_text_through
 from tdctl.cli.recipes_command import recipes
 from tdctl.cli.scores_command import scores
+from tdctl.cli.train_command import train
 from tdctl.cli.train_detector_command import train_detector
 from tdctl.processors import tune_environment
 
@@ -55,6 +56,7 @@ app.command("generate-td", cls=SettingsCommand)(generate_td)
 app.command("train-detector", cls=SettingsCommand)(train_detector)
 app.command("detect")(detect)
 app.command("denoise", cls=SettingsCommand)(denoise)
+app.command("train", cls=SettingsCommand)(train)
 app.command("clean")(clean)
 app.command("compare")(compare)
 app.command("export")(export)

@@ -64,6 +64,9 @@ def _fill_in_robust(whole: dict[str, Any], tree: Mapping[str, Any], origins: Ori
     layers = algorithm_settings(algorithm, asked.get("preset"), dict(retraining))
     for origin, settings in layers.items():
         merge(robust, settings, origins, origin, "robust.")
+    if asked.get("loss", "ce") != "ce":
+        robust.pop("label_smoothing", None)  # as of train and retrain
+        origins.pop("robust.label_smoothing", None)
     merge(robust, asked)
     whole["robust"] = robust
 

@@ -63,7 +63,14 @@ OUR_FOLDERS = ("capture", "capture_heldout")
 # How images come and are held changes no result: a run may go on where there is less memory.
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Where things lie: what lies there is compared itself when an unfinished run goes on.
-PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out", "robust.split_from")
+PLACES = (
+    "data.data_dir",
+    "data.labels",
+    "noise.pairs",
+    "noise.matrix",
+    "train.leave_out",
+    "robust.split_from",
+)
 # Sections that a command does not read: they may change between a start and its resumption.
 UNREAD = {
     "generate-td": ("device", "retrain", "robust", "detector"),

@@ -24,6 +24,7 @@ from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
 from tdctl.runner.scores import ScoreTable, judge_scores
+from tdctl.runner.train import default_training, plan_train, settings_to_train_on, train
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
@@ -61,5 +62,9 @@ __all__ = [
     "denoising_to_resume",
     "settings_to_resume",
     "settings_of_run",
+    "default_training",
+    "plan_train",
+    "settings_to_train_on",
+    "train",
     "train_detector",
 ]
