@@ -69,7 +69,7 @@ def train(
         return
     config = found.config
     folder = folder if folder is not None else runner.default_training(config, td, root)
-    ways = {"td": td, "resume": resume, "overwrite": overwrite}
+    ways: dict[str, Any] = {"td": td, "resume": resume, "overwrite": overwrite}
     if dry_run:
         show_plan(runner.plan_train(config, folder, **ways), as_json)
         return

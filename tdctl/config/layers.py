@@ -61,7 +61,9 @@ def _fill_in_robust(whole: dict[str, Any], tree: Mapping[str, Any], origins: Ori
         return  # refused where the settings are validated
     algorithm = asked.get("algorithm", RobustConfig.model_fields["algorithm"].default)
     robust: dict[str, Any] = {}
-    layers = algorithm_settings(algorithm, asked.get("preset"), dict(retraining))
+    net = whole.get("net", {})
+    net_type = net.get("net_type") if isinstance(net, Mapping) else None
+    layers = algorithm_settings(algorithm, asked.get("preset"), dict(retraining), net_type)
     for origin, settings in layers.items():
         merge(robust, settings, origins, origin, "robust.")
     if asked.get("loss", "ce") != "ce":

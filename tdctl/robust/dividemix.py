@@ -36,17 +36,18 @@ from tdctl.training.progress import LogRow, Teller
 
 __all__ = ["DivideMix", "MixStep", "auto_weight", "mixmatch_loss", "warmup_epochs"]
 
-# Epochs over which the weight of the unlabelled loss rises, as published; of a short run a fifth.
+# Epochs over which the weight of the unlabelled loss rises, as published; of a short run all that
+# follow the warm-up.
 RAMP_EPOCHS = 16
 WARMUP, LONG_WARMUP, MANY_CLASSES = 10, 30, 50
 
 
 def warmup_epochs(asked: int | None, epochs: int, num_classes: int) -> int:
-    """Epochs before the first division: as asked, else a fifth of the run, at most 10 or 30."""
+    """Epochs before the first division: as asked, else 10 or 30, at most 0.4 of the run."""
     if asked is not None:
         return asked
     most = WARMUP if num_classes < MANY_CLASSES else LONG_WARMUP
-    return max(1, min(most, epochs // 5))
+    return max(1, min(most, int(0.4 * epochs + 1e-9)))
 
 
 def auto_weight(wrong: float, num_classes: int) -> float:
@@ -146,7 +147,7 @@ class DivideMix:
         self._given = torch.from_numpy(setup.images.targets).to(self._device)
         self._one_hot = functional.one_hot(self._given, self._k).float()
         self._warmup = warmup_epochs(config.warmup_epochs, config.epochs, self._k)
-        self._ramp = min(RAMP_EPOCHS, max(1, config.epochs // 5))
+        self._ramp = min(RAMP_EPOCHS, max(1, config.epochs - self._warmup))
         self.steps, self.events = 2 * -(-self._n // config.batch_size), list[str]()
         self._looks: list[Look] | None = None
         self._divisions: list[Division | None] = [None, None]
@@ -195,7 +196,7 @@ class DivideMix:
         learner, at = self._learners[place], (self._seed, epoch, place)
         stream = ROBUST_VIEWS.torch_generator(*at, device=self._device)
         order = torch.randperm(self._n, generator=ROBUST_ORDER.torch_generator(*at))
-        bounds = batch_bounds(self._n, 2 * self._config.batch_size, 2)
+        bounds = batch_bounds(self._n, self._config.batch_size, 2)
         parts, losses = [order[start:stop] for start, stop in bounds], []
         for step, pixels in enumerate(self._feed.batches(parts)):
             values = self._views.weak(pixels.to(self._device), stream)

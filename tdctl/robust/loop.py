@@ -60,7 +60,9 @@ def open_algorithm(setup: RobustSetup) -> Algorithm:
     """
     if setup.config.algorithm == "ce":
         return CrossEntropy(setup)
-    return Ssr(setup) if setup.config.algorithm == "ssr" else DivideMix(setup)
+    if setup.config.algorithm == "ssr":
+        return Ssr(setup)
+    return DivideMix(setup)
 
 
 def train_robustly(

@@ -15,8 +15,9 @@ from tdctl.streams import ROBUST_DIVISION
 
 __all__ = ["Division", "divide", "normalised", "with_floor"]
 
-# Two components of one heap of losses lie about this many standard deviations apart.
-APART = 1.0
+# Components whose means are closer than this share of the losses' span, or than so many standard
+# deviations, are parts of one heap.
+APART, DEVIATIONS_APART = 0.05, 1.0
 # Where fewer or more are labelled than this, the components are not of right and wrong labels.
 LEAST_LABELLED, MOST_LABELLED = 0.05, 0.95
 
@@ -91,10 +92,10 @@ def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
         warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are what is asked
         mixture.fit(values[:, None])
     means, variances = mixture.means_[:, 0], mixture.covariances_[:, 0, 0]
-    distance = abs(means[0] - means[1]) / np.sqrt(variances.mean())
+    distance = abs(means[0] - means[1])
     probability = mixture.predict_proba(values[:, None])[:, means.argmin()]
-    if distance < APART:
-        return probability, f"the components are {distance:.2f} standard deviations apart"
+    if distance < max(APART, DEVIATIONS_APART * np.sqrt(variances.mean())):
+        return probability, f"the components' means are only {distance:.3f} of the span apart"
     return probability, None
 
 

@@ -43,7 +43,8 @@ def votes(
 ) -> torch.Tensor:
     """Float32 [n, k]: how many of a sample's neighbours have each label, over the label's share.
 
-    Neighbours are nearest by cosine. A sample is never its own neighbour. A label that nobody has
+    Neighbours are nearest by the cosine of features from which the mean over the samples is
+    taken. A sample is never its own neighbour. A label that nobody has
     gets no vote.
 
     Args:
@@ -58,13 +59,18 @@ def votes(
         chosen_r = drawn.sort().values.to(device)
     place_n = torch.full((n,), -1, dtype=torch.int64, device=device)
     place_n[chosen_r] = torch.arange(len(chosen_r), device=device)
-    towards_Fr = functional.normalize(features_nF[chosen_r].float(), dim=1).t().contiguous()
+    mean_F = features_nF.float().mean(dim=0)
+
+    def directions(rows: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(features_nF[rows].float() - mean_F, dim=1)
+
+    towards_Fr = directions(chosen_r).t().contiguous()
     labels_r = labels_n[chosen_r]
     share_k = torch.bincount(labels_r, minlength=num_classes).float() / len(chosen_r)
     found_nk = torch.zeros(n, num_classes, device=device)
     size = max(1, BLOCK.get(device.type, BLOCK_ELSEWHERE) // (4 * len(chosen_r)))
     for rows in torch.split(torch.arange(n, device=device), size):
-        cosine_br = functional.normalize(features_nF[rows].float(), dim=1) @ towards_Fr
+        cosine_br = directions(rows) @ towards_Fr
         own_b1 = place_n[rows, None]
         # A sample that is no reference has no place of its own to rule out.
         itself_b1 = torch.where(own_b1 < 0, cosine_br[:, :1], -torch.inf)
