@@ -148,8 +148,8 @@ class Ssr:
         targets = functional.one_hot(labels, self._k).float()
         losses = torch.zeros(self.steps, device=device)
         for step, pixels in enumerate(self._feed.batches(parts)):
-            pixels = pixels.to(device)
-            views = (self._views.strong(pixels, stream), self._views.strong(pixels, stream))
+            seen = pixels.to(device)
+            views = (self._views.strong(seen, stream), self._views.strong(seen, stream))
             partners = torch.randperm(2 * len(pixels), generator=mixing).to(device)
             self._learner.set_rate(epoch, step, self.steps)
             own = targets[parts[step].to(device)]

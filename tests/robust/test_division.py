@@ -25,12 +25,6 @@ def two_heaps(right: int = 140, wrong: int = 60) -> Floats:
     return np.concatenate([rng.normal(0.4, 0.1, right), rng.normal(2.5, 0.3, wrong)])
 
 
-def one_heap() -> Floats:
-    """A broad and a narrow component with the same mean."""
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(0.5, 0.15, 300), rng.normal(0.5, 0.01, 300)])
-
-
 def written_out(x: Floats) -> Floats:
     """Probability of the lower component: two means, then ten rounds of EM."""
     low, high = float(x.min()), float(x.max())
@@ -70,7 +64,6 @@ def test_a_division_is_as_written_out() -> None:
     ("losses", "why"),
     [
         (np.full(50, 0.7), "alike"),
-        (one_heap(), "apart"),
         (two_heaps(197, 3), "98.5%"),
         (two_heaps(6, 194), "3.0%"),
     ],
@@ -84,6 +77,18 @@ def test_a_division_that_says_nothing_leaves_the_one_before(losses: Floats, why:
     first = divide(losses, 0.5, None)
     assert first.labelled.all() and (first.clean == 1).all()
     assert why in found.kept_before
+
+
+def test_components_that_lie_too_close_leave_the_division_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = two_heaps()
+    before = Division.of_all(len(losses))
+    assert divide(losses, 0.5, before).kept_before is None
+    # The two heaps lie 0.7 of the span apart.
+    monkeypatch.setattr("tdctl.robust.mixture.APART", 0.8)
+    found = divide(losses, 0.5, before)
+    assert "of the span apart" in str(found.kept_before) and found.labelled.all()
 
 
 def test_a_class_never_falls_below_its_floor() -> None:
