@@ -68,7 +68,7 @@ class Ssr:
         SSR+. The floor for each label is ours.
     """
 
-    columns = ("kept", "relabelled", "labels_right", "clean_auc")
+    columns: tuple[str, ...] = ("kept", "relabelled", "labels_right", "clean_auc")
 
     def __init__(self, setup: RobustSetup) -> None:
         self._config, self._seed, self._truth = setup.config, setup.seed, setup.truth

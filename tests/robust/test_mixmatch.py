@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tdctl.config import RobustConfig
-from tdctl.robust.dividemix import MixStep, auto_weight, mixmatch_loss, warmup_epochs
 from tdctl.robust.learner import Learner
+from tdctl.robust.mix_step import MixStep, auto_weight, mixmatch_loss, warmup_epochs
 from tdctl.robust.mixmatch import MixedLoss, confidence_penalty, prior_penalty, ramp, sharpened
 from tdctl.robust.ssr import ssr_loss
 from tdctl.training import Pipeline
