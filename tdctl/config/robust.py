@@ -72,6 +72,7 @@ class RobustConfig(RetrainConfig):
         "selects samples; dividemix: two networks that divide the samples for each other; "
         "augdesc: dividemix that learns from strongly augmented images.",
     )
+    epochs: Positive = Field(300, description="Epochs of training; with the recipe detect 60.")
     batch_size: Annotated[int, Field(ge=2)] = Field(
         64,
         description="Images per step; of dividemix and augdesc so many labelled and so many "

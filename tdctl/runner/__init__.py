@@ -24,8 +24,9 @@ from tdctl.runner.export import FORMATS, export
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
 from tdctl.runner.scores import ScoreTable, judge_scores
-from tdctl.runner.train import default_training, plan_train, settings_to_train_on, train
+from tdctl.runner.train import plan_train, train
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
+from tdctl.runner.train_settings import default_training, settings_to_train_on
 
 __all__ = [
     "ACTIONS",

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tdctl.classifier import Plan, forecast_disk, plan_training, results_of, stopped
+from tdctl.classifier import forecast_disk, plan_training, stopped
 from tdctl.config import Config
-from tdctl.csv_files import write_csv
 from tdctl.errors import ConfigError, DataError, RunError
-from tdctl.files import read_json, save_tensors
+from tdctl.files import read_json
 from tdctl.inputs import (
     SPLIT_BY,
     Channels,
-    LeftOut,
     Prepared,
     RankingFile,
     channels_of_run,
@@ -31,7 +29,6 @@ from tdctl.pretrained import weights_file
 from tdctl.recorder import Recorder, check_room
 from tdctl.robust import (
     Networks,
-    RobustResult,
     RobustSetup,
     Truth,
     check_strong,
@@ -41,7 +38,6 @@ from tdctl.robust import (
     train_robustly,
 )
 from tdctl.run import (
-    CONFIG_FILE,
     LOG_FILE,
     MANIFEST_FILE,
     RunFolder,
@@ -49,40 +45,11 @@ from tdctl.run import (
     check_places,
     refuse_in_data,
 )
-from tdctl.runner.denoise import OF_THE_DATA, settings_of_run
-from tdctl.runner.generate_td import GenerateResult, default_folder
-from tdctl.runner.run_tables import write_confusion, write_samples
-from tdctl.training import Pipeline, Report, World, evaluate, pick_device
+from tdctl.runner.generate_td import GenerateResult
+from tdctl.runner.train_outcome import Training, facts_of, write_training
+from tdctl.training import Pipeline, Report, World, pick_device
 
-__all__ = ["default_training", "plan_train", "settings_to_train_on", "train"]
-
-
-def settings_to_train_on(folder: Path) -> dict[str, Any]:
-    """The nested settings of a run as a base for a robust training on its data and labels.
-
-    Raises:
-        RunError: there is no such folder, or it holds no settings of tdctl.
-    """
-    settings = settings_of_run(folder)
-    if settings is None:
-        raise RunError(
-            f"{folder}: holds no {CONFIG_FILE} of tdctl, so its data is not known; give "
-            "--dataset, --data-dir and --labels in place of --td"
-        )
-    # Of the retraining comes what was said of the images; the rest is the algorithm's.
-    usual = {name: Config(recipe=None).retrain.model_dump()[name] for name in OF_THE_DATA}
-    told = settings["retrain"]
-    settings["robust"] = {name: told[name] for name in OF_THE_DATA if told[name] != usual[name]}
-    return settings
-
-
-def default_training(config: Config, td: Path | None, root: Path) -> Path:
-    """Where a training goes by default: beside the run that it starts from, or under ``root``."""
-    name = f"train_{config.robust.algorithm}_seed{config.seed}"
-    if td is not None:
-        run = td.resolve()
-        return run.parent / f"{name}_{run.name}"
-    return default_folder(config, root).parent / name
+__all__ = ["plan_train", "train"]
 
 
 def train(
@@ -122,7 +89,7 @@ def train(
         return GenerateResult(out, begun.manifest, ("already complete",), True)
     whole = _read(config, begun, td, world)
     prepared, plan = whole.prepared, whole.plan
-    facts = {**_facts(config, whole, td), **plan.facts(world)}
+    facts = {**facts_of(config, whole, td), **plan.facts(world)}
     recorder = _start(run, begun, config, whole, facts)
     setup = _setup(config, whole, world)
     with stopped(run, world), plan.threads.used():
@@ -135,7 +102,7 @@ def train(
             log_file=run.path / LOG_FILE,
             report=report,
         )
-        outcome = _write(run.path, whole, setup, result, recorder)
+        outcome = write_training(run.path, whole, setup, result, recorder)
         manifest = run.finish(outcome)
     notes = (*plan.notes, *prepared.dataset.notes, *filter(None, [begun.other_versions]))
     if events := result.algorithm.events:
@@ -196,16 +163,6 @@ class _Begun:
     other_versions: str | None = None
 
 
-@dataclass(frozen=True)
-class _Whole:
-    """What a training is made of before it starts."""
-
-    prepared: Prepared
-    split: LeftOut
-    mode: Networks
-    plan: Plan
-
-
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
     """Looks at the folder and at the files that the settings name."""
     weights_file(config)
@@ -233,7 +190,7 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Be
 
 def _read(
     config: Config, begun: _Begun, td: Path | None, world: World, *, dry: bool = False
-) -> _Whole:
+) -> Training:
     """The data set with its given labels, the first split, and the plan."""
     prepared = prepare(config, dry=dry, split_by=begun.split_by)
     robust, dataset = config.robust, prepared.dataset
@@ -255,7 +212,7 @@ def _read(
     plain = robust.algorithm == "ce"
     fit = robust if plain else robust.model_copy(update={"compile": False})
     plan = plan_training(config, fit, dataset, prepared.train, mode, world, begun.computation)
-    return _Whole(prepared, split, mode, plan)
+    return Training(prepared, split, mode, plan)
 
 
 def _check_as_run(td: Path, prepared: Prepared) -> None:
@@ -274,36 +231,13 @@ def _check_as_run(td: Path, prepared: Prepared) -> None:
         )
 
 
-def _facts(config: Config, whole: _Whole, td: Path | None) -> dict[str, Any]:
-    """What the manifest says of the training, beside how it is computed."""
-    prepared, robust = whole.prepared, config.robust
-    watched = f"held-out images with {config.data.valid_labels} labels"
-    if prepared.valid is None:
-        watched = "test set (nothing is selected on it)"
-    return {
-        **prepared.facts(),
-        "seed": config.seed,
-        "recipe": config.recipe,
-        "algorithm": robust.algorithm,
-        "preset": robust.preset,
-        "trained_on_labels_of": None if td is None else str(td.resolve()),
-        "normalise": config.data.normalise,
-        "net": config.net.label,
-        "networks": whole.mode.trained_at_once,
-        "capture": "eval-pass of the first network, without augmentation",
-        "store": robust.store,
-        "watched": watched,
-        "first_split": whole.split.facts(),
-    }
-
-
 def _as_recorded(config: Config) -> Config:
     """The settings with this training in the place of a recorded one, for the disk's forecast."""
     return config.model_copy(update={"train": config.robust})
 
 
 def _start(
-    run: RunFolder, begun: _Begun, config: Config, whole: _Whole, facts: dict[str, Any]
+    run: RunFolder, begun: _Begun, config: Config, whole: Training, facts: dict[str, Any]
 ) -> Recorder:
     """Marks the folder as running and opens the recording."""
     prepared, robust = whole.prepared, config.robust
@@ -330,7 +264,7 @@ def _start(
         return make(run.path, prepared.labels, k, robust.epochs, world.device, robust.store)
 
 
-def _setup(config: Config, whole: _Whole, world: World) -> RobustSetup:
+def _setup(config: Config, whole: Training, world: World) -> RobustSetup:
     prepared, plan = whole.prepared, whole.plan
     pipeline = Pipeline.of(config.robust, prepared.dataset, world.device, plan.precision)
     return RobustSetup(
@@ -344,40 +278,3 @@ def _setup(config: Config, whole: _Whole, world: World) -> RobustSetup:
         None if whole.split.ranking is None else ~whole.split.rows,
         plan.compiled,
     )
-
-
-def _write(
-    folder: Path, whole: _Whole, setup: RobustSetup, result: RobustResult, recorder: Recorder
-) -> dict[str, Any]:
-    """Writes models, dynamics and tables; gives what the manifest says of the outcome."""
-    prepared, judged = whole.prepared, result.algorithm.judged
-    last = {key: value.detach().cpu() for key, value in judged.state_dict().items()}
-    for name, state in (("model.pth", result.best), ("model.pth.last", last)):
-        save_tensors(folder / name, state)
-    recorder.write(prepared.valid_indices)
-    write_samples(folder, prepared.dataset)
-    write_confusion(folder / "confusion.csv", prepared)
-    row, valid, test = result.log[-1], prepared.valid, prepared.dataset.test
-    judged.load_state_dict(result.best)
-    watched = test if valid is None else valid
-    if watched is not None:
-        outcome = evaluate(judged, watched, setup.pipeline)
-        write_csv(folder / "results_valid.csv", results_of(outcome, watched.index))
-    best = None
-    if valid is not None and test is not None:
-        best = evaluate(judged, test, setup.pipeline).error
-    return {
-        "epochs": setup.config.epochs,
-        "weights": "last step" if setup.config.average == "none" else "running average",
-        "test_error_last": row["test_error"],
-        "test_error_mean_of_last_10": result.mean_of_last(),
-        "test_error_best": best,
-        "best_epoch": None if valid is None else result.best_epoch,
-        "train_error_last": row["train_error"],
-        "kept_last": row.get("kept"),
-        "relabelled_last": row.get("relabelled"),
-        "labels_right_last": row.get("labels_right"),
-        "clean_auc_last": row.get("clean_auc"),
-        "chosen": result.algorithm.facts(),
-        "events": result.algorithm.events,
-    }
