@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tdctl.noise import corrupt
     from tdctl.ranking import Ranking
     from tdctl.recorder import Recorder
-    from tdctl.runner import compare, denoise, detect, export, generate_td, train_detector
+    from tdctl.runner import compare, denoise, detect, export, generate_td, train, train_detector
     from tdctl.scores import score
     from tdctl.settings import load_config
 
@@ -44,6 +44,7 @@ _HOME = {
     "detect": "runner",
     "export": "runner",
     "generate_td": "runner",
+    "train": "runner",
     "train_detector": "runner",
     "score": "scores",
 }
@@ -67,6 +68,7 @@ __all__ = [
     "read_run",
     "score",
     "suspicion",
+    "train",
     "train_detector",
 ]
 

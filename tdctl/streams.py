@@ -166,6 +166,27 @@ CAPTURE_AUGMENTATION = Stream(
     "how each image is augmented in the extra pass of --capture eval-pass",
 )
 MIXUP = Stream("mixup", "seed", ("seed", "epoch", 3), "the share of each batch's mixture")
+ROBUST_ORDER = Stream(
+    "robust order",
+    "seed",
+    ("seed", "epoch", 4, "network"),
+    "the order of a robust training's images in an epoch, and which are mixed",
+)
+ROBUST_VIEWS = Stream(
+    "robust views",
+    "seed",
+    ("seed", "epoch", 5, "network"),
+    "how each view of each image is augmented in a robust training",
+)
+ROBUST_MIXTURE = Stream(
+    "robust mixture",
+    "seed",
+    ("seed", "epoch", 6, "network"),
+    "the share of each batch's mixture in a robust training",
+)
+ROBUST_DIVISION = Stream(
+    "robust division", "none", (0,), "the first guess of a division in two components", direct=True
+)
 NEIGHBOURS = Stream(
     "neighbours",
     "none",

@@ -34,6 +34,7 @@ FLOORS = [
     {"compare_table", "inputs", "rankers"},
     {"classifier"},
     {"finding"},
+    {"robust"},
     {"retraining"},
     {"report"},
     {"runner"},

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tdctl.classifier.disk_forecast import forecast_disk
 from tdctl.classifier.plan import Plan, plan_training
-from tdctl.classifier.train_classifier import stopped, train_classifier
+from tdctl.classifier.train_classifier import results_of, stopped, train_classifier
 
-__all__ = ["Plan", "forecast_disk", "plan_training", "stopped", "train_classifier"]
+__all__ = ["Plan", "forecast_disk", "plan_training", "results_of", "stopped", "train_classifier"]

@@ -33,7 +33,7 @@ from tdctl.training import (
     write_log,
 )
 
-__all__ = ["stopped", "train_classifier"]
+__all__ = ["results_of", "stopped", "train_classifier"]
 
 
 def train_classifier(
@@ -194,10 +194,11 @@ def _write_tables(
 ) -> None:
     write_log(folder / LOG_FILE, result.log)
     if watched is not None and outcome is not None:
-        write_csv(folder / "results_valid.csv", _results(outcome, watched.index))
+        write_csv(folder / "results_valid.csv", results_of(outcome, watched.index))
 
 
-def _results(outcome: Evaluation, index: NDArray[Any]) -> pd.DataFrame:
+def results_of(outcome: Evaluation, index: NDArray[Any]) -> pd.DataFrame:
+    """The rows of ``results_valid.csv``; ``index`` is int64 [n]."""
     return pd.DataFrame(
         {
             "index": index,

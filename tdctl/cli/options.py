@@ -46,8 +46,22 @@ WITHOUT_FLAG = {
     "detector.ranking",
     "detector.augment",
     *(
+        f"robust.{name}"
+        for name in (
+            "clean_above",
+            "sharpening",
+            "loss_epochs",
+            "prior_penalty",
+            "confidence_penalty",
+            "neighbours",
+            "strong_policy",
+            "strong_cutout",
+            "class_floor",
+        )
+    ),
+    *(
         f"{section}.{name}"
-        for section in ("train", "retrain")
+        for section in ("train", "retrain", "robust")
         for name in (
             "schedule",
             "lr_drops",
@@ -81,6 +95,8 @@ MOST_USED = (
     "recipe",
     "train.epochs",
     "retrain.epochs",
+    "robust.algorithm",
+    "robust.epochs",
     "detector.epochs",
     "resume",
     "seed",
@@ -102,6 +118,7 @@ PANELS = {
     "net": "Network",
     "train": "Training",
     "retrain": "Training",
+    "robust": "Training",
     "detector": "Detector",
     "recording": "Recording",
 }

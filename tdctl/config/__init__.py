@@ -10,6 +10,7 @@ from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
+from tdctl.config.robust import RobustConfig
 from tdctl.config.train import FitConfig, RetrainConfig, TrainConfig
 from tdctl.config.whole import Config
 
@@ -21,5 +22,6 @@ __all__ = [
     "NetConfig",
     "NoiseConfig",
     "RetrainConfig",
+    "RobustConfig",
     "TrainConfig",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tdctl.catalogue import known_name
+from tdctl.config.robust import RobustConfig, algorithm_settings
 from tdctl.recipes import DETECT_UP_TO, find_recipe, preset_of, recipe_names
 
 __all__ = ["Origins", "fill_in", "merge"]
@@ -50,7 +51,27 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
             whole.get(section, {}).pop("label_smoothing", None)
             origins.pop(f"{section}.label_smoothing", None)
     merge(whole, tree)
+    _fill_in_robust(whole, tree, origins)
     return whole, origins
+
+
+def _fill_in_robust(whole: dict[str, Any], tree: Mapping[str, Any], origins: Origins) -> None:
+    """Lays what the robust algorithm says below the settings of section ``robust``."""
+    retraining, asked = whole.get("retrain", {}), tree.get("robust", {})
+    if not isinstance(retraining, Mapping) or not isinstance(asked, Mapping):
+        return  # refused where the settings are validated
+    algorithm = asked.get("algorithm", RobustConfig.model_fields["algorithm"].default)
+    robust: dict[str, Any] = {}
+    net = whole.get("net", {})
+    net_type = net.get("net_type") if isinstance(net, Mapping) else None
+    layers = algorithm_settings(algorithm, asked.get("preset"), dict(retraining), net_type)
+    for origin, settings in layers.items():
+        merge(robust, settings, origins, origin, "robust.")
+    if asked.get("loss", "ce") != "ce":
+        robust.pop("label_smoothing", None)  # as of train and retrain
+        origins.pop("robust.label_smoothing", None)
+    merge(robust, asked)
+    whole["robust"] = robust
 
 
 def merge(

@@ -185,6 +185,15 @@ class TrainConfig(FitConfig):
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:
+        return cls.known_store(value)
+
+    @classmethod
+    def known_store(cls, value: str) -> str:
+        """The value of ``store``.
+
+        Raises:
+            ValueError: it is unknown.
+        """
         if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
             raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
         return value

@@ -13,6 +13,7 @@ from tdctl.config.detector import DetectorConfig
 from tdctl.config.layers import fill_in
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
+from tdctl.config.robust import RobustConfig
 from tdctl.config.section import Section, Seed
 from tdctl.config.train import RetrainConfig, TrainConfig
 from tdctl.recipes import recipe_names
@@ -48,6 +49,7 @@ class Config(Section):
     net: NetConfig = NetConfig()
     train: TrainConfig = TrainConfig()
     retrain: RetrainConfig = RetrainConfig()
+    robust: RobustConfig = RobustConfig()
     detector: DetectorConfig = DetectorConfig()
 
     @model_validator(mode="before")

@@ -65,11 +65,19 @@ OUR_FOLDERS = ("capture", "capture_heldout")
 HELD = ("data.images", "data.cache_dir", "data.workers", "data.download")
 # Paths. A finished run is compared by them too. When an unfinished run is resumed, the content of
 # the files is compared instead.
-PLACES = ("data.data_dir", "data.labels", "noise.pairs", "noise.matrix", "train.leave_out")
+PLACES = (
+    "data.data_dir",
+    "data.labels",
+    "noise.pairs",
+    "noise.matrix",
+    "train.leave_out",
+    "robust.split_from",
+)
 # Sections that a command does not read. They may change before the command is resumed.
 UNREAD = {
-    "generate-td": ("device", "retrain", "detector"),
-    "denoise": ("device", "train", "detector"),
+    "generate-td": ("device", "retrain", "robust", "detector"),
+    "denoise": ("device", "train", "robust", "detector"),
+    "train": ("device", "train", "retrain", "detector"),
 }
 
 # These facts stay as they were when the run began. Resuming adds a record of what has changed.
@@ -296,7 +304,8 @@ def read_config(folder: Path) -> Config:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise ConfigError(f"{folder}: holds no {CONFIG_FILE}; expected a run of tdctl")
-    missing = set(Config.model_fields) - set(read_yaml(path))
+    # Runs of earlier versions have no robust training; the last section shows a file cut off.
+    missing = set(Config.model_fields) - set(read_yaml(path)) - {"robust"}
     if missing:
         raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
     return load_config(path, of_run=True)

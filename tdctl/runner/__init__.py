@@ -31,7 +31,9 @@ from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.show import RunSummary, summarise
+from tdctl.runner.train import plan_train, train
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
+from tdctl.runner.train_settings import default_training, settings_to_train_on
 
 __all__ = [
     "ACTIONS",
@@ -86,5 +88,9 @@ __all__ = [
     "settings_to_resume",
     "settings_of_run",
     "summarise",
+    "default_training",
+    "plan_train",
+    "settings_to_train_on",
+    "train",
     "train_detector",
 ]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tdctl.classifier import Plan, forecast_disk, plan_training, stopped, train_classifier
 from tdctl.classifier.tensorboard_log import check_logger, logged
 from tdctl.config import Config
-from tdctl.csv_files import write_csv
 from tdctl.cuts import count_threshold_samples
-from tdctl.data import DataSet, Images
+from tdctl.data import Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
 from tdctl.files import read_json
@@ -38,12 +35,12 @@ from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, Recorder, check_room
 from tdctl.run import (
     MANIFEST_FILE,
-    SKIPPED_FILE,
     RunFolder,
     Status,
     check_places,
     refuse_in_data,
 )
+from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
     Folds,
     Plain,
@@ -368,8 +365,8 @@ def _write(
     for recording in reversed(mode.recordings(recorder)):
         if isinstance(recording, Recorder):
             recording.write(prepared.valid_indices)
-    _write_samples(run.path, prepared.dataset)
-    _write_confusion(run.path / "confusion.csv", prepared)
+    write_samples(run.path, prepared.dataset)
+    write_confusion(run.path / "confusion.csv", prepared)
     return run.finish(outcome)
 
 
@@ -380,19 +377,3 @@ def _watched(config: Config, prepared: Prepared) -> str:
     if prepared.dataset.test is not None:
         return "test set (nothing is selected on it)"
     return "nothing"
-
-
-def _write_samples(folder: Path, dataset: DataSet) -> None:
-    """Writes the images' file names, and the files that were skipped, if there are any."""
-    if dataset.file_names is not None:
-        names = {"index": dataset.train.index, "file_name": dataset.file_names}
-        write_csv(folder / "samples.csv", pd.DataFrame(names))
-    if dataset.skipped:
-        write_csv(folder / SKIPPED_FILE, pd.DataFrame([asdict(one) for one in dataset.skipped]))
-
-
-def _write_confusion(path: Path, prepared: Prepared) -> None:
-    """Writes true against given labels, if noise could have changed labels or some are wrong."""
-    confusion = prepared.given.confusion
-    if confusion.expected_rate or confusion.realised_rate:
-        write_csv(path, pd.DataFrame(confusion.table(prepared.dataset.class_names)))

@@ -19,15 +19,17 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-def write_log(path: Path, log: Sequence[LogRow]) -> None:
+def write_log(path: Path, log: Sequence[LogRow], more: Sequence[str] = ()) -> None:
     """Writes ``train_log.csv`` with the rows so far, completely or not at all.
+
+    ``more`` names the columns of an algorithm, after those that every log has.
 
     Unknown values are empty. The whole file is written again for each epoch, because some
     kilobytes are little compared with the checkpoint of the same epoch. So nobody reads half a
     row, also after a kill, and a resumed training writes the rows of its checkpoint again.
     """
     text = io.StringIO()
-    rows = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+    rows = csv.DictWriter(text, (*LOG_COLUMNS, *more), lineterminator="\n")
     rows.writeheader()
     rows.writerows(log)
     write_text(path, text.getvalue())

@@ -94,7 +94,7 @@ class Teller:
         self._step += 1
         return self._clock.step(images) and self._report is not None
 
-    def within(self, epoch: int, loss: float, error: float) -> None:
+    def within(self, epoch: int, loss: float, error: float | None) -> None:
         """Sends a report during an epoch, with the means so far."""
         self._send(epoch, self._step, loss, error)
 

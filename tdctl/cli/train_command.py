@@ -1,0 +1,141 @@
+"""The subcommand that trains on labels that are partly wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
+from tdctl.cli.console import console
+from tdctl.cli.flags import AsJson, DryRun, Overwrite, PrintConfig, Quiet, Resume, check_one_way
+from tdctl.cli.options import DATA, NET, NOISE, Settings, print_config_of, section, with_settings
+from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.show import show_plan
+from tdctl.settings import Resolved
+
+if TYPE_CHECKING:
+    from tdctl.runner import GenerateResult
+
+__all__ = ["train"]
+
+
+@guarded
+@with_settings("recipe", *DATA, *NOISE, *NET, *section("robust"))
+def train(
+    settings: Settings,
+    td: Annotated[
+        Path | None,
+        typer.Option("--td", help="Run folder of generate-td whose data and labels are taken."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run folder to write (default: beside --td, or under --root)."),
+    ] = None,
+    root: Annotated[Path, typer.Option("--root", help="Where default folders go.")] = Path(
+        "replication"
+    ),
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a classifier that is robust to wrong labels: SSR, DivideMix, AugDesc, or plain.
+
+    It writes a run folder like that of generate-td, on which detect and denoise work too.
+
+    Example: tdctl train --algorithm ssr --dataset folder --data-dir photos --image-size 64 --out a
+
+    Example: tdctl train --algorithm dividemix --td runs/mine --epochs 60
+
+    Example: tdctl train --td runs/mine --split-from worst.csv --split-ratio 0.2
+    """
+    check_one_way(resume, overwrite)
+    untouched_by_torchrun("train")
+    from tdctl import runner
+
+    folder = out
+    if resume:
+        if folder is None:
+            folder = runner.default_training(_begun(settings, td).config, td, root)
+        found = settings.going_on(runner.settings_to_resume(folder), folder)
+    else:
+        found = _begun(settings, td)
+    if print_config:
+        print_config_of(found)
+        return
+    config = found.config
+    folder = folder if folder is not None else runner.default_training(config, td, root)
+    ways: dict[str, Any] = {"td": td, "resume": resume, "overwrite": overwrite}
+    if dry_run:
+        show_plan(runner.plan_train(config, folder, **ways), as_json)
+        return
+    from tdctl.training import tune_process
+
+    tune_process()
+    with shown_progress(quiet) as report:
+        result = runner.train(config, folder, report=report, **ways)
+    for note in result.notes:
+        say(f"note: {note}")
+    if as_json:
+        print_json({"folder": str(result.folder), **result.manifest})
+    else:
+        _show(result)
+
+
+def _begun(settings: Settings, td: Path | None) -> Resolved:
+    """The settings of a training that begins: above those of a run, where one is named."""
+    if td is None:
+        return settings.resolve()
+    from tdctl import runner
+
+    if settings.names_data():
+        raise typer.BadParameter(
+            "give either --td, whose data is taken, or --dataset and --data-dir"
+        )
+    return settings.resolve(runner.settings_to_train_on(td), ("data", "noise"))
+
+
+def _show(result: GenerateResult) -> None:
+    """Prints how the classifier did, and what became of the labels."""
+    manifest, stdout = result.manifest, console()
+    data = manifest["dataset"]
+    stdout.print(f"run        {result.folder}")
+    stdout.print(
+        f"data       {data['name']}: {data['train']} train, {data['valid']} held out, "
+        f"{data['test']} test, {len(data['class_names'])} classes"
+    )
+    stdout.print(f"algorithm  {manifest['algorithm']}{_chosen(manifest['chosen'])}")
+    if manifest["kept_last"] is not None:
+        right = manifest["labels_right_last"]
+        known = "" if right is None else f"; {right:.2%} of the labels it trains on are right"
+        stdout.print(
+            f"labels     {manifest['kept_last']:.1%} kept, {manifest['relabelled_last']:.1%} "
+            f"relabelled in the last epoch{known}"
+        )
+    mean, best = manifest["test_error_mean_of_last_10"], manifest["test_error_best"]
+    stdout.print(
+        f"test error {_percent(manifest['test_error_last'])} at the last epoch, {_percent(mean)} "
+        "as the mean of the last ten"
+        + ("" if best is None else f", {_percent(best)} at the best by held-out images")
+    )
+    stdout.print(
+        f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
+        f"on {manifest['device']}"
+    )
+
+
+def _chosen(facts: dict[str, Any]) -> str:
+    """The settings that the algorithm chose itself, in words."""
+    return "".join(
+        f", {name.replace('_', ' ')} {value:.3g}"
+        for name, value in facts.items()
+        if value is not None
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.2%}"

@@ -1,0 +1,155 @@
+"""One network of a robust training, with its optimiser.
+
+Shapes: B batch, C channels, H and W the image, n training images, k classes, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tdctl.config import RobustConfig
+from tdctl.errors import TrainingError
+from tdctl.training import Pipeline
+from tdctl.training.device import DTYPES
+from tdctl.training.feature_hook import FeatureHook
+from tdctl.training.feed import Feed
+from tdctl.training.schedule import rate
+from tdctl.training.trainer import REMEDY
+
+__all__ = ["Learner", "Look", "look"]
+
+LOOK_BATCH = 512
+
+
+class Look(NamedTuple):
+    """What a network says of all training images, in eval mode and without augmentation.
+
+    Attributes:
+        logits: float32 [n, k].
+        features: float32 [n, F], what goes into its last layer; empty [n, 0] where not asked.
+    """
+
+    logits: torch.Tensor
+    features: torch.Tensor
+
+
+@torch.no_grad()
+def look(
+    net: nn.Module,
+    pipeline: Pipeline,
+    feed: Feed,
+    n: int,
+    name: str,
+    with_features: bool = False,
+) -> Look:
+    """What a network says of the n images of a feed; leaves it in eval mode.
+
+    Raises:
+        TrainingError: an answer is not finite; says of which network by its name.
+    """
+    net.eval()
+    hook = FeatureHook(net) if with_features else None
+    logits, features = [], []
+    try:
+        for pixels in feed.batches(torch.split(torch.arange(n), LOOK_BATCH)):
+            logits.append(pipeline.logits(net, pixels))
+            features.append(logits[-1][:, :0] if hook is None else hook.taken().float())
+    finally:
+        if hook is not None:
+            hook.close()
+    found = Look(torch.cat(logits), torch.cat(features))
+    if not bool(torch.isfinite(found.logits).all()):
+        raise TrainingError(f"{name}: its answers are not finite; {REMEDY}")
+    return found
+
+
+class Learner:
+    """A network that is trained on losses that others compute.
+
+    Attributes:
+        net: the network, giving logits [B, k].
+        name: what an error calls it.
+    """
+
+    def __init__(self, net: nn.Module, config: RobustConfig, pipeline: Pipeline, name: str) -> None:
+        self.net, self.name = net, name
+        self._config, self._pipeline = config, pipeline
+        # The stubs know only the overloads of `to` without a memory format for modules.
+        net.to(device=pipeline.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = torch.optim.SGD(
+            net.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        half = pipeline.precision == "float16"
+        self._scaler = torch.amp.GradScaler(pipeline.device.type, enabled=half)
+
+    def logits(self, values: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, k] of normalised images [B, C, H, W], in the mode that the network is in."""
+        device, precision = self._pipeline.device.type, self._pipeline.precision
+        with torch.autocast(device, DTYPES[precision], enabled=precision != "float32"):
+            logits: torch.Tensor = self.net(values)
+        return logits.float()
+
+    @torch.no_grad()
+    def guess(self, values: torch.Tensor) -> torch.Tensor:
+        """Probabilities [B, k] in eval mode, without a gradient.
+
+        In train mode the running statistics would follow images that are not trained on, and a
+        guess would depend on the other images of its batch.
+        """
+        self.net.eval()
+        return self.logits(values).softmax(dim=1)
+
+    def set_rate(self, epoch: int, step: int, steps: int) -> None:
+        """The learning rate of a step of the run."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate(self._config, epoch, step, steps)
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """One step of the optimiser."""
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self._scaler.scale(loss))
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+
+    def look(self, feed: Feed, n: int, with_features: bool = False) -> Look:
+        """What the network says of the n images of a feed; see ``look``."""
+        return look(self.net, self._pipeline, feed, n, self.name, with_features)
+
+    def check(self, losses: torch.Tensor, epoch: int) -> float:
+        """The mean of an epoch's losses [steps].
+
+        Raises:
+            TrainingError: one is not finite, or a weight of the network is not.
+        """
+        bad = (~torch.isfinite(losses)).nonzero()
+        if len(bad):
+            raise TrainingError(
+                f"epoch {epoch}, batch {int(bad[0])}: the loss of {self.name} is not finite; "
+                f"{REMEDY}"
+            )
+        if not all(bool(torch.isfinite(values).all()) for values in self.net.parameters()):
+            raise TrainingError(f"epoch {epoch}: weights of {self.name} are not finite; {REMEDY}")
+        return float(losses.double().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser and loss scale; no random state, see ``tdctl.streams``."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts a state back; raises as torch does."""
+        self.net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])

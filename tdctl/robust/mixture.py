@@ -1,0 +1,122 @@
+"""Which labels are right by the losses: two components of them.
+
+Shapes: n samples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.streams import ROBUST_DIVISION
+
+__all__ = ["Division", "divide", "normalised", "with_floor"]
+
+# Components whose means are closer than this share of the losses' span, or than so many standard
+# deviations, are parts of one heap.
+APART, DEVIATIONS_APART = 0.05, 1.0
+# Where fewer or more are labelled than this, the components are not of right and wrong labels.
+LEAST_LABELLED, MOST_LABELLED = 0.05, 0.95
+
+
+@dataclass(frozen=True)
+class Division:
+    """The samples by their probability of a right label.
+
+    Attributes:
+        clean: float64 [n], the probability.
+        labelled: bool [n], those whose label is used.
+        kept_before: why this is the division of an epoch before, in words; None where it is new.
+    """
+
+    clean: NDArray[np.float64]
+    labelled: NDArray[np.bool_]
+    kept_before: str | None = None
+
+    @classmethod
+    def of_all(cls, n: int) -> Division:
+        """All labels are used as they are."""
+        return cls(np.ones(n), np.ones(n, dtype=np.bool_))
+
+
+def normalised(losses: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Float64 [n] in [0, 1]: the losses between their smallest and their largest.
+
+    Source: Li et al. (ICLR 2020), published code.
+    """
+    values = losses.astype(np.float64)
+    span = float(np.ptp(values))
+    return (values - values.min()) / span if span > 0 else np.zeros_like(values)
+
+
+def divide(losses: NDArray[np.floating], above: float, before: Division | None) -> Division:
+    """Divides the samples by two normal components of their losses.
+
+    The probability of a right label is that of the component with the lower mean. Where the two
+    lie too close, or too few or nearly all samples would be labelled, the division before stays;
+    where there is none, all are labelled.
+
+    Args:
+        losses: [n], of the given labels.
+        above: a sample is labelled above this probability.
+        before: the division of the epoch before, of the same samples.
+
+    Source: Li et al. (ICLR 2020), section 3.1 and published code: the settings of the mixture.
+        The division that stays is ours.
+    """
+    values = normalised(losses)
+    clean, why = _lower_component(values)
+    if why is None:
+        share = float((clean > above).mean())
+        if LEAST_LABELLED <= share <= MOST_LABELLED:
+            return Division(clean, clean > above)
+        why = f"{share:.1%} of the labels would be taken for right"
+    if before is None:
+        before = Division.of_all(len(losses))
+    return Division(before.clean, before.labelled, why)
+
+
+def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None]:
+    """Each value's probability of the component with the lower mean; or why there is none."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    if len(np.unique(values)) < 2:
+        return np.ones(len(values)), "all losses are alike"
+    seed = ROBUST_DIVISION.number()
+    mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are what is asked
+        mixture.fit(values[:, None])
+    means, variances = mixture.means_[:, 0], mixture.covariances_[:, 0, 0]
+    distance = abs(means[0] - means[1])
+    probability = mixture.predict_proba(values[:, None])[:, means.argmin()]
+    if distance < max(APART, DEVIATIONS_APART * np.sqrt(variances.mean())):
+        return probability, f"the components' means are only {distance:.3f} of the span apart"
+    return probability, None
+
+
+def with_floor(
+    kept: NDArray[np.bool_],
+    certainty: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    share: float,
+) -> NDArray[np.bool_]:
+    """Bool [n]: what is kept, and of each label's images at least the surest ``share``.
+
+    Args:
+        kept: bool [n].
+        certainty: [n], higher is surer.
+        labels: int64 [n].
+        share: in [0, 1); 0 adds none.
+    """
+    kept = kept.copy()
+    for label in np.unique(labels) if share > 0 else ():
+        rows = np.flatnonzero(labels == label)
+        least = int(np.ceil(share * len(rows)))
+        if kept[rows].sum() < least:
+            kept[rows[np.argsort(-certainty[rows], kind="stable")[:least]]] = True
+    return kept

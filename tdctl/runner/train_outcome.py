@@ -1,0 +1,89 @@
+"""What a robust training is made of, and what its run folder says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tdctl.classifier import Plan, results_of
+from tdctl.config import Config
+from tdctl.csv_files import write_csv
+from tdctl.files import save_tensors
+from tdctl.inputs import LeftOut, Prepared
+from tdctl.recorder import Recorder
+from tdctl.robust import Networks, RobustResult, RobustSetup
+from tdctl.runner.run_tables import write_confusion, write_samples
+from tdctl.training import evaluate
+
+__all__ = ["Training", "facts_of", "write_training"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training is made of before it starts."""
+
+    prepared: Prepared
+    split: LeftOut
+    mode: Networks
+    plan: Plan
+
+
+def facts_of(config: Config, whole: Training, td: Path | None) -> dict[str, Any]:
+    """What the manifest says of the training, beside how it is computed."""
+    prepared, robust = whole.prepared, config.robust
+    watched = f"held-out images with {config.data.valid_labels} labels"
+    if prepared.valid is None:
+        watched = "test set (nothing is selected on it)"
+    return {
+        **prepared.facts(),
+        "seed": config.seed,
+        "recipe": config.recipe,
+        "algorithm": robust.algorithm,
+        "preset": robust.preset,
+        "trained_on_labels_of": None if td is None else str(td.resolve()),
+        "normalise": config.data.normalise,
+        "net": config.net.label,
+        "networks": whole.mode.trained_at_once,
+        "capture": "eval-pass of the first network, without augmentation",
+        "store": robust.store,
+        "watched": watched,
+        "first_split": whole.split.facts(),
+    }
+
+
+def write_training(
+    folder: Path, whole: Training, setup: RobustSetup, result: RobustResult, recorder: Recorder
+) -> dict[str, Any]:
+    """Writes models, dynamics and tables; gives what the manifest says of the outcome."""
+    prepared, judged = whole.prepared, result.algorithm.judged
+    last = {key: value.detach().cpu() for key, value in judged.state_dict().items()}
+    for name, state in (("model.pth", result.best), ("model.pth.last", last)):
+        save_tensors(folder / name, state)
+    recorder.write(prepared.valid_indices)
+    write_samples(folder, prepared.dataset)
+    write_confusion(folder / "confusion.csv", prepared)
+    row, valid, test = result.log[-1], prepared.valid, prepared.dataset.test
+    judged.load_state_dict(result.best)
+    watched = test if valid is None else valid
+    if watched is not None:
+        outcome = evaluate(judged, watched, setup.pipeline)
+        write_csv(folder / "results_valid.csv", results_of(outcome, watched.index))
+    best = None
+    if valid is not None and test is not None:
+        best = evaluate(judged, test, setup.pipeline).error
+    return {
+        "epochs": setup.config.epochs,
+        "weights": "last step" if setup.config.average == "none" else "running average",
+        "test_error_last": row["test_error"],
+        "test_error_mean_of_last_10": result.mean_of_last(),
+        "test_error_best": best,
+        "best_epoch": None if valid is None else result.best_epoch,
+        "train_error_last": row["train_error"],
+        "kept_last": row.get("kept"),
+        "relabelled_last": row.get("relabelled"),
+        "labels_right_last": row.get("labels_right"),
+        "clean_auc_last": row.get("clean_auc"),
+        "chosen": result.algorithm.facts(),
+        "events": result.algorithm.events,
+    }
