@@ -28,7 +28,7 @@ class TwoNetworks(nn.Module):
         self.num_classes = num_classes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What ``apart`` gives in train mode; in eval mode the mean logits of k classes, [B, k]."""
+        """In train mode the result of ``apart``; in eval mode the mean logits of k classes."""
         logits = self.apart(x)
         return logits if self.training else logits[:, :, :-1].mean(dim=1)
 

@@ -186,7 +186,8 @@ def report_of(
     budget = max_bytes - MARGIN - _size(content)
     if budget < 0:
         raise ConfigError(
-            f"max_bytes: without any card the page takes {max_bytes - budget:,} bytes; give more"
+            f"--max-bytes {max_bytes}: the page takes {max_bytes - budget:,} bytes without any "
+            "card; give more"
         )
     flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
     shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
@@ -244,7 +245,7 @@ def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -
     )
     size = _size(content)
     if size > max_bytes:
-        raise ConfigError(f"max_bytes: the page takes {size:,} bytes; give more")
+        raise ConfigError(f"--max-bytes {max_bytes}: the page takes {size:,}; give more")
     return ReportResult(out, _write(out, content), 0, 0, None, 0, tuple(notes))
 
 

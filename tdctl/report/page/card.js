@@ -15,10 +15,11 @@ function drawCard(place) {
   element.setAttribute("role", "gridcell");
   element.setAttribute("aria-colindex", (place % layout.columns) + 1);
   element.dataset.place = place;
-  element.append(picturePart(card), textPart(card));
-  const spark = make("div", "spark");
+  // Who hears the page gets one sentence in place of the parts.
+  const spark = make("div", "spark"), seen = [picturePart(card), textPart(card), spark];
   spark.append(curvesOf(card));
-  element.append(spark, buttonsPart(card));
+  seen.forEach(part => part.setAttribute("aria-hidden", "true"));
+  element.append(make("span", "sr"), ...seen, buttonsPart(card));
   paint(element, place);
   return element;
 }
@@ -85,7 +86,7 @@ function paint(element, place) {
   element.className = `card${found ? ` v-${found.what}` : ""}${isCurrent ? " current" : ""}`;
   element.tabIndex = isCurrent ? 0 : -1;
   element.setAttribute("aria-selected", isSelected);
-  element.setAttribute("aria-label", described(card, verdict));
+  element.firstElementChild.textContent = described(card, verdict);
   element.querySelector(".tick").textContent = isSelected ? "✓" : "";
   const label = element.querySelector(".verdict");
   label.textContent = verdict;

@@ -43,9 +43,9 @@ function afterSelection() {
   showCount();
 }
 
-// Filters and sorts anew and begins at the top.
-function show() {
-  const was = shown[current];
+// Filters and sorts anew. It begins at the top, or, to `stay`, at the card that was the current one.
+function show(stay) {
+  const was = stay === true ? shown[current] : -1;
   filterCards();
   for (const card of selected) if (!placeOf.has(card)) selected.delete(card);
   current = anchor = placeOf.get(was) ?? 0;
@@ -83,7 +83,7 @@ function watchFilters() {
   }
   byId("reset").addEventListener("click", () => {
     resetFilters();
-    show();
+    show(true);
   });
   for (const button of document.querySelectorAll(".show-pair")) {
     button.addEventListener("click", () => {
