@@ -235,7 +235,7 @@ def test_several_runs_by_command(tmp_path: Path, runs: list[Path], detector_file
         tdctl("detect", "--td", runs[0], "--td", other, "--score", "aum"),
         "must have the same images",
     )
-    assert "mean of the ranks" in " ".join(tdctl("detect", "--help").stdout.split()).replace(
+    assert "mean of its ranks" in " ".join(tdctl("detect", "--help").stdout.split()).replace(
         "│ │ ", ""
     )
 

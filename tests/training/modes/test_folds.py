@@ -464,9 +464,9 @@ def test_the_disk_is_asked_for_both_recordings(tmp_path: Path) -> None:
 def test_each_network_starts_from_weights_of_its_own_seed() -> None:
     asked: list[int] = []
 
-    def build(seed: int, extra_classes: int = 0) -> nn.Module:
+    def build(seed: int, extra_classes: int = 0) -> torch.nn.Module:
         asked.append(seed)
-        return nn.Linear(2, 3 + extra_classes)
+        return torch.nn.Linear(2, 3 + extra_classes)
 
     nets = Folds(np.arange(6) % 3, 3).build(build, seed=5)
     assert len(list(nets.children())) == 3 and asked == fold_seeds(5, 3)
