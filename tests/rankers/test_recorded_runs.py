@@ -210,7 +210,7 @@ def test_an_estimate_is_the_mean_of_the_runs_own(runs: list[Path], detector_file
     assert found.rate == pytest.approx(np.mean(alone))
     assert found.error == pytest.approx(found.rate - LABELS.flipped.mean())
     assert together.flagged is not None and together.flagged.ratio == found.rate
-    with pytest.raises(ConfigError, match=r"auto:sum: needs .* mean rank of several runs"):
+    with pytest.raises(ConfigError, match=r"auto:sum: .* mean rank of several runs"):
         runner.detect(runs, detector_file, cut="auto:sum")
 
 
@@ -233,9 +233,9 @@ def test_several_runs_by_command(tmp_path: Path, runs: list[Path], detector_file
     other = run_of(tmp_path / "other", planted_labels(120, 5, seed=1))
     refused(
         tdctl("detect", "--td", runs[0], "--td", other, "--score", "aum"),
-        "must have the same images and labels",
+        "must have the same images",
     )
-    assert "mean of the ranks" in " ".join(tdctl("detect", "--help").stdout.split()).replace(
+    assert "mean of its ranks" in " ".join(tdctl("detect", "--help").stdout.split()).replace(
         "│ │ ", ""
     )
 

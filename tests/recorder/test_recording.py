@@ -603,7 +603,7 @@ def test_what_is_said_to_be_probabilities_has_to_be_some(tmp_path: Path) -> None
     for wrong in ([0.9, 0.9, 0.9], [1.5, -0.5, 0.0], [torch.nan, 0.5, 0.5]):
         probs[4] = torch.tensor(wrong)
         with pytest.raises(
-            DynamicsError, match=rf"the row of index {index[4]} that .* is not >= 0 .*1 of 6"
+            DynamicsError, match=rf"the row of index {index[4]} that .*>= 0 with sum 1 .*1 of 6"
         ):
             recorder.record(index, probs, probabilities=True)
     with pytest.raises(DynamicsError, match=r"expected \[6, 3\]"):

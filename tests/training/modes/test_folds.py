@@ -461,6 +461,17 @@ def test_the_disk_is_asked_for_both_recordings(tmp_path: Path) -> None:
     assert "3 times resnet8" in lines[-1] and "all but one of 3 folds" in lines[-1]
 
 
+def test_each_network_starts_from_weights_of_its_own_seed() -> None:
+    asked: list[int] = []
+
+    def build(seed: int, extra_classes: int = 0) -> torch.nn.Module:
+        asked.append(seed)
+        return torch.nn.Linear(2, 3 + extra_classes)
+
+    nets = Folds(np.arange(6) % 3, 3).build(build, seed=5)
+    assert len(list(nets.children())) == 3 and asked == fold_seeds(5, 3)
+
+
 def test_the_seeds_of_the_networks_are_their_own() -> None:
     seeds = [*fold_seeds(0, 5), *fold_seeds(1, 5)]
     assert len(set(seeds)) == 10 and fold_seeds(0, 2) == seeds[:2]
