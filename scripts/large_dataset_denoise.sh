@@ -16,4 +16,4 @@ folder=$(run_folder "$root" "$dataset" 0 uniform)
 td=$folder/computation4td_seed$seed
 name_denoise "$td"
 tdctl denoise --td "$td" "${denoise_flags[@]}" --detector "$detector" \
-  --remove-ratio "$remove_ratio" --lr-drops 0.33,0.67 --out "$folder/prune4retrain_seed$seed" "$@"
+  --remove-ratio "$remove_ratio" --set retrain.lr_drops=0.33,0.67 --out "$folder/prune4retrain_seed$seed" "$@"

@@ -1,10 +1,10 @@
 """tdctl finds the wrong labels in an image data set by watching a network train on it.
 
-The library below the command line, for use inside other training loops::
+This package is also a library. You can use it in a training loop of your own::
 
     from tdctl import Labels, Recorder, read_run
 
-Names are loaded when first used, so that ``import tdctl`` does not wait for torch.
+A name is loaded when it is first used, so that ``import tdctl`` does not wait for torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How far the figures of a ranking would lie from each other on other samples of the same kind.
+"""Bootstrap intervals for the metrics of a ranking.
 
-Shape suffixes: n samples, b resamples, g groups of equal suspicion.
+Shape suffixes: n samples, b resamples, g groups of samples with equal suspicion.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from tdctl.streams import RESAMPLES
 
 __all__ = ["FIGURES", "SHARES", "Figure", "judged"]
 
-# The shares of a ranking whose precision is told, by the name of the figure.
+# The precision among these shares of the worst samples is reported under these names.
 SHARES = {"top1": 0.01, "top5": 0.05, "top10": 0.10}
 FIGURES = ("auc", "ap", "f1", *SHARES)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in [0, 1] and the interval that 95 % of the resamples lie in.
+    """A metric in [0, 1], and the interval that contains 95 % of its resampled values.
 
-    ``low`` and ``high`` are None where nothing was resampled.
+    Attributes:
+        value: the metric on the samples themselves.
+        low, high: ends of the interval; None if nothing was resampled.
     """
 
     value: float
@@ -39,18 +41,21 @@ def judged(
     resamples: int = 200,
     seed: int = 0,
 ) -> dict[str, Figure] | None:
-    """The figures of a ranking with their intervals; None where the truth is unknown.
+    """The metrics of a ranking with their bootstrap intervals.
 
-    ``auc`` and ``ap`` are those of ``detection_metrics``, ``f1`` is that at the realised rate,
-    ``top1``, ``top5`` and ``top10`` are the precision among the worst 1, 5 and 10 %.
+    ``auc`` and ``ap`` are as in ``detection_metrics``. ``f1`` is the F1 of the cut at the realised
+    rate. ``top1``, ``top5`` and ``top10`` are the precision among the worst 1, 5 and 10 %.
 
     Args:
         suspicion: float64 [n], higher means more likely mislabeled.
-        flipped: bool [n]; where none or all are True there are no figures.
-        worst_first: int64 [n], the rows in the order of the ranking, ties broken as it does.
-        resamples: how often n rows are drawn with replacement; 0 for no intervals.
-        seed: of the draws. Two rankings of the same rows are drawn alike, so that their
-            differences are those of the rankings.
+        flipped: bool [n], True if the given label is not the true label.
+        worst_first: int64 [n], the rows in the order of the ranking.
+        resamples: how often n rows are drawn with replacement; 0 gives no intervals.
+        seed: seed of the draws. The same seed draws the same rows for every ranking, so that
+            differences come from the rankings only.
+
+    Returns:
+        Metrics by name; None if no label is flipped or all labels are flipped.
     """
     if flipped.all() or not flipped.any():
         return None
@@ -73,9 +78,14 @@ def _resampled(
     resamples: int,
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """Each figure of each resample, float64 [b]; NaN where one drew no or only flipped rows.
+    """Each metric of each resample, float64 [b]; NaN if a resample makes it undefined.
 
-    ``hit`` are the flipped, worst first, ``ends`` the last place of each group of equals.
+    Args:
+        hit: bool [n], True for flipped labels, worst first.
+        ends: int64 [g], the last place of each group of equal suspicion.
+        worst_first: int64 [n], the rows in the order of the ranking.
+        resamples: how many.
+        seed: of the draws.
     """
     n = len(hit)
     rng = RESAMPLES.numpy_generator(seed)
@@ -91,7 +101,7 @@ def _resampled(
 def _figures(
     counts_bn: NDArray[np.int64], hit: NDArray[np.bool_], ends: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Each figure, float64 [b], of rankings in which a place stands so many times."""
+    """Each metric of each resample, float64 [b]; ``counts_bn`` says how often a row was drawn."""
     total_bn = np.cumsum(counts_bn, axis=1)
     hits_bn = np.cumsum(np.where(hit, counts_bn, 0), axis=1)
     wrong, n = hits_bn[:, -1], total_bn[:, -1]
@@ -101,7 +111,7 @@ def _figures(
     with np.errstate(invalid="ignore", divide="ignore"):
         precision_bg = hits_bg / np.maximum(called_bg, 1)
         ap = (precision_bg * gained_bg).sum(axis=1) / wrong
-        # Pairs in the right order, and half of those that are tied.
+        # Pairs in the right order count 1; tied pairs count one half.
         pairs = (missed_bg * (hits_bg - gained_bg / 2)).sum(axis=1)
         auc = pairs / (wrong * (n - wrong))
         f1 = _hits_among(counts_bn, total_bn, hits_bn, hit, wrong) / wrong
@@ -120,7 +130,10 @@ def _hits_among(
     hit: NDArray[np.bool_],
     first: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Flipped ones among the first places, int64 [b]; of a place that stands often, a part."""
+    """The number of flipped labels among the ``first`` places of each resample, int64 [b].
+
+    If the limit falls inside a row that was drawn several times, only a part of it counts.
+    """
     at = np.minimum((total_bn < first[:, None]).sum(axis=1), len(hit) - 1)
     row = np.arange(len(at))
     before = total_bn[row, at] - counts_bn[row, at]

@@ -1,8 +1,8 @@
-"""The cache of decoded images on the disk: its entries, their locks, and what is evicted.
+"""The cache of decoded images on the disk: its entries, their locks, and their eviction.
 
-An entry is a folder ``<key>`` with the pixels and a description. It is written under another
-name and renamed when it is whole; ``<key>`` is a digest of what it was made from. Standard
-library only.
+An entry is a folder ``<key>`` with the pixels and a description. The key is a digest of
+everything that decides the pixels. An entry is written under another name and renamed when it is
+complete. This module uses only the standard library.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from tdctl.files import nearest_folder
+
 __all__ = [
     "Entry",
     "PIXELS_FILE",
@@ -34,22 +36,22 @@ __all__ = [
 ]
 
 PIXELS_FILE, ENTRY_FILE = "pixels.bin", "entry.json"
-# Raised when the files of an entry change their form: older entries are then made anew.
+# Increase this when the format of an entry changes. Older entries are then made again.
 FORMAT = 1
 KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The decoded images of one folder at one size.
+    """An entry: the decoded images of one folder at one size.
 
     Attributes:
-        path: folder of the entry; its name is the key.
+        path: the folder of the entry; its name is the key.
         name: the folder that the images came from.
-        shape: n, C, H, W of the pixels, uint8 in C order in ``pixels.bin``.
-        bytes: of the pixels.
-        last_used: seconds since the epoch.
-        facts: what the builder recorded besides.
+        shape: n, C, H, W of the pixels. ``pixels.bin`` holds them as uint8 in C order.
+        bytes: the size of the pixels in bytes.
+        last_used: the time of the last use, in seconds since 1970.
+        facts: further facts from the builder of the entry.
     """
 
     path: Path
@@ -60,7 +62,7 @@ class Entry:
     facts: dict[str, Any]
 
     def touch(self) -> None:
-        """Marks the entry as used now, where the user may write to the cache."""
+        """Sets the time of the last use to now, if the user may write to the cache."""
         with suppress(OSError):
             os.utime(self.path / ENTRY_FILE)
 
@@ -68,12 +70,12 @@ class Entry:
 def default_cache_dir() -> Path:
     """``tdctl`` in the user's cache folder: ``$XDG_CACHE_HOME``, or ``~/.cache``."""
     given = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "tdctl"
 
 
 def read_entry(path: Path) -> Entry | None:
-    """The entry in a folder; None where there is none that is whole and of this format."""
+    """The entry in a folder; None if there is no complete entry of this format."""
     try:
         content = json.loads((path / ENTRY_FILE).read_text(encoding="utf-8"))
         last_used = (path / ENTRY_FILE).stat().st_mtime
@@ -96,9 +98,17 @@ def read_entry(path: Path) -> Entry | None:
 def publish(
     folder: Path, key: str, part: Path, name: str, shape: tuple[int, ...], facts: dict[str, Any]
 ) -> None:
-    """Describes the pixels in the folder ``part`` and makes it the entry ``key``, whole at once.
+    """Writes the description of the pixels into the folder ``part`` and renames it to the entry.
 
-    The caller holds the entry's lock and has removed what was in its place.
+    The caller must hold the entry's lock and must have removed any older entry.
+
+    Args:
+        folder: the folder of the cache.
+        key: the key of the entry.
+        part: the temporary folder, which contains the pixels.
+        name: the folder that the images came from.
+        shape: n, C, H, W of the pixels.
+        facts: further facts to record.
     """
     content = {"format": FORMAT, "key": key, "name": name, "shape": list(shape), "facts": facts}
     with (part / ENTRY_FILE).open("w", encoding="utf-8") as file:
@@ -110,9 +120,17 @@ def publish(
 
 @contextmanager
 def locked(folder: Path, key: str, wait: bool = True) -> Iterator[bool]:
-    """Holds the lock of an entry; gives False where another process has it and ``wait`` is off.
+    """Holds the lock of an entry within the block.
 
-    The system takes the lock from a process that dies, however it dies.
+    When a process ends, for any reason, the system releases its lock.
+
+    Args:
+        folder: the folder of the cache.
+        key: the key of the entry.
+        wait: wait until the lock is free. If False, do not wait.
+
+    Yields:
+        True if the lock is held; False if another process holds it and ``wait`` is False.
     """
     path = folder / f".{key}.lock"
     while True:
@@ -128,7 +146,7 @@ def locked(folder: Path, key: str, wait: bool = True) -> Iterator[bool]:
             raise
         if _is_at(handle, path):
             break
-        os.close(handle)  # the holder before us removed the file we waited for
+        os.close(handle)  # the previous holder removed this lock file, so try again
     try:
         yield True
     finally:
@@ -144,10 +162,14 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def sweep(folder: Path, key: str, whole_too: bool = False) -> None:
-    """Removes what killed builders left of an entry, and the entry where it is not whole.
+    """Removes the remains of killed builders of an entry, and the entry if it is not complete.
 
-    The caller holds the entry's lock, so that no builder is at work on it. ``whole_too``
-    removes the entry in any case.
+    The caller must hold the entry's lock, so that no builder is working on it.
+
+    Args:
+        folder: the folder of the cache.
+        key: the key of the entry.
+        whole_too: remove the entry even if it is complete.
     """
     for part in folder.glob(f".{key}.*.part"):
         shutil.rmtree(part)
@@ -156,7 +178,7 @@ def sweep(folder: Path, key: str, whole_too: bool = False) -> None:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """All whole entries of a cache folder, the least recently used first."""
+    """All complete entries of a cache folder, the least recently used first."""
     if not folder.is_dir():
         return []
     found = [read_entry(path) for path in folder.iterdir() if KEY.fullmatch(path.name)]
@@ -164,11 +186,19 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def evict(folder: Path, keep_bytes: int, dry_run: bool = False) -> list[Entry]:
-    """Drops the least recently used entries until the rest takes at most ``keep_bytes``.
+    """Removes the least recently used entries until the rest takes at most ``keep_bytes`` bytes.
 
-    An entry that another process is building or opening is left alone. One that is in use goes
-    from the folder, and from the disk when its last user ends. Remains of killed builders go
-    too. Returns what was dropped, or would be.
+    An entry that another process is building or opening stays. An entry that is in use leaves the
+    folder at once, and the disk when its last user ends. Remains of killed builders are removed
+    too.
+
+    Args:
+        folder: the folder of the cache.
+        keep_bytes: the largest number of bytes to keep.
+        dry_run: remove nothing.
+
+    Returns:
+        The entries that were removed or, with ``dry_run``, that would be.
     """
     dropped: list[Entry] = []
     total = sum(entry.bytes for entry in entries(folder))
@@ -196,7 +226,10 @@ def _sweep_all(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Removes an entry so that no moment shows half of it under its name; its lock is held."""
+    """Removes an entry. It is renamed first, so that nobody sees a part of it under its name.
+
+    The caller must hold the entry's lock.
+    """
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.is_dir():
@@ -206,12 +239,11 @@ def _remove(path: Path) -> None:
 
 
 def part_of(folder: Path, key: str, purpose: str) -> Path:
-    """Where an entry is built or taken apart; ``sweep`` removes it."""
+    """The temporary folder in which an entry is built or removed. ``sweep`` removes leftovers."""
     return folder / f".{key}.{purpose}.part"
 
 
 def free_bytes(folder: Path) -> tuple[int, int]:
-    """Bytes that are free on the disk of a folder, and all of them; it need not exist yet."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    usage = shutil.disk_usage(there)
+    """The free bytes and the total bytes on the disk of a folder, which need not exist yet."""
+    usage = shutil.disk_usage(nearest_folder(folder))
     return usage.free, usage.total

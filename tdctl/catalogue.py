@@ -1,35 +1,35 @@
-"""The data sets that tdctl knows by name: what they hold, how they lie on the disk, whose they are.
+"""The data sets that tdctl knows by name: their contents, their layout on the disk, their terms.
 
-Standard library only: ``tdctl datasets`` and the settings read it without loading torch.
+This module uses only the standard library, so ``tdctl datasets`` and the settings can read it
+without loading torch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 __all__ = ["CATALOGUE", "Entry", "class_folders", "find", "known_name", "nearest"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set.
+    """One data set of the catalogue.
 
     Attributes:
-        title: as it is cited.
-        layout: what is expected under ``--data-dir``, in a few words.
-        landmarks: paths below ``--data-dir``, or below one of ``folders`` there, that tell that
-            the data set is there; all of them must be.
-        folders: names that the archive's own top folder may have.
-        inner: folders below the one that was found in which landmarks may lie as well.
-        classes, train, test: how many, where that is fixed; None where it is the user's or,
-            of ``train`` and ``test``, a seeded split of ``total``.
-        total: images in all, where they come without a split.
-        size: of its images, in words.
-        terms: licence or terms of use.
-        preset: settings that the paper uses for it, below the user's own.
-        pretrained: whether the paper starts from ImageNet weights.
+        title: the name and the source, as cited.
+        layout: the expected contents of ``--data-dir``, in a few words.
+        terms: the licence or the terms of use.
+        landmarks: paths relative to ``--data-dir`` or to one of ``folders`` in it. The data set is
+            present if all of them exist.
+        folders: possible names of the archive's top folder.
+        inner: subfolders of the data set's folder that may contain landmarks as well.
+        classes: the number of classes; None if it depends on the user's data.
+        train, test: the numbers of images; None if they depend on the user's data, or on a seeded
+            split of ``total`` images.
+        total: the number of all images, for a data set without a split; else None.
+        size: the size of the images, in words.
+        pretrained: True if the paper starts from ImageNet weights.
     """
 
     title: str
@@ -43,15 +43,14 @@ class Entry:
     test: int | None = None
     total: int | None = None
     size: str = "any"
-    preset: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
 
 
 def known_name(name: str) -> str:
-    """A data set's name as the catalogue has it, from one that may be written with hyphens.
+    """The catalogue's name of a data set. ``name`` may have hyphens and capitals.
 
     Raises:
-        ValueError: no data set is known by that name; the message lists all.
+        ValueError: the name is unknown. The message lists all names.
     """
     key = name.replace("-", "_").lower()
     if key not in CATALOGUE:
@@ -60,13 +59,13 @@ def known_name(name: str) -> str:
 
 
 def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:
-    """The folder that looks most like a data set's, and the landmarks that it lacks.
+    """The folder that has the most landmarks of a data set, and the landmarks that it lacks.
 
-    Looked at, in this order: ``data_dir``, ``data_dir/<name>``, and the archive's own top folder
-    in either.
+    The search covers, in this order: ``data_dir``, ``data_dir/<name>``, and the archive's top
+    folder in both.
 
     Raises:
-        KeyError: no data set is known by that name.
+        KeyError: the name is unknown.
     """
     entry = CATALOGUE[name]
     homes = [data_dir, data_dir / name]
@@ -77,17 +76,19 @@ def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def find(name: str, data_dir: Path) -> Path | None:
-    """The folder that holds all landmarks of a data set; None where none does, or it has none.
+    """The folder with all landmarks of a data set; None if there is no such folder.
+
+    The result is also None for a data set without landmarks.
 
     Raises:
-        KeyError: no data set is known by that name.
+        KeyError: the name is unknown.
     """
     home, lacks = nearest(name, data_dir)
     return home if CATALOGUE[name].landmarks and not lacks else None
 
 
 def class_folders(folder: Path) -> int:
-    """How many folders an image folder has for its classes: in ``folder/train``, if that exists."""
+    """The number of class folders of an image folder: those in ``folder/train``, if it exists."""
     home = folder / "train" if (folder / "train").is_dir() else folder
     return sum(path.is_dir() and not path.name.startswith(".") for path in home.glob("*"))
 
@@ -96,19 +97,6 @@ def _has(home: Path, landmark: str, entry: Entry) -> bool:
     return any((home / part / landmark).exists() for part in ("", *entry.inner))
 
 
-SMALL = {"net": {"net_type": "resnet", "depth": 32}, "data": {"normalise": "data"}}
-# The published code takes 34 or 50 layers for these: here 34, as in its examples of fine-tuning.
-FINE_TUNED = {
-    "net": {"net_type": "resnet34"},
-    "data": {"image_size": 224, "normalise": "imagenet"},
-}
-LARGE = {
-    "net": {"net_type": "resnet50"},
-    "data": {"image_size": 224, "normalise": "imagenet"},
-    "retrain": {"lr_drops": (0.33, 0.67)},
-}
-
-# Presets: the published code of Jia et al. (AAAI 2023).
 CATALOGUE: dict[str, Entry] = {
     "digits": Entry(
         title="Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI 1998)",
@@ -148,7 +136,6 @@ CATALOGUE: dict[str, Entry] = {
         train=50_000,
         test=10_000,
         size="32x32",
-        preset=SMALL,
     ),
     "cifar100": Entry(
         title="CIFAR-100 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
@@ -159,7 +146,6 @@ CATALOGUE: dict[str, Entry] = {
         train=50_000,
         test=10_000,
         size="32x32",
-        preset=SMALL,
     ),
     "mnist": Entry(
         title="MNIST (LeCun, Cortes and Burges, 1998)",
@@ -202,10 +188,6 @@ CATALOGUE: dict[str, Entry] = {
         train=100_000,
         test=10_000,
         size="64x64",
-        preset={
-            "net": {"net_type": "resnet", "depth": 32, "stride": 2},
-            "data": {"image_size": 64, "normalise": "imagenet"},
-        },
     ),
     "cub_200_2011": Entry(
         title="Caltech-UCSD Birds-200-2011 (Wah et al., CNS-TR-2011-001)",
@@ -224,7 +206,6 @@ CATALOGUE: dict[str, Entry] = {
         train=5994,
         test=5794,
         size="photographs",
-        preset=FINE_TUNED,
         pretrained=True,
     ),
     "caltech256": Entry(
@@ -236,7 +217,6 @@ CATALOGUE: dict[str, Entry] = {
         classes=257,
         total=30_607,
         size="photographs",
-        preset=FINE_TUNED,
         pretrained=True,
     ),
     "webvision50": Entry(
@@ -255,7 +235,6 @@ CATALOGUE: dict[str, Entry] = {
         train=65_944,
         test=2500,
         size="photographs",
-        preset=LARGE,
     ),
     "clothing100k": Entry(
         title="Clothing1M (Xiao et al., CVPR 2015): 100,000 of its million, drawn by seed",
@@ -276,6 +255,5 @@ CATALOGUE: dict[str, Entry] = {
         train=100_000,
         test=10_526,
         size="photographs",
-        preset=LARGE,
     ),
 }

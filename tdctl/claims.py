@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes."""
+"""Locks on folders, so that only one process at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tdctl.errors import RunError
 
 __all__ = ["check_unclaimed", "claim", "in_turn", "release"]
 
-# Open folders whose lock this process holds. The system drops a lock with its process, however
-# that ends.
+# The open folders whose lock this process holds. When a process ends, for any reason, the system
+# releases its locks.
 _HELD: dict[Path, int] = {}
 
 
 def _forget() -> None:
-    """In a forked process: gives its parent's locks back, so that none outlives the parent."""
+    """Closes the parent's locks in a forked process, so that no lock outlives the parent."""
     while _HELD:
         os.close(_HELD.popitem()[1])
 
@@ -28,12 +28,13 @@ if sys.platform != "win32":
 
 
 def claim(folder: Path) -> None:
-    """Keeps other processes from writing a folder until ``release`` or the end of this one.
+    """Reserves a folder for this process, until ``release`` or the end of the process.
 
-    Where the file system knows no locks, or the system is Windows, nothing is kept.
+    Other processes then cannot claim it. On Windows, and on file systems without locks, this has no
+    effect.
 
     Raises:
-        RunError: another process has claimed it.
+        RunError: another process has claimed the folder.
     """
     key = folder.resolve()
     if key in _HELD or sys.platform == "win32":
@@ -63,10 +64,10 @@ def release(folder: Path) -> None:
 
 
 def check_unclaimed(folder: Path) -> None:
-    """Refuses a folder that another process is writing.
+    """Checks that no other process is writing to a folder.
 
     Raises:
-        RunError: it is.
+        RunError: another process has claimed the folder.
     """
     if folder.resolve() not in _HELD:
         claim(folder)
@@ -75,9 +76,10 @@ def check_unclaimed(folder: Path) -> None:
 
 @contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
-    """For what is read, changed and written again within a moment: one process after the other.
+    """Lets one process at a time read, change and rewrite a file in a folder.
 
-    Waits for the others that do so in the folder; no claim of it may be held meanwhile.
+    A process waits here until the others have left their block. A process with a claim on the
+    folder would block all others, so nobody may hold one meanwhile.
     """
     if sys.platform == "win32":
         yield

@@ -1,4 +1,4 @@
-"""What can go wrong by the user's hand, or by the machine's.
+"""The errors that tdctl raises on purpose, caused by the user's input or by the machine.
 
 ::
 
@@ -7,10 +7,10 @@
     ├── DataError           a data set, image, or table of labels or noise is missing or malformed
     ├── RunError            a run folder is missing, occupied, or belongs to other settings
     ├── DynamicsError       training dynamics or their metadata do not fit together
-    ├── DetectorError       a detector cannot be read, or its output says nothing
+    ├── DetectorError       a detector cannot be read, or its output carries no information
     └── TrainingError       a training diverged
 
-Every message says what is wrong, where, what was expected and what to do next, in one line.
+Every message is one line. It says what is wrong, where, what was expected and what to do next.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = [
 
 
 class TdctlError(Exception):
-    """The root of all errors that tdctl raises on purpose.
+    """The base class of all errors that tdctl raises on purpose.
 
     Attributes:
-        told_elsewhere: another process of the same run reports it already.
+        told_elsewhere: True if another process of the same run already reports the error.
     """
 
     told_elsewhere = False

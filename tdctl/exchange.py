@@ -1,4 +1,4 @@
-"""What other programs read: InterpretDL's file and ranking, cleanlab's arrays, data maps.
+"""Writes files for other programs: InterpretDL, cleanlab and data maps.
 
 Shape suffixes: n samples, E epochs, k classes.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.dynamics import Layout, TrainingDynamics, write_arrays
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
 from tdctl.scores import SCORES, pred_probs, scores_of
@@ -31,16 +32,20 @@ __all__ = [
 def order_and_predictions(
     suspicion: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], list[float]]:
-    """What InterpretDL's detector returns of a run, from our suspicion of its rows.
+    """What InterpretDL's detector returns for a run, computed from the suspicion of its rows.
 
-    ``order`` is int64 [n], the rows by rising suspicion: **the worst come last**, ties in the
-    order of rows. ``predictions`` is a list of n numbers, row by row: P(mislabeled), where a
-    detector gave it. InterpretDL's docstring calls them "predictions as clean", but they are the
-    second output of a network trained with 1 for flipped labels, and its tutorial shows the end
-    of ``order`` as the wrong ones. Rows are positions, not indices: ``index[order]`` are these.
+    InterpretDL's docstring calls ``predictions`` "predictions as clean". They are in fact the
+    second output of a network that was trained with 1 for flipped labels, and InterpretDL's
+    tutorial shows the end of ``order`` as the wrong labels.
 
     Args:
         suspicion: float64 [n], higher means more likely mislabeled.
+
+    Returns:
+        ``order``, int64 [n]: rows by rising suspicion, so that **the worst come last**; equal ones
+        in the order of rows. These are positions; ``index[order]`` gives the indices.
+        ``predictions``, a list of n numbers, row by row: the suspicion, which is P(mislabeled) if
+        a detector gave it.
 
     Source: ``BHDFInterpreter.interpret`` in ``interpretdl/interpreter/training_dynamics.py`` and
         ``tutorials/example_beyond_manually_designed_feature_cv.ipynb`` of PaddlePaddle/InterpretDL;
@@ -50,24 +55,29 @@ def order_and_predictions(
 
 
 def write_order(path: Path, index: NDArray[np.int64], suspicion: NDArray[np.float64]) -> None:
-    """Writes an npz file with ``order``, ``predictions`` and ``index``, whole or not at all."""
+    """Writes ``order``, ``predictions`` and ``index`` to an npz file, complete or not at all."""
     order, predictions = order_and_predictions(suspicion)
     arrays = {"order": order, "predictions": np.array(predictions), "index": index}
     _write(path, arrays)
 
 
 def write_interpretdl(path: Path, dynamics: TrainingDynamics, labels: Labels) -> None:
-    """Writes the npz file of InterpretDL's ``TrainingDynamics.save``, whole or not at all.
+    """Writes the npz file of InterpretDL's ``TrainingDynamics.save``, complete or not at all.
 
-    ``label_flip`` bool [n], all False where the truth is unknown; ``labels`` int [n, k] and ``td``
-    float16 [n, E, k], the given label first and the others by falling mean probability; and
-    ``index`` int64 [n], which InterpretDL does not look for. Rows are in the order of
-    ``dynamics``, which ``read_run`` sorts by index, as InterpretDL does.
+    The file contains ``label_flip``, bool [n], all False if the truth is unknown; ``labels``, int
+    [n, k], and ``td``, float16 [n, E, k], both with the given label first and the other classes by
+    falling mean probability; and ``index``, int64 [n], which InterpretDL ignores. Rows are in the
+    order of ``dynamics``. ``read_run`` sorts them by index, as InterpretDL does.
+
+    Args:
+        path: the file.
+        dynamics: the dynamics of a run.
+        labels: given and true labels, in the same order of rows.
 
     Raises:
-        DynamicsError: the run keeps no probability but the given label's.
+        DynamicsError: the run recorded only the given label's probability.
 
-    Source: as ``order_and_predictions``.
+    Source: see ``order_and_predictions``.
     """
     _check_full(dynamics, "interpretdl")
     n = len(dynamics)
@@ -91,15 +101,21 @@ def write_interpretdl(path: Path, dynamics: TrainingDynamics, labels: Labels) ->
 
 
 def write_pred_probs(path: Path, dynamics: TrainingDynamics, labels: Labels) -> None:
-    """Writes an npz file that cleanlab's functions take, whole or not at all.
+    """Writes an npz file that cleanlab's functions can use, complete or not at all.
 
-    ``pred_probs`` float32 [n, k], the softmax averaged over the epochs, column c is class c;
-    ``labels`` int64 [n], the given ones; ``index`` int64 [n]. The network has seen the labels:
-    cleanlab asks for out-of-fold probabilities, and judges these too mildly or too harshly as the
-    training was long or short.
+    The file contains ``pred_probs``, float32 [n, k], the softmax averaged over the epochs (column
+    c is class c); ``labels``, int64 [n], the given labels; and ``index``, int64 [n].
+
+    cleanlab asks for out-of-fold probabilities, but the recorded network has seen the labels.
+    How well it fits them, and therefore what cleanlab finds, depends on the length of training.
+
+    Args:
+        path: the file.
+        dynamics: the dynamics of a run.
+        labels: given labels, in the same order of rows.
 
     Raises:
-        DynamicsError: the run keeps no probability but the given label's.
+        DynamicsError: the run recorded only the given label's probability.
     """
     _check_full(dynamics, "cleanlab")
     probs = pred_probs(dynamics)
@@ -109,10 +125,14 @@ def write_pred_probs(path: Path, dynamics: TrainingDynamics, labels: Labels) -> 
 def label_quality_of(
     suspicion: NDArray[np.float64], gives_probability: bool
 ) -> NDArray[np.float64]:
-    """Cleanlab's label quality, float64 [n] in [0, 1], **lower** is worse.
+    """Cleanlab's label quality, float64 [n] in [0, 1]; **lower** means more likely mislabeled.
 
-    1 - suspicion where that is P(mislabeled); else 1 - (suspicion - min) / (max - min) within the
-    run, and 1 where all are alike: then only the order means anything.
+    For a probability it is 1 - suspicion. Otherwise it is 1 - (suspicion - min) / (max - min)
+    within the run, where only the order has a meaning; it is 1 for all if all are equal.
+
+    Args:
+        suspicion: float64 [n], higher means more likely mislabeled.
+        gives_probability: whether the suspicion is P(mislabeled).
     """
     if gives_probability:
         return 1.0 - suspicion
@@ -123,11 +143,12 @@ def label_quality_of(
 def data_map(dynamics: TrainingDynamics) -> dict[str, NDArray[np.float64]]:
     """``confidence``, ``variability`` and ``correctness`` of each sample, float64 [n].
 
-    Mean and standard deviation over the epochs of the given label's probability, and the share of
-    epochs that predicted it, in [0, 1]. The paper's code writes the number of these epochs.
+    Confidence and variability are the mean and the standard deviation, over the epochs, of the
+    given label's probability. Correctness is the share of epochs that predicted the given label,
+    in [0, 1]; the paper's code writes the number of these epochs.
 
     Raises:
-        DynamicsError: the run has one epoch or one class.
+        DynamicsError: the run has only one epoch or only one class.
 
     Source: Swayamdipta et al., "Dataset Cartography: Mapping and Diagnosing Datasets with Training
         Dynamics", EMNLP 2020 (arXiv 2009.10795).
@@ -143,10 +164,7 @@ def data_map(dynamics: TrainingDynamics) -> dict[str, NDArray[np.float64]]:
 
 def _check_full(dynamics: TrainingDynamics, kind: str) -> None:
     if not dynamics.has_every_class:
-        raise DynamicsError(
-            f"{kind}: needs the probability of every class, of which the run holds a part, as the "
-            "stores given and topk:K keep it; record the run with --store full"
-        )
+        raise DynamicsError(f"{kind}: needs {EVERY_CLASS}; record the run with --store full")
 
 
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -1,11 +1,12 @@
-"""Files that appear whole or not at all, and files of tensors that execute nothing.
+"""Writes files whole or not at all, and reads files of tensors without executing code.
 
-Standard library only; torch is imported where tensors are read.
+This module uses only the standard library. torch is imported only to read and write tensors.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -22,13 +23,15 @@ from typing import Any
 from tdctl.errors import RunError
 
 __all__ = [
-    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "first_line", "load_tensors",
+    "LEFT_OUT_FILE",
+    "MANIFEST_FILE", "RECORDER", "PickledError", "atomic_path", "file_digest", "first_line",
+    "load_tensors", "nearest_folder",
     "read_json", "save_tensors", "write_json", "write_text",
 ]  # fmt: skip
 
-# How torch names what it would have to call.
+# The part of torch's message that names the object it refused to load.
 GLOBAL = re.compile(r"Unsupported global: GLOBAL (\S+)")
-# A damaged stream can ask torch's unpickler for anything on the wrong kind of thing.
+# The errors of torch's unpickler. A damaged file can lead to any of them.
 READ_ERRORS = (
     pickle.UnpicklingError,
     RuntimeError,
@@ -40,25 +43,41 @@ READ_ERRORS = (
 )
 
 
+LEFT_OUT_FILE = "left_out.csv"
 MANIFEST_FILE = "manifest.json"
-# What the manifest of a recording by a training loop of one's own says in place of a command.
+# The manifest's "command" for a run that the user's own training loop recorded.
 RECORDER = "Recorder"
 
 
 class PickledError(ValueError):
-    """A file of torch's holds objects that only a program could make, and was not opened."""
+    """A torch file holds Python objects or a program, and was not loaded."""
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself if it exists, or else the nearest folder above it that exists."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it when the block ends without an error.
+    """A temporary file that replaces ``path`` if the block ends without an error.
 
-    The content is flushed to the disk before the name changes, so that a crash leaves either
-    the old file or the new one.
+    The content is on the disk before the file is renamed. So a crash leaves either the old file or
+    the new one.
 
     Raises:
-        OSError: it cannot be written, or is there and no file (a folder, a pipe, a device); names
-            ``path``.
+        OSError: the file cannot be written, or ``path`` is a folder, a pipe or a device. The error
+            names ``path``.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder; expected a file name", str(path))
@@ -76,7 +95,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
     except OSError as error:
-        # Some name no file, others the temporary one.
+        # Some errors name no file, and others name the temporary file.
         hidden = error.filename is None or Path(os.fsdecode(error.filename)).suffix == ".part"
         if not hidden or error.errno is None:
             raise
@@ -87,22 +106,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text as UTF-8, whole or not at all."""
+    """Writes text as UTF-8, the whole file or nothing."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes indented JSON, whole or not at all; NaN is refused, undefined is null."""
+    """Writes indented JSON, the whole file or nothing. NaN is refused: use None, which is null."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """The JSON object in a file.
 
     Raises:
-        RunError: the file is not one.
+        RunError: the file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
@@ -118,18 +137,18 @@ def _no_number(text: str) -> None:
 
 
 def _umask() -> int:
-    # mkstemp makes files private; what a user shares should follow the user's own umask.
+    # mkstemp makes private files. Our files should have the permissions of the user's umask.
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def save_tensors(path: Path, content: Any) -> None:
-    """Writes what ``load_tensors`` reads, whole or not at all; equal content gives equal bytes."""
+    """Writes a file for ``load_tensors``, whole or not at all. Equal content gives equal bytes."""
     import torch
 
-    # Given a path, torch writes the path's (here random) name into the file; given a file on a
-    # full disk, it raises other errors than the system's.
+    # torch writes to memory first. If it gets a path, it writes the (random) name into the file.
+    # If it gets a file on a full disk, its errors differ from those of the system.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with atomic_path(path) as part:
@@ -137,21 +156,23 @@ def save_tensors(path: Path, content: Any) -> None:
 
 
 def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
-    """What ``torch.save`` wrote, if it is made of tensors and plain values alone.
+    """The content of a ``torch.save`` file that holds only tensors and plain values.
+
+    No code in the file is ever executed.
 
     Args:
         path: the file.
-        allowed: harmless globals to accept besides, as torch's ``safe_globals`` takes them.
+        allowed: further globals that are harmless, as for torch's ``safe_globals``.
 
     Raises:
         OSError: the file is missing or cannot be read.
-        PickledError: it holds Python objects, such as a whole model; nothing of it was executed.
-        ValueError: it holds anything else, or is damaged; nor was that.
+        PickledError: the file holds Python objects, such as a whole model.
+        ValueError: the file is not a torch file, or is damaged.
     """
     import torch
 
     try:
-        # torch warns of pickles that other programs wrote before it refuses them.
+        # torch warns of pickles from other programs before it refuses them.
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -162,14 +183,14 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
             raise PickledError("it holds a program of TorchScript") from None
         raise ValueError(first_line(error)) from None
     except OSError as error:
-        # Of a file that is cut off, torch may seek before its beginning.
+        # In a truncated file, torch may seek to a place before the start, which gives EINVAL.
         if error.errno != errno.EINVAL:
             raise
         raise ValueError("it is cut off, or no file of torch's") from None
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, short enough for one line of ours."""
+    """The message of another library's error, shortened to fit into one line."""
     text = str(error).strip()
     if not text or isinstance(error, LookupError):
         return f"{type(error).__name__} {text}".strip()

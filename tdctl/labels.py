@@ -1,7 +1,8 @@
-"""Given and true labels by index, and which of them are held out. Numpy only."""
+"""Given and true labels by index, and the choice of held-out samples. Needs only numpy."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,21 +19,33 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of n samples, joined to everything else by ``index``.
+    """The given and true labels of n samples. Everything else is joined to them by ``index``.
 
     Attributes:
-        index: int64 [n], each sample's position in the source data set; no value twice.
-        assigned: int64 [n], the given labels: what training sees; in [0, k).
-        true: int64 [n], what is right; equal to ``assigned`` where nothing else is known, and -1
-            where that is known to be wrong, but not what is right.
+        index: int64 [n], each sample's position in the source data set; no value appears twice.
+        assigned: int64 [n] in [0, k), the given labels, on which the network is trained.
+        true: int64 [n], the true labels. If the true label of a sample is not known, it is equal
+            to ``assigned``; or -1 if the given label is known to be wrong.
 
     Raises:
-        DataError: they are no whole numbers, differ in length, or an index appears twice.
+        DataError: values are not whole numbers, the arrays differ in length, or an index appears
+            twice.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = Labels(np.arange(3), np.array([0, 1, 1]), np.array([0, 1, 2]))
+        >>> labels.flipped
+        array([False, False,  True])
     """
 
     index: Ints
     assigned: Ints
     true: Ints
+
+    def fingerprint(self) -> str:
+        """Hex digest of the indices and the given labels."""
+        content = np.stack([self.index, self.assigned]).astype("<i8")
+        return hashlib.sha256(content.tobytes()).hexdigest()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -48,7 +61,7 @@ class Labels:
                 f"labels: {len(self.index)} indices, {len(self.assigned)} given and "
                 f"{len(self.true)} true labels; expected as many of each"
             )
-        # Not numpy's unique: its hash table takes a second, and memory, for a million.
+        # numpy's unique is avoided: for a million values its hash table takes a second, and memory.
         ordered = np.sort(self.index)
         if (ordered[1:] == ordered[:-1]).any():
             raise DataError("labels: an index appears twice; expected each sample once")
@@ -58,23 +71,39 @@ class Labels:
 
     @property
     def flipped(self) -> Bools:
-        """Bool [n]: given != true. All False also where the truth is unknown."""
+        """Bool [n], True if the given label differs from the true one.
+
+        All values are False if no true label is known.
+        """
         flipped: Bools = self.assigned != self.true
         return flipped
 
     def take(self, rows: NDArray[np.int64] | Bools) -> Labels:
-        """The labels of some rows, chosen by position or mask, in that order."""
+        """The labels of some rows.
+
+        Args:
+            rows: int64 positions, in the order to take them; or a bool mask [n].
+        """
         return Labels(self.index[rows], self.assigned[rows], self.true[rows])
 
 
 def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_valid") -> Bools:
-    """Bool [n], True for ``count`` rows held out, each class in proportion to its size.
+    """Chooses ``count`` rows to hold out, from each class in proportion to its size.
 
-    The whole parts of the classes' shares are taken first and the rest go to the largest
-    remainders, so that exactly ``count`` rows are held out.
+    Each class's share is rounded down. The rows that are still missing come from the classes with
+    the largest remainders. So exactly ``count`` rows are held out.
+
+    Args:
+        labels: int64 [n], the label of each row.
+        count: the number of rows to hold out, in [0, n).
+        seed: seed of the choice.
+        name: the setting that gives ``count``, for messages.
+
+    Returns:
+        bool [n], True for the held-out rows.
 
     Raises:
-        ConfigError: ``count`` is negative, or would leave no row; names the setting ``name``.
+        ConfigError: ``count`` is not in [0, n).
     """
     total = len(labels)
     if not 0 <= count < total:
@@ -90,7 +119,7 @@ def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_val
     largest = np.argsort(-(shares - quota), kind="stable")
     quota[largest[: count - int(quota.sum())]] += 1
     rng = HELD_OUT.numpy_generator(seed)
-    # A stable sort puts each class's rows together and leaves them in their order.
+    # A stable sort puts the rows of each class together and keeps their order.
     by_class = np.argsort(labels, kind="stable")
     for start, size, take in zip(np.cumsum(sizes) - sizes, sizes, quota, strict=True):
         held[rng.permutation(by_class[start : start + size])[:take]] = True
@@ -98,14 +127,22 @@ def stratified_holdout(labels: Ints, count: int, seed: int, name: str = "num_val
 
 
 def stratified_folds(labels: Ints, folds: int, seed: int) -> Ints:
-    """Int64 [n] in [0, folds): each row's fold, every class spread over them evenly.
+    """Assigns each row to a fold, with every class spread evenly over the folds.
 
-    Folds differ in size by one at most, in all and within each class, which may have fewer rows
-    than there are folds.
+    The sizes of two folds differ by at most one, in total and within each class. A class may have
+    fewer rows than there are folds.
+
+    Args:
+        labels: int64 [n], the label of each row.
+        folds: the number of folds.
+        seed: seed of the folds.
+
+    Returns:
+        int64 [n] in [0, folds), the fold of each row.
     """
     rng = FOLDS.numpy_generator(seed)
     fold = np.empty(len(labels), dtype=np.int64)
-    # Shuffled, then each class's rows brought together: they are dealt out one after the other.
+    # Shuffle the rows, put those of each class together, and deal them out to the folds in turn.
     shuffled = rng.permutation(len(labels))
     dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]
     fold[dealt] = np.arange(len(labels)) % folds
@@ -113,9 +150,17 @@ def stratified_folds(labels: Ints, folds: int, seed: int) -> Ints:
 
 
 def held_out_for_test(labels: Ints, share: float, seed: int) -> Bools:
-    """Bool [n], True for about ``share`` of the rows, each class in proportion to its size.
+    """Chooses about the share ``share`` of the rows as test set, in proportion to the class sizes.
 
-    A class that would be all in the test set could not be learned: its first row stays out of it.
+    A class with all its rows in the test set could not be learned. So its first row is not taken.
+
+    Args:
+        labels: int64 [n], the label of each row.
+        share: in [0, 1).
+        seed: seed of the choice.
+
+    Returns:
+        bool [n], True for the test rows.
     """
     count = min(round(share * len(labels)), len(labels) - 1)
     tested = stratified_holdout(labels, count, seed, "test_share")

@@ -1,6 +1,6 @@
-"""``metadata.pth``: which samples were trained on, with which labels.
+"""``metadata.pth``: the samples that a run was trained on, and their labels.
 
-Numpy only; torch, whose own format the file is, is imported where it is read or written.
+The file has torch's format. torch is imported only to read or write it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ METADATA_KEYS = (
 
 
 def write_metadata(path: Path, labels: Labels, valid_indices: NDArray[np.int64]) -> None:
-    """Writes ``metadata.pth``, rows in the order of ``labels``; whole or not at all.
+    """Writes ``metadata.pth``, the whole file or nothing. Rows are in the order of ``labels``.
 
-    Source: keys, types and order as the published code of Jia et al. (AAAI 2023) writes them.
+    Args:
+        path: the file.
+        labels: the labels of the n training samples.
+        valid_indices: int64 [v], the indices of the held-out samples.
+
+    Source: the keys, types and order are those of the published code of Jia et al. (AAAI 2023).
     """
     import torch
 
@@ -41,11 +46,11 @@ def write_metadata(path: Path, labels: Labels, valid_indices: NDArray[np.int64])
 
 
 def read_metadata(path: Path) -> tuple[Labels, NDArray[np.int64]]:
-    """The labels of the training samples, and the indices of the held-out ones.
+    """Reads the labels of the training samples and the indices of the held-out samples.
 
     Raises:
-        DynamicsError: the file is missing, is no metadata, holds other objects than tensors,
-            or its arrays do not fit together.
+        DynamicsError: the file is missing, is not metadata, holds other objects than tensors, or
+            its arrays do not fit together.
     """
     import torch
 

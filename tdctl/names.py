@@ -1,4 +1,4 @@
-"""Names of classes, files and splits: when two of them are the same, or nearly so."""
+"""Names of classes, files and splits: tells whether two names are the same or nearly the same."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["SPLITS", "nearly_alike", "normal", "split_of", "trimmed"]
+__all__ = [
+    "SPLITS",
+    "is_utf8",
+    "nearly_alike",
+    "normal",
+    "not_labelled",
+    "split_of",
+    "trimmed",
+]
 
-# What people call the parts of a data set, in lower case.
+# The usual names of the parts of a data set, in lower case.
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -26,42 +34,73 @@ SPLITS = {
     "testset": "test",
 }
 
+# What tables and people write for a label that is not there, in lower case.
+NO_LABEL = frozenset({
+    "nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nil", "undefined", "unknown", "?", "??",
+    "-", "--", "unlabeled", "unlabelled", "unassigned", "not labeled", "not labelled",
+    "not labeled yet", "not labelled yet", "no label", "todo", "tbd",
+})  # fmt: skip
+# Of two classes, one may well be -1.
+NEGATIVE = frozenset({"-1", "-1.0"})
+
 BLANKS = re.compile(r"[\s_]+")
-# A dash between words; "A-" and "-1" are not "A" and "1".
+# Only a dash between words: "A-" is not "A", and "-1" is not "1".
 DASH = re.compile(r"(?<=\w)-+(?=\w)")
 BETWEEN_DIGITS = re.compile(r"(?<=\d)[\s_-]+(?=\d)")
-# Not after a point: 1.01 is not 1.1.
+# Zeros after a point do not count: 1.01 is not 1.1.
 LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 POINT_ZERO = re.compile(r"(?<=\d)\.0+$")
 
 
 def normal(text: str) -> str:
-    """The text in Unicode's normal form C, in which names are compared.
+    """The text in Unicode's normal form C. Names are compared in this form.
 
-    A letter with a mark may be written as one character or as two: macOS and some tools write the
-    second form, and both look the same.
+    A letter with an accent may be one character or two. Both forms look the same; macOS and some
+    tools write two.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a name can be written as UTF-8. A file name with invalid bytes cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def trimmed(text: str) -> str:
-    """The normal form without blanks at its ends: what a label or the name of a column is."""
+    """The normal form without outer blanks. Labels and column names are compared in this form."""
     return normal(text).strip()
 
 
 def split_of(text: str) -> str | None:
-    """The split that a word names: ``train``, ``val`` or ``test``; None where it names none.
+    """The split that a word stands for: ``train``, ``val`` or ``test``, or None.
 
     Case and outer blanks do not matter.
     """
     return SPLITS.get(trimmed(text).lower())
 
 
-def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Groups of class names that differ only in writing, in the order of ``names``.
+def not_labelled(names: Sequence[str]) -> list[str]:
+    """The class names that are perhaps none, but stand for a label that is missing: ``NaN``, ``?``.
 
-    That is in case, blanks, ``_`` or ``-``, zeros before a number, or ``.0`` after it: ``Cat`` and
-    ``cat``, ``1``, ``1.0`` and ``01``. A name that stands alone is in no group.
+    Args:
+        names: k different names.
+    """
+    plain = {name: " ".join(re.split(r"[\s_]+", trimmed(name).casefold())) for name in names}
+    marks = NO_LABEL | NEGATIVE if len(names) > 2 else NO_LABEL
+    return [name for name in names if plain[name] in marks]
+
+
+def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Groups of class names that differ only in spelling, in the order of ``names``.
+
+    Differences in spelling are: case, blanks, ``_`` and ``-``, zeros before a number, and ``.0``
+    after it; characters that cannot be seen, such as a space of no width; and wide or joined forms
+    of the same letters. Examples are ``Cat`` and ``cat``, or ``1``, ``1.0`` and ``01``. A group has
+    at least two names.
 
     Args:
         names: k different names.
@@ -73,8 +112,13 @@ def nearly_alike(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _writing_aside(name: str) -> str:
-    """What is left of a name without the differences of ``nearly_alike``."""
-    text = trimmed(name).casefold()
+    """The name without the differences in spelling that ``nearly_alike`` ignores."""
+    text = name
+    if not name.isascii():
+        # Wide letters and ligatures become plain ones; of the rest, what has no shape goes.
+        text = unicodedata.normalize("NFKC", name)
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = trimmed(text.casefold())
     # Blanks between digits stay one blank: "1 0" is not "10".
     text = BETWEEN_DIGITS.sub("\0", text)
     text = BLANKS.sub("", DASH.sub("", text)).replace("\0", " ")

@@ -1,8 +1,7 @@
-"""Weights to start a classifier from: a file of torchvision's, of tdctl's, or alike."""
+"""Loads weights to start a classifier from, made by torchvision, tdctl or similar programs."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.files import PickledError, load_tensors
+from tdctl.files import PickledError, file_digest, load_tensors
 
 __all__ = ["Weights", "load_weights", "weights_file"]
 
@@ -22,22 +21,22 @@ Tensors = Mapping[str, torch.Tensor]
 
 HEAD = ("fc.weight", "fc.bias")
 FIRST = "conv1.weight"
-# How many batches a batch norm has seen, which no computation of ours depends on; files older
-# than it lack it, torchvision's ImageNet weights among them.
+# The number of batches that a batch norm has seen. None of our computations depends on it. Older
+# files lack it, such as torchvision's ImageNet weights.
 COUNTER = ".num_batches_tracked"
-# Where training programs put the state dict among other things.
+# The keys under which training programs save the state dict, beside other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained none"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a network was started from.
+    """The file of weights that a network was started from.
 
     Attributes:
-        file: the file's name.
-        sha256: hex digest of its bytes.
-        not_loaded: what of it was not loaded and why, in words; None where all was.
+        file: the name of the file.
+        sha256: the hex digest of its bytes.
+        not_loaded: what was not loaded and why, in words; None if everything was loaded.
     """
 
     file: str
@@ -45,7 +44,7 @@ class Weights:
     not_loaded: str | None
 
     def facts(self) -> dict[str, str | None]:
-        """What the manifest says of them."""
+        """The facts for the manifest."""
         return asdict(self)
 
     @property
@@ -57,11 +56,11 @@ class Weights:
 
 
 def weights_file(config: Config) -> Path | None:
-    """The file that the settings start from; None where they start afresh.
+    """The file of weights in the settings; None to start from random weights.
 
     Raises:
-        ConfigError: there is no such file, or the paper starts this data set from ImageNet
-            weights and the settings do not say what to do.
+        ConfigError: the file does not exist; or no file is given, but the paper starts this data
+            set from ImageNet weights.
     """
     asked, dataset = config.net.pretrained, config.data.dataset
     if asked is None and CATALOGUE[dataset].pretrained:
@@ -80,22 +79,28 @@ def weights_file(config: Config) -> Path | None:
 
 
 def load_weights(net: nn.Module, path: Path) -> Weights:
-    """Loads a file of weights into a network, all but a head for other classes.
+    """Loads a file of weights into a network.
 
-    The file is ``.safetensors``, or what ``torch.save`` wrote of a state dict, or of a dict
-    with one as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix that all its
-    keys have, such as ``module.`` of several GPUs or ``model.`` of Lightning, is dropped. Tensors
-    of other things beside the whole network, such as a loss's weights, are left and named.
-    The classification head (``fc``) keeps what it was built with where its number of classes
-    differs. Counters of batch norm, which older files lack, stay 0.
+    The file is a ``.safetensors`` file or a ``torch.save`` file. It holds a state dict, or a dict
+    with a state dict as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix of all
+    keys is removed, such as ``module.`` (several GPUs) or ``model.`` (Lightning). Tensors beside
+    the complete network, such as the weights of a loss, are not loaded but named in the result. If
+    the number of classes differs, the classification head (``fc``) is not loaded either. The
+    counters of batch norm, which older files lack, stay 0.
+
+    Args:
+        net: the network, which is changed.
+        path: the file.
+
+    Returns:
+        The file, its digest, and what was not loaded.
 
     Raises:
-        ConfigError: the file cannot be read or holds anything else; a tensor is missing,
-            unexpected, of another shape or type, or not finite. The network is as it was.
+        ConfigError: the file cannot be read or holds something else; or a tensor is missing,
+            unexpected, of another shape or type, or not finite. The network is then unchanged.
     """
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_digest(path)
         own = net.state_dict()
         found, beside = _without_prefix(_read(path), own)
     except PickledError as error:
@@ -145,10 +150,10 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 def _without_prefix(
     found: dict[str, torch.Tensor], own: Tensors
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The tensors by the network's own names, and the names of those beside them.
+    """The tensors under the network's own names, and the names of the other tensors.
 
-    A prefix is what stands before the first layer's name. It comes off where all tensors have
-    it, or where those that have it are the whole network.
+    The prefix is the text before the name of the first layer. It is removed if all tensors have it,
+    or if the tensors with it are the complete network.
     """
     if FIRST in found:
         return found, []
@@ -158,7 +163,7 @@ def _without_prefix(
     if len(fitting) > 1:
         names = " and ".join(f"'{prefix}'" for prefix in sorted(fitting))
         raise ValueError(f"it holds several such networks, {names}")
-    # Of a network that does not fit, what is missing is said by the network's own names.
+    # If no prefix fits, remove one that all tensors have, so that errors show the network's names.
     prefix = (fitting or [p for p in prefixes if all(key.startswith(p) for key in found)] or [""])[
         0
     ]
@@ -171,7 +176,7 @@ def _below(found: Tensors, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _other_head(found: Tensors, own: Tensors) -> str | None:
-    """What a head for another number of classes is, in words; None where there is none."""
+    """Describes a head for another number of classes; None if there is no such head."""
     if not all(key in found and key in own for key in HEAD):
         return None
     (weight, bias), (classes, features) = (found[key] for key in HEAD), own[HEAD[0]].shape
@@ -181,7 +186,7 @@ def _other_head(found: Tensors, own: Tensors) -> str | None:
 
 
 def _misfit(found: Tensors, own: Tensors) -> str | None:
-    """What does not fit, in words; None where all fits."""
+    """Describes what does not fit; None if everything fits."""
     missing = [key for key in own if key not in found and not key.endswith(COUNTER)]
     if missing:
         return f"lacks {_first(missing)}, which the network has"

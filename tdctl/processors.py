@@ -1,6 +1,7 @@
-"""The processors that this process may use, and what OpenMP is told before torch is loaded.
+"""The processors that this process may use, and the environment variables for OpenMP.
 
-Standard library only: the command line sets the environment before it loads torch or numpy.
+This module uses only the standard library: the command line sets the variables before it loads
+torch or numpy.
 """
 
 from __future__ import annotations
@@ -30,24 +31,26 @@ __all__ = [
 NUMBER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 PLACE = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")
-# The user's variables that decide how many threads there are, how they wait, and where.
+# The variables that decide the number of threads, how they wait, and where they run.
 ENVIRONMENT = (*NUMBER, *WAITING, *PLACE, "OPENBLAS_NUM_THREADS", "OMP_DYNAMIC")
-# Turns that a thread of libgomp waits actively for the others, where each has a processor of its
-# own. libgomp's 300,000 are milliseconds: two trainings of the wide network at once, on two
-# processors, then took 110 ms a step each, with 20,000 turns 52, and one alone 21 with either.
+# The number of turns for which a thread of libgomp waits actively for the others. libgomp's default
+# of 300,000 takes milliseconds. Two trainings of the wide network at once, on two processors, took
+# 110 ms per step each with the default, and 52 ms with 20,000 turns. One training alone took 21 ms
+# with either.
 SPIN = "20000"
 
-# Variables that this process has set itself.
+# The variables that this process has set itself.
 _set: set[str] = set()
-# The processors of this process, last, while its computing threads keep to one each.
+# While the computing threads are bound to one processor each, the last entry holds all processors
+# of this process.
 _whole: list[set[int]] = []
 
 
 def tune_environment() -> None:
-    """Tells OpenMP and BLAS how to compute, for this process; torch and numpy are not loaded yet.
+    """Sets the variables for OpenMP and BLAS. Call it before torch and numpy are loaded.
 
-    One thread each: what is worth more, a training asks for. That holds for torch, for numpy and
-    for scikit-learn. The user's own variables stand.
+    torch, numpy and scikit-learn get one thread. A training that gains from more threads asks for
+    them later. Variables that the user has set are not changed.
     """
     if not threads_are_asked():
         _put("OMP_NUM_THREADS", "1")
@@ -61,17 +64,17 @@ def _put(name: str, value: str) -> None:
 
 
 def threads_are_asked() -> bool:
-    """Whether the user (or torchrun) has said how many threads compute."""
+    """Whether the user (or torchrun) has set the number of threads."""
     return any(name in users_environment() for name in NUMBER)
 
 
 def threads_are_ours() -> bool:
-    """Whether this process began with one thread because ``tune_environment`` said so."""
+    """Whether ``tune_environment`` set the number of threads to one."""
     return "OMP_NUM_THREADS" in _set
 
 
 def place_is_asked() -> bool:
-    """Whether the user has said on which processors the threads run."""
+    """Whether the user has set the processors that the threads run on."""
     return any(name in users_environment() for name in PLACE)
 
 
@@ -81,9 +84,9 @@ def users_environment() -> dict[str, str]:
 
 
 def allowed_processors() -> set[int]:
-    """The numbers of the processors that this process may run on, by its affinity.
+    """The numbers of the processors that this process may run on, from its affinity.
 
-    Containers' limits of processor time (``own_processors``) are no part of it.
+    This does not include a container's limit of processor time; see ``own_processors``.
     """
     if _whole:
         return set(_whole[-1])
@@ -93,28 +96,32 @@ def allowed_processors() -> set[int]:
 
 
 def own_processors(root: Path = Path("/")) -> int:
-    """How many processors this process may use, at least 1.
+    """The number of processors that this process may use, at least 1.
 
-    By its affinity and the limits of its control groups (containers), and where torchrun started
-    several processes here its share of them.
+    It depends on the affinity and on the limits of the control groups (containers). If torchrun
+    started several processes on this machine, each gets an equal share.
 
     Args:
-        root: where the system's files are.
+        root: the root of the system's files.
     """
     count = len(allowed_processors())
     limit = _quota(root)
     if limit is not None:
-        # Of a part of a processor's time no further thread can live.
+        # A part of a processor's time is not enough for another thread, so round down.
         count = min(count, int(limit))
     return max(1, count // sharing())
 
 
 def most_threads(root: Path = Path("/")) -> int:
-    """How many threads may compute together, at least 1.
+    """The largest useful number of computing threads, at least 1.
 
-    They wait for each other at every operation, so that one that must share its processor holds
-    up all. Of more than two processors one is therefore left to other programs, where no second
-    thread of a core (hyper-threading) is there for them anyway: computing has a core for each.
+    The threads wait for each other at every operation. So a thread that shares its processor with
+    another program slows down all. Therefore there is at most one thread per core, and if there
+    are more than two processors, at least one is left to other programs. With hyper-threading,
+    the second processor of each core is free for these anyway.
+
+    Args:
+        root: the root of the system's files.
     """
     allowed = allowed_processors()
     spare = 1 if len(allowed) > 2 else 0
@@ -124,7 +131,7 @@ def most_threads(root: Path = Path("/")) -> int:
 
 @contextmanager
 def bound_to(whole: set[int]) -> Iterator[None]:
-    """Keeps in mind which processors are ours, while this thread is bound to some of them."""
+    """Remembers all processors of this process while this thread is bound to some of them."""
     _whole.append(set(whole))
     try:
         yield
@@ -134,7 +141,7 @@ def bound_to(whole: set[int]) -> Iterator[None]:
 
 @contextmanager
 def unbound() -> Iterator[None]:
-    """Lets this thread, and what it starts meanwhile, run on all processors of ours."""
+    """Lets this thread, and those it starts in the block, run on all processors of this process."""
     if not _whole:
         yield
         return
@@ -147,7 +154,7 @@ def unbound() -> Iterator[None]:
 
 
 def _cores(processors: set[int], root: Path) -> int:
-    """How many cores these processors belong to; each its own where the system does not say."""
+    """The number of cores of these processors. Without information, each counts as a core."""
     found = set()
     for number in processors:
         file = root / f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list"
@@ -159,7 +166,9 @@ def _cores(processors: set[int], root: Path) -> int:
 
 
 def _quota(root: Path) -> float | None:
-    """The least limit of processor time of this process's control groups, in processors.
+    """The smallest limit of processor time among the control groups of this process.
+
+    The unit is processors: 1.5 means one and a half. None if there is no limit.
 
     Source: the kernel's documentation, admin-guide/cgroup-v2 (cpu.max) and scheduler/sched-bwc
         (cpu.cfs_quota_us and cpu.cfs_period_us of version 1).
@@ -178,9 +187,9 @@ def _quota(root: Path) -> float | None:
 
 
 def _groups(top: Path, path: str) -> list[Path]:
-    """A control group's folder and those above it, up to the top.
+    """The folder of a control group and the folders above it, up to the top.
 
-    Within a container the path may be that of the machine, and its own group the top.
+    In a container, the path may be the one on the host, and the container's group is the top.
     """
     parts = [part for part in path.split("/") if part not in {"", ".."}]
     return [top.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
@@ -191,14 +200,14 @@ def _limit(group: Path, version: int) -> float | None:
         words = _words(group / "cpu.max")
     else:
         words = _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
-    # "max" in version 2 and -1 in version 1: no limit.
+    # No limit is written as "max" in version 2 and as -1 in version 1.
     if len(words) != 2 or not all(word.isdecimal() for word in words) or int(words[1]) == 0:
         return None
     return int(words[0]) / int(words[1])
 
 
 def _words(file: Path, separator: str | None = None) -> list[str]:
-    """What a file of the system holds; nothing where it is not there or not for us."""
+    """The words in a system file; empty if the file does not exist or cannot be read."""
     try:
         return file.read_text().split(separator)
     except OSError:

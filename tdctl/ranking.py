@@ -1,4 +1,4 @@
-"""The order of all samples from worst to best, and what is kept after pruning. Numpy only."""
+"""The order of all samples, the most suspicious first, and which samples pruning keeps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ __all__ = ["Ranking", "num_kept", "num_removed"]
 
 @dataclass(frozen=True)
 class Ranking:
-    """Suspicion by index, and the order it makes.
+    """The suspicion of each sample, and the order that it gives.
 
     Attributes:
-        index: int64 [n], the samples' positions in the source data set.
-        suspicion: float64 [n], higher means more likely mislabeled.
+        index: int64 [n], positions of the samples in the source data set.
+        suspicion: float64 [n], finite; higher means more likely mislabeled.
 
     Raises:
-        DynamicsError: a suspicion is not finite, or the lengths differ.
+        DynamicsError: a suspicion is not finite, or the two lengths differ.
+
+    Example::
+
+        >>> ranking = Ranking(np.array([7, 8, 9]), np.array([0.1, 0.9, 0.2]))
+        >>> ranking.index[ranking.worst_first()].tolist()
+        [8, 9, 7]
+        >>> ranking.kept(remove_ratio=1 / 3).tolist()
+        [True, False, True]
     """
 
     index: NDArray[np.int64]
@@ -36,7 +44,7 @@ class Ranking:
             raise DynamicsError("ranking: a suspicion is NaN or infinite; nothing can be ranked")
 
     def worst_first(self) -> NDArray[np.int64]:
-        """Int64 [n]: the rows by falling suspicion, ties by rising index."""
+        """Int64 [n]: rows from the highest suspicion to the lowest; equal ones by rising index."""
         return np.lexsort((self.index, -self.suspicion)).astype(np.int64)
 
     def kept(
@@ -46,20 +54,24 @@ class Ranking:
         keep_per_class: float = 0.0,
         flagged: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
-        """Bool [n]: False for the ``num_removed`` worst samples that their classes can spare.
+        """Which samples stay when the most suspicious ones are dropped.
 
-        What a class's floor keeps is not made up for by better samples of other classes: they
-        would be dropped for no suspicion of their own.
+        A floor per class can make the number of dropped samples smaller than the ratio asks for.
+        No other samples are dropped instead, because their suspicion is lower.
 
         Args:
-            remove_ratio: share to drop, in [0, 1).
-            given: int [n], the given labels; needed where there is a floor.
-            keep_per_class: what stays of each given class, its best; see ``num_kept``.
-            flagged: bool [n], samples to drop in place of a share of the worst.
+            remove_ratio: the share of samples to drop, in [0, 1).
+            given: int [n], the given labels; only needed with a floor per class.
+            keep_per_class: how many samples of each given class always stay; see ``num_kept``.
+            flagged: bool [n], drop these samples instead of the worst share.
+
+        Returns:
+            Bool [n]: True for the samples that stay.
 
         Raises:
-            ConfigError: the ratio is outside [0, 1), nothing would be left, or the floor is none.
-            DynamicsError: there is a floor, and the given labels are not n.
+            ConfigError: the ratio is outside [0, 1), no sample would stay, or the floor is not
+                valid.
+            DynamicsError: there is a floor, but the given labels do not have length n.
         """
         worst = self.worst_first()
         if flagged is None:
@@ -80,11 +92,15 @@ class Ranking:
 def num_removed(n: int, remove_ratio: float) -> int:
     """How many of n samples a remove ratio drops: the nearest whole number, halves to even.
 
-    Raises:
-        ConfigError: the ratio is outside [0, 1), or nothing would be left.
+    Args:
+        n: the number of samples.
+        remove_ratio: the share to drop, in [0, 1).
 
-    Source: the published code keeps ``int(n * (1 - ratio))``, in which the rounding of floats
-        can drop one sample more.
+    Raises:
+        ConfigError: the ratio is outside [0, 1), or no sample would stay.
+
+    Source: the published code keeps ``int(n * (1 - ratio))``. Rounding of floats can make it drop
+        one sample more.
     """
     if not 0.0 <= remove_ratio < 1.0:
         raise ConfigError(
@@ -97,14 +113,15 @@ def num_removed(n: int, remove_ratio: float) -> int:
 
 
 def num_kept(sizes: NDArray[np.int64], keep_per_class: float) -> NDArray[np.int64]:
-    """How many samples of each class a floor keeps, int64, at most all of them.
+    """How many samples of each class a floor keeps, int64 [k]; never more than the class has.
 
     Args:
-        sizes: int64, samples of each class.
-        keep_per_class: below 1 a share, rounded up; from 1 on a whole number of samples.
+        sizes: int64 [k], the number of samples of each class.
+        keep_per_class: a value below 1 is a share, rounded up; a value from 1 on is a whole number
+            of samples.
 
     Raises:
-        ConfigError: it is negative, not finite, or above 1 and not whole.
+        ConfigError: the value is negative, or not finite, or above 1 but not a whole number.
     """
     whole = keep_per_class >= 1
     if not 0 <= keep_per_class < np.inf or (whole and keep_per_class != int(keep_per_class)):
@@ -114,12 +131,12 @@ def num_kept(sizes: NDArray[np.int64], keep_per_class: float) -> NDArray[np.int6
         )
     if whole:
         return sizes if keep_per_class >= sizes.sum() else np.minimum(sizes, int(keep_per_class))
-    # 0.7 of 10 is a little more than 7 in floats, and means 7.
+    # As floats, 0.7 times 10 is slightly more than 7, but 7 is meant.
     return np.ceil(np.round(sizes * keep_per_class, 6)).astype(np.int64)
 
 
 def _place_in_class(of_class: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Int64: how many of the same class stand before each."""
+    """For each entry, how many entries before it have the same class; int64 [n]."""
     order = np.argsort(of_class, kind="stable")
     ordered = of_class[order]
     place = np.empty(len(order), dtype=np.int64)

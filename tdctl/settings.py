@@ -1,32 +1,39 @@
-"""Settings from where the user gave them, above what the paper uses for the data set.
+"""Reads the user's settings and combines them with the recipe and the preset.
 
-Defaults <- the data set's preset <- the recipe <- YAML file <- ``--set a.b=c`` <- flags.
+Each layer overrides those before it: defaults, the data set's preset, the recipe, a YAML file,
+``--set a.b=c``, flags.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from tdctl.catalogue import CATALOGUE, known_name
+from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
 from tdctl.config.data import DataConfig, readers_of
+from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
-from tdctl.recipes import DETECT_UP_TO, RECIPES
 
-__all__ = ["differences", "found_data_set", "load_config", "parse_set", "read_yaml"]
+# Settings and recipes that no longer exist. Runs of earlier versions with them still load.
+RETIRED = ("train.neighbours",)
+RETIRED_RECIPES = ("strong", "average", "neighbours")
+
+__all__ = ["Resolved", "differences", "load_config", "parse_set", "read_yaml", "resolve"]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turns ``["train.epochs=3"]`` into ``{"train.epochs": 3}``; values are read as YAML.
+    """Turns ``["train.epochs=3"]`` into ``{"train.epochs": 3}``. Values are read as YAML.
 
     Raises:
-        ConfigError: an assignment has no ``=``, or its value is not YAML.
+        ConfigError: an assignment has no ``=``, or its value is not valid YAML.
     """
     result: dict[str, Any] = {}
     for assignment in assignments:
@@ -40,6 +47,47 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     return result
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """All settings of a command, with the origin of each.
+
+    Attributes:
+        config: the settings.
+        origins: the origin of each value by dotted key, such as ``recipe detect`` or ``--lr``. A
+            default has no entry.
+        note: tells the user which data set was chosen if none is named; else None.
+    """
+
+    config: Config
+    origins: Origins
+    note: str | None
+
+    def to_yaml(self, *, ascii_only: bool = False) -> str:
+        """The settings as YAML for ``--config``, with a comment on the origin of each.
+
+        Args:
+            ascii_only: escape all other letters, for a stream that cannot write them.
+        """
+        lines = []
+        for key, value in self.config.model_dump(mode="json").items():
+            if not isinstance(value, dict):
+                lines.append(self._line("", key, value, ascii_only))
+                continue
+            lines.append(f"{key}:")
+            lines += [self._line(f"{key}.", k, v, ascii_only) for k, v in value.items()]
+        return "\n".join(lines) + "\n"
+
+    def _line(self, prefix: str, key: str, value: Any, ascii_only: bool) -> str:
+        text = yaml.safe_dump(
+            value, default_flow_style=True, allow_unicode=not ascii_only, width=math.inf
+        )
+        # YAML writes a line of three dots after a plain value.
+        text = text.removesuffix("...\n").strip()
+        origin = self.origins.get(prefix + key, "default")
+        origin = ascii(origin)[1:-1] if ascii_only else " ".join(origin.split())
+        return f"{'  ' if prefix else ''}{key}: {text}  # {origin}"
+
+
 def load_config(
     path: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -48,82 +96,112 @@ def load_config(
     *,
     of_run: bool = False,
 ) -> Config:
-    """The settings from defaults, then ``base``, then the YAML file, then dotted overrides.
-
-    Right above the defaults come those that the paper uses for the data set, and above these the
-    recipe's, as all these layers together name them: ``detect`` where they name none, or ``paper``
-    where images are of more than 64 pixels. Settings that name all keys, as a run's own do, are
-    changed by neither, and no recipe is added to those of ``base``. Where no layer names a data
-    set, it is the one that ``data.data_dir`` holds.
+    """Reads settings from a YAML file and dotted overrides, and checks them.
 
     Args:
-        path: a YAML file with some of the keys, or None.
-        overrides: dotted keys such as ``train.epochs`` to values; later wins.
-        base: nested settings below the file's, such as those of a finished run.
-        pinned: sections of ``base`` that the file does not change, such as ``data``.
-        of_run: whether the file is a run's own: what it says stands, whether it is read or not.
+        path: a YAML file with some of the settings, or None.
+        overrides: values by dotted key, such as ``train.epochs``.
+        base: nested settings that the file overrides, such as those of a finished run.
+        pinned: sections of ``base`` that the file does not override, such as ``data``.
+        of_run: True if the file belongs to a run; see ``resolve``.
+
+    Returns:
+        All settings, with recipe and preset filled in.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown or its value out of range, another
-            recipe is named than ``base`` was made with, the data set does not read a setting that
-            was given, or no data set is named and ``data.data_dir`` holds none or several.
+        ConfigError: as ``resolve``.
+
+    Example:
+        >>> load_config(overrides={"data.dataset": "digits", "train.epochs": 5}).train.epochs
+        5
     """
-    base = base or {}
-    tree, asked = _layers(path, overrides or {}, base, pinned)
-    _name_data_set(tree)
-    whole = _preset(tree)
-    if not base:
-        tree.setdefault("recipe", _default_recipe(whole, tree))
-    was, recipe = base.get("recipe"), tree.get("recipe")
-    if was is not None and was != recipe:
-        raise ConfigError(
-            f"recipe: the run was made with '{was}', and its settings stand; leave out the recipe, "
-            "and name the settings that shall be others"
-        )
-    # One that is unknown is refused where the settings are validated.
-    known = RECIPES.get(recipe) if isinstance(recipe, str) else None
-    _merge(whole, {} if known is None else known.settings)
-    _give_way(whole, tree)
-    _merge(whole, tree)
+    return resolve(path, overrides, base, pinned, of_run=of_run).config
+
+
+def resolve(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+    pinned: Iterable[str] = (),
+    *,
+    flags: Iterable[str] = (),
+    of_run: bool = False,
+) -> Resolved:
+    """Combines ``base``, a YAML file and overrides, and fills in the recipe and the preset.
+
+    ``base`` overrides the recipe and the preset. A run's own settings have all keys, so a recipe
+    never changes them. If no layer names a data set, it is the one found in ``data.data_dir``.
+
+    Args:
+        path: a YAML file with some of the settings, or None.
+        overrides: values by dotted key, such as ``train.epochs``.
+        base: nested settings that the file overrides, such as those of a finished run.
+        pinned: sections of ``base`` that the file does not override, such as ``data``.
+        flags: the keys of ``overrides`` that have flags of their own.
+        of_run: True if the file belongs to a run. Then its settings are taken as they are, even
+            those that the data set does not read.
+
+    Returns:
+        All settings, with the origin of each.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown, a value is out of range, the recipe
+            differs from that of ``base``, the data set does not read a given setting, or no data
+            set is named and ``data.data_dir`` holds none or several.
+    """
+    base, overrides = base or {}, overrides or {}
+    origins: Origins = {}
+    tree, asked = _layers(path, overrides, base, pinned, origins, set(flags), of_run)
+    note = _name_data_set(tree, origins)
+    if base:
+        tree.setdefault("recipe", None)
+        _check_recipe(base, tree)
+    below, origins_below = fill_in(tree)
     try:
-        config = Config.model_validate(whole)
+        config = Config.model_validate(below)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, path)) from None
-    _check_asked(config, overrides or {})
+    _check_asked(config, overrides)
     if not of_run:
         _check_read(config, asked)
-    return config
+    return Resolved(config, origins_below | origins, note)
 
 
-def found_data_set(
-    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any] | None = None
-) -> str | None:
-    """What to say of the data set that ``load_config`` takes where none is named; else None.
-
-    Raises:
-        ConfigError: as ``load_config``.
-    """
-    tree, _ = _layers(path, overrides, base or {}, ())
-    return _name_data_set(tree)
+def _check_recipe(base: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
+    """Refuses a recipe that differs from the recipe of the run."""
+    was = base.get("recipe")
+    if was is not None and was != tree["recipe"]:
+        raise ConfigError(
+            f"recipe: the run was made with '{was}', and its settings stay; leave out the recipe, "
+            "and name the settings that should change"
+        )
 
 
 def _layers(
-    path: Path | None, overrides: Mapping[str, Any], base: Mapping[str, Any], pinned: Iterable[str]
+    path: Path | None,
+    overrides: Mapping[str, Any],
+    base: Mapping[str, Any],
+    pinned: Iterable[str],
+    origins: Origins,
+    flags: set[str],
+    of_run: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All settings that are given, and those of section ``data`` that the user asks for."""
+    """All given settings; and those of the section ``data`` that the user asked for."""
     tree: dict[str, Any] = {}
-    _merge(tree, base)
+    merge(tree, base, origins, "the run")
     asked: dict[str, Any] = {}
     if path is not None:
         file = read_yaml(path)
-        _merge(tree, file)
+        if of_run:
+            _drop_retired(file)
+        merge(tree, file, origins, f"config {path}")
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
-            # A file may name all settings: those that it leaves at their defaults ask for nothing.
-            # Nor do those of another data set than the one that is read.
+            # A file may contain all settings, so a default value does not count as a request. The
+            # settings of another data set do not count either.
             fields = DataConfig.model_fields
             asked = {k: v for k, v in data.items() if k in fields and v != fields[k].default}
-    _merge(tree, {key: base[key] for key in pinned if key in base})
+    merge(tree, {key: base[key] for key in pinned if key in base}, origins, "the run")
     for key, value in overrides.items():
         node = tree
         *sections, leaf = key.split(".")
@@ -132,13 +210,24 @@ def _layers(
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: '{section}' is a value, not a section")
         node[leaf] = value
+        origins[key] = f"--{leaf.replace('_', '-')}" if key in flags else "--set"
         if sections == ["data"]:
             asked[leaf] = value
     return tree, asked
 
 
-def _name_data_set(tree: dict[str, Any]) -> str | None:
-    """Puts the data set into settings that name none; what to say of it."""
+def _drop_retired(tree: dict[str, Any]) -> None:
+    """Removes settings of earlier versions that no longer exist."""
+    for key in RETIRED:
+        section, _, name = key.partition(".")
+        if isinstance(tree.get(section), dict):
+            tree[section].pop(name, None)
+    if tree.get("recipe") in RETIRED_RECIPES:
+        tree["recipe"] = None  # the run's file names all settings
+
+
+def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:
+    """Adds the data set to settings that name none, and returns a note about it."""
     data = tree.setdefault("data", {})
     if not isinstance(data, dict) or data.get("dataset") is not None:
         return None
@@ -150,17 +239,18 @@ def _name_data_set(tree: dict[str, Any]) -> str | None:
             "scikit-learn"
         )
     if not isinstance(folder, str | Path) or not isinstance(labels, str | Path | None):
-        return None  # refused, with its reason, where the settings are validated
+        return None  # the validation refuses it and says why
     found, why = data_set_in(Path(folder), None if labels is None else Path(labels))
     data["dataset"] = found
+    origins["data.dataset"] = "found in --data-dir"
     return f"--dataset {found}, by what {folder} holds: {why}"
 
 
 def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
-    """Refuses settings of the data that the data set does not read.
+    """Refuses settings that the data set does not read.
 
     Raises:
-        ConfigError: one is given; says which data sets read it.
+        ConfigError: such a setting is given. The message says which data sets read it.
     """
     data = config.data
     for name, value in asked.items():
@@ -173,7 +263,7 @@ def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
                 f"data.{name}: names a column of --labels, which is not given; give --labels FILE, "
                 f"or leave out {flag}"
             )
-        # Of a long list the user's own kinds of data say enough.
+        # A long list is shortened to the user's own kinds of data.
         own = [name for name in readers if not CATALOGUE[name].landmarks]
         which = ", ".join(own or readers) + (", ..." if own and len(own) < len(readers) else "")
         raise ConfigError(
@@ -182,27 +272,10 @@ def _check_read(config: Config, asked: Mapping[str, Any]) -> None:
         )
 
 
-def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
-    """The recipe where none is named: ``detect`` is made and measured for small images."""
-    size = None
-    for layer in (preset, tree):
-        data = layer.get("data")
-        size = data.get("image_size", size) if isinstance(data, Mapping) else size
-    return "paper" if isinstance(size, int) and size > DETECT_UP_TO else "detect"
-
-
-def _give_way(below: dict[str, Any], tree: Mapping[str, Any]) -> None:
-    """Drops the recipe's label smoothing where the user names a loss that has none."""
-    for name in ("train", "retrain"):
-        asked = tree.get(name)
-        if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
-            below.get(name, {}).pop("label_smoothing", None)
-
-
 def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
-    """Refuses what was asked for in so many words and would do nothing.
+    """Refuses settings that the user gave explicitly but that would have no effect.
 
-    Layers below may hold it: a recipe's or a data set's net need not be the user's.
+    In other layers they are no error: a recipe or preset may have settings for another network.
     """
     if "train.leave_out_ratio" in overrides and config.train.leave_out is None:
         raise ConfigError(
@@ -218,14 +291,27 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
             )
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML of plain values, in which a key that stands twice is an error, not the later value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice; leave one", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The nested settings in a YAML file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else.
+        ConfigError: the file cannot be read, is not YAML, or does not hold settings.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}; give an existing YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -238,21 +324,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _preset(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of what the paper uses for the data set that is named; empty where none is known."""
-    data = tree.get("data")
-    name = data.get("dataset") if isinstance(data, Mapping) else None
-    try:
-        entry = CATALOGUE[known_name(name)] if isinstance(name, str) else None
-    except ValueError:
-        return {}  # refused, with its reason, where the settings are validated
-    return {} if entry is None else {key: dict(part) for key, part in entry.preset.items()}
-
-
 def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[str]) -> list[str]:
-    """The settings in which two configs differ, as ``key: old, now new``.
+    """The settings in which two configs differ, each as ``key: old, now new``.
 
-    Neither sections that are ``unread`` count, nor keys that are ``free``.
+    Args:
+        old, new: the configs.
+        unread: sections that do not count.
+        free: dotted keys that do not count.
     """
     out = set(unread)
     before, after = (_flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
@@ -272,14 +350,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[prefix + key] = value
     return result
-
-
-def _merge(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:
-    for key, value in upper.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = dict(value) if isinstance(value, Mapping) else value
 
 
 def _first_problem(error: ValidationError, path: Path | None) -> str:

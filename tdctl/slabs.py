@@ -1,6 +1,6 @@
-"""Arrays in files that are mapped a slab at a time, so that memory does not grow with the file.
+"""Arrays in files, of which one slab at a time is in memory.
 
-Numpy only.
+So the memory does not grow with the file. This module needs only numpy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "slabs_of",
 ]
 
-# Bytes that one slab may hold resident.
+# The largest number of bytes of a slab.
 SLAB = 16 << 20
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class _Shared:
-    """An open file, closed with the last array in it."""
+    """An open file. It is closed when the last array that uses it is gone."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -43,16 +43,17 @@ class _Shared:
 
 
 class ArrayFile:
-    """An array [n, ...] in an open file; what is read of it is a copy, what is mapped is let go.
+    """An array [n, ...] in an open file. Indexing it reads a copy of the values.
 
-    No more is mapped than is asked for: a system may bring in two megabytes around a page that
-    is touched, where they are part of the mapping.
+    It is indexed like a numpy array: first by rows (a slice, row numbers or a mask), then by the
+    other axes. ``numpy.asarray`` reads the whole array.
 
-    It is indexed as a numpy array is: by rows first (a slice, row numbers or a mask), then by
-    what is left of each row. ``numpy.asarray`` reads it whole.
+    Only the requested part of the file is mapped, and only for a short time. A system may load two
+    megabytes around each page that is used, if the mapping includes them.
 
     Attributes:
-        shape, dtype: of what is read.
+        shape: the shape of the array as it is read.
+        dtype: the type of the values as they are read.
     """
 
     def __init__(
@@ -81,23 +82,26 @@ class ArrayFile:
 
     @property
     def offset(self) -> int:
-        """Where in the file the first value stands."""
+        """The place of the first value in the file, in bytes."""
         return self._offset
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the file."""
+        """The size of the array in the file, in bytes."""
         return int(np.prod(self._stored, dtype=np.int64)) * self._kind.itemsize
 
     def at(self, i: int) -> ArrayFile:
-        """The part [i] of the array."""
+        """The part [i] of the array, without its first axis."""
         shape = self._stored[1:]
         other = self._again(shape)
         other._offset += i * int(np.prod(shape, dtype=np.int64)) * self._kind.itemsize
         return other
 
     def block(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows ``start`` to ``stop`` as stored, mapped: resident until the last reference goes."""
+        """Rows ``start`` to ``stop`` as stored, memory-mapped.
+
+        They stay in memory until the last reference to them is gone.
+        """
         row = self._stored[1:]
         shape = (stop - start, *row)
         if 0 in shape:
@@ -107,16 +111,16 @@ class ArrayFile:
         return np.memmap(self._file, self._kind, mode, self._offset + skip, shape)
 
     def put(self, values: NDArray[Any], start: int = 0) -> None:
-        """Writes rows from ``start`` on; ``sync`` brings them down to the disk."""
+        """Writes rows from ``start`` on. Call ``sync`` to be sure that they are on the disk."""
         for first, last in slabs_of(len(values), rows_per_slab(values)):
             self.block(start + first, start + last)[...] = values[first:last]
 
     def sync(self) -> None:
-        """Waits until all that was put is on the disk."""
+        """Waits until all written values are on the disk."""
         os.fsync(self._file.fileno())
 
     def whole(self) -> NDArray[Any]:
-        """The whole mapped array, as stored; resident where it is touched, until let go."""
+        """The whole array as stored, memory-mapped; see ``block``."""
         return self.block(0, self._stored[0])
 
     def _rows(self, which: NDArray[np.int64]) -> NDArray[Any]:
@@ -129,7 +133,7 @@ class ArrayFile:
         return found
 
     def checksum(self, start: int) -> int:
-        """CRC-32 of the file from a place before the array to the array's end."""
+        """CRC-32 of the file from the byte ``start``, before the array, to the array's end."""
         total, left = 0, self._offset + self.nbytes - start
         place = start
         while left:
@@ -141,14 +145,14 @@ class ArrayFile:
         return total
 
     def take(self, rows: NDArray[np.int64]) -> ArrayFile:
-        """The same array in another order of rows."""
+        """The same array with its rows in another order, int64 [m]."""
         other = self._again()
         other._order = rows if self._order is None else self._order[rows]
         other.shape = (len(rows), *self.shape[1:])
         return other
 
     def swapped(self) -> ArrayFile:
-        """The same array [n, a, b] as [n, b, a]."""
+        """The same array with the last two axes swapped: [n, a, b] becomes [n, b, a]."""
         other = self._again()
         other._swapped = not self._swapped
         other.shape = (self.shape[0], self.shape[2], self.shape[1])
@@ -202,22 +206,22 @@ def _plain(rows: Any) -> bool:
 
 
 def rows_per_slab(*arrays: Array) -> int:
-    """How many rows of all the arrays together make one slab, at least one."""
+    """The number of rows in a slab, at least one. A slab has these rows of all the arrays."""
     row = sum(a.dtype.itemsize * int(np.prod(a.shape[1:], dtype=np.int64)) for a in arrays)
     return max(1, SLAB // max(1, row))
 
 
 def slabs_of(n: int, rows: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """First row and end of each slab."""
+    """The first row and the end of each slab."""
     for first in range(start, n, rows):
         yield first, min(n, first + rows)
 
 
 def create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> ArrayFile:
-    """A new ``.npy`` file of zeros whose room on the disk is taken at once.
+    """Makes a new ``.npy`` file of zeros and reserves its space on the disk at once.
 
     Raises:
-        OSError: the disk is full; names the file.
+        OSError: the disk is full. The error names the file.
     """
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
@@ -252,11 +256,11 @@ def _take_room(file: BinaryIO, start: int, size: int) -> None:
 
 
 def open_array(path: Path, writable: bool = False) -> ArrayFile:
-    """A ``.npy`` file.
+    """The array in a ``.npy`` file.
 
     Raises:
-        OSError: it is missing.
-        ValueError: it is none, or was cut off.
+        OSError: the file cannot be opened.
+        ValueError: it is not a ``.npy`` file, or it is truncated.
     """
     array, fortran, _ = array_at(path.open("rb+" if writable else "rb"), writable)
     if fortran:
@@ -268,13 +272,16 @@ def open_array(path: Path, writable: bool = False) -> ArrayFile:
 
 
 def array_at(file: BinaryIO, writable: bool = False) -> tuple[ArrayFile, bool, int]:
-    """The array whose header stands at the file's position, which the array takes over.
+    """The array whose header is at the current position of an open file.
 
-    Returns also whether its axes are stored in the reverse order, as the array then has them,
-    and where it starts with its header.
+    The array then owns the file and closes it.
+
+    Returns:
+        The array; whether its axes are in reverse order (the array is then given in this order);
+        and the byte at which its header starts.
 
     Raises:
-        ValueError: there is none, or it holds objects; the file is closed.
+        ValueError: there is no such header, or the array holds objects. The file is then closed.
     """
     start = file.tell()
     try:

@@ -1,12 +1,12 @@
-"""Every stream of random numbers in tdctl: which seed it comes from, its number, what it decides.
+"""All streams of random numbers in tdctl: the seed, the numbers and the purpose of each.
 
-Each draw in the package names one of these streams. How often one stream is drawn from changes
-nothing that another stream decides. The numbers are fixed: with others, the same seed would give
-another run.
+Every draw in the package uses one of these streams. The number of draws from one stream does not
+affect another stream. The numbers of the streams are fixed: with other numbers, the same seed would
+give another run.
 
-A few streams have the same numbers, such as ``RANDOM_REMOVAL`` and ``CLOTHING100K``. They are
-drawn from for different things, in different steps, so no result depends on it. They stay as they
-are, so that earlier runs can be repeated.
+A few streams have the same numbers, such as ``RANDOM_REMOVAL`` and ``CLOTHING100K``. They serve
+different purposes in different steps, so this affects no result. They stay as they are, so that
+earlier runs can be repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STREAMS", "Stream"]
 
-# What a place in a stream's numbers can stand for, beside a fixed number.
+# One of a stream's numbers: a fixed number, or a word for a number that the caller gives.
 Part = int | str
 
 
@@ -32,14 +32,15 @@ class Stream:
     """One stream of random numbers.
 
     Attributes:
-        name: unlike that of any other stream.
-        seed: the setting that its seed comes from, or "none" where it is the same in every run.
-        entropy: the numbers that it is made of, in order. A word is filled in by the caller:
-            ``seed``, ``epoch`` and so on.
-        decides: what is drawn from it, one line.
-        spawn_key: numpy's key of a child of that seed; words are filled in here too, after those
-            of ``entropy``.
-        direct: torch's generator takes the one number itself, without numpy's hash.
+        name: a unique name.
+        seed: the setting that gives the seed, or "none" if the stream is the same in every run.
+        entropy: the numbers that define the stream, in order. The caller gives the numbers for
+            words such as ``seed`` and ``epoch``.
+        decides: what is drawn from the stream, in one line.
+        spawn_key: the spawn key of numpy's ``SeedSequence``. The caller gives the numbers for
+            words here too, after those for ``entropy``.
+        direct: if True, the stream has a single number, and the generator gets it as its seed
+            without numpy's hash.
     """
 
     name: str
@@ -50,30 +51,35 @@ class Stream:
     direct: bool = False
 
     def numpy_generator(self, *at: int) -> np.random.Generator:
-        """Numpy's generator at the beginning of the stream.
+        """A numpy generator at the start of the stream.
 
         Args:
-            at: the numbers for the words in ``entropy`` and ``spawn_key``, in their order.
+            at: the numbers for the words in ``entropy`` and ``spawn_key``, in order.
         """
         return np.random.default_rng(self._sequence(*at))
 
     def torch_generator(self, *at: int, device: torch.device | str = "cpu") -> torch.Generator:
-        """Torch's generator on a device, at the beginning of the stream; ``at`` as above."""
+        """A torch generator on a device, at the start of the stream.
+
+        Args:
+            at: the numbers for the words in ``entropy`` and ``spawn_key``, in order.
+            device: the device of the generator.
+        """
         import torch
 
         if self.direct:
             seed = self.number(*at)
         else:
-            # Torch takes 64 bits with a sign.
+            # torch takes signed 64-bit seeds.
             seed = int(self._sequence(*at).generate_state(1, np.uint64)[0]) >> 1
         return torch.Generator(device).manual_seed(seed)
 
     @contextmanager
     def of_process(self, *at: int) -> Iterator[None]:
-        """Puts torch's own generator of this process at the beginning of the stream.
+        """Sets torch's global generator to the start of the stream, within the block.
 
-        For code that takes no generator, such as the layers of a network as they are made. At the
-        end the CPU's generator is put back where it was.
+        This is for code that takes no generator, such as the construction of a network's layers.
+        At the end of the block, the state of the CPU's generator is restored.
         """
         import torch
 
@@ -82,12 +88,12 @@ class Stream:
             yield
 
     def seeds(self, count: int, *at: int, bits: int = 32) -> list[int]:
-        """The seeds of so many further streams, each in [0, 2 ** bits); ``bits`` is at most 32."""
+        """``count`` seeds for further streams, each in [0, 2 ** bits); ``bits`` is at most 32."""
         states = self._sequence(*at).generate_state(count, np.uint32)
         return [int(state) >> (32 - bits) for state in states]
 
     def number(self, *at: int) -> int:
-        """The one number of a ``direct`` stream, for a library that takes a seed."""
+        """The single number of a ``direct`` stream, for a library that takes a seed."""
         (part,) = _filled((self.entropy,), at)[0]
         return part
 
@@ -97,7 +103,7 @@ class Stream:
 
 
 def _filled(places: Sequence[Sequence[Part]], at: Sequence[int]) -> list[list[int]]:
-    """The places with a number for each word."""
+    """The parts, with each word replaced by its number from ``at``."""
     words = sum(isinstance(part, str) for parts in places for part in parts)
     if words != len(at):
         raise TypeError(f"a stream takes {words} numbers; got {len(at)}")
@@ -172,7 +178,7 @@ POLICY = Stream(
     "policy",
     "none",
     ("image",),
-    "what --augment-policy does to one image",
+    "what train.augment_policy does to one image",
     direct=True,
 )
 

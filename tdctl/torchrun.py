@@ -1,6 +1,6 @@
-"""What torchrun's variables say of this process: alone, or one of several.
+"""Reads torchrun's environment variables: is this process alone or one of several?
 
-Standard library only.
+This module uses only the standard library.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tdctl.errors import ConfigError
 __all__ = ["START_SECONDS", "Place", "place", "rank", "sharing", "start_seconds", "way_out"]
 
 START_SECONDS = "TDCTL_START_SECONDS"
-# How long the processes of a run wait for each other as they start.
+# The number of seconds that the processes of a run wait for each other at the start.
 DEFAULT_START_SECONDS = 600.0
 NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 NAMES = ("WORLD_SIZE", *NEEDED, "LOCAL_RANK")
@@ -23,13 +23,14 @@ NAMES = ("WORLD_SIZE", *NEEDED, "LOCAL_RANK")
 
 @dataclass(frozen=True)
 class Place:
-    """This process among those that train together.
+    """The place of this process among those that train together.
 
     Attributes:
-        rank: its number, from 0.
-        size: how many there are.
-        local_rank: its number on its machine.
-        address: of the first process, ``MASTER_ADDR`` and ``MASTER_PORT``; unused alone.
+        rank: the number of this process, from 0.
+        size: the number of processes.
+        local_rank: the number of this process on its machine, from 0.
+        address: host and port of the first process, ``MASTER_ADDR`` and ``MASTER_PORT``. A process
+            that is alone does not use it.
     """
 
     rank: int = 0
@@ -39,16 +40,16 @@ class Place:
 
     @property
     def is_first(self) -> bool:
-        """Whether it writes files and speaks."""
+        """Whether this is the first process, which writes files and messages."""
         return self.rank == 0
 
 
 def place() -> Place:
-    """What the variables say; without ``WORLD_SIZE``, or with 1, this process is alone.
+    """The place of this process. Without ``WORLD_SIZE``, or if it is 1, the process is alone.
 
     Raises:
-        ConfigError: some are missing, empty, no numbers or out of their range, as those that a
-            cluster left in the environment may be.
+        ConfigError: variables are missing, empty, not numbers, or out of range. A cluster may
+            leave such variables in the environment.
     """
     variables = os.environ
     if "WORLD_SIZE" not in variables:
@@ -66,7 +67,7 @@ def place() -> Place:
 
 
 def rank() -> int:
-    """This process's number; 0 where it is alone, or the variables do not say."""
+    """The number of this process; 0 if it is alone or the variables are not valid."""
     try:
         return place().rank
     except ConfigError:
@@ -74,7 +75,7 @@ def rank() -> int:
 
 
 def sharing() -> int:
-    """How many processes of the run share this machine, at least 1."""
+    """The number of processes of the run on this machine, at least 1."""
     try:
         alone = place().size == 1
     except ConfigError:
@@ -84,10 +85,10 @@ def sharing() -> int:
 
 
 def start_seconds() -> float:
-    """How long to wait for the other processes: ``TDCTL_START_SECONDS``, or ten minutes.
+    """The seconds to wait for the other processes: ``TDCTL_START_SECONDS``, or else 600.
 
     Raises:
-        ConfigError: it is no number above 0.
+        ConfigError: ``TDCTL_START_SECONDS`` is not a number above 0.
     """
     given = os.environ.get(START_SECONDS)
     if given is None:
@@ -102,7 +103,7 @@ def start_seconds() -> float:
 
 
 def way_out() -> str:
-    """What to do where the variables should not be there, in words."""
+    """Advice for a user whose environment has these variables by mistake."""
     there = [name for name in NAMES if name in os.environ]
     return (
         f"to work with one process, unset {' '.join(there)}; to work with several, start with "

@@ -1,4 +1,4 @@
-"""The versions of what a result depends on."""
+"""The versions of the software that a result depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["changed_versions", "software_versions"]
 
 
 def software_versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """The versions of Python and of the packages that a result depends on."""
     names = ("tdctl", "torch", "torchvision", "scikit-learn")
     return {
         "python": sys.version.split()[0],
@@ -21,10 +21,13 @@ def software_versions() -> dict[str, str]:
 
 
 def changed_versions(was: object) -> tuple[str, str] | None:
-    """Those of ``software_versions`` that bits depend on and that are others now, then and now.
+    """The versions that have changed since a run, among those that may change its exact numbers.
 
     Args:
-        was: what a manifest says; None and the like where it says nothing.
+        was: the versions in the run's manifest. Anything but a dict means that it has none.
+
+    Returns:
+        The versions then and the versions now, in words; None if none of them has changed.
     """
     if not isinstance(was, dict):
         return None

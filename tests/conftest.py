@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from typer.testing import CliRunner
 
 from tdctl.cli.commands import app
 from tdctl.data import Images
-from tdctl.detector import Card, Detector, LstmDetector, save_detector
-from tdctl.dynamics import write_td
+from tdctl.detector import Card, Detector, LstmDetector, Reader, save_detector
+from tdctl.detector.channels import SETS
+from tdctl.detector.nets import make_net
+from tdctl.dynamics import TrainingDynamics, read_run, write_td
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.noise import Transition, corrupt
@@ -74,18 +78,16 @@ def make_run(
     classes: int = 5,
     epochs: int = 12,
     seed: int = 0,
-    neighbours: bool = False,
+    losses: bool = True,
 ) -> Path:
-    """A run folder of ours with planted flips, without training."""
+    """A run folder of ours with planted flips, without training; the losses may be missing."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = planted_labels(n, classes, seed=seed)
     probs, margins = softmax_history(labels, classes, epochs, seed)
     given = probs[:, np.arange(n), labels.assigned].astype(np.float32)
-    losses = -np.log(np.maximum(given, 1e-8))
-    # Votes of twenty neighbours, for and against.
-    votes = (np.round(20 * np.tanh(margins / 3)) / 20).astype(np.float16)
+    loss = -np.log(np.maximum(given, 1e-8))
     file = folder / "training_dynamics.npz"
-    write_td(file, probs, margins, labels, losses, votes if neighbours else None)
+    write_td(file, probs, margins, labels, loss if losses else None)
     write_metadata(folder / "metadata.pth", labels, np.zeros(0, dtype=np.int64))
     return folder
 
@@ -198,6 +200,13 @@ TINY = {
     "noise.noise_ratio": 0.2,
 }
 
+# The same as flags.
+TINY_FLAGS = [
+    "--recipe", "paper",
+    "--depth", "8", "--epochs", "2", "--limit", "150", "--noise-ratio", "0.2", "--no-amp",
+    "--quiet",
+]  # fmt: skip
+
 
 def tiny_config(**overrides: Any) -> Any:
     """Digits, 150 images, ResNet-8, two epochs; keys with __ for dots."""
@@ -212,3 +221,49 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     runner.generate_td(tiny_config(data__num_valid=30), folder)
     return folder
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (str(self.path),))
+
+
+def random_detector(path: Path, channels: str) -> Path:
+    torch.manual_seed(0)
+    reader = Reader("gru", SETS[channels], 10)
+    net = make_net("gru", len(reader.channels))
+    return save_detector(path, Detector(net, Card([], {}, {}, "0"), reader=reader))[0]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if name != "manifest.json"}
+
+
+class Stop(Exception):
+    """Stands for a kill right after an epoch was committed."""
+
+
+def dynamics_of(folder: Path, **more: Any) -> TrainingDynamics:
+    """A run that has all that a channel may need, the held-out curves of another seed."""
+    seen, other = (read_run(make_run(folder / str(seed), seed=seed, **more))[0] for seed in (0, 1))
+    return replace(seen, heldout=replace(other, labels=seen.labels))
+
+
+def kept(dynamics: TrainingDynamics, others: int) -> TrainingDynamics:
+    """The same with the given label and so many other classes of every epoch, as stores keep."""
+    td, labels = np.asarray(dynamics.td), np.asarray(dynamics.labels)
+    order = np.argsort(-td[:, :, 1:].astype(np.float64), axis=2)[:, :, :others] + 1
+    classes = np.take_along_axis(np.broadcast_to(labels[:, None, :], td.shape), order, axis=2)
+    return replace(
+        dynamics,
+        td=td[:, :, :1],
+        labels=labels[:, :1],
+        other=np.take_along_axis(td, order, axis=2),
+        other_class=classes,
+        mean=td.mean(axis=1)[:, :2],
+        mean_class=labels[:, :2],
+    )

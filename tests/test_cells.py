@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tdctl.cells import is_own, plain_cell, safe_cell
+from tdctl.csv_files import read_csv, write_csv
 from tdctl.labels import Labels
 from tdctl.recorder.naming import names_left, write_names
-from tdctl.runner.csv_files import read_csv, write_csv
-from tdctl.runner.names import class_names, file_names
+from tdctl.run.class_and_file_names import class_names, file_names
 from tdctl.sources.tables.columns import read_table
 
 FORMULAS = ["=HYPERLINK(1)", "+1", "-1+2", "@SUM(A1)", "\tx", "\rx"]

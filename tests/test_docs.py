@@ -100,6 +100,14 @@ def known_options() -> tuple[set[str], str]:
     return known, "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
+def test_the_pages_hold_what_is_checked() -> None:
+    """Else the checks of each page would find nothing, and pass."""
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert sum(len(commands(page)) for page in PAGES) > 30
+    assert len(LINK.findall(text)) > 50 and len(re.findall(r"`--[a-z]", text)) > 50
+    assert text.count("```python\n") > 2 and "scripts/" in text and "tests/" in text
+
+
 def test_an_option_that_does_not_exist_is_found() -> None:
     with pytest.raises(UsageError):
         parse(["detect", "--td", "runs/a", "--no-such-option"])

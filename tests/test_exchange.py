@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import make_published_run, make_run, planted_labels, softmax_history, tdctl
-from test_metadata import Bomb
+from conftest import Bomb, make_published_run, make_run, planted_labels, softmax_history, tdctl
 
 from tdctl import runner
 from tdctl.dynamics import read_run, write_td
@@ -278,7 +277,7 @@ def test_a_file_that_was_cut_to_some_classes_has_no_matrix(tmp_path: Path) -> No
     assert not dynamics.has_every_class
     for name in ("entropy", "el2n", "cl-margin"):
         assert "every class" in (SCORES[name].why_not(dynamics) or "")
-    with pytest.raises(DynamicsError, match="of which the run holds a part"):
+    with pytest.raises(DynamicsError, match="but the run has only some of them"):
         runner.export(run, "cleanlab", tmp_path / "a.npz")
     with pytest.raises(DynamicsError, match="auto:joint: needs the probability of every class"):
         runner.detect(run, find_score("p-mean"), cut="auto:joint")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -9,18 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import planted_labels
+from conftest import Bomb, planted_labels
 
 from tdctl.errors import DynamicsError
 from tdctl.metadata import METADATA_KEYS, read_metadata, write_metadata
-
-
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return (os.mkdir, (str(self.path),))
 
 
 def test_round_trip(tmp_path: Path) -> None:

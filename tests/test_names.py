@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from tdctl.names import SPLITS, nearly_alike, normal, split_of, trimmed
+from tdctl.names import SPLITS, nearly_alike, normal, not_labelled, split_of, trimmed
 
 
 def test_a_letter_and_its_mark_are_one_name() -> None:
@@ -25,6 +25,8 @@ def test_a_letter_and_its_mark_are_one_name() -> None:
         (["class_01", "Class 1", "class 10"], [("class_01", "Class 1")]),
         (["stra\u00dfe", "STRASSE"], [("stra\u00dfe", "STRASSE")]),
         (["caf\u00e9", "Cafe\u0301"], [("caf\u00e9", "Cafe\u0301")]),
+        (["cat", "cat\u200b", "c\u00adat", "\uff43at", "cut"],
+         [("cat", "cat\u200b", "c\u00adat", "\uff43at")]),
     ],
 )  # fmt: skip
 def test_classes_that_differ_in_writing_alone(
@@ -55,3 +57,10 @@ def test_words_for_a_split_are_read_in_any_case(word: str) -> None:
 @pytest.mark.parametrize("word", ["", "  ", "trains", "0", "unlabelled", "test set"])
 def test_other_words_name_no_split(word: str) -> None:
     assert split_of(word) is None
+
+
+def test_names_that_stand_for_a_missing_label() -> None:
+    assert not_labelled(["cat", "NaN", "n/a", "Not  labelled", "?", "banana", "nana", "-1"]) == [
+        "NaN", "n/a", "Not  labelled", "?", "-1",
+    ]  # fmt: skip
+    assert not_labelled(["-1", "1"]) == [], "two classes of a sign"

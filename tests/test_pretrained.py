@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_config
+from conftest import Bomb, tiny_config
 from safetensors.torch import save_file
-from test_metadata import Bomb
 from torch import nn
 
 from tdctl import runner
 from tdctl.config import Config, NetConfig
 from tdctl.errors import ConfigError, RunError
+from tdctl.inputs.prepare import with_whole_paths
 from tdctl.nets import build_net
 from tdctl.pretrained import load_weights, weights_file
-from tdctl.runner.prepare import with_whole_paths
 from tdctl.settings import load_config
 from tdctl.training import Progress
 

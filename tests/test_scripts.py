@@ -108,7 +108,7 @@ def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
             ["/data", "webvision50", 1, "out", "d.pth.tar", 0.2],
             "tdctl denoise --td out/webvision50_resnet50/computation4td_seed1 --dataset "
             "webvision50 --data-dir /data --net-type resnet50 --detector d.pth.tar "
-            "--remove-ratio 0.2 --lr-drops 0.33\\,0.67 --out "
+            "--remove-ratio 0.2 --set retrain.lr_drops=0.33\\,0.67 --out "
             "out/webvision50_resnet50/prune4retrain_seed1",
         ),
     ],

@@ -9,7 +9,7 @@ import ast
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,16 +20,16 @@ import tdctl
 from tdctl import streams
 from tdctl.bootstrap import _resampled
 from tdctl.config import NetConfig
-from tdctl.cuts.threshold import draw_threshold_samples
+from tdctl.cuts.threshold_samples import draw_threshold_samples
 from tdctl.labels import held_out_for_test, stratified_folds, stratified_holdout
-from tdctl.nets import build_net, build_pair
+from tdctl.nets import TwoNetworks, build_net
 from tdctl.noise import corrupt
 from tdctl.noise.draws import numbers_by_index
 from tdctl.noise.instance import _weights
-from tdctl.recorder.neighbours import _chosen
 from tdctl.sources.named import list_digits
 from tdctl.streams import STREAMS, Stream
-from tdctl.training.folds import fold_seeds
+from tdctl.training import ThresholdSamples, fold_seeds
+from tdctl.training.neighbours import _chosen
 
 BEFORE: dict[str, Any] = json.loads(
     (Path(__file__).parent / "golden" / "streams.json").read_text(encoding="utf-8")
@@ -50,6 +50,11 @@ def first_weights(net: torch.nn.Module) -> torch.Tensor:
 def drawn() -> dict[str, Any]:
     """What each stream decides, by the function that draws from it where it can be called alone."""
     net = NetConfig(net_type="resnet", depth=8)
+
+    def build(seed: int, extra_classes: int = 0) -> torch.nn.Module:
+        return build_net(net, 3 + extra_classes, (1, 8, 8), seed)
+
+    second = cast(TwoNetworks, ThresholdSamples(3).build(build, SEED)).networks[1]
     who, where = numbers_by_index(np.array([0, 3, 17]), SEED)
     with streams.DETECTOR.of_process(SEED, 1):
         detector = torch.rand(4)
@@ -72,7 +77,7 @@ def drawn() -> dict[str, Any]:
         ),
         "mixup": streams.MIXUP.numpy_generator(SEED, 3).beta(0.4, 0.4, 4),
         "weights": first_weights(build_net(net, 3, (1, 8, 8), SEED)),
-        "second_of_a_pair": first_weights(build_pair(net, 3, (1, 8, 8), SEED).networks[1]),
+        "second_of_a_pair": first_weights(second),
         "fold_seeds": fold_seeds(SEED, 3),
         "threshold": [rows(chosen) for chosen in draw_threshold_samples(40, 4, SEED)],
         "neighbours": _chosen(50, 6, SEED),
@@ -115,7 +120,7 @@ MAKERS = {"default_rng", "SeedSequence", "manual_seed", "RandomState", "seed", "
 # Draws from torch's generator of the process, unless they are given a generator.
 DRAWS = {"rand", "randn", "randint", "randperm", "bernoulli", "multinomial", "normal"}
 # These run inside a stream's ``of_process``, as their docstrings say.
-INSIDE = {"detector/augment.py", "detector/training.py"}
+INSIDE = {"detector/distort_curves.py", "detector/train_net.py"}
 
 
 def nameless(code: str, place: str) -> list[str]:

@@ -20,7 +20,7 @@ for epochs in 10 30; do
     esac
     for capture in in-loop eval-pass; do
       $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" "${what[@]}" \
-        --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture \
+        --set data.limit=4000 --epochs $epochs --set train.eval_every=$epochs --capture $capture \
         --quiet --out "$work/${noise}_${epochs}_$capture" \
         $(going_on "$work/${noise}_${epochs}_$capture")
     done
@@ -28,7 +28,7 @@ for epochs in 10 30; do
   # A run of another seed. The detector that judges all other runs is trained on it.
   for capture in in-loop eval-pass; do
     $tdctl generate-td --config configs/folder32.yaml --data-dir "$data" --noise-ratio 0.2 \
-      --set data.limit=4000 --epochs $epochs --eval-every $epochs --capture $capture --seed 1 \
+      --set data.limit=4000 --epochs $epochs --set train.eval_every=$epochs --capture $capture --seed 1 \
       --quiet --out "$work/sibling_${epochs}_$capture" \
       $(going_on "$work/sibling_${epochs}_$capture")
     detector=$work/detector_${epochs}_$capture

@@ -18,8 +18,8 @@ from scripts.experiments.tables.detection import estimates_table
 from tdctl.cuts import METHODS
 from tdctl.errors import TdctlError
 from tdctl.files import write_json
-from tdctl.runner.rank import rank_runs
-from tdctl.runner.source import open_ranker
+from tdctl.rankers.open_ranker import open_ranker
+from tdctl.rankers.ranked import rank_runs
 from tdctl.training import World, pick_device
 
 

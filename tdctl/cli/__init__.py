@@ -1,4 +1,4 @@
-"""The command line: parses, calls the runner, prints. The only place with typer and rich."""
+"""The command line: it parses, calls the runner and prints. Only it uses typer and rich."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the process ends: errors, signals, exit codes, and which of several processes speaks."""
+"""The end of a command: errors, signals, exit codes, and which process prints them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["guarded", "joined", "print_json", "say", "stop_on_sigterm", "untouched_by_torchrun"]
 
 Result = TypeVar("Result")
-GOES_ON = "an unfinished run goes on with --resume"
+GOES_ON = "continue an unfinished run with --resume"
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Turns the user's errors into one line on stderr and exit code 1, Ctrl-C into 130.
+    """Turns an error of the user into one line on stderr and exit code 1; Ctrl-C gives 130.
 
-    A termination signal gives 143, as the shell counts it.
+    A termination signal gives 143, which is what shells use for it.
     """
 
-    # Those without --resume leave nothing unfinished, or go on when they are called again.
+    # A command without --resume leaves nothing unfinished, or continues when it is called again.
     then = f"; {GOES_ON}" if "resume" in signature(command).parameters else ""
 
     @wraps(command)
@@ -44,7 +44,7 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
                 echo(f"tdctl: error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
-            raise  # whoever read our output has seen enough; click ends quietly
+            raise  # the reader of our output has closed it; click then ends quietly
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             echo(f"tdctl: error: {where}{error.strerror or error}", err=True)
@@ -64,9 +64,10 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def _nobody_else_tells() -> bool:
-    """Whether this process's error is its own: what all find, the first one tells.
+    """Whether this process must print its error.
 
-    Then torchrun ends the others, which have waited a little with theirs.
+    If all processes have the same error, the first one prints it, and torchrun then ends the
+    others. So the others wait a little first.
     """
     try:
         if rank() != 0:
@@ -78,7 +79,7 @@ def _nobody_else_tells() -> bool:
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The processes of the run, with what suits a process that does nothing but train."""
+    """The processes of a run, after this process was set up for training."""
     from tdctl.training import World, tune_process
 
     tune_process()
@@ -90,7 +91,7 @@ def untouched_by_torchrun(command: str) -> None:
     """Refuses to run a step several times at once.
 
     Raises:
-        ConfigError: torchrun started more than one process, or its variables are left over.
+        ConfigError: torchrun started more than one process, or its variables are still set.
     """
     if place().size > 1:
         raise ConfigError(
@@ -99,6 +100,6 @@ def untouched_by_torchrun(command: str) -> None:
 
 
 def say(message: str) -> None:
-    """A message on stderr, from the first of several processes."""
+    """Prints a message on stderr, in the first process only."""
     if rank() == 0:
         echo(message, err=True)

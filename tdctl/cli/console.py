@@ -1,4 +1,4 @@
-"""How results are printed."""
+"""The console and the tables in which results are printed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["console", "table_of"]
 
 
 def console() -> Console:
-    """A console on stdout that shows names and paths as they are."""
-    # Paths must not be broken at a pipe's made-up width of 80.
-    # File and class names are shown as they are, brackets and colons included.
+    """A console on stdout that prints names and paths unchanged."""
+    # A pipe has an assumed width of 80; paths must not be broken there. File and class names are
+    # printed unchanged, including brackets and colons.
     made = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = 160
@@ -25,7 +25,7 @@ def console() -> Console:
 
 
 class _Shown(Table):
-    """A table whose cells are as wide as what the stream shows of them."""
+    """A table that computes widths from what the stream will really show."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         made = (showable(cell) if isinstance(cell, str) else cell for cell in cells)
@@ -39,11 +39,13 @@ def table_of(
     right: Iterable[str] = (),
     title: str | None = None,
 ) -> Table:
-    """An empty table that shows every cell to its end, on narrow terminals in several lines.
+    """An empty table that shows every cell completely, on narrow terminals in several lines.
 
     Args:
-        whole: columns that stay in one line, for names that are copied.
-        right: columns of numbers, set to the right.
+        columns: names of the columns.
+        whole: columns that stay on one line, for names that people copy.
+        right: columns that are aligned to the right, for numbers.
+        title: above the table.
     """
     made = _Shown(box=box.SIMPLE_HEAD, title=title)
     whole, right = set(whole), set(right)

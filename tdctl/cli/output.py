@@ -1,4 +1,4 @@
-"""What is written to standard output and error, whatever their encoding can hold."""
+"""Writes to standard output and error, whatever characters their encoding supports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["echo", "holds_all", "in_utf8", "let_all_text_through", "print_json",
 
 
 def in_utf8() -> None:
-    """Starts tdctl again in Python's UTF-8 mode where file names would be read as ASCII.
+    """Restarts tdctl in Python's UTF-8 mode if file names would be read as ASCII.
 
-    That is so where somebody forbids Python to leave the locale C. No other letter of a file's
-    name could then be written to the results. Standard output keeps its encoding.
+    This happens if Python is forbidden to leave the C locale. File names with other characters
+    could then not be written to the results. Standard output keeps its encoding.
     """
     name = codecs.lookup(sys.getfilesystemencoding()).name
     if name != "ascii" or sys.flags.utf8_mode or sys.platform == "win32":
@@ -30,20 +30,20 @@ def in_utf8() -> None:
 
 
 def let_all_text_through() -> None:
-    r"""Lets both streams write a letter that their encoding lacks as ``\u0141``."""
+    r"""Makes both streams write a character that their encoding lacks as ``\u0141``."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def showable(text: str, stream: TextIO | None = None) -> str:
-    r"""The text with what the stream (standard output) cannot hold as ``\u0141``."""
+    r"""The text, with characters that the stream (standard output) cannot show as ``\u0141``."""
     encoding = _encoding(sys.stdout if stream is None else stream)
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def holds_all(text: str) -> bool:
-    """Whether standard output holds the text as the UTF-8 that readers of JSON and YAML expect."""
+    """Whether standard output can show the text in UTF-8, which JSON and YAML readers expect."""
     if codecs.lookup(_encoding(sys.stdout)).name != "utf-8":
         return False
     try:
@@ -54,13 +54,13 @@ def holds_all(text: str) -> bool:
 
 
 def echo(text: str, *, err: bool = False, end: bool = True) -> None:
-    """A line on standard output or error; ``end`` adds the line's end."""
-    # click would write UTF-8 to a stream that says ascii.
+    """Prints text on standard output or error; ``end`` adds a newline."""
+    # click itself would write UTF-8 even to a stream with the encoding ascii.
     typer.echo(showable(text, sys.stderr if err else sys.stdout), err=err, nl=end)
 
 
 def print_json(content: Any) -> None:
-    """A result on standard output: JSON, in ASCII alone where the stream is not UTF-8."""
+    """Prints a result as JSON on standard output; in ASCII only, if the stream is not UTF-8."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     if not holds_all(text):
         text = json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False)

@@ -45,7 +45,7 @@ def report_beside(
     if file is None:
         return
     from tdctl import runner
-    from tdctl.cli.clean import moved_settings  # which takes options of detect's own
+    from tdctl.cli.clean_command import moved_settings  # which takes options of detect's own
 
     config = moved_settings(result.runs[0], None, None)
     written = runner.report_of(result, file, config=config, denoise=denoise, overwrite=overwrite)

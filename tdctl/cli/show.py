@@ -1,4 +1,4 @@
-"""Results that several commands print, as tables on stdout."""
+"""Prints the results of several commands as tables on stdout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tdctl.cli.boundary import print_json, say
 from tdctl.cli.console import console as _console
 from tdctl.cli.console import table_of
 
-# An interval that begins below this share may hold no wrong label.
+# If an interval begins below this share, there may be no wrong label.
 PERHAPS_NONE = 0.005
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ SEEN = {
 
 
 def show_plan(lines: list[str], as_json: bool) -> None:
-    """What would be done: a message, and a result where JSON is asked for."""
+    """Prints what would be done: as messages, and as JSON if that is asked for."""
     for line in lines:
         say(line)
     if as_json:
@@ -58,7 +58,7 @@ def show_plan(lines: list[str], as_json: bool) -> None:
 
 
 def show_generate(result: GenerateResult) -> None:
-    """Prints what was recorded and how the classifier did."""
+    """Prints what was recorded, and the errors of the classifier."""
     manifest = result.manifest
     data = manifest["dataset"]
     console = _console()
@@ -69,12 +69,12 @@ def show_generate(result: GenerateResult) -> None:
     )
     console.print(f"noise      {show_noise(manifest)}")
     if (left := manifest.get("left_out")) is not None:
-        console.print(f"left out   {left['count']} of the worst ranked, which are predicted alone")
+        console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
     console.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch"
         + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
-        + ("" if best is None else f", {_percent(best)} at the best by held-out images")
+        + ("" if best is None else f", {_percent(best)} at the best epoch on held-out images")
     )
     console.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
@@ -83,7 +83,7 @@ def show_generate(result: GenerateResult) -> None:
 
 
 def show_train_detector(result: TrainDetectorResult) -> None:
-    """Prints the detector's files and its figures on held-out rows."""
+    """Prints the detector's files and its metrics on held-out rows."""
     held = result.card.held_out
     console = _console()
     console.print(f"detector   {result.files[0]}")
@@ -148,7 +148,7 @@ def show_worst(result: DetectResult, top: int) -> None:
 
 
 def show_scores(table: ScoreTable, run: Path) -> None:
-    """Prints the scores' figures, the best by AP first, and what was left out."""
+    """Prints the scores' metrics, the best AP first, and which scores were left out."""
     console = _console()
     console.print(f"run        {run}: {table.samples} samples")
     if not table.truth_known:
@@ -203,7 +203,7 @@ def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
 def _shown(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
-    # A true label may be known only not to be the given one.
+    # A label may be known to be wrong while the right one is unknown.
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
@@ -222,7 +222,7 @@ def show_estimates(console: Console, result: DetectResult) -> None:
 
 
 def _share(found: Estimate) -> str:
-    """The estimate in words, with its interval where it has one."""
+    """The estimate in words, with its interval if it has one."""
     if found.low is None or found.high is None:
         return f"{found.rate:.2%} wrong labels"
     if found.low < PERHAPS_NONE:
@@ -231,7 +231,7 @@ def _share(found: Estimate) -> str:
 
 
 def _ratio(row: Retraining) -> str:
-    """The ratio, and what the floor per class took back."""
+    """The ratio, and how many samples the floor per class kept."""
     ratio = row.remove_ratio or 0.0
     text = f"{ratio:g}" if row.method is None else f"{ratio:.3f} (auto:{row.method})"
     return text + (f", {row.spared} spared" if row.spared else "")

@@ -1,4 +1,4 @@
-"""Signals that end a command, while it works and while it waits for other processes."""
+"""Signals that end a command, while it computes and while it waits for other processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tdctl.torchrun import rank
 
 __all__ = ["Terminated", "signals_end_waiting", "stop_on_sigterm"]
 
-# How long a signal may wait for Python to see it.
+# How long Python may take to handle a signal.
 GRACE_SECONDS = 3.0
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Terminated(KeyboardInterrupt):
-    """The system, a scheduler or torchrun asks this process to end."""
+    """The system, a scheduler or torchrun has asked this process to end."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -30,20 +30,20 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def stop_on_sigterm() -> None:
-    """Lets a termination signal end the run as Ctrl-C does: what is whole is kept."""
+    """Makes a termination signal end the run like Ctrl-C: complete epochs are kept."""
     signal.signal(signal.SIGTERM, _terminate)
 
 
 @contextmanager
 def signals_end_waiting(several: bool) -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM end a process that waits for others inside of C++.
+    """Makes Ctrl-C and SIGTERM end a process that waits for others inside C++.
 
-    There Python sees no signal. A thread then ends the process itself, which leaves the run as a
-    kill would: all whole epochs are kept. A process that works sees the signal within moments
-    and ends in the usual way.
+    While it waits there, Python handles no signals. So a thread ends the process, which leaves the
+    run as after a kill: all complete epochs are kept. A process that computes handles the signal
+    immediately and ends in the usual way.
 
     Args:
-        several: whether there are other processes; without them nothing is changed.
+        several: whether there are other processes; if not, nothing is changed.
     """
     if not several or sys.platform == "win32":
         yield
@@ -59,7 +59,7 @@ def signals_end_waiting(several: bool) -> Iterator[None]:
 
     reading, writing = socket.socketpair()
     writing.setblocking(False)
-    # One that is ignored, as Ctrl-C is by what a shell starts in the background, stays so.
+    # A signal that is ignored stays ignored. A shell does this with Ctrl-C for background commands.
     for number in WORDS:
         if kept[number] not in {signal.SIG_IGN, None}:
             signal.signal(number, stop)
@@ -73,7 +73,7 @@ def signals_end_waiting(several: bool) -> Iterator[None]:
         for number, handler in kept.items():
             if handler is not None:
                 signal.signal(number, handler)
-        writing.close()  # which ends the thread; none may run as the interpreter ends
+        writing.close()  # this ends the thread, which must not run when the interpreter ends
         thread.join(GRACE_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Which images and labels are read."""
+"""The settings of the images and labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tdctl.config.section import Fraction, Positive, Section, Seed
 
 __all__ = ["DataConfig", "readers_of"]
 
-# The data sets that torchvision reads, and may load.
+# The data sets that torchvision reads and can download.
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 OWN_FIELDS = ("webdataset", "hf")
 FROM_DISK = tuple(name for name in CATALOGUE if name != "digits")
-# The data sets that read a setting, where not all do. Those that may lie as an image folder too
-# count as such.
+# For each setting that only some data sets read: these data sets. Named data sets that may also
+# be image folders are included.
 READERS = {
     "data_dir": FROM_DISK,
     "split_column": ("table",),
@@ -28,15 +28,16 @@ READERS = {
     "workers": FROM_DISK,
     "drop_clutter": ("caltech256",),
 }
-# Columns of a label table: of use with every data set that has one, else to these.
+# The settings that name columns. With a label table every data set reads them, without one only
+# these data sets.
 COLUMNS = {"label_column": OWN_FIELDS, "true_column": OWN_FIELDS, "file_column": ()}
 
 
 def readers_of(setting: str, labels: bool) -> tuple[str, ...] | None:
-    """The data sets that read a setting of this section; None where all do.
+    """The data sets that read a setting of this section; None if all do.
 
     Args:
-        setting: its name.
+        setting: the name of the setting.
         labels: whether a label table is given.
     """
     if setting in COLUMNS:
@@ -45,60 +46,60 @@ def readers_of(setting: str, labels: bool) -> tuple[str, ...] | None:
 
 
 class DataConfig(Section):
-    """Which images and labels are read."""
+    """The settings of the images and labels."""
 
     dataset: str = Field(
         "digits",
-        description="Data set: digits (ships inside scikit-learn), folder, table, webdataset or "
-        "hf (your images), or one from --data-dir that 'tdctl datasets' lists; without it, what "
-        "--data-dir holds.",
+        description="Data set: digits (part of scikit-learn); folder, table, webdataset or hf for "
+        "your images; or a name from 'tdctl datasets'. If not given, it is found from the files in "
+        "--data-dir.",
     )
     data_dir: Path | None = Field(
-        None, description="Folder that holds the data set (of a table: its images)."
+        None, description="Folder of the data set; for a table, the folder of its images."
     )
     image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
-        None, description="Bring images to squares of this many pixels a side, as --fit says."
+        None, description="Resize images to squares with this side in pixels; see --fit."
     )
     fit: Literal["crop", "pad", "squash"] = Field(
         "crop",
-        description="How images come to --image-size: crop the middle square of the resized "
-        "image, pad the whole one with bars, or squash it whatever its shape.",
+        description="How images are fitted to --image-size. crop: the middle square; pad: the "
+        "whole image between bars; squash: the whole image, its shape changed.",
     )
     max_megapixels: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Refuse an image of more million pixels (default: Pillow's limit, 178.96).",
+        description="Refuse images with more million pixels (default: Pillow's limit, 178.96).",
     )
     normalise: Literal["data", "imagenet"] = Field(
         "data",
-        description="Channel statistics that images are normalised by: of the training images, "
-        "or ImageNet's, as pretrained weights expect.",
+        description="Channel statistics for normalisation. data: of the training images; "
+        "imagenet: of ImageNet, as pretrained weights expect.",
     )
     labels: Path | None = Field(
         None,
-        description="Table (CSV, TSV or Parquet) whose labels replace the data set's, one row per "
-        "training image; with dataset 'table' it names the images too.",
+        description="Table (CSV, TSV or Parquet) whose labels replace those of the data set; one "
+        "row per training image. With dataset 'table', it also names the images.",
     )
     label_column: str = Field(
         "label",
-        description="Column of --labels (of webdataset and hf: field) with the given label.",
+        description="Column of --labels (field of webdataset and hf) with the given label.",
     )
     true_column: str | None = Field(
         None,
-        description="Column of --labels (of webdataset and hf: field) with the true label, "
-        "where it is known.",
+        description="Column of --labels (field of webdataset and hf) with the true label, if it "
+        "is known.",
     )
     file_column: str = Field(
         "file_name", description="Column of --labels with the image's path below --data-dir."
     )
     split_column: str = Field(
         "split",
-        description="Column of a table's --labels with train, val or test; without it, a share "
-        "is held out as test set.",
+        description="Column of a table with train, val or test. Without such a column, a share "
+        "of the images is held out as the test set.",
     )
     limit: Positive | None = Field(
         None,
-        description="Use only the first N training images (of a folder or table by file name; "
-        "of a set that is sorted by class, each class in turn).",
+        description="Use only the first N training images: by file name for a folder or table; "
+        "from each class in turn for data sets sorted by class.",
     )
     num_valid: Annotated[int, Field(ge=0)] = Field(
         0, description="Hold out N training images, stratified by given label, for validation."
@@ -107,33 +108,32 @@ class DataConfig(Section):
         "given", description="Labels of the images that --num-valid holds out."
     )
     test_share: Fraction = Field(
-        0.2, description="Share held out as test set where a data set has none."
+        0.2, description="Share held out as the test set if the data set has none."
     )
-    split_seed: Seed | None = Field(
-        None, description="Seed of the splits alone; --seed where not given."
-    )
-    drop_clutter: bool = Field(False, description="Leave out caltech256's class of clutter.")
+    split_seed: Seed | None = Field(None, description="Seed of the splits only (default: --seed).")
+    drop_clutter: bool = Field(False, description="Leave out the class 'clutter' of caltech256.")
     skip_unreadable: bool = Field(
         False,
-        description="Leave out images that do not decode, and of --labels what has no label, no "
-        "file or no row, and list them.",
+        description="Leave out, and list, images that do not decode, table rows without a label "
+        "or a file, and images without a row.",
     )
     download: bool = Field(False, description="Let torchvision download a missing data set.")
     images: Literal["auto", "memory", "cache", "stream"] = Field(
         "auto",
-        description="How decoded images are held: in memory, in a cache on the disk, "
-        "or not (stream: decoded anew in every pass); auto takes the first that has room.",
+        description="Where decoded images are kept: in memory, in a cache on the disk, or nowhere "
+        "(stream: they are decoded again in every pass). auto takes the first that has room.",
     )
     cache_dir: Path | None = Field(
-        None, description="Folder of the cache (default: tdctl in the user's cache folder)."
+        None, description="Folder of the cache (default: tdctl in your cache folder)."
     )
     workers: Positive | None = Field(
-        None, description="Processes that decode streamed images (default: one a processor)."
+        None,
+        description="Number of processes that decode streamed images (default: one per processor).",
     )
 
     @property
     def root(self) -> Path:
-        """Folder of the data; of a table without ``data_dir``, the one that the table is in."""
+        """The folder of the data. For a table without ``data_dir``, the folder of the table."""
         if self.data_dir is None and self.dataset == "table" and self.labels is not None:
             return self.labels.parent
         return Path() if self.data_dir is None else self.data_dir
@@ -153,7 +153,7 @@ class DataConfig(Section):
         if self.drop_clutter and self.dataset != "caltech256":
             raise ValueError(
                 f"drop_clutter: goes with dataset 'caltech256', not with '{self.dataset}'; leave "
-                "out --drop-clutter"
+                "it out"
             )
         if self.fit != "crop" and self.image_size is None:
             raise ValueError(

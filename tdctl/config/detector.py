@@ -1,4 +1,4 @@
-"""How the detector is trained."""
+"""The settings of the detector's training."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ MOST_WIDE = 1024
 
 
 class DetectorConfig(Section):
-    """Which detector is trained, and how."""
+    """The settings of the detector's training."""
 
     detector_net: Literal["lstm", "gru", "tcn"] = Field(
         "lstm",
-        description="lstm: the paper's; gru: reads forwards and backwards; tcn: convolutions "
-        "over time.",
+        description="lstm: the paper's network; gru: reads curves forwards and backwards; tcn: "
+        "convolutions over time.",
     )
     channels: str | None = Field(
         None,
-        description="What it sees at each epoch: given (the given label's probability alone), "
-        "margin, values, ranks, most, context (most, and how often the run takes the two classes "
-        "for each other), all, near (most, and what neighbours say), cross (most, and held-out "
-        "curves), or names of channels with commas between (default: lstm given, else most).",
+        description="What the detector sees at each epoch: given (only the given label's "
+        "probability), margin, values, ranks, most, context (most, and how often the run confuses "
+        "the two classes), all, cross (most, and held-out "
+        "curves), or channel names separated by commas (default: given for lstm, else most).",
     )
     steps: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         None,
-        description="Length to which curves are resampled; 0 keeps each run's own (default: 0 "
-        "for lstm on given, else 30).",
+        description="Length to which curves are resampled; 0 keeps the length of each run "
+        "(default: 0 for lstm on given, else 30).",
     )
     width: Annotated[int, Field(ge=1, le=MOST_WIDE)] | None = Field(
-        None, description="Features of a step within the network (default: lstm 64, else 48)."
+        None, description="Number of features per step (default: 64 for lstm, else 48)."
     )
     preset: Literal["stable", "paper"] = Field(
         "stable",
-        description="stable: a rate that trains, clipping, averaged weights, restarts; paper: "
-        "the published hyper-parameters (AdamW at 0.1, no clipping, one start, 10 epochs).",
+        description="stable: a lower learning rate, clipping, averaged weights and restarts; "
+        "paper: the published hyper-parameters (AdamW at 0.1, no clipping, one start, 10 epochs).",
     )
     epochs: Positive | None = Field(
         None,
-        description="Passes over the curves (default: paper 10; stable 10, and no fewer "
-        "than 600 steps).",
+        description="Passes over the curves (default: 10; with stable at least 600 steps).",
     )
     batch_size: Positive | None = Field(
         None, description="Curves per step (default: 64 for lstm on given, else 256)."
     )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None, description="AdamW's learning rate (default: stable 0.003, paper 0.1)."
+        None, description="Learning rate of AdamW (default: 0.003 for stable, 0.1 for paper)."
     )
     restarts: Positive | None = Field(
         None,
-        description="Independent starts of which the best by held-out AP is kept "
-        "(default: stable 3, paper 1).",
+        description="Number of independent starts; the one with the best held-out AP is kept "
+        "(default: 3 for stable, 1 for paper).",
     )
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = Field(
-        0.1, description="Share of the rows held out where a single run is given."
+        0.1, description="Share of the rows that is held out if a single run is given."
     )
     ranking: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Weight of a ranking loss beside cross-entropy (default: 0 for lstm on "
+        description="Weight of a ranking loss added to cross-entropy (default: 0 for lstm on "
         "given, else 1).",
     )
     augment: bool | None = Field(
         None,
-        description="Cut, bend, thin and blur the curves (default: not for lstm on given).",
+        description="Augment the curves: cut, bend, thin and blur them (default: no for lstm on "
+        "given, else yes).",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Which classifier is trained."""
+"""The settings of the classifier's network."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ NetType = Literal["resnet", "wide", "resnet18", "resnet34", "resnet50"]
 
 
 class NetConfig(Section):
-    """The classifier."""
+    """The settings of the classifier's network."""
 
     net_type: NetType = Field(
         "resnet",
-        description="resnet: CIFAR-style for small images; wide: wide and shallow, for images of "
-        "8 to 64 pixels; resnet18, resnet34, resnet50: torchvision's, for larger ones.",
+        description="resnet: a CIFAR-style ResNet for small images; wide: a wide, shallow network "
+        "for images of 8 to 64 pixels; resnet18, resnet34, resnet50: torchvision's networks for "
+        "larger images.",
     )
     depth: Annotated[int, Field(ge=8)] = Field(
         32, description="Depth 6n+2 of the CIFAR-style resnet: 8, 14, 20, 32, 44, 56, 110, ..."
@@ -28,13 +29,13 @@ class NetConfig(Section):
     stride: Literal[1, 2] | None = Field(
         None,
         description="Stride of the first convolution of resnet and wide; 2 halves the image "
-        "(default: wide 2 from 24 pixels a side on; resnet 1, and 2 where the data set's images "
-        "are of 64).",
+        "(default: for wide 2 if the side is at least 24 pixels, else 1; for resnet 1, or 2 for "
+        "tiny_imagenet).",
     )
     pretrained: Literal["none"] | Path | None = Field(
         None,
-        description="File of weights to start from, torchvision's or tdctl's; 'none' starts "
-        "afresh where the data set's recipe starts from ImageNet's.",
+        description="File of weights to start from, made by torchvision or tdctl. 'none' starts "
+        "from random weights even if the paper starts this data set from ImageNet weights.",
     )
 
     @model_validator(mode="after")

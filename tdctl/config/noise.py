@@ -1,4 +1,4 @@
-"""How the labels are corrupted."""
+"""The settings of the label noise."""
 
 from __future__ import annotations
 
@@ -13,38 +13,34 @@ __all__ = ["NoiseConfig"]
 
 
 class NoiseConfig(Section):
-    """How the labels are corrupted before training; by default not at all."""
+    """The settings of the label noise before training; by default there is none."""
 
     noise_type: Literal[
         "uniform", "uniform-inclusive", "flip", "pair", "matrix", "instance", "labels"
     ] = Field(
         "uniform",
-        description="uniform: another class, each as likely; uniform-inclusive: any class, the "
-        "true one too; flip (alias asym): the next class; pair: the class it is taken for "
-        "(--pairs); matrix: as --matrix says; instance: depends on the image; labels: the column "
-        "--label-column of --labels.",
+        description="The class that replaces a label. uniform: any other class, all equally "
+        "likely; uniform-inclusive: any class, the true one included; flip (or asym): the next "
+        "class; pair: the class it is mistaken for (--pairs); matrix: as --matrix says; instance: "
+        "depends on the image; labels: the column --label-column of --labels.",
     )
     noise_ratio: Fraction = Field(
         0.0,
-        description="Probability with which each label is replaced, in [0, 1); not for matrix and "
-        "labels, which say it themselves.",
+        description="Probability that a label is replaced, in [0, 1). Not for matrix and labels, "
+        "which define it themselves.",
     )
-    noise_seed: Seed | None = Field(
-        None, description="Seed of the corruption alone; --seed where not given."
-    )
+    noise_seed: Seed | None = Field(None, description="Seed of the noise only (default: --seed).")
     pairs: Path | None = Field(
         None,
-        description="Table 'from,to' of class names for pair noise; CIFAR-10's and CIFAR-100's "
-        "are known.",
+        description="Table 'from,to' of class names for pair noise. Not needed for CIFAR-10 and "
+        "CIFAR-100.",
     )
     matrix: Path | None = Field(
         None,
-        description="Table of the probability of each given label (columns) for each true one "
-        "(rows), for matrix noise.",
+        description="Table for matrix noise: the probability of each given label (columns) for "
+        "each true label (rows).",
     )
-    oracle: bool = Field(
-        False, description="Train only on the images whose given label is the true one."
-    )
+    oracle: bool = Field(False, description="Train only on the images whose given label is true.")
 
     @field_validator("noise_type", mode="before")
     @classmethod
@@ -69,5 +65,5 @@ class NoiseConfig(Section):
 
     @property
     def changes_labels(self) -> bool:
-        """Whether given labels come from here, and not from the data set alone."""
+        """Whether these settings change the given labels."""
         return self.noise_ratio > 0 or self.noise_type in {"matrix", "labels"}

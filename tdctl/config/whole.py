@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
+from tdctl.config.layers import fill_in
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
 from tdctl.config.section import Section, Seed
-from tdctl.config.training import RetrainConfig, TrainConfig
-from tdctl.recipes import RECIPES
+from tdctl.config.train import RetrainConfig, TrainConfig
+from tdctl.recipes import recipe_names
 
 __all__ = ["Config"]
 
@@ -19,17 +23,24 @@ __all__ = ["Config"]
 class Config(Section):
     """All settings of a run.
 
-    A ``Config()`` has no recipe: the paper's values for small images, or what it is given.
-    ``load_config`` names one and lays its settings below those that it is given.
+    A setting that is not given comes from the recipe. If the recipe does not have it, it comes from
+    the data set's preset (what the paper uses), and else from the defaults. ``Config()`` has the
+    same settings as the command line without flags, for the digits. ``Config(recipe=None)`` uses
+    no recipe.
+
+    Example:
+        >>> config = Config(data={"dataset": "digits"}, train={"epochs": 5})
+        >>> config.recipe, config.train.epochs, config.train.schedule
+        ('detect', 5, 'one-cycle')
     """
 
     seed: Seed = Field(
-        0, description="Seed of the training, and of noise and splits unless they have their own."
+        0, description="Seed of the training, and of noise and splits if these have no own seed."
     )
     recipe: str | None = Field(
         None,
-        description="Settings by name, below your own; tdctl recipes lists them (default: detect, "
-        "and paper where images are of more than 64 pixels).",
+        description="Named group of settings, which your own settings override; 'tdctl recipes' "
+        "lists them (default: detect, or paper for images of more than 64 pixels).",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()
@@ -39,11 +50,16 @@ class Config(Section):
     retrain: RetrainConfig = RetrainConfig()
     detector: DetectorConfig = DetectorConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:
+        return fill_in(given)[0] if isinstance(given, Mapping) else given
+
     @field_validator("recipe")
     @classmethod
     def _recipe_is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in RECIPES:
-            raise ValueError(f"'{value}' is unknown; use {', '.join(RECIPES)}")
+        if value is not None and value not in recipe_names():
+            raise ValueError(f"'{value}' is unknown; use {', '.join(recipe_names())}")
         return value
 
     @model_validator(mode="after")
@@ -75,19 +91,19 @@ class Config(Section):
 
     @property
     def split_seed(self) -> int:
-        """The seed of the splits: its own, or the run's."""
+        """The seed of the splits: ``data.split_seed``, or else the run's seed."""
         return self.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def noise_seed(self) -> int:
-        """The seed of the corruption: its own, or the run's."""
+        """The seed of the noise: ``noise.noise_seed``, or else the run's seed."""
         return self.seed if self.noise.noise_seed is None else self.noise.noise_seed
 
     def to_yaml(self, *, ascii_only: bool = False) -> str:
-        """The settings as YAML that ``load_config`` reads back to an equal ``Config``.
+        """The settings as YAML, from which ``load_config`` makes an equal ``Config``.
 
         Args:
-            ascii_only: other letters are escaped, for a stream that cannot hold them.
+            ascii_only: escape all other letters, for a stream that cannot write them.
         """
         tree = self.model_dump(mode="json")
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=not ascii_only)

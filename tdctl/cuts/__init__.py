@@ -1,4 +1,4 @@
-"""Where to cut a ranking when nobody names a ratio: estimates of how many labels are wrong."""
+"""Where to cut a ranking if the user gives no ratio: estimates of how many labels are wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tdctl.cuts.evidence import Evidence, Range, surest_disagreement
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
 from tdctl.cuts.mixture import mean_loss, mixture_rate, separation
-from tdctl.cuts.threshold import (
+from tdctl.cuts.threshold_samples import (
     THRESHOLD_FILE,
     Thresholds,
     above_threshold_samples,

@@ -1,4 +1,4 @@
-"""Wrong labels told from hard pictures: the estimate that ``--cut auto`` makes by default.
+"""The default estimate of ``--cut auto``, which separates wrong labels from hard images.
 
 Shape suffixes: n samples, E epochs, s rows of a slab.
 """
@@ -14,30 +14,32 @@ from numpy.typing import NDArray
 from tdctl.cuts.mixture import mean_loss, mixture_rate, separation
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.scores.rows import Rows, rows_at_once
+from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
 __all__ = ["Evidence", "Range", "surest_disagreement"]
 
-# The share of each predicted class that counts as surest.
+# The share of the samples with the same predicted class that are called the surest.
 SUREST = 0.1
-# The epochs that are looked at: a fifth of the run, around its middle. A long training has begun to
-# remember wrong labels by then, so the window moves forward from SHORT epochs on, to EARLY at LONG.
+# The window of epochs that is used: a fifth of the run, around its middle. In a long training the
+# network has begun to fit wrong labels by then. So the middle of the window moves to an earlier
+# place: from MIDDLE at SHORT epochs to EARLY at LONG epochs.
 WIDTH, MIDDLE, EARLY, SHORT, LONG = 0.2, 0.5, 0.3, 30, 60
-# Below NONE the support says that few labels are wrong, or none; from SOME on the mixture counts
-# as much as the support does.
+# With a support below NONE, few or no labels are wrong. From SOME on, the mixture has the same
+# weight as the support.
 NONE, SOME = 0.03, 0.055
-# Two components of the mean loss that are so far apart (in standard deviations) are wrong and
-# right labels; below NEAR they may be hard and easy pictures.
+# Distances between the two components of the mean loss, in standard deviations. From FAR on, they
+# are wrong and right labels. Below NEAR they may be hard and easy images.
 NEAR, FAR = 6.0, 8.0
-# The part of an upper component that must be contradicted; a share that is as good as none.
+# The share of the upper component that must be contradicted; and a small number against division
+# by 0.
 HALF, TINY = 0.5, 1e-9
-# The interval: what the estimates of runs with known flips were off by (replication/README.md).
+# The interval covers the errors of the estimates on runs with known flips (replication/README.md).
 LOWER, HIGHER, LEAST = 0.6, 1.5, 0.02
 
 
 class Range(NamedTuple):
-    """An estimated share with its interval; all in [0, 1]."""
+    """An estimated share with its interval; all values are in [0, 1]."""
 
     rate: float
     low: float
@@ -46,14 +48,14 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run says of the share of wrong labels.
+    """Measurements on a run from which the share of wrong labels is estimated.
 
     Attributes:
         mixture: weight of the upper of two components of the mean loss, in [0, 1].
         separation: distance of the two components in standard deviations, at least 0.
-        surest: how often the given label differs from the surest predictions, in [0, 1].
+        surest: how often the surest predictions differ from the given label, in [0, 1].
         suspected: share of samples to which the shipped detector gives more than 0.5.
-        contradicted: share of samples whose suggested label is not the given one.
+        contradicted: share of samples whose suggested label is not the given label.
     """
 
     mixture: float
@@ -64,14 +66,14 @@ class Evidence:
 
     @classmethod
     def of(cls, dynamics: TrainingDynamics, probability: NDArray[np.float64]) -> Evidence:
-        """The evidence in a run.
+        """Takes the measurements on a run.
 
         Args:
-            dynamics: of the run.
+            dynamics: the dynamics of the run.
             probability: float64 [n], P(mislabeled) by the shipped detector.
 
         Raises:
-            DynamicsError: td holds NaN, or a single class.
+            DynamicsError: td contains NaN, or only one class.
         """
         losses = mean_loss(dynamics)
         return cls(
@@ -84,18 +86,18 @@ class Evidence:
 
     @property
     def support(self) -> float:
-        """Geometric mean of the two kinds of evidence that hard pictures seldom give, in [0, 1]."""
+        """Geometric mean of ``surest`` and ``suspected``, in [0, 1]; it is low for hard images."""
         return float(np.sqrt(self.surest * self.suspected))
 
     def range(self) -> Range:
-        """The estimated share of wrong labels and its interval.
+        """The estimated share of wrong labels, and its interval.
 
-        A mixture of losses alone takes hard pictures for wrong ones: on photographs that are all
-        labelled right it said 12 to 18 %. A picture that is merely hard is not predicted surely.
-        So the mixture counts as far as sure predictions contradict the given labels: below
-        ``NONE`` the estimate is the support alone, from ``SOME`` on the geometric mean of both.
-        Where the components are far apart, and half of the upper one is contradicted by the
-        suggested labels, the mixture is the estimate.
+        A mixture of losses takes hard images for wrong labels: it gave 12 to 18 % on photographs
+        whose labels are all right. But a hard image is not predicted with certainty. So the weight
+        of the mixture grows with the support, which is high only if certain predictions contradict
+        the given labels. With a support below ``NONE`` the estimate is the support. From ``SOME``
+        on it is the geometric mean of support and mixture. If the components are far apart and
+        the suggested labels contradict half of the upper one, the estimate is the mixture.
         """
         support, mixture = self.support, self.mixture
         weight = float(np.clip((support - NONE) / (SOME - NONE), 0, 1))
@@ -112,13 +114,14 @@ class Evidence:
 def surest_disagreement(dynamics: TrainingDynamics) -> float:
     """How often the surest predictions differ from the given label, in [0, 1].
 
-    Of each sample the given label's probability and the largest other are averaged over a fifth
-    of the epochs around the middle (earlier in long runs). The larger of the two is how sure the
-    network is. Of each suggested class the surest tenth, at least one sample, is looked at, and
-    the classes count by their size.
+    For each sample, the given label's probability and the largest other probability are averaged
+    over a fifth of the epochs, around the middle of the run (earlier in long runs). The larger of
+    the two means is the sureness. Among the samples with the same suggested class, the surest
+    tenth is used (at least one sample). The result is the mean over these classes, weighted by
+    their size.
 
     Raises:
-        DynamicsError: td holds NaN, or a single class.
+        DynamicsError: td contains NaN, or only one class.
     """
     if dynamics.td.shape[2] < 2 and dynamics.other is None:
         raise DynamicsError("dynamics: td holds a single class; expected two or more")

@@ -1,4 +1,4 @@
-"""The estimates by name, and what a user may write in place of a remove ratio."""
+"""The estimates by name, and what a user may give instead of a remove ratio."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tdctl.cuts.evidence import Evidence, Range
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
-from tdctl.cuts.threshold import Thresholds
+from tdctl.cuts.threshold_samples import Thresholds
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores import SCORES, late_learned, pred_probs
 
@@ -25,17 +26,17 @@ DEFAULT = "combined"
 
 @dataclass(frozen=True)
 class Estimate:
-    """How many labels are wrong, as estimated, and how wrong that is where the truth is known.
+    """An estimated share of wrong labels, and its error if the truth is known.
 
     Attributes:
         method: one of ``METHODS``.
-        rate: estimated share of wrong labels, in [0, 1].
-        realised: the true share; None where the truth is unknown.
-        error: ``rate - realised``; None where the truth is unknown.
-        low, high: an interval of the rate, in [0, 1]; None where the method gives none.
-        limit: the largest rate that the method can give; None where any is.
-        rows: bool [n], the samples that a rule flags, where the run is ranked by the rule's own
-            score; None where as many of the worst are meant.
+        rate: the estimated share of wrong labels, in [0, 1].
+        realised: the true share; None if the truth is unknown.
+        error: ``rate - realised``; None if the truth is unknown.
+        limit: the largest rate that the method can give; None if there is no limit.
+        rows: bool [n], the samples that a rule flags, if the run is ranked by the rule's own
+            score. If None, a share ``rate`` of the worst samples is flagged.
+        low, high: an interval for the rate, in [0, 1]; None if the method has none.
     """
 
     method: str
@@ -48,21 +49,21 @@ class Estimate:
     high: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the rows, JSON-ready."""
+        """All values except ``rows``, JSON-ready."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
 
 
 @dataclass(frozen=True)
 class Known:
-    """What there is to estimate from.
+    """What the methods estimate from.
 
     Attributes:
-        dynamics: of the run.
+        dynamics: the dynamics of the run.
         suspicion: float64 [n], by which the run is ranked.
-        gives_probability: whether that is P(mislabeled).
-        thresholds: of the run's threshold samples; None where it has none.
-        probability: float64 [n], P(mislabeled) by the shipped detector; None where it cannot
-            read the run.
+        gives_probability: whether the suspicion is P(mislabeled).
+        thresholds: the run's threshold samples; None if it has none.
+        probability: float64 [n], P(mislabeled) by the shipped detector; None if it cannot read
+            the run.
     """
 
     dynamics: TrainingDynamics
@@ -72,7 +73,7 @@ class Known:
     probability: NDArray[np.float64] | None = None
 
 
-# What is estimated, or the rows that a rule flags.
+# Returns the estimate, or the samples that a rule flags.
 Method = Callable[[Known], float | Range | NDArray[np.bool_]]
 
 
@@ -91,8 +92,8 @@ def _mixture(known: Known) -> float:
 def _sum(known: Known) -> float:
     if not known.gives_probability:
         raise ConfigError(
-            "auto:sum: adds up P(mislabeled), which neither a score nor the mean rank of several "
-            "runs is; give --detector and one --td, or use auto"
+            "auto:sum: adds up P(mislabeled), but a score or the mean rank of several runs is no "
+            "probability; give --detector and one --td, or use auto"
         )
     return float(known.suspicion.mean())
 
@@ -101,8 +102,7 @@ def _joint(known: Known) -> float:
     dynamics = known.dynamics
     if not dynamics.has_every_class:
         raise DynamicsError(
-            "auto:joint: needs the probability of every class, of which the run holds a part, as "
-            "the stores given and topk:K keep it; use auto, or record the run with --store full"
+            f"auto:joint: needs {EVERY_CLASS}; use auto, or record the run with --store full"
         )
     return joint_rate(pred_probs(dynamics), dynamics.labels[:, 0].astype(np.int64))
 
@@ -132,18 +132,19 @@ METHODS: dict[str, Method] = {
     "threshold": _threshold,
     "late": _late,
 }
-# Rules, which say of each sample whether it is flagged, and the scores that they cut.
+# Methods that are rules (they say for each sample whether it is flagged), and their scores.
 RULES = {"threshold": "aum", "late": "mean-correct-epoch"}
-# Of Cantelli's inequality: see ``late_learned``.
+# From Cantelli's inequality, see ``late_learned``.
 LIMITS = {"late": 1 / 26}
 
 
 def ratio_of(text: float | str) -> float | str:
-    """A remove ratio, or the name of the method that estimates it.
+    """Reads a remove ratio, or the name of a method that estimates it.
 
-    ``0.2`` is itself; ``auto`` is ``combined``. ``auto:NAME`` is a method by name:
+    A number is returned as it is. ``auto`` means ``auto:combined``. ``auto:NAME`` gives the name
+    of a method:
 
-    - ``combined``: ``Evidence.range``, which tells wrong labels from hard pictures;
+    - ``combined``: ``Evidence.range``, which separates wrong labels from hard images;
     - ``mixture``: ``mixture_rate`` of the mean loss;
     - ``sum``: the mean of a detector's P(mislabeled);
     - ``joint``: ``joint_rate`` of the mean softmax;
@@ -151,7 +152,7 @@ def ratio_of(text: float | str) -> float | str:
     - ``late``: the share that ``late_learned`` flags.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: the text is neither a number nor the name of a method.
     """
     if not isinstance(text, str):
         return text
@@ -178,20 +179,20 @@ def estimate_rate(
     score: str | None = None,
     probability: NDArray[np.float64] | None = None,
 ) -> Estimate:
-    """The estimate of a method.
+    """Estimates the share of wrong labels by a method.
 
     Args:
         method: one of ``METHODS``.
-        dynamics: of the run.
-        suspicion: float64 [n], by which the run is ranked.
-        gives_probability: whether that is P(mislabeled).
-        flipped: bool [n]; where all are False the truth counts as unknown.
-        thresholds: of the run's threshold samples, where it has any.
-        score: the name of the score that ranks, where one does.
+        dynamics: the dynamics of the run.
+        suspicion: float64 [n], by which the run is ranked; higher means more likely mislabeled.
+        gives_probability: whether the suspicion is P(mislabeled).
+        flipped: bool [n]; if all are False, the truth counts as unknown.
+        thresholds: the run's threshold samples; None if it has none.
+        score: the name of the score that ranks; None if a detector ranks.
         probability: float64 [n], P(mislabeled) by the shipped detector, for ``combined``.
 
     Raises:
-        ConfigError: the method does not go with what ranks.
+        ConfigError: the method does not suit the ranker.
         DynamicsError: the run lacks what the method needs.
     """
     known = Known(dynamics, suspicion, gives_probability, thresholds, probability)

@@ -1,4 +1,4 @@
-"""The share of wrong labels as the weight of the upper of two components.
+"""Estimates the share of wrong labels by a mixture of two components: the weight of the upper one.
 
 Shape suffixes: n samples, E epochs, s rows of a slab.
 """
@@ -14,27 +14,29 @@ from tdctl.slabs import rows_per_slab, slabs_of
 
 __all__ = ["mean_loss", "mixture_rate", "separation"]
 
-# A probability of 0 would make a loss of infinity, and float16 rounds many to 0. With more classes
-# chance itself is smaller, down to the smallest number of float16.
+# Probabilities below a smallest value are raised to it: the logarithm of 0 is infinite, and
+# float16 rounds many probabilities to 0. With more classes, chance is lower, and so is the
+# smallest value, down to the smallest number of float16.
 SMALLEST, OF_CHANCE, LEAST = 1e-3, 1e-2, 6e-8
-# More values than these say nothing more about two components.
+# More values than this do not improve the fit of two components.
 MOST = 10_000
-# Shares of wrong labels that the search starts from; the likeliest end counts. Larger ones are
-# looked at where these find no second component: a tail of easy samples looks like them.
+# Shares of wrong labels that the search starts from; the most likely result counts. The larger
+# ones are tried only if the others find no second component, because a tail of easy samples looks
+# like a large share of wrong labels.
 STARTS, LARGER = (0.05, 0.1, 0.2, 0.4), (0.6, 0.8, 0.9, 0.95)
 ITERATIONS = 300
 TOLERANCE = 1e-6
-# Values closer than this share of their size are alike but for rounding.
+# Values whose differences are below this share of their size are equal, except for rounding.
 ALIKE = 1e-9
-# The log-likelihood, but for constants, of one normal component of the scaled values.
+# The log-likelihood, without constants, of one normal component of the scaled values.
 ALONE = -0.5
 
 
 def mean_loss(dynamics: TrainingDynamics) -> NDArray[np.float64]:
-    """Float64 [n]: mean over the epochs of -ln max(p, least), in [0, -ln least] nats.
+    """Float64 [n]: mean over the epochs of -ln max(p, least), in nats, in [0, -ln least].
 
-    p is the given label's recorded probability, so that files of any code and store have it;
-    least is 0.001, and with more than 10 classes a hundredth of chance (6e-8 at the least).
+    p is the given label's recorded probability, which the files of all programs and stores have.
+    least is 0.001; with more than 10 classes it is 0.01 / k, but at least 6e-8.
 
     Raises:
         DynamicsError: a probability is NaN.
@@ -50,22 +52,22 @@ def mean_loss(dynamics: TrainingDynamics) -> NDArray[np.float64]:
 
 
 def mixture_rate(values: NDArray[np.floating]) -> float:
-    """The weight, in [0, 1], of the upper of two normal components of the same variance.
+    """The weight, in [0, 1], of the upper of two normal components with the same variance.
 
-    The variance is shared because two free ones end as a narrow component of the easy samples
-    and a broad one of all others: on 21 runs with known flips (CIFAR-10 and digits; uniform,
-    flip and human noise of 9 to 40 %; 10 to 30 epochs) the mean error of the rate was 0.027 with
-    one variance on ``mean_loss``, 0.081 with two, 0.077 with two beta components (Arazo), and
-    0.077 with one variance on AUM. These figures chose the method; on 19 further runs of the
-    kind its mean error was 0.029 (trials, no command is left). It says too little where 10 epochs
-    are too few to tell (0.12).
+    The variance is shared because two separate ones lead to a narrow component of the easy
+    samples and a broad one of all others. The mean error of the rate was measured on 21 runs with
+    known flips (CIFAR-10 and digits; uniform, flip and human noise of 9 to 40 %; 10 to 30
+    epochs): 0.027 with one variance on ``mean_loss``; 0.081 with two; 0.077 with two beta
+    components (Arazo); 0.077 with one variance on AUM. These figures chose the method. On 19
+    further runs of the same kind its mean error was 0.029 (trials; there is no command to repeat
+    them). If 10 epochs are too few to separate the components, the rate is too low (error 0.12).
 
-    Where two components are no likelier than one, by the Bayesian information criterion, and
-    where all values are alike, it is 0. Losses are seldom so even: on labels that are all right
-    it takes those that are hard to learn for the upper component.
+    The rate is 0 if all values are equal, or if two components are not more likely than one by
+    the Bayesian information criterion. But losses are seldom so even: if all labels are right, the
+    upper component often consists of samples that are hard to learn.
 
     Args:
-        values: [n], higher is worse, such as ``mean_loss``.
+        values: [n], higher means more likely mislabeled, such as ``mean_loss``.
 
     Source: a mixture on the loss separates wrong from right labels in Arazo et al., "Unsupervised
         Label Noise Modeling and Loss Correction", ICML 2019 (arXiv 1904.11238).
@@ -75,21 +77,21 @@ def mixture_rate(values: NDArray[np.floating]) -> float:
         return 0.0
     for starts in (STARTS, LARGER):
         likelihood, weight = max((_fit(scaled, start) for start in starts), key=lambda fit: fit[0])
-        # Two parameters more than one component has: a second mean and the weight.
+        # One component has two parameters fewer: a second mean and the weight.
         if len(scaled) * (likelihood - ALONE) > np.log(len(scaled)):
             return weight
     return 0.0
 
 
 def separation(values: NDArray[np.floating]) -> float:
-    """How far apart two normal components of the same variance are, in standard deviations.
+    """The distance between two normal components of the same variance, in standard deviations.
 
-    The values are cut at the upper component's weight; the distance of the two means is given in
-    units of the standard deviation within the parts. 0 where the values are alike, or all values
-    are in one component.
+    The values are cut at the weight of the upper component. The distance between the means of the
+    two parts is divided by the standard deviation within the parts. It is 0 if all values are
+    equal, or if all values are in one component.
 
     Args:
-        values: [n], higher is worse, such as ``mean_loss`` or a score.
+        values: [n], higher means more likely mislabeled, such as ``mean_loss`` or a score.
     """
     scaled = _scaled(values)
     if scaled is None:
@@ -100,15 +102,12 @@ def separation(values: NDArray[np.floating]) -> float:
         return 0.0
     high, low = scaled[upper], scaled[~upper]
     within = weight * float(high.var()) + (1 - weight) * float(low.var())
-    # Two points, each its own part: as narrow as numbers go.
+    # If each part is a single point, the variance is 0, so it is given a small value.
     return float((high.mean() - low.mean()) / np.sqrt(max(within, 1e-12)))
 
 
 def _scaled(values: NDArray[np.floating]) -> NDArray[np.floating] | None:
-    """The values, or their quantiles where there are many, with mean 0 and deviation 1.
-
-    None where they are alike.
-    """
+    """The values (or their quantiles) scaled to mean 0 and deviation 1; None if all are equal."""
     if len(values) > MOST:
         values = np.quantile(values, (np.arange(MOST) + 0.5) / MOST)
     if not len(values) or float(np.ptp(values)) <= ALIKE * float(np.abs(values).max()):
@@ -118,9 +117,9 @@ def _scaled(values: NDArray[np.floating]) -> NDArray[np.floating] | None:
 
 
 def _fit(x: NDArray[np.floating], start: float) -> tuple[float, float]:
-    """Log-likelihood and upper weight where expectation-maximisation ends."""
+    """The log-likelihood and the upper weight at the end of expectation-maximisation."""
     upper = (x > np.quantile(x, 1 - start)).astype(np.float64)
-    # Where many share the largest value, nothing lies above the quantile.
+    # If many values are equal to the largest, none is above the quantile.
     upper = upper if upper.any() else (x == x.max()).astype(np.float64)
     likelihood = weight = 0.0
     for _ in range(ITERATIONS):
@@ -130,7 +129,7 @@ def _fit(x: NDArray[np.floating], start: float) -> tuple[float, float]:
         low = float(((1 - upper) * x).sum() / (1 - upper).sum())
         high = float((upper * x).sum() / upper.sum())
         variance = float((upper * (x - high) ** 2 + (1 - upper) * (x - low) ** 2).mean())
-        # Two points: each its own component, as narrow as numbers go.
+        # If each component is a single point, the variance is 0, so it is given a small value.
         variance = max(variance, 1e-12)
         below = np.log1p(-weight) - (x - low) ** 2 / (2 * variance)
         above = np.log(weight) - (x - high) ** 2 / (2 * variance)

@@ -1,4 +1,4 @@
-"""Data sets with their pixels, held in memory, in a cache, or not at all."""
+"""Data sets with their pixels: in memory, in a cache on the disk, or decoded when needed."""
 
 from __future__ import annotations
 

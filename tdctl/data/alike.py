@@ -1,4 +1,4 @@
-"""Images that are alike to the byte: copies, of which some have another label."""
+"""Finds images that are identical to the byte. Copies may have different labels."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tdctl.sources import Encoded
 __all__ = ["Alike", "alike_files", "alike_pixels"]
 
 Rows = NDArray[np.int64]
-# Of files with the same size and the same first bytes, no more bytes than these are compared.
+# The largest number of bytes of files that are read whole to compare them.
 COMPARED_BYTES = 1 << 29
 
 
 class Alike(NamedTuple):
-    """Groups of rows whose images are the same, and how many images were looked at."""
+    """Groups of rows with identical images, and the number of images that were looked at."""
 
     groups: list[Rows]
     looked: int
 
 
 def alike_files(images: Encoded, sizes: Rows, seen: Survey) -> Alike:
-    """Files with the same bytes.
+    """Finds files with the same bytes.
 
-    Only those are read whole that have their size and first bytes in common with others.
+    A file is read whole only if another one has the same size and the same first bytes.
 
     Args:
         images: n encoded images.
-        sizes: int64 [n], bytes of each; -1 where it cannot be reached.
+        sizes: int64 [n], the size of each in bytes; -1 for one that cannot be reached.
         seen: a survey of these images.
     """
     reached = (seen.heads >= 0) & (sizes[seen.rows] > 0)
@@ -55,8 +55,8 @@ def alike_files(images: Encoded, sizes: Rows, seen: Survey) -> Alike:
 
 
 def alike_pixels(pixels: torch.Tensor) -> Alike:
-    """Images with the same pixels, uint8 [n, C, H, W]."""
-    # Few share the middle row of pixels: the others need no comparison.
+    """Finds images with the same pixels, uint8 [n, C, H, W]."""
+    # Few images share the middle row of pixels. Only these are compared whole.
     groups = []
     for group in _equal(_flat(pixels[:, :, pixels.shape[2] // 2])):
         same = _equal(_flat(pixels[torch.from_numpy(group)]))
@@ -69,7 +69,7 @@ def _flat(pixels: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def _equal(values: NDArray[np.generic]) -> list[Rows]:
-    """The rows of each value [n, ...] that stands more than once, in order."""
+    """For each value [n, ...] that occurs more than once, the rows with it, in order."""
     if not len(values):
         return []
     whole = values.reshape(len(values), -1).view(np.dtype((np.void, values[0].nbytes)))[:, 0]

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of uint8 images, with a draw per sample.
+"""Augmentation of whole batches of uint8 images, with separate random numbers for each sample.
 
 Shapes: B batch, C channels, H and W the image, P padding.
 """
@@ -18,12 +18,12 @@ from tdctl.errors import ConfigError
 
 __all__ = ["Augment", "Draw", "Normalise"]
 
-# From this side on, photographs are cropped by area as torchvision's ImageNet recipe does.
+# Images of at least this side are cropped by area, as in torchvision's ImageNet recipe.
 RESIZED_CROP_FROM = 96
 
 
 class Normalise:
-    """Turns uint8 [B, C, H, W] into float32 with mean 0 and deviation 1 by channel."""
+    """Turns uint8 [B, C, H, W] into float32 with mean 0 and standard deviation 1 per channel."""
 
     def __init__(self, dataset: DataSet, device: torch.device) -> None:
         shape = (1, -1, 1, 1)
@@ -32,22 +32,22 @@ class Normalise:
         self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, C, H, W], channels last in memory."""
+        """The normalised images, float32 [B, C, H, W], channels last in memory."""
         values = pixels.to(torch.float32, memory_format=torch.channels_last)
         return torch.addcmul(self._shift, values, self._scale)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random numbers of a batch: one row for each sample.
+    """The random numbers for a batch: one row for each sample.
 
     Attributes:
-        flips: bool [B], or None where nothing is mirrored.
-        shift: int64 [B, 2] in [0, 2P], down and right, or None.
-        boxes: float32 [B, 4, 10], uniform in [0, 1): area, aspect, left and top of ten tries,
-            or None.
-        seeds: int64 [B], of the policy that distorts, or None.
-        holes: float32 [B, 2] in [0, 1), the middles of the blanked squares, or None.
+        flips: bool [B], True for images to mirror; None if no image is mirrored.
+        shift: int64 [B, 2] in [0, 2P], the offset of the crop down and right; or None.
+        boxes: float32 [B, 4, 10], uniform in [0, 1): the area, aspect, left and top of ten
+            candidate boxes; or None.
+        seeds: int64 [B], seeds for the augmentation policy; or None.
+        holes: float32 [B, 2] in [0, 1), the centres of the blanked squares; or None.
     """
 
     flips: torch.Tensor | None
@@ -62,24 +62,26 @@ class Draw:
 
 
 class Augment:
-    """Random crops, flips and what else the settings and the data set ask for, uint8 in and out.
+    """Random crops, flips and the other augmentations of the settings; uint8 in, uint8 out.
 
-    Images below 96 pixels are padded with black by ``crop_padding`` and cropped back to their
-    size; larger ones are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized. A
-    policy distorts what was cropped, and a square is blanked last.
+    Images below 96 pixels are padded with ``crop_padding`` black pixels and cropped back to their
+    size. Larger images are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized. After
+    the crop, the policy distorts the image. Last, a square is blanked.
+
+    Args:
+        config: the settings of the training.
+        dataset: the data set, for the image size, the channels and whether images may be mirrored.
+
+    Attributes:
+        mirrors: True if half of the images are mirrored.
 
     Raises:
-        ConfigError: the square is as large as the images, or the policy knows no such channels.
-
-    Attributes:
-        mirrors: whether half of the images are mirrored.
+        ConfigError: the square is as large as the images, or the policy does not support the
+            number of channels.
 
     Source: ``RandomCrop(padding)``, ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of
-        torchvision; equal in distribution, except that the area crop tries 10 boxes and takes
-        the first that fits, else the whole image.
-
-    Attributes:
-        mirrors: whether half of the images are mirrored.
+        torchvision. The distribution is equal, with one exception: the crop by area tries 10
+        boxes and takes the first that fits, or else the whole image.
     """
 
     def __init__(self, config: FitConfig, dataset: DataSet) -> None:
@@ -87,23 +89,28 @@ class Augment:
         self._resized = config.augment and side >= RESIZED_CROP_FROM
         padding = side // 8 if config.crop_padding is None else config.crop_padding
         self._padding = padding if config.augment and not self._resized else 0
+        if self._padding >= side:
+            raise ConfigError(
+                f"crop_padding: a border of {padding} pixels leaves crops of images of {side} that "
+                "show nothing of them; give a smaller --crop-padding"
+            )
         mirrors = dataset.mirrors if config.flip is None else config.flip
         self.mirrors = config.augment and mirrors
         channels = dataset.train.shape[0]
         if config.augment_policy != "none" and channels not in (1, 3):
             raise ConfigError(
                 f"augment_policy: '{config.augment_policy}' takes images of 1 or 3 channels, and "
-                f"these have {channels}; give --augment-policy none"
+                f"these have {channels}; give --set train.augment_policy=none"
             )
         if config.cutout >= side:
             raise ConfigError(
                 f"cutout: a square of {config.cutout} pixels blanks images of {side}; give a "
-                "smaller --cutout"
+                "smaller cutout, such as --set train.cutout=4"
             )
         named = config.augment_policy
         self._policy = None if named == "none" else open_policy(named)
         self._hole = config.cutout
-        # The mean, which is 0 to the network.
+        # The mean colour: after normalisation it is 0.
         colour = torch.tensor(dataset.mean) * 255
         self._colour = colour.round().to(torch.uint8).view(-1, 1, 1)
 
@@ -125,7 +132,12 @@ class Augment:
         return Draw(flips, shift, boxes, seeds, holes)
 
     def __call__(self, pixels: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Uint8 [B, C, H, W] like its input, one row of the draw for each image."""
+        """The augmented images, uint8 [B, C, H, W].
+
+        Args:
+            pixels: uint8 [B, C, H, W].
+            draw: the random numbers, one row for each image.
+        """
         if draw.boxes is not None:
             pixels = _area_crop(pixels, draw.flips, draw.boxes)
         else:
@@ -150,7 +162,8 @@ class Augment:
             pixels = functional.pad(pixels, (self._padding,) * 4)
             rows_BH, cols_BW = rows_BH + shift[:, :1], cols_BW + shift[:, 1:]
         batch = torch.arange(b, device=device)[:, None, None]
-        # Indexing around the channels puts them last: one gather crops, flips and lays out.
+        # Indices on both sides of the channels put these last: one gather crops and flips, and
+        # gives the memory layout for the network.
         cropped_BHWC = pixels[batch, :, rows_BH[:, :, None], cols_BW[:, None, :]]
         return cropped_BHWC.permute(0, 3, 1, 2)
 

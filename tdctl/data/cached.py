@@ -1,4 +1,4 @@
-"""Image folders decoded once into the cache on the disk, and read from there."""
+"""Decodes image folders once into the cache on the disk, and reads the pixels from there."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from tdctl.cache import (
 )
 from tdctl.data.decode import DECODER, Decoder, slabs, unreadable
 from tdctl.data.picture import Reading
-from tdctl.data.store import Kind, Tally
+from tdctl.data.pixel_store import Kind, Tally
 from tdctl.errors import DataError
 
 __all__ = ["CacheStore", "cache_key", "is_cached", "open_cached"]
 
-# Batches read ahead of the one in use, each by a thread: the disk works while the network does.
+# The number of batches that threads read in advance, so that disk and network work in parallel.
 AHEAD = 2
 
 
 class CacheStore:
     """Pixels in a file of the cache.
 
-    Batches are read from the file, not through a memory map: what was read stays in the
-    system's own cache while there is room, and does not count as this process's memory.
+    Batches are read from the file, not through a memory map. So the pixels stay in the system's
+    file cache while there is room, and do not count as this process's memory.
 
     Attributes:
-        mean, std: C values in units of 255, of the training images.
-        broken: rows that did not decode, with the reason; their pixels are black and count in
-            no statistics.
+        mean, std: C values in [0, 1], statistics of the training images divided by 255.
+        broken: rows that did not decode, with the reason. Their pixels are black and are not
+            included in the statistics.
     """
 
     kind: Kind = "cache"
@@ -60,17 +60,17 @@ class CacheStore:
         self._whole = _whole(int(entry.facts["train"]), self.broken)
         self._digest = str(entry.facts["digest"])
         self._path = entry.path / PIXELS_FILE
-        # Open from here on: the entry may be evicted while it is in use.
+        # The file stays open, because the entry may be evicted while it is in use.
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
         entry.touch()
 
     def load(self) -> torch.Tensor:
-        """All pixels in memory."""
+        """All pixels as one tensor in memory."""
         return self._read(np.arange(self.shape[0], dtype=np.int64))
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """Each part as it is read from the file, a few batches ahead."""
+        """The pixels of each part. A few batches are read in advance."""
         with ThreadPoolExecutor(AHEAD) as pool:
             waiting = deque(pool.submit(self._read, part) for part in parts[:AHEAD])
             try:
@@ -85,7 +85,7 @@ class CacheStore:
                     future.cancel()
 
     def digest(self, rows: NDArray[np.int64]) -> str:
-        """Hex digest of the pixels at some positions: known for all training images."""
+        """Hex digest of the pixels at some positions. That of all training images is stored."""
         if np.array_equal(rows, self._whole):
             return self._digest
         tally = Tally(self.shape[1])
@@ -97,7 +97,7 @@ class CacheStore:
         pixels = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
         view = pixels.numpy().reshape(-1).data
         size = int(np.prod(self.shape[1:]))
-        # Neighbours on the disk are read together.
+        # Images that are next to each other in the file are read together.
         cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         for start, stop in pairwise(cuts):
             at, end = start * size, stop * size
@@ -116,14 +116,14 @@ class CacheStore:
 def cache_key(
     root: str, names: Sequence[str], stats: NDArray[np.int64], train: int, reading: Reading
 ) -> str:
-    """The name of a folder's entry: what its pixels and their statistics are made from.
+    """The name of a folder's cache entry: a digest of everything that decides its pixels.
 
     Args:
         root: the data folder.
-        names: n paths below it, training images first.
+        names: n paths relative to the data folder, training images first.
         stats: int64 [n, 2], size and time of change of each file.
-        train: how many are training images.
-        reading: how each is read.
+        train: the number of training images.
+        reading: how the images are read.
     """
     facts = [DECODER, root, list(names), train, asdict(reading)]
     digest = hashlib.sha256(json.dumps(facts).encode())
@@ -132,20 +132,20 @@ def cache_key(
 
 
 def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> CacheStore:
-    """The pixels of some files from the cache, decoded into it where they are not there.
+    """The pixels from the cache. If they are not in the cache yet, the files are decoded into it.
 
-    Of several processes one decodes and the others wait for it; one that is killed leaves
-    nothing that would hold up the next.
+    If several processes need the same pixels, one decodes and the others wait. A killed process
+    does not block the next one.
 
     Args:
         decoder: the files, training images first.
-        folder: of the cache; made where it is missing.
-        key: the entry, as ``cache_key`` has it.
-        name: the data folder as the user is told of it.
-        train: how many are training images.
+        folder: the folder of the cache. It is made if it does not exist.
+        key: the name of the entry, from ``cache_key``.
+        name: the data folder, as messages show it.
+        train: the number of training images.
 
     Raises:
-        DataError: images differ in size, or the disk has no room for all.
+        DataError: images differ in size, the cache cannot be used, or its disk has too little room.
     """
     found = _open(folder / key, decoder)
     if found is not None:
@@ -169,7 +169,7 @@ def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int)
 
 
 def is_cached(decoder: Decoder, folder: Path, key: str) -> bool:
-    """Whether the cache has these pixels already."""
+    """Whether the cache already has these pixels."""
     entry = read_entry(folder / key)
     return entry is not None and _fits(entry, decoder)
 
@@ -178,7 +178,7 @@ def _open(place: Path, decoder: Decoder) -> CacheStore | None:
     entry = read_entry(place)
     if entry is None or not _fits(entry, decoder):
         return None
-    # What could not be read may have been out of reach for a while only.
+    # An image that did not decode then may have been unreachable only for a while.
     if any(decoder.decodes(int(row)) for row in entry.facts["broken"]):
         return None
     try:
@@ -204,7 +204,7 @@ def _build(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> N
     part.mkdir()
     try:
         with (part / PIXELS_FILE).open("wb") as file:
-            # Written, not mapped: pages of a map would count as this process's memory.
+            # The file is not memory-mapped: mapped pages would count as this process's memory.
             broken: dict[int, str] = {}
             at = 0
             for slab in decoder.read_all(broken=broken):
@@ -236,10 +236,10 @@ def _whole(train: int, broken: Mapping[int, str]) -> NDArray[np.int64]:
 
 
 def _check_disk(folder: Path, shape: tuple[int, ...]) -> None:
-    """Refuses pixels that the disk of the cache has no room for.
+    """Checks that the disk of the cache has room for the pixels.
 
     Raises:
-        DataError: with what is needed and what there is.
+        DataError: it has not. The message gives the bytes that are needed and those that are free.
     """
     needed, (free, _) = int(np.prod(shape)), free_bytes(folder)
     if needed > free:

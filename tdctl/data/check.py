@@ -1,6 +1,6 @@
-"""The check of a data set before every training: what is wrong with it, or looks so.
+"""The check of a data set before every training, for what is wrong or suspicious.
 
-It costs seconds. Each finding is one line with a count, the first example and the way out.
+It takes seconds. Each finding is one line: the number of cases, the first one, and advice.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.data.alike import Alike, alike_files, alike_pixels
 from tdctl.data.decode import Decoder
-from tdctl.data.hold import Held
+from tdctl.data.image_storage import Held
 from tdctl.data.shown import Shown, shown, sides
 from tdctl.data.survey import of_all
 from tdctl.errors import DataError
-from tdctl.names import nearly_alike
+from tdctl.names import nearly_alike, not_labelled
 from tdctl.sources import Listing
 
 __all__ = ["check_classes", "findings"]
 
 Rows = NDArray[np.int64]
-# A class with so many times the images of another, or with this share of all, is an extreme.
+# Class sizes are extreme if one class has TIMES as many images as another, or this SHARE of all.
 TIMES, SHARE = 50, 0.9
-# A crop, or an enlargement, is told of where it concerns this share of the images.
+# Strong crops and enlargements are reported if they concern at least this share of the images.
 MANY = 0.1
-# Times by which the sides of images differ that are told of.
+# Different image sizes are reported if the longest short side is this many times the shortest.
 SIDES = 10
 
 
 def check_classes(
     targets: NDArray[np.int64], class_names: list[str], name: str, limit: int | None
 ) -> None:
-    """Refuses labels of one class: nothing could be learned from them.
+    """Checks that the labels have more than one class, as a classifier needs at least two.
 
     Args:
         targets: int64 [n], the given labels of the training images.
         class_names: k names.
-        name: of the data set.
-        limit: how many images the user asks for, or None.
+        name: the name of the data set.
+        limit: the number of images that the user asks for, or None.
 
     Raises:
-        DataError: with the class, and where to look.
+        DataError: all labels are of one class. The message names it and says where to look.
     """
     present = np.unique(targets)
     if len(present) != 1:
@@ -61,16 +61,17 @@ def check_classes(
 def findings(
     config: DataConfig, listing: Listing, held: Held, file_sizes: Rows | None
 ) -> list[str]:
-    """What is wrong with a data set, or looks so, one line each; empty where nothing does.
+    """What is wrong or suspicious in a data set, one line for each finding.
 
-    Labels are looked at as the user gives them, before any noise. Pixels that are not in memory
-    are looked at in a sample, always the same one; the line then says of how many.
+    The labels are the user's, before any noise. If the pixels are not in memory, a fixed sample of
+    them is checked, and the line gives the size of the sample.
 
     Args:
         config: the settings.
         listing: classes, labels and names of all images.
-        held: their pixels.
-        file_sizes: int64 [n + m], bytes of each encoded image; None where they came decoded.
+        held: the pixels of all images.
+        file_sizes: int64 [n + m], the size of each encoded image in bytes; None if the images came
+            decoded.
     """
     rows, images = _Named(listing), listing.images
     found = shown(held, len(rows))
@@ -82,12 +83,14 @@ def findings(
     else:
         alike = alike_files(images, file_sizes, held.seen)
         notes += _of_sizes(config, held.decoder, rows)
-    return [*notes, *_of_alike(alike, rows, set(found.one_colour.tolist()))]
+    # What shows nothing, or does not decode, is told of already.
+    told = {*found.one_colour.tolist(), *found.broken, *held.broken}
+    return [*notes, *_of_alike(alike, rows, told)]
 
 
 @dataclass(frozen=True)
 class _Named:
-    """The images of a listing by row, training images first."""
+    """Names and labels of a listing's images by row, training images first."""
 
     listing: Listing
 
@@ -95,7 +98,7 @@ class _Named:
         return len(self.listing) + len(self.listing.test_index)
 
     def name(self, row: int) -> str:
-        """What the user knows the image by."""
+        """The name of an image in messages."""
         listing, n = self.listing, len(self.listing)
         if listing.names is not None:
             return listing.names[row]
@@ -105,29 +108,42 @@ class _Named:
         return f"{'training' if row < n else 'test'} image {at}"
 
     def trains(self, row: int) -> bool:
-        """Whether it is a training image."""
+        """Whether a row is a training image."""
         return row < len(self.listing)
 
     def label(self, row: int) -> int:
-        """Its given label."""
+        """The given label of a training image, or the label of a test image."""
         n = len(self.listing)
         targets = self.listing.labels.assigned if row < n else self.listing.test_targets
         return int(targets[row if row < n else row - n])
 
 
 def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]:
-    """Classes of one image, of extreme sizes, and with nearly the same name."""
+    """Findings about classes: nearly equal names, a single image, very different sizes."""
     names, targets = listing.class_names, listing.labels.assigned
     notes = []
     alike = nearly_alike(names)
     if alike:
-        shown = ", ".join(" / ".join(f"'{name}'" for name in group) for group in alike[:3])
+        shown = ", ".join(" / ".join(map(_quoted, group)) for group in alike[:3])
         more = ", ..." if len(alike) > 3 else ""
         notes.append(
             f"class names that differ in writing alone: {len(alike)}, {shown}{more}; where they "
             "are one class, give it one name"
         )
     counts = np.bincount(targets, minlength=len(names))
+    missing = [name for name in not_labelled(names) if counts[names.index(name)]]
+    if missing:
+        many = sum(int(counts[names.index(name)]) for name in missing)
+        table = config.labels is not None
+        way = (
+            "empty their cells and give --skip-unreadable"
+            if table
+            else "move them out of the data folder"
+        )
+        notes.append(
+            f"class names that may stand for a missing label: {', '.join(map(_quoted, missing))} "
+            f"({many:,} training images); where these are not labelled, {way}"
+        )
     single = np.flatnonzero(counts == 1)
     if len(single):
         row = int(np.flatnonzero(targets == single[0])[0])
@@ -152,7 +168,7 @@ def _of_classes(config: DataConfig, listing: Listing, rows: _Named) -> list[str]
 
 
 def _of_shown(config: DataConfig, found: Shown, rows: _Named) -> list[str]:
-    """Images that do not decode, where they were not decoded before, and those of one colour."""
+    """Findings about images that have one colour or (new ones) do not decode."""
     notes, of = [], of_all(len(found.looked), len(rows))
     if found.broken:
         row, reason = next(iter(sorted(found.broken.items())))
@@ -169,14 +185,24 @@ def _of_shown(config: DataConfig, found: Shown, rows: _Named) -> list[str]:
     return notes
 
 
-def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
+def _quoted(name: str) -> str:
+    """A class name with what does not show written out."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return f"'{shown}'"
+
+
+def _groups(count: int) -> str:
+    return f"{count:,} group{'s' * (count != 1)}"
+
+
+def _of_alike(alike: Alike, rows: _Named, told: set[int]) -> list[str]:
     """Copies with another label, in the test set too, and in the training set alone."""
     of = of_all(alike.looked, len(rows))
-    groups = [group.tolist() for group in alike.groups if int(group[0]) not in blank]
+    groups = [group.tolist() for group in alike.groups if int(group[0]) not in told]
     names = rows.listing.class_names
 
     def pair(group: list[int]) -> str:
-        """The first of a group, and the first that differs from it in label, or in split."""
+        """The first image of a group, and the first with another label or in the other split."""
         a = group[0]
         others = sorted(group[1:], key=lambda row: rows.label(row) == rows.label(a))
         b = others[0]
@@ -190,25 +216,25 @@ def _of_alike(alike: Alike, rows: _Named, blank: set[int]) -> list[str]:
     notes = []
     if differ:
         notes.append(
-            f"images alike to the byte with different labels: {len(differ):,} groups{of}, first "
+            f"images alike to the byte with different labels: {_groups(len(differ))}{of}, first "
             f"{pair(differ[0])}; at least one label of each group is wrong"
         )
     if both:
         notes.append(
-            f"images alike to the byte in the training and in the test set: {len(both):,} "
-            f"groups{of}, first {pair(both[0])}; the test error is too low by them: remove one side"
+            f"images alike to the byte in the training and in the test set: {_groups(len(both))}"
+            f"{of}, first {pair(both[0])}; the test error is too low by them: remove one side"
         )
     if copies:
         more = sum(len(g) - 1 for g in copies)
         notes.append(
-            f"images alike to the byte among the training images: {len(copies):,} groups of "
+            f"images alike to the byte among the training images: {_groups(len(copies))} of "
             f"{more + len(copies):,}{of}, first {pair(copies[0])}; remove the copies"
         )
     return notes
 
 
 def _of_sizes(config: DataConfig, decoder: Decoder, rows: _Named) -> list[str]:
-    """What comes to the size asked for by losing much, or from very little."""
+    """Findings about images that lose much, or are enlarged much, at the requested size."""
     side = config.image_size
     looked, found = sides(decoder.images, decoder.reading.max_pixels)
     if side is None or not len(looked):

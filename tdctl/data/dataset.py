@@ -1,4 +1,4 @@
-"""What every source of images is turned into."""
+"""The data set that every source of images is turned into."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.data.store import MemoryStore, Store, Tally
+from tdctl.data.pixel_store import MemoryStore, PixelStore, Tally
 from tdctl.errors import DataError
 from tdctl.labels import Labels
 from tdctl.sources.listing import Skipped
@@ -21,16 +21,16 @@ __all__ = ["DataSet", "Images", "Skipped", "by_class", "channel_statistics"]
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one size, with the labels training or testing sees.
+    """Images of one size, with the labels for training or testing.
 
     Attributes:
-        store: the pixels, of possibly more images than these.
-        rows: int64 [n], each image's position in the store.
-        index: int64 [n], each image's position in the source data set.
-        targets: int64 [n] in [0, k).
+        store: the pixels. The store may have more images than these.
+        rows: int64 [n], the position of each image in the store.
+        index: int64 [n], the position of each image in the source data set.
+        targets: int64 [n] in [0, k), the label of each image.
     """
 
-    store: Store
+    store: PixelStore
     rows: NDArray[np.int64]
     index: NDArray[np.int64]
     targets: NDArray[np.int64]
@@ -39,7 +39,13 @@ class Images:
     def held(
         cls, pixels: torch.Tensor, index: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> Images:
-        """Images in memory, from their pixels uint8 [n, C, H, W]."""
+        """Images in memory.
+
+        Args:
+            pixels: uint8 [n, C, H, W].
+            index: int64 [n], the position of each image in the source data set.
+            targets: int64 [n], the label of each image.
+        """
         return cls(MemoryStore(pixels), np.arange(len(pixels), dtype=np.int64), index, targets)
 
     def __len__(self) -> int:
@@ -58,26 +64,28 @@ class Images:
     def take(
         self, rows: NDArray[np.int64] | NDArray[np.bool_], targets: NDArray[np.int64] | None = None
     ) -> Images:
-        """The images of some rows, chosen by position or mask, with other targets if given.
+        """Some of the images. No pixel is copied.
 
-        ``targets`` has one value for each row taken. No pixel is copied.
+        Args:
+            rows: int64 positions, or a bool mask [n].
+            targets: new labels, one for each row taken; None keeps the labels.
         """
         given = self.targets[rows] if targets is None else targets
         return Images(self.store, self.rows[rows], self.index[rows], given)
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """Uint8 [B, C, H, W] on the host for each part, in the order asked for.
+        """The pixels of each part, uint8 [B, C, H, W] on the CPU, in the given order.
 
         Args:
-            parts: positions among these images, int64 [B] each.
+            parts: for each batch the positions among these images, int64 [B].
 
         Raises:
-            DataError: an image that is streamed does not decode.
+            DataError: a streamed image does not decode.
         """
         return self.store.batches([self.rows[part] for part in parts])
 
     def joined(self, others: Images) -> Images:
-        """These images and then others of the same store."""
+        """These images, followed by other images of the same store."""
         both = (
             (self.rows, others.rows),
             (self.index, others.index),
@@ -86,7 +94,10 @@ class Images:
         return Images(self.store, *(np.concatenate(parts) for parts in both))
 
     def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows that hold the given indices, in their order.
+        """The rows with the given indices, in the order of the indices.
+
+        Args:
+            index: int64 [m], positions in the source data set.
 
         Raises:
             DataError: an index is not in this data set.
@@ -105,24 +116,24 @@ class Images:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, its pixels held in one of three ways.
+    """A data set with its pixels, which are in memory, in the cache, or streamed.
 
     Attributes:
-        name: such as ``digits``.
+        name: the name of the data set, such as ``digits``.
         class_names: k names; a label is a position in this list.
-        train: all training images; ``targets`` are the given labels before any corruption.
-        labels: given and true labels of ``train``, row by row.
-        test: images whose labels are trusted, or None.
-        file_names: n names in the rows of ``train``, relative to the data folder, or None.
-        file_sizes: n numbers of bytes in the rows of ``train``, or None.
-        test_names, test_sizes: the same of ``test``.
-        mean, std: C values in [0, 1] and above 0, of the training pixels over 255 (of a sample of
-            them where a note says so).
-        mirrors: whether a mirrored image still shows its class.
-        held: bool [n], True for images that the source itself holds out for validation, or None.
-        one_list: whether the test images were split off the list of training images.
-        skipped: images that do not decode, and rows of a table, that were left out.
-        reading: how the images were read where it is not the usual way, by what each is of.
+        train: all n training images. Their ``targets`` are the given labels before any noise.
+        labels: given and true labels of the training images, row by row.
+        test: the test images, whose labels are trusted; or None.
+        file_names: n names of the training images, relative to the data folder; or None.
+        file_sizes: n sizes of the training images in bytes; or None.
+        test_names, test_sizes: names and sizes of the test images; or None.
+        mean, std: C values in [0, 1], statistics of the training pixels divided by 255 (or of a
+            sample, if a note says so). ``std`` is above 0.
+        mirrors: True if a mirrored image still shows its class.
+        held: bool [n], True for images that the source holds out for validation; or None.
+        one_list: True if the test images were split off the list of training images.
+        skipped: the images that do not decode and the table rows that were left out.
+        reading: the ways in which the reading of the images was not the usual one: name to value.
         notes: what the user should know about how the data was read, one line each.
     """
 
@@ -150,10 +161,10 @@ class DataSet:
         return len(self.class_names)
 
     def identity(self) -> dict[str, str]:
-        """Hex digests of what makes this data set the one it is, by what each is of.
+        """Hex digests of the parts that identify this data set, by the name of the part.
 
-        The same whichever way the images are held, and without a look at any pixel, except of
-        test images that are no files.
+        They do not depend on where the pixels are. No pixels are read, except those of test images
+        in memory that are not files.
         """
         labels, test = self.labels, self.test
         parts: dict[str, object] = {
@@ -174,18 +185,19 @@ class DataSet:
             parts["test labels"] = test.targets
             if self.test_names is None and test.resident:
                 parts["test pixels"] = test.store.digest(test.rows)
-        return {name: _digest(part) for name, part in parts.items()}
+        return {name: digest_of(part) for name, part in parts.items()}
 
     def fingerprint(self) -> str:
         """Hex digest of the identity."""
-        return _digest(self.identity())
+        return digest_of(self.identity())
 
     def pixel_digest(self) -> str | None:
-        """Hex digest of the training pixels; None where they are streamed."""
+        """Hex digest of the training pixels; None if they are streamed."""
         return self.train.store.digest(self.train.rows)
 
 
-def _digest(part: object) -> str:
+def digest_of(part: object) -> str:
+    """Hex digest of one part of a data set's identity."""
     if isinstance(part, np.ndarray):
         return hashlib.sha256(part.astype("<i8").tobytes()).hexdigest()
     return hashlib.sha256(json.dumps(part).encode()).hexdigest()
@@ -194,7 +206,7 @@ def _digest(part: object) -> str:
 def by_class(
     targets: NDArray[np.int64], class_names: list[str], limit: int | None
 ) -> tuple[str, ...]:
-    """A note where the images leave classes without a sample; empty where they do not."""
+    """A note if some classes have no training image; else empty."""
     present = len(np.unique(targets))
     if present == len(class_names):
         return ()

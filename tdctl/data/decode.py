@@ -1,4 +1,4 @@
-"""Encoded images to pixels: the one decoder, whichever way the pixels are then held."""
+"""The decoder from encoded images to pixels. All ways to hold pixels use it."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tdctl.sources import Encoded
 
 __all__ = ["DECODER", "Decoder", "slabs", "unreadable"]
 
-# What the same file gives the same pixels by. Raise the number when the pixels change.
+# With the same version, the same file gives the same pixels. Raise the number when pixels change.
 DECODER = f"3, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
-# Images that a thread decodes at a time: small ones take less long than handing them out.
+# A thread takes this many images at once: decoding a small image is faster than handing it out.
 AT_ONCE = 16
-# How many unreadable images one error names.
+# The largest number of unreadable images that an error names.
 NAMED = 100
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Encoded images that decode to one size.
+    """Decodes encoded images to pixels of one size.
 
     Attributes:
-        images: where they are.
-        reading: how each is read.
-        shape: C, H, W of every image: that of the first one that decodes.
-        model: its row.
+        images: the encoded images.
+        reading: how the images are read.
+        shape: C, H, W of every image, taken from the first image that decodes.
+        model: the row of this first image.
     """
 
     images: Encoded
@@ -55,17 +55,17 @@ class Decoder:
         max_megapixels: float | None = None,
         seen: Survey | None = None,
     ) -> Decoder:
-        """The decoder of some images; reads up to the first that decodes.
+        """The decoder for some images. It decodes the images up to the first good one.
 
         Args:
-            images: all of a data set: what they have in common decides how each is read.
-            size: side that all are brought to, or None.
-            fit: how they are brought to it.
-            max_megapixels: a picture of more is refused; None for Pillow's own limit.
-            seen: a survey of these images, where there is one.
+            images: all images of a data set. A survey of all decides how each is read.
+            size: the side of the square that all images are resized to, or None.
+            fit: how images are fitted into the square.
+            max_megapixels: images with more are refused; None for Pillow's own limit.
+            seen: a survey of these images, or None to make one.
 
         Raises:
-            DataError: none decodes.
+            DataError: no image decodes.
         """
         limit = megapixels(max_megapixels)
         seen = survey(images, limit) if seen is None else seen
@@ -85,7 +85,7 @@ class Decoder:
         return len(self.images)
 
     def decodes(self, row: int) -> bool:
-        """Whether one image decodes."""
+        """Whether an image decodes."""
         try:
             with quiet():
                 read_rgb(self.images, row, self.reading)
@@ -96,15 +96,15 @@ class Decoder:
     def read_all(
         self, pixels: NDArray[np.uint8] | None = None, broken: dict[int, str] | None = None
     ) -> Iterator[NDArray[np.uint8]]:
-        """All images, slab by slab and in order, by as many threads as there are processors.
+        """The pixels of all images, slab by slab and in order, with a thread for each processor.
 
         Args:
-            pixels: uint8 [n, C, H, W] to fill; the slabs are then its parts. Without it they
-                share one buffer, and each holds until the next is asked for.
-            broken: takes up the rows that do not decode, with the reason; they are black.
+            pixels: uint8 [n, C, H, W], filled with the pixels; the slabs are its parts. Without
+                it, all slabs share one buffer, and a slab is valid until the next one.
+            broken: receives the rows that do not decode, with the reason. Their pixels are black.
 
         Raises:
-            DataError: an image has another size than the first; or one does not decode and
+            DataError: an image differs in size from the first one; or an image does not decode and
                 ``broken`` is not given.
         """
         buffer = None
@@ -129,10 +129,11 @@ class Decoder:
                 yield slab
 
     def batch(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Uint8 [B, C, H, W] of some images, one after the other.
+        """The pixels of some images, uint8 [B, C, H, W], decoded one after the other.
 
         Raises:
-            DataError: some do not decode (names all of these), or have another size than the first.
+            DataError: some do not decode (the message names them), or an image differs in size
+                from the first one.
         """
         pixels, broken = np.empty((len(rows), *self.shape), dtype=np.uint8), {}
         with quiet():
@@ -157,11 +158,11 @@ class Decoder:
         return broken
 
     def read(self, row: int) -> NDArray[np.uint8]:
-        """Uint8 [C, H, W] of one image; call within ``quiet``.
+        """The pixels of one image, uint8 [C, H, W]. Call it within ``quiet``.
 
         Raises:
-            Unreadable: it does not decode.
-            DataError: it has another size than the first.
+            Unreadable: the image does not decode.
+            DataError: it differs in size from the first one.
         """
         image = read_rgb(self.images, row, self.reading).transpose(2, 0, 1)
         if image.shape != self.shape:
@@ -174,7 +175,7 @@ class Decoder:
 
 
 def unreadable(images: Encoded, broken: dict[int, str]) -> DataError:
-    """The error that names images that do not decode, with the first one's reason."""
+    """An error that names the images that do not decode, with the reason for the first."""
     names = [images.name(row) for row in sorted(broken)]
     reason, _, way = broken[min(broken)].partition("; ")
     advice = f"{_way_out(broken.values())}, or give --skip-unreadable"
@@ -187,11 +188,11 @@ def unreadable(images: Encoded, broken: dict[int, str]) -> DataError:
 
 
 def _way_out(reasons: Collection[str]) -> str:
-    """What to do about images that do not decode, by their reasons; see ``Unreadable``."""
+    """Advice about images that do not decode, from their reasons; see ``Unreadable``."""
     ways: dict[str, str] = {}
     for reason in reasons:
         way = reason.partition("; ")[2] or "mend or remove what is broken"
-        # Ways that differ in a number alone are one, with the largest.
+        # Advice that differs only in a number is given once, with the largest number.
         kind = re.sub(r"\d+", "", way)
         ways[kind] = max(ways.get(kind, way), way, key=_last_number)
     return "; ".join(ways.values())
@@ -202,7 +203,7 @@ def _last_number(way: str) -> int:
 
 
 def slabs(n: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Start and stop of runs of images that take some 64 MB each."""
+    """Start and stop of each slab: a run of images of about 64 MB."""
     count = max(1, SLAB_BYTES // int(np.prod(shape)))
     for start in range(0, n, count):
         yield start, min(n, start + count)

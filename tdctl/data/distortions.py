@@ -1,4 +1,4 @@
-"""Stronger augmentation than crops and flips: blanked squares and torchvision's random policies.
+"""Augmentation beyond crops and flips: blanked squares and torchvision's random policies.
 
 Shapes: B batch, C channels, H and W the image.
 """
@@ -17,11 +17,11 @@ Policy = Callable[[torch.Tensor], torch.Tensor]
 
 
 def open_policy(name: str) -> Policy:
-    """The policy of a setting, which takes uint8 [C, H, W] of 1 or 3 channels and gives alike.
+    """The augmentation policy with this name. It maps uint8 [C, H, W] to uint8 [C, H, W].
 
-    ``trivial`` is torchvision's ``v2.TrivialAugmentWide``: one of 14 operations at any strength.
-    ``rand`` is its ``v2.RandAugment``: two of them at 9 of 30. Both with torchvision's defaults;
-    what they leave empty is black.
+    ``trivial`` is torchvision's ``v2.TrivialAugmentWide``: one of 14 operations at a random
+    strength. ``rand`` is ``v2.RandAugment``: two operations at strength 9 of 30. Both have
+    torchvision's defaults. Empty areas become black. Images have 1 or 3 channels.
 
     Source: Müller and Hutter, "TrivialAugment", ICCV 2021 (arXiv 2103.10158); Cubuk et al.,
         "RandAugment", NeurIPS 2020 (arXiv 1909.13719).
@@ -33,21 +33,22 @@ def open_policy(name: str) -> Policy:
 
 
 def distorted(pixels: torch.Tensor, policy: Policy, seeds: torch.Tensor) -> torch.Tensor:
-    """Uint8 [B, C, H, W] like ``pixels``, each image by the policy with a seed of its own.
+    """The images after the policy, uint8 [B, C, H, W]. Each image has its own seed.
 
-    Torchvision's policies draw from the process's generator, for one image at a time. It is
-    seeded for each image and restored at the end, so that an image comes out alike whatever is
-    drawn elsewhere. On one CPU core that takes 0.16 (trivial) or 0.28 ms (rand) for an image of
-    32 pixels, and 1.5 ms for one of 224; on a GPU each operation is a launch of its own.
+    torchvision's policies draw from the process's generator, one image at a time. The generator
+    is seeded for each image and restored at the end, so other draws do not change the result. On
+    one CPU core an image of 32 pixels takes 0.16 ms (trivial) or 0.28 ms (rand), and one of 224
+    pixels 1.5 ms. On a GPU, each operation is a separate launch.
 
     Args:
         pixels: uint8 [B, C, H, W].
-        seeds: int64 [B].
+        policy: the policy, from ``open_policy``.
+        seeds: int64 [B], the seed of each image.
     """
     with torch.random.fork_rng(devices=[]):
         images = []
         for image, seed in zip(pixels, seeds.tolist(), strict=True):
-            # Only the CPU's: torch.manual_seed would change those of the GPUs as well.
+            # Seed only the CPU's generator: torch.manual_seed would seed the GPUs' as well.
             torch.default_generator.manual_seed(POLICY.number(seed))
             images.append(policy(image))
     return torch.stack(images)
@@ -56,16 +57,18 @@ def distorted(pixels: torch.Tensor, policy: Policy, seeds: torch.Tensor) -> torc
 def cut_out(
     pixels: torch.Tensor, centres: torch.Tensor, side: int, colour: torch.Tensor
 ) -> torch.Tensor:
-    """Uint8 [B, C, H, W] with a square of each image blanked, less where it crosses the border.
+    """The images with a square of each blanked, uint8 [B, C, H, W].
+
+    A square may reach over the border of the image. Then only its part inside is blanked.
 
     Args:
         pixels: uint8 [B, C, H, W].
-        centres: float32 [B, 2] in [0, 1), the squares' middles, down and right.
-        side: of the squares, in pixels.
-        colour: uint8 [C, 1, 1], of what is blanked.
+        centres: float32 [B, 2] in [0, 1), the centres of the squares, down and right.
+        side: the side of the squares in pixels.
+        colour: uint8 [C, 1, 1], the colour of the squares.
 
     Source: DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with
-        Cutout" (arXiv 1708.04552): the middle is any pixel, and the colour the mean.
+        Cutout" (arXiv 1708.04552): the centre is any pixel, and the colour is the mean.
     """
     inside = []
     for axis, length in enumerate(pixels.shape[2:]):

@@ -1,4 +1,4 @@
-"""From the settings to a data set: its listing, its labels, its pixels."""
+"""Opens the data set that the settings name: its listing, its labels and its pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.config import DataConfig
-from tdctl.data.channels import channels
 from tdctl.data.check import check_classes, findings
+from tdctl.data.colours import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
-from tdctl.data.hold import Held, check_memory, hold
-from tdctl.data.store import MemoryStore
+from tdctl.data.image_storage import Held, check_memory, hold
+from tdctl.data.pixel_store import MemoryStore
 from tdctl.errors import ConfigError
 from tdctl.sources import Listing, list_dataset
 
@@ -19,18 +19,28 @@ __all__ = ["open_dataset"]
 
 
 def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) -> DataSet:
-    """The data set that the settings name, decoded and resized, with its labels.
+    """The data set that the settings name, with its pixels and labels.
 
     Args:
         config: the settings.
-        split_seed: of the split into training and test images, where the source has none.
-        dry: decode a sample of the images alone; see ``hold`` and ``findings``.
+        split_seed: seed of the split into training and test images, if the source has no split.
+        dry: decode only a sample of the images; see ``hold`` and ``findings``.
+
+    Returns:
+        The data set.
 
     Raises:
-        DataError: as ``list_dataset``; or images do not decode, differ in size and no
-            ``image_size`` is given, there is no room for them as they would be held, or all
-            training images have one class.
-        ConfigError: the images have not the channels that the settings normalise by.
+        DataError: as ``list_dataset``; or images do not decode, images differ in size and no
+            ``image_size`` is given, there is no room for the pixels, or all training images have
+            the same class.
+        ConfigError: the settings ask for ImageNet's statistics, and the images do not have 3
+            channels; or for a cache or streaming of images that come decoded.
+
+    Example:
+        >>> from tdctl.config import DataConfig
+        >>> data = open_dataset(DataConfig(dataset="digits"))
+        >>> len(data.train), data.num_classes, data.train.shape
+        (1198, 10, (1, 8, 8))
     """
     listing = list_dataset(config, split_seed)
     n = len(listing)
@@ -46,7 +56,7 @@ def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) 
 def _assembled(
     config: DataConfig, listing: Listing, held: Held, stats: NDArray[np.int64] | None
 ) -> DataSet:
-    """Listing and pixels as a data set, without the images that do not decode."""
+    """The data set made of a listing and its pixels, without images that do not decode."""
     n, m = len(listing), len(listing.test_index)
     whole = np.ones(n + m, dtype=np.bool_)
     whole[list(held.broken)] = False
@@ -85,7 +95,7 @@ def _assembled(
 
 
 def _unusual(held: Held) -> dict[str, str | int]:
-    """How images were read, where it changes pixels that would be others otherwise."""
+    """The ways of reading that change pixels and are not the usual ones."""
     if held.decoder is None:
         return {}
     reading, how = held.decoder.reading, dict[str, str | int]()
@@ -101,7 +111,7 @@ def _unusual(held: Held) -> dict[str, str | int]:
 def _files(
     listing: Listing, stats: NDArray[np.int64] | None, rows: NDArray[np.int64]
 ) -> tuple[list[str] | None, list[int] | None]:
-    """Names and sizes of some images, where they have any."""
+    """The names and sizes of some images; None if they have none."""
     names = None if listing.names is None else [listing.names[row] for row in rows]
     return names, None if stats is None else stats[rows, 0].tolist()
 
@@ -117,7 +127,7 @@ def _of_skipped(skipped: tuple[Skipped, ...]) -> tuple[str, ...]:
 
 
 def _held(config: DataConfig, pixels: torch.Tensor, train: int) -> Held:
-    """Pixels that come whole, brought to the size asked for."""
+    """Pixels that come decoded, resized to the requested size."""
     if config.images in {"cache", "stream"}:
         raise ConfigError(
             f"data.images: '{config.images}' does not go with {config.dataset}, whose pixels come "

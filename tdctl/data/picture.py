@@ -1,7 +1,8 @@
-"""One picture as a person sees it: from what Pillow opens to eight bits of red, green and blue."""
+"""Reads one picture as a person sees it, as eight bits of red, green and blue."""
 
 from __future__ import annotations
 
+import errno
 import math
 import struct
 import threading
@@ -26,14 +27,14 @@ __all__ = [
 
 Fit = Literal["crop", "pad", "squash"]
 Colour = tuple[int, int, int]
-# What transparent pictures are laid on, in the order in which equals are taken.
+# The grounds on which transparent pictures are laid. Among equally good ones the first is taken.
 GROUNDS: dict[str, Colour] = {
     "white": (255, 255, 255),
     "black": (0, 0, 0),
     "grey": (128, 128, 128),
     "magenta": (255, 0, 255),
 }
-# What Pillow's readers raise on bytes that are not what they begin as, beside OSError.
+# Besides OSError, Pillow's readers raise these when the content does not fit the first bytes.
 PILLOW_ERRORS = (
     SyntaxError,
     ValueError,
@@ -48,27 +49,33 @@ PILLOW_ERRORS = (
     struct.error,
     zlib.error,
 )
+# The way out of what is no fault of the picture.
+SYSTEM_SAYS = {
+    errno.EACCES: "; give yourself the right to read it",
+    errno.ENOENT: "; put the file back, or remove what leads to it",
+}
 REWRITE = "write it with 8 or 16 bits a pixel, all pictures by the same factor"
 
 
 class Unreadable(ValueError):
-    """The bytes are no picture that can be read; the message says why.
+    """A picture cannot be read. The message says why.
 
-    What follows ``; `` in it is the way out, where the file itself is not broken.
+    If the file itself is not broken, advice follows in the message after ``; ``.
     """
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How every picture of a data set is read: one rule for all of them.
+    """How the pictures of a data set are read: the same way for all of them.
 
     Attributes:
-        size: side that all are brought to, or None.
-        fit: how: the middle square, the whole between black bars, or the whole pressed square.
-        bits: in use of the 16 that deep greyscale pictures have: 8, 10, 12, 14 or 16.
-        ground: the name in ``GROUNDS`` of what transparent pictures are laid on; None where no
-            picture is known to be transparent (one that is nevertheless gets white).
-        max_pixels: a picture of more is refused unread; None for no limit.
+        size: the side of the square that pictures are resized to, or None.
+        fit: how a picture is fitted into the square. ``crop`` takes the middle square, ``pad``
+            adds bars, and ``squash`` changes the aspect ratio.
+        bits: the number of bits that deep (16-bit) greyscale pictures use: 8, 10, 12, 14 or 16.
+        ground: the name in ``GROUNDS`` of the colour behind transparent pictures. None if no
+            picture is known to be transparent; an unexpected one is then laid on white.
+        max_pixels: pictures with more pixels are refused; None for no limit.
     """
 
     size: int | None = None
@@ -79,14 +86,15 @@ class Reading:
 
     @property
     def colour(self) -> Colour:
-        """Of the ground."""
+        """The colour of the ground."""
         return GROUNDS[self.ground or "white"]
 
 
 def megapixels(limit: float | None) -> float | None:
-    """The most pixels of a picture, for a limit in millions; Pillow's own where none is given.
+    """The largest number of pixels of a picture, from a limit in millions; None for no limit.
 
-    Pillow's is twice ``Image.MAX_IMAGE_PIXELS``, beyond which it refuses; None for no limit.
+    Without a limit, Pillow's own applies: it refuses pictures of more than twice
+    ``Image.MAX_IMAGE_PIXELS``.
     """
     if limit is not None:
         return limit * 1e6
@@ -95,13 +103,13 @@ def megapixels(limit: float | None) -> float | None:
 
 
 def read_rgb(images: Encoded, row: int, reading: Reading) -> NDArray[np.uint8]:
-    """Uint8 [H, W, 3] of one picture.
+    """The pixels of one picture, uint8 [H, W, 3].
 
     Raises:
-        Unreadable: it does not decode, is larger than allowed, or has no known range of values.
+        Unreadable: the picture does not decode, is too large, or its range of values is unknown.
     """
     with opened(images, row, reading.max_pixels) as file:
-        # A copy of its own would double what a large one takes.
+        # A copy would double the memory for a large picture.
         ImageOps.exif_transpose(file, in_place=True)
         image = _as_rgb(file, reading)
     if reading.size is not None and image.size != (reading.size, reading.size):
@@ -126,10 +134,10 @@ def read_small(images: Encoded, row: int, reading: Reading, side: int) -> Image.
 
 @contextmanager
 def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Image.Image]:
-    """One picture, of which only the head is read; call within ``quiet``.
+    """Opens one picture and reads only its head. Call it within ``quiet``.
 
     Raises:
-        Unreadable: as ``read_rgb``, of what is done within, too.
+        Unreadable: as ``read_rgb``. Errors of Pillow within the block are turned into it, too.
     """
     try:
         with Image.open(images.open(row), formats=_formats()) as file:
@@ -138,11 +146,12 @@ def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Imag
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        # Pillow's words hold the path a second time, or the address of an object in memory.
+        # Pillow's message repeats the path, or has the address of an object in memory.
         raise Unreadable("of no known image format") from None
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
-        raise Unreadable(_in_a_line(error.strerror or error)) from None
+        way = SYSTEM_SAYS.get(error.errno or 0, "")
+        raise Unreadable(_in_a_line(error.strerror or error) + way) from None
     except PILLOW_ERRORS as error:
         raise Unreadable(_in_a_line(error)) from None
 
@@ -161,13 +170,16 @@ def _millions(count: float) -> str:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """What Pillow reads by itself: for EPS it would run Ghostscript on whatever is called .jpg."""
+    """The formats that Pillow reads by itself.
+
+    EPS is left out: Pillow would run Ghostscript on the file, even if it is named .jpg.
+    """
     Image.init()
     return tuple(name for name in Image.ID if name != "EPS")
 
 
 class _Lifted:
-    """Pillow's own limit of pixels while ours holds: it is one for the whole process."""
+    """Lifts Pillow's limit of pixels while our own applies. There is one for the whole process."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.found = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
@@ -190,9 +202,10 @@ _lifted = _Lifted()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Pillow's warnings and its limit of pixels put aside; what matters becomes an error of ours.
+    """Turns off Pillow's warnings and its limit of pixels within the block.
 
-    Its warnings are of odd metadata, in its own words. The limit is back when the last one leaves.
+    The warnings are about odd metadata. Real problems become our own errors. The limit is restored
+    when the last user leaves its block.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
@@ -204,12 +217,12 @@ def quiet() -> Iterator[None]:
 
 
 def _in_a_line(error: object) -> str:
-    # A semicolon marks the way out.
+    # A semicolon would begin the advice; see Unreadable.
     return " ".join(str(error).split()).replace(";", ",") or type(error).__name__
 
 
 def _as_rgb(image: Image.Image, reading: Reading) -> Image.Image:
-    """Eight bits a channel, with what is transparent laid on the ground."""
+    """The picture with eight bits per channel. Transparent parts show the ground."""
     if image.mode == "F":
         raise Unreadable(f"32-bit floating point pixels have no known range; {REWRITE}")
     if image.mode.startswith("I"):
@@ -226,7 +239,7 @@ def _as_rgb(image: Image.Image, reading: Reading) -> Image.Image:
 
 
 def _in_eight_bits(image: Image.Image, bits: int) -> Image.Image:
-    """Deep greyscale scaled: Pillow alone would clip it at 255."""
+    """A deep greyscale picture, scaled to eight bits. Pillow would clip its values at 255."""
     values = np.asarray(image).astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
@@ -242,7 +255,7 @@ def _in_eight_bits(image: Image.Image, bits: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, side: int, reading: Reading) -> Image.Image:
-    """A picture brought to a square."""
+    """A picture resized to a square."""
     how = Image.Resampling.BILINEAR
     if reading.fit == "crop":
         return ImageOps.fit(image, (side, side), how)
@@ -250,7 +263,8 @@ def _fitted(image: Image.Image, side: int, reading: Reading) -> Image.Image:
         return image.resize((side, side), how)
     longer = max(image.size)
     width, height = (max(1, round(side * edge / longer)) for edge in image.size)
-    # Bars of the ground: beside a form on white, black ones would be a second form.
+    # Bars have the colour of the ground. Black bars beside an object on white would look like a
+    # second object.
     bars = (0, 0, 0) if reading.ground is None else reading.colour
     square = Image.new("RGB", (side, side), bars)
     small = image.resize((width, height), how)

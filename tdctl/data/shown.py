@@ -1,4 +1,4 @@
-"""What the images of a data set show as the network gets them: one colour, a part, too little."""
+"""Looks at images as the network gets them: single-colour images, and image sizes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.data.decode import Decoder, slabs
-from tdctl.data.hold import Held
+from tdctl.data.image_storage import Held
 from tdctl.data.picture import Unreadable, opened, quiet
-from tdctl.data.store import MemoryStore
+from tdctl.data.pixel_store import MemoryStore
 from tdctl.data.survey import spread
 from tdctl.processors import own_processors
 from tdctl.sources import Encoded
@@ -20,17 +20,17 @@ from tdctl.sources import Encoded
 __all__ = ["Shown", "Sides", "shown", "sides"]
 
 Rows = NDArray[np.int64]
-# An image whose values differ by no more than this in any channel is of one colour to the eye.
+# An image has one colour to the eye if the values in each channel differ by no more than this.
 ONE_COLOUR = 3
-# Where pixels are not in memory so many images are looked at: of a cache, and of files, of which
-# no more pixels than these are decoded, but of a few images at least.
+# How many images are looked at if the pixels are not in memory: IN_CACHE images of a cache, or
+# IN_FILES files. Fewer files if they have more than PIXELS pixels together, but AT_LEAST of them.
 IN_CACHE, IN_FILES, PIXELS, AT_LEAST = 2000, 300, 200_000_000, 16
-# Heads of files that are read for their width and height.
+# The number of files whose heads are read for width and height.
 HEADS = 1000
 
 
 class Shown(NamedTuple):
-    """Which images were looked at, which are of one colour, and which did not decode, and why."""
+    """The images looked at, those with a single colour, and those that did not decode, with why."""
 
     looked: Rows
     one_colour: Rows
@@ -38,18 +38,18 @@ class Shown(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Which files were looked at, and their width and height, int64 [m, 2]."""
+    """The files looked at, int64 [m], and their width and height, int64 [m, 2]."""
 
     looked: Rows
     sides: Rows
 
 
 def shown(held: Held, count: int) -> Shown:
-    """Looks for images of one colour: at all that are in memory, else at some.
+    """Looks for single-colour images: among all images in memory, or else in a sample.
 
     Args:
         held: the pixels.
-        count: n, how many images there are.
+        count: n, the number of images.
     """
     whole = np.delete(np.arange(count, dtype=np.int64), list(held.broken))
     store = held.store
@@ -84,13 +84,13 @@ def _in_files(decoder: Decoder, whole: Rows) -> Shown:
 
 
 def _one_colour(pixels: torch.Tensor) -> NDArray[np.bool_]:
-    """Bool [B], of uint8 [B, C, H, W]."""
+    """Which of the images [B, C, H, W] have a single colour, bool [B]."""
 
     def same(values: torch.Tensor) -> torch.Tensor:
         low, high = torch.aminmax(values, dim=2)
         return ((high - low) <= ONE_COLOUR).all(dim=1)
 
-    # The middle row of pixels tells for most.
+    # For most images the middle row of pixels is enough to tell.
     found = same(pixels[:, :, pixels.shape[2] // 2])
     perhaps = found.nonzero()[:, 0]
     found[perhaps] = same(pixels[perhaps].flatten(2))
@@ -100,13 +100,13 @@ def _one_colour(pixels: torch.Tensor) -> NDArray[np.bool_]:
 def sides(
     images: Encoded, max_pixels: float | None, rows: Rows | None = None, most: int = HEADS
 ) -> Sides:
-    """Width and height of some images, evenly spread; what does not open is left out.
+    """Width and height of some images, evenly spread. Images that do not open are left out.
 
     Args:
         images: n encoded images.
-        max_pixels: what has more does not open; None for no limit.
-        rows: int64, those to choose from; all n where not given.
-        most: how many to look at.
+        max_pixels: images with more pixels do not open; None for no limit.
+        rows: int64, the rows to choose from; None for all.
+        most: the largest number of images to look at.
     """
     rows = np.arange(len(images), dtype=np.int64) if rows is None else rows
     looked, found = [], []

@@ -1,4 +1,4 @@
-"""Images that are decoded anew in every pass, by worker processes."""
+"""Images that worker processes decode again in every pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from tdctl.data.decode import Decoder
-from tdctl.data.store import Kind
+from tdctl.data.pixel_store import Kind
 from tdctl.errors import DataError
 from tdctl.processors import own_processors, unbound
 from tdctl.streams import LOADER
@@ -21,25 +21,29 @@ __all__ = ["StreamStore"]
 
 
 class StreamStore:
-    """Pixels that are held nowhere: each batch is decoded when its turn comes."""
+    """Pixels that are not kept: each batch is decoded when it is needed."""
 
     kind: Kind = "stream"
 
     def __init__(self, decoder: Decoder, workers: int | None = None) -> None:
-        """The images of a decoder; ``workers`` processes, or one for each processor of ours."""
+        """Streams the images of a decoder.
+
+        Args:
+            decoder: the decoder.
+            workers: the number of worker processes; None for one for each allowed processor.
+        """
         self.shape = (len(decoder), *decoder.shape)
         self.workers = workers or own_processors()
         self._decoder = decoder
 
     def digest(self, rows: NDArray[np.int64]) -> None:
-        """None: it would cost a pass over all files."""
+        """None, because a digest would need a pass over all files."""
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
-        """Each part, in the order asked for; the processes live as long as the pass.
+        """The pixels of each part, in the given order. The worker processes end with the pass.
 
         Raises:
-            DataError: an image does not decode, in the words of ``Decoder.batch``; or a worker
-                process died.
+            DataError: an image does not decode, as in ``Decoder.batch``; or a worker process died.
         """
         if not parts:
             return
@@ -57,26 +61,30 @@ class StreamStore:
             ) from None
 
     def _started(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[Any]:
-        """The batches of processes that have just been started.
+        """Starts the worker processes and returns an iterator over their batches.
 
-        They run on all processors of ours, also where the thread that starts them keeps to one.
+        The workers may use all processors of this process, even if this thread is bound to one.
         """
         with unbound(), warnings.catch_warnings():
-            # Python 3.12 warns of forks beside threads; the workers take up none of theirs.
+            # Python 3.12 warns of a fork in a process with threads. The workers use no threads of
+            # the parent, so the fork is safe.
             warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
             loader: DataLoader[Any] = DataLoader(
                 _Files(self._decoder),
                 batch_sampler=cast(Any, parts),
                 num_workers=min(self.workers, len(parts)),
                 collate_fn=_as_it_is,
-                # Without one of its own the loader would draw from torch's global stream.
+                # Without its own generator, the loader would draw from torch's global one.
                 generator=LOADER.torch_generator(),
             )
             return iter(loader)
 
 
 class _Files(Dataset[Any]):
-    """What a worker process runs: whole batches, not single images that the parent would join."""
+    """The data set in a worker process.
+
+    It gives whole batches, so that the parent does not have to join single images.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -84,7 +92,7 @@ class _Files(Dataset[Any]):
     def __getitems__(self, rows: NDArray[np.int64]) -> torch.Tensor | DataError:
         try:
             return self._decoder.batch(rows)
-        except DataError as error:  # raised, it would arrive wrapped in the worker's traceback
+        except DataError as error:  # a raised error would carry the worker's traceback
             return error
 
 

@@ -1,4 +1,4 @@
-"""A look at the heads of encoded pictures, before any is decoded: what all are to be read by."""
+"""Looks at the heads of encoded pictures, to decide how all pictures are read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from tdctl.sources import Encoded
 
 __all__ = ["Survey", "of_all", "spread", "survey"]
 
-# Up to as many files all are looked at; of more, as many, evenly spread.
+# The largest number of files to look at. If there are more, these are evenly spread.
 HEADS = 100_000
 HEAD_BYTES = 4096
-# Of deep and of transparent pictures this many pixels are decoded, and at least so many pictures.
+# Limits for decoding deep and transparent pictures: at most PIXELS pixels together, but at least
+# AT_LEAST pictures; and at most TRANSPARENT transparent ones.
 PIXELS, AT_LEAST = 100_000_000, 32
 TRANSPARENT = 500
-# Threads that wait for the disk, the files that one takes at a time, and threads that decode.
+# Threads that read heads, files that one of them takes at a time, and threads that decode.
 THREADS, AT_ONCE, DECODING = 8, 256, 4
-# On a ground that leaves less of a picture's contrast than this, its form is lost.
+# A picture's object is lost on a ground that leaves less than this share of its best contrast.
 LOST = 0.2
 
 T = TypeVar("T")
@@ -36,16 +37,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Survey:
-    """What the pictures of a data set have in common.
+    """What was found in the heads of a data set's pictures.
 
-    It depends on the files and their order alone, not on how pixels are held.
+    It depends only on the files and their order, not on where the pixels are held.
 
     Attributes:
         rows: int64 [m], the pictures whose heads were looked at.
-        heads: int64 [m], a checksum of the first bytes of each; -1 where it cannot be reached.
-        bits: in use of the 16 of deep greyscale pictures: 8, 10, 12, 14 or 16.
-        ground: name of what transparent pictures are laid on; None where none is transparent.
-        notes: what the user should know of it, one line each.
+        heads: int64 [m], a checksum of each picture's first bytes; -1 if it cannot be reached.
+        bits: the number of bits that deep (16-bit) greyscale pictures use: 8, 10, 12, 14 or 16.
+        ground: the name of the colour behind transparent pictures; None if none is transparent.
+        notes: what the user should know, one line each.
     """
 
     rows: NDArray[np.int64]
@@ -56,21 +57,21 @@ class Survey:
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
-    """Int64, at most ``most`` of the first ``count`` numbers, evenly spread."""
+    """At most ``most`` of the numbers below ``count``, evenly spread; int64."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def of_all(looked: int, count: int) -> str:
-    """What a note adds where only a part was looked at."""
+    """The words that a note adds if only a part was looked at; else ``""``."""
     return "" if looked == count else f" (of {looked:,} looked at)"
 
 
 def survey(images: Encoded, max_pixels: float | None) -> Survey:
-    """Looks at the heads of pictures, and decodes some of those that are deep or transparent.
+    """Looks at the heads of pictures, and decodes some of the deep and transparent ones.
 
     Args:
         images: all pictures of a data set, training and test.
-        max_pixels: larger ones are passed over; None for no limit.
+        max_pixels: pictures with more pixels are left out; None for no limit.
     """
     rows = spread(len(images), HEADS)
     parts = np.array_split(rows, max(1, -(-len(rows) // AT_ONCE)))
@@ -88,7 +89,7 @@ def survey(images: Encoded, max_pixels: float | None) -> Survey:
 
 
 def _head(images: Encoded, row: int) -> tuple[int, Kind]:
-    """A checksum of the first bytes of a picture, and what its pixels ask for."""
+    """A checksum of a picture's first bytes, and the kind of its pixels."""
     try:
         place = images.open(row)
         if isinstance(place, str):
@@ -105,7 +106,7 @@ def _head(images: Encoded, row: int) -> tuple[int, Kind]:
 
 
 def _kind(head: bytes, otherwise: Callable[[], Kind]) -> Kind:
-    """By the bytes of JPEG and PNG, which most pictures are; else as Pillow sees it."""
+    """The kind of a picture. The head is enough for JPEG and PNG; Pillow is asked about others."""
     if head.startswith(b"\xff\xd8"):
         return "plain"
     before, data, _ = head.partition(b"IDAT")
@@ -116,7 +117,7 @@ def _kind(head: bytes, otherwise: Callable[[], Kind]) -> Kind:
         return "deep"
     if depth == 16 and colour == 2 and b"tRNS" not in before:
         return "deep colour"
-    # Those of 16 bits with alpha are deep in colour, too; the ground matters more.
+    # Pictures of 16 bits with alpha are also deep in colour, but the ground matters more.
     return "clear" if colour in {4, 6} or b"tRNS" in before else "plain"
 
 
@@ -137,7 +138,7 @@ def _kind_by_pillow(images: Encoded, row: int) -> Kind:
 def _within(
     images: Encoded, rows: NDArray[np.int64], most: int, max_pixels: float | None
 ) -> NDArray[np.int64]:
-    """Some of the rows, evenly spread, that have few enough pixels together."""
+    """Some of the rows, evenly spread, so that their pixels stay within the limit together."""
     sizes = []
     for row in rows[spread(len(rows), AT_LEAST)]:
         try:
@@ -153,7 +154,7 @@ def _within(
 def _depth(
     images: Encoded, rows: NDArray[np.int64], max_pixels: float | None
 ) -> tuple[int, tuple[str, ...]]:
-    """Bits in use of deep greyscale pictures: the deepest value of all decides."""
+    """The number of bits that deep greyscale pictures use. The largest value of all decides."""
     if not len(rows):
         return 16, ()
 
@@ -163,7 +164,7 @@ def _depth(
                 values = np.asarray(file)
         except Unreadable:
             return -1
-        # Others are refused when they are decoded.
+        # Values outside this range are refused when the picture is decoded.
         return int(values.max()) if values.min() >= 0 and values.max() <= 65535 else -1
 
     with quiet():
@@ -194,9 +195,9 @@ def _deep_colour(images: Encoded, rows: NDArray[np.int64]) -> tuple[str, ...]:
 def _ground(
     images: Encoded, rows: NDArray[np.int64], max_pixels: float | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The one ground on which the fewest transparent pictures lose their form.
+    """The ground on which the fewest transparent pictures lose their object.
 
-    One for all: a ground that followed each picture would tell pictures apart by itself.
+    All pictures get the same ground. If each had its own, a network could learn from the ground.
     """
     if not len(rows):
         return None, ()
@@ -225,7 +226,7 @@ def _ground(
 
 
 def _contrasts(file: Image.Image) -> list[float] | None:
-    """How much of a picture shows on each ground; None where nothing of it is transparent."""
+    """The contrast of a picture on each ground; None if no part of it is transparent."""
     if file.mode.startswith("I") or not file.has_transparency_data:
         return None
     whole = file.convert("RGBA")

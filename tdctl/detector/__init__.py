@@ -1,15 +1,15 @@
-"""The networks that recognise the curve of a wrong label: their training, files and scoring."""
+"""Networks that recognise the curve of a wrong label: their training, files and scoring."""
 
 from __future__ import annotations
 
 from tdctl.detector.builtin import Shipped, shipped_detectors
-from tdctl.detector.checkpoint import detector_files, load_detector, save_detector
+from tdctl.detector.detector_files import detector_files, load_detector, save_detector
 from tdctl.detector.lstm import LstmDetector
 from tdctl.detector.model import Card, Detector
+from tdctl.detector.preset import Curves, reader_of
 from tdctl.detector.reader import Reader
-from tdctl.detector.recipe import Curves, reader_of
 from tdctl.detector.scoring import score_run, suspicion
-from tdctl.detector.training import train_net
+from tdctl.detector.train_net import train_net
 
 __all__ = [
     "Card",

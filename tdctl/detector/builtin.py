@@ -21,10 +21,10 @@ class Shipped:
     """A detector that ships with tdctl.
 
     Attributes:
-        name: what ``--detector`` calls it.
-        file: its weights.
-        size: of the weights in bytes.
-        card: what it was trained on, how, and its figures on held-out rows.
+        name: the name for ``--detector``.
+        file: the weights file.
+        size: size of that file in bytes.
+        card: what it was trained on and how, and its metrics on held-out rows.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Shipped:
 
 
 def builtin_name(path: Path) -> str | None:
-    """The name of weights that ship, ``builtin`` for itself; None where a file is meant."""
+    """The name of a shipped detector, without the prefix ``builtin:``; None if a file is meant."""
     text = str(path)
     if text == BUILTIN:
         return BUILTIN
@@ -42,10 +42,10 @@ def builtin_name(path: Path) -> str | None:
 
 
 def builtin_file(name: str) -> Path:
-    """The weights of a detector that ships.
+    """The weights file of a shipped detector.
 
     Raises:
-        DetectorError: there is none of that name.
+        DetectorError: no shipped detector has this name.
     """
     known = {shipped.name: shipped.file for shipped in shipped_detectors()}
     asked = name if name == BUILTIN else f"{BUILTIN}:{name}"
@@ -60,7 +60,7 @@ def builtin_file(name: str) -> Path:
 
 
 def shipped_detectors() -> list[Shipped]:
-    """All detectors that ship, ``builtin`` first.
+    """All shipped detectors, ``builtin`` first.
 
     Raises:
         DetectorError: a card is damaged.

@@ -1,9 +1,10 @@
-"""What a detector may see of each sample at each epoch, by name, and sets of it.
+"""The channels: what a detector can see of each sample at each epoch; and sets of channels.
 
-Every channel but those of pairs looks at its epoch and those before it alone, so that the beginning
-of a curve is the curve of a shorter recording. Shape suffixes: n samples, E epochs, k classes, s
-rows of a slab. A change of what a channel says is another version of the input features: see
-``tdctl.detector.features``.
+Every channel, except those of class pairs, uses only its epoch and the epochs before. So the
+beginning of a curve is the same as the curve of a shorter recording. A change of what a channel
+computes is a new version of the input features: see ``tdctl.detector.features``.
+
+Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ import numpy as np
 
 from tdctl.detector.ranks import running_mean
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import ConfigError, DynamicsError
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = ["CHANNELS", "SETS", "Channel", "Slab", "check_channels", "find_channels"]
 
-Need = Literal["two classes", "every class", "neighbours"]
-Ranked = Literal["given", "margin", "mean margin", "neighbours"]
-# The smallest float16 above 0: what a stored probability of 0 may have been.
+Need = Literal["two classes", "every class"]
+Ranked = Literal["given", "margin", "mean margin"]
+# The smallest float16 above 0. A stored probability of 0 may have been any value up to it.
 LEAST = 2.0**-24
 
 
 class Slab(Rows):
-    """Some rows of the dynamics, with what channels are computed from."""
+    """Some rows of the dynamics, with the values from which channels are computed."""
 
     @cached_property
     def margin(self) -> Floats:
-        """Float64 [s, E]: the given label's logit minus the largest other.
+        """Float64 [s, E]: the given label's logit minus the largest other logit.
 
-        Files of other code hold none; there it is the same number from the probabilities,
-        ln p - ln q, within what float16 keeps of them: at most 16.6 either way.
+        Files of other programs have no margin. Then it is computed from the probabilities as
+        ln p - ln q. This is the same number, except for float16 rounding, and lies within +-16.6.
         """
         if self._dynamics.margin is not None:
             return self._read(self._dynamics.margin, "margin")
@@ -55,14 +57,14 @@ class Channel:
     """One number for each sample and epoch.
 
     Attributes:
-        name: what ``--channels`` calls it.
+        name: the name for ``--channels``.
         description: one line; p is the given label's probability, q the largest other.
-        of_rows: gives it for a slab, float [s, E]; None where it is a rank or of pairs.
-        rank_of: what is ranked among all samples of the epoch; None where ``of_rows`` is set.
-        by_class: ranked among the samples of the same given label.
-        of_pairs: it is one of ``pair_numbers``, the same in every epoch.
-        needs: what dynamics must have for it.
-        heldout: it is of the held-out curves, and needs them.
+        of_rows: computes it for a slab, float [s, E]; None for ranks and for class pairs.
+        rank_of: the value that is ranked among all samples of the epoch; None if it is no rank.
+        by_class: whether the rank is among the samples with the same given label.
+        of_pairs: whether it is one of ``pair_numbers``, which are the same in every epoch.
+        needs: what the dynamics must have.
+        heldout: whether it is computed from the held-out curves.
     """
 
     name: str
@@ -75,10 +77,10 @@ class Channel:
     heldout: bool = False
 
     def read(self, dynamics: TrainingDynamics) -> TrainingDynamics:
-        """The curves that it is computed from.
+        """The curves that the channel is computed from.
 
         Raises:
-            DynamicsError: there are none.
+            DynamicsError: the run has no held-out curves.
         """
         if not self.heldout:
             return dynamics
@@ -96,7 +98,7 @@ def _log(probs: Floats) -> Floats:
 
 
 def _squashed(margin: Floats) -> Floats:
-    # Linear around 0 and logarithmic far out: order is kept where tanh would round it away.
+    # Linear around 0, logarithmic for large values. tanh would round large values to equal ones.
     squashed: Floats = np.arcsinh(margin) / 3
     return squashed
 
@@ -118,7 +120,7 @@ _ALL = (
     Channel("given", "p, in [0, 1]", lambda rows: rows.given, needs=()),
     Channel("margin", "asinh(logit margin) / 3", lambda rows: _squashed(rows.margin)),
     Channel("other", "q, in [0, 1]", lambda rows: rows.other),
-    Channel("agrees", "1 where p >= q, else 0", lambda rows: rows.right.astype(np.float64)),
+    Channel("agrees", "1 if p >= q, else 0", lambda rows: rows.right.astype(np.float64)),
     Channel("loss", "ln(1 + loss) / 3", lambda rows: np.log1p(rows.loss) / 3, needs=()),
     Channel(
         "mean-given",
@@ -133,29 +135,29 @@ _ALL = (
     ),
     Channel("given-rank", "rank of p, in (0, 1)", rank_of="given", needs=()),
     Channel("rank", "rank of the logit margin, in (0, 1)", rank_of="margin"),
-    Channel("class-rank", "the same within the given class", rank_of="margin", by_class=True),
+    Channel("class-rank", "rank within the given class", rank_of="margin", by_class=True),
     Channel("mean-rank", "rank of the mean logit margin so far", rank_of="mean margin"),
     Channel(
-        "mean-class-rank", "the same within the given class", rank_of="mean margin", by_class=True
+        "mean-class-rank", "its rank within the given class", rank_of="mean margin", by_class=True
     ),
     Channel(
         "pair",
-        "how many of the given class are surely taken for the likeliest other",
+        "how many samples of the given class are confidently taken for the likeliest other",
         of_pairs=True,
     ),
     Channel(
-        "pair-back", "how many of that class are surely taken for the given one", of_pairs=True
+        "pair-back", "how many samples of that other are taken for the given one", of_pairs=True
     ),
-    Channel("worst-pair", "pair, among the samples of the lowest margins", of_pairs=True),
-    Channel("worst-pair-back", "pair-back, among the same", of_pairs=True),
+    Channel("worst-pair", "pair, among the samples with the lowest margins", of_pairs=True),
+    Channel("worst-pair-back", "pair-back, among these samples", of_pairs=True),
     Channel(
         "evenness",
-        "how evenly pairs fall among a fifth of the lowest margins, in (0, 1]",
+        "how evenly the pairs of the fifth with the lowest margins are spread, in (0, 1]",
         of_pairs=True,
     ),
     Channel(
         "suggests-other",
-        "1 where another class has the largest mean probability so far, else 0",
+        "1 if another class has the largest mean probability so far, else 0",
         _suggests_other,
         needs=("two classes", "every class"),
     ),
@@ -166,19 +168,6 @@ _ALL = (
         needs=("two classes", "every class"),
     ),
     Channel(
-        "neighbours",
-        "share of the nearest neighbours with the given label - largest other share, in [-1, 1]",
-        lambda rows: rows.neighbours,
-        needs=("neighbours",),
-    ),
-    Channel(
-        "mean-neighbours",
-        "mean of the same so far",
-        lambda rows: running_mean(rows.neighbours, axis=1),
-        needs=("neighbours",),
-    ),
-    Channel("neighbours-rank", "rank of neighbours", rank_of="neighbours", needs=("neighbours",)),
-    Channel(
         "held-given",
         "p by a network that has not seen the sample",
         lambda rows: rows.given,
@@ -187,29 +176,32 @@ _ALL = (
     ),
     Channel(
         "held-margin",
-        "asinh(logit margin) / 3 by it",
+        "asinh(logit margin) / 3 by that network",
         lambda rows: _squashed(rows.margin),
         heldout=True,
     ),
-    Channel("held-rank", "rank of this margin", rank_of="margin", heldout=True),
+    Channel("held-rank", "rank of that margin", rank_of="margin", heldout=True),
     Channel(
         "held-class-rank",
-        "the same within the given class",
+        "rank of that margin within the given class",
         rank_of="margin",
         by_class=True,
         heldout=True,
     ),
-    Channel("held-mean-rank", "rank of its mean so far", rank_of="mean margin", heldout=True),
+    Channel(
+        "held-mean-rank",
+        "rank of the mean of that margin so far",
+        rank_of="mean margin",
+        heldout=True,
+    ),
 )
 
 CHANNELS: dict[str, Channel] = {channel.name: channel for channel in _ALL}
 _RANKS = ("rank", "class-rank", "mean-rank", "mean-class-rank", "given-rank")
 _PAIRS = tuple(channel.name for channel in _ALL if channel.of_pairs)
 _VALUES = ("given", "margin", "other", "agrees", "loss", "mean-given", "mean-margin")
-_NEIGHBOURS = ("neighbours", "mean-neighbours", "neighbours-rank")
 _HELD = tuple(channel.name for channel in _ALL if channel.heldout)
-# `most` is what every store of ours and the published files can give; `all` what every run with
-# the full store can.
+# `most` needs only what all our stores and the published files have; `all` needs the store `full`.
 SETS: dict[str, tuple[str, ...]] = {
     "given": ("given",),
     "margin": ("margin",),
@@ -217,8 +209,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "values": _VALUES,
     "most": _VALUES + _RANKS,
     "context": _VALUES + _RANKS + _PAIRS,
-    "all": tuple(name for name in CHANNELS if name not in _NEIGHBOURS + _HELD),
-    "near": _VALUES + _RANKS + _NEIGHBOURS,
+    "all": tuple(name for name in CHANNELS if name not in _HELD),
     "cross": _VALUES + _RANKS + _HELD,
 }
 
@@ -230,19 +221,13 @@ _LACKS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     ),
     "every class": (
         lambda dynamics: dynamics.has_every_class,
-        "the probability of every class, of which the run holds a part, as the stores given and "
-        "topk:K keep it; use a detector of fewer channels, or record the run with --store full",
-    ),
-    "neighbours": (
-        lambda dynamics: dynamics.neighbours is not None,
-        "the neighbours' labels, which the run did not record; record it with tdctl generate-td "
-        "--neighbours 20, or use a detector of other channels",
+        f"{EVERY_CLASS}; use a detector of fewer channels, or record the run with --store full",
     ),
 }
 
 
 def find_channels(names: str) -> tuple[str, ...]:
-    """The channels of a set's or a channel's name, or of several with commas between.
+    """The channels that a text names: a set, a channel, or several, separated by commas.
 
     Raises:
         ConfigError: a name is unknown.
@@ -260,7 +245,7 @@ def check_channels(names: tuple[str, ...], dynamics: TrainingDynamics) -> None:
     """Refuses dynamics that lack what a channel needs.
 
     Raises:
-        DynamicsError: says which channel needs what.
+        DynamicsError: the message says which channel needs what.
     """
     for name in names:
         channel = CHANNELS[name]

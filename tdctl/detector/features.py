@@ -1,4 +1,4 @@
-"""The version of what detectors are shown: a detector file says for which it was trained."""
+"""The version of the input features; a detector file says for which version it was trained."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from tdctl.errors import DetectorError
 
 __all__ = ["FEATURES", "check_features"]
 
-# What a channel is computed from and how (``channels``, ``pairs``, ``ranks``), what the margin is
-# where a run stores none, and how curves are brought to one length (``resample``). Whoever changes
-# a number that a detector sees counts this up and trains what ships anew. The test of the golden
-# rankings fails until then.
+# The version covers what each channel is computed from and how (``channels``, ``class_pairs``,
+# ``ranks``), the margin of runs that store none, and how curves are brought to one length
+# (``resample``). If you change a number that a detector sees, increase the version and train the
+# shipped detectors again. The test of the golden rankings fails until then.
 FEATURES = 1
 
 
 def check_features(path: Path, facts: dict[str, Any]) -> None:
     """Refuses a detector that was trained on another version of its input.
 
-    Files without a version are older than the field: they are of version 1. The paper's network is
-    shown the given label's curve as the run stores it, which no version changes.
+    Files without a version are older than this entry and have version 1. The paper's network
+    reads the given label's curve as the run stores it, which no version changes.
 
     Args:
         path: the detector's file.
         facts: its card; without a ``reader`` it is the paper's network.
 
     Raises:
-        DetectorError: it is of another version; says what to do.
+        DetectorError: it has another version; the message says what to do.
     """
     version = facts.get("features", 1)
     if type(version) is not int or version < 1:

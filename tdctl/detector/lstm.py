@@ -13,7 +13,12 @@ HIDDEN = 64
 
 
 class LstmDetector(nn.Module):
-    """A 2-layer LSTM over the given label's probability; the last hidden state gives 2 logits.
+    """A 2-layer LSTM that reads the given label's probability; its last state gives 2 logits.
+
+    Args:
+        channels: numbers per epoch; 1 in the paper.
+        hidden: size of the hidden state.
+        layers: number of layers.
 
     Source: Jia et al. (AAAI 2023), section 3 and published code: hidden size 64, orthogonal
         weights, biases 0.01; parameter names ``lstm.*`` and ``classifier.*`` as there.
@@ -30,6 +35,6 @@ class LstmDetector(nn.Module):
                 nn.init.constant_(parameter, 0.01)
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
-        """Logits float [B, 2] (correct, mislabeled) of curves float [B, epochs, channels]."""
+        """Logits, float [B, 2] (correct, mislabeled), of curves, float [B, epochs, channels]."""
         hidden, _ = self.lstm(curves)
         return cast(torch.Tensor, self.classifier(hidden[:, -1]))

@@ -1,4 +1,4 @@
-"""A detector in memory: its network, how it reads a run, and what is known about it."""
+"""A detector in memory: its network, how it reads a run, and its card."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ __all__ = ["Card", "Detector"]
 
 @dataclass(frozen=True)
 class Card:
-    """What a detector was trained on and how well it did on what was held out.
+    """What a detector was trained on, and its metrics on held-out rows.
 
     Attributes:
-        trained_on: for each run its folder's name, samples, epochs and fingerprint, and of runs
-            of ours recipe, data set, noise and the fingerprint of the images. The last is the one
-            held out, or whose rows are; those of the weights that it started from go first.
-        held_out: how rows were held out, how many, and AUC and AP on them; of which others the
-            images are the same, or may be, as they do not say. The best epoch was chosen on the
-            same rows, so the figures lean to the good side.
-        settings: net, channels, preset, rate, epochs, restarts, seed.
-        version: of tdctl.
-        about: what the runs are of, in words; empty where nobody said.
+        trained_on: for each run: its folder's name, samples, epochs and fingerprint; for runs of
+            tdctl also recipe, data set, noise and the fingerprint of the images. The last run is
+            the held-out one, or the one whose rows are held out. If the training started from
+            another detector, that detector's runs come first.
+        held_out: how rows were held out, how many, and AUC and AP on them; also which other runs
+            have the same images, or may have them. The best epoch was chosen on the same rows, so
+            these metrics are slightly too good.
+        settings: net, channels, preset, learning rate, epochs, restarts, seed.
+        version: version of tdctl.
+        about: a description of the runs, written by the user; may be empty.
     """
 
     trained_on: list[dict[str, Any]]
@@ -43,13 +44,13 @@ class Card:
 
 @dataclass
 class Detector:
-    """A detector network and what is known about it.
+    """A detector: a network, how it reads a run, and its card.
 
     Attributes:
-        net: the network; gives logits [B, 2] of curves [B, T, C].
-        card: None for files of other code.
-        epoch, best_prec, optimizer: the further entries of the published layout.
-        reader: what of a run the network is shown; by default as the paper's.
+        net: the network; it returns logits [B, 2] for curves [B, T, C].
+        card: what it was trained on; None for files of other programs.
+        epoch, best_prec, optimizer: the other entries of the published layout.
+        reader: which features of a run the network sees; by default those of the paper.
     """
 
     net: nn.Module
@@ -68,25 +69,33 @@ class Detector:
         report: Report | None = None,
         stage: str = "ranking",
     ) -> NDArray[np.float64]:
-        """P(mislabeled) in [0, 1], float64 [n], of a run's samples, or of some of its rows.
+        """P(mislabeled) of a run's samples, or of some rows, float64 [n] in [0, 1].
 
         Args:
-            report: told of samples scored where it takes more than a moment, as ``stage``.
+            dynamics: the dynamics of the run.
+            start: first row.
+            stop: row after the last one; None for the end.
+            report: is told the number of scored samples if scoring takes more than a moment.
+            stage: the name of the scoring in these reports.
 
         Raises:
-            DynamicsError: the run is too short, has a single class, or lacks what the detector
-                needs.
+            DynamicsError: the run is too short, or has only one given class, or lacks what the
+                detector needs.
         """
         return score_run(dynamics, self.net, start, stop, self.reader, report, stage)
 
     def has_seen(self, fingerprint: str) -> bool | None:
-        """Whether the run was trained on; None where the file does not say."""
+        """Whether the detector was trained on the run; None if the file does not say.
+
+        Args:
+            fingerprint: ``TrainingDynamics.fingerprint`` of the run.
+        """
         if self.card is None:
             return None
         seen = {run.get("fingerprint") for run in self.card.trained_on}
         if fingerprint in seen:
             return True
-        # Fine-tuned from a file that does not say: it may have seen anything.
+        # It was trained further from a file without a card, so it may have seen any run.
         return None if None in seen else False
 
     def fingerprint(self) -> str:

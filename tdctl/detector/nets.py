@@ -1,4 +1,4 @@
-"""Networks that read several channels; the paper's own is in ``lstm``.
+"""Networks that read several channels. The paper's network is in ``lstm``.
 
 Shape suffixes: B curves of a batch, T steps, C channels.
 """
@@ -15,20 +15,21 @@ from tdctl.detector.lstm import HIDDEN, LstmDetector
 
 __all__ = ["OWN_WIDTHS", "GruDetector", "PooledDetector", "TcnDetector", "make_net"]
 
-# Features of a step, where no other number is asked for.
+# Features per step, if the settings do not give a number.
 OWN_WIDTHS = {"lstm": HIDDEN, "gru": 48, "tcn": 48}
-# Standard deviations in training beyond which a channel's value counts as this far.
+# Scaled channel values are clipped to this many standard deviations of the training.
 FAR = 6.0
 
 
 class PooledDetector(nn.Module):
-    """What the networks of several channels share: scaled input, pooling over time, a head.
+    """Base of the networks with several channels: scaled input, pooling over time, and a head.
 
-    The head sees the pooled features and, past them, the mean and the last value of every
-    channel: the means hold what hand-made scores are made of, which nothing needs to learn anew.
+    The head sees the pooled features and also the mean and the last value of every channel. The
+    means contain what hand-made scores are made of, so the network need not learn it.
 
     Attributes:
-        centre, scale: float [C], what the channels were in training; part of the weights.
+        centre, scale: float [C], mean and deviation of the channels in training; saved with the
+            weights.
     """
 
     centre: torch.Tensor
@@ -43,26 +44,27 @@ class PooledDetector(nn.Module):
         )
 
     def fit_scale(self, centre: torch.Tensor, scale: torch.Tensor) -> None:
-        """Sets what is subtracted from each channel, and by what it is divided."""
+        """Sets what is subtracted from each channel, and by what it is then divided."""
         self.centre.copy_(centre)
-        # What was the same in all of the training says nothing, and must not shout elsewhere.
+        # A channel that was constant in training has no information. With a large scale it stays
+        # near 0, also if it is not constant in another run.
         self.scale.copy_(scale.masked_fill(scale < 1e-3, 1e6))
 
     def features(self, curves: torch.Tensor) -> torch.Tensor:
-        """Float [B, features] of scaled curves float [B, T, C]."""
+        """Float [B, features], from scaled curves, float [B, T, C]."""
         raise NotImplementedError
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
-        """Logits float [B, 2] (correct, mislabeled) of curves float [B, T, C]."""
-        # The numbers of a run, such as its evenness, are as many as the runs trained on: another
-        # run's may lie far from them all.
+        """Logits, float [B, 2] (correct, mislabeled), of curves, float [B, T, C]."""
+        # A channel such as the evenness has only one value per run. In another run it may be far
+        # from all values in training, so it is clipped.
         scaled = ((curves - self.centre) / self.scale).clamp(-FAR, FAR)
         seen = [self.features(scaled), scaled.mean(dim=1), scaled[:, -1]]
         return cast(torch.Tensor, self.head(torch.cat(seen, dim=1)))
 
 
 class GruDetector(PooledDetector):
-    """A GRU that reads the curve forwards and backwards; mean and maximum over time."""
+    """A bidirectional GRU; its features are the mean and the maximum over time."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, 4 * width, width)
@@ -75,7 +77,7 @@ class GruDetector(PooledDetector):
 
 
 class TcnDetector(PooledDetector):
-    """Convolutions over time with growing reach; mean over time, and a mean by attention."""
+    """Dilated convolutions over time; its features are the mean and an attention-weighted mean."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(channels, 2 * width, width)
@@ -95,13 +97,15 @@ class TcnDetector(PooledDetector):
 
 
 def make_net(kind: str, channels: int, width: int = 0) -> nn.Module:
-    """A network with fresh weights: ``lstm`` (the paper's), ``gru`` or ``tcn``.
+    """A network with new weights: ``lstm`` (the paper's), ``gru`` or ``tcn``.
 
     Args:
-        width: features of a step; 0: its own number.
+        kind: one of these names.
+        channels: C, at least 1.
+        width: features per step; 0 uses the network's default.
 
     Raises:
-        KeyError: there is no such kind.
+        KeyError: the kind is unknown.
     """
     return NETS[kind](channels, width or OWN_WIDTHS[kind])
 

@@ -1,4 +1,4 @@
-"""The refusal of detectors that say nothing."""
+"""Refuses detectors whose output is constant or not finite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tdctl.errors import DetectorError
 
 __all__ = ["check_informative", "check_telling", "probe_curves", "probe_run"]
 
-# Outputs closer together than this on clearly different curves are a collapsed training.
+# If the outputs for clearly different curves differ by less than this, the training has collapsed.
 CONSTANT_BELOW = 1e-4
 COLLAPSED = (
     "its training has collapsed; train it again at a lower rate (tdctl train-detector --lr, "
@@ -28,7 +28,7 @@ def check_telling(net: nn.Module, reader: Reader, where: str) -> None:
     """Refuses a network whose output does not depend on the curve.
 
     Raises:
-        DetectorError: its output is not finite, or constant at every length.
+        DetectorError: its output is not finite, or is constant for curves of every length.
     """
     probes = [
         suspicion(net, probe_curves(epochs))
@@ -36,16 +36,17 @@ def check_telling(net: nn.Module, reader: Reader, where: str) -> None:
         else score_run(probe_run(epochs), net, reader=reader)
         for epochs in PROBE_EPOCHS
     ]
-    # One that was trained on a few epochs may be right to answer all of fifty alike.
+    # A network that was trained on few epochs may give the same output for all curves of fifty.
     check_informative(max(probes, key=lambda scores: float(np.ptp(scores))), where)
 
 
 def check_informative(scores: NDArray[np.float64], where: str, why: str = COLLAPSED) -> None:
-    """Refuses scores that do not tell samples apart; one sample alone needs no telling.
+    """Refuses scores that are all the same; a single score is accepted.
 
     Args:
-        where: begins the message.
-        why: what a constant means here, and what to do.
+        scores: float64 [n].
+        where: the start of the message.
+        why: why the scores are constant, and what to do.
 
     Raises:
         DetectorError: a score is not finite, or all are the same within 1e-4.
@@ -57,7 +58,7 @@ def check_informative(scores: NDArray[np.float64], where: str, why: str = COLLAP
 
 
 def probe_curves(epochs: int = 50) -> NDArray[np.float32]:
-    """Float32 [6, epochs]: curves that any working detector tells apart."""
+    """Float32 [6, epochs]: curves for which every working detector gives different outputs."""
     time = np.linspace(0, 1, epochs, dtype=np.float32)
     low, high = np.zeros_like(time), np.ones_like(time)
     early = 1 - np.exp(-12 * time)
@@ -66,12 +67,12 @@ def probe_curves(epochs: int = 50) -> NDArray[np.float32]:
 
 
 def probe_run(epochs: int) -> TrainingDynamics:
-    """Dynamics of 24 samples of 4 classes, of which any working detector tells some apart."""
+    """Dynamics of 24 samples of 4 classes; every working detector tells some of them apart."""
     curves = np.concatenate([probe_curves(epochs) * level for level in (0.97, 0.9, 0.8, 0.7)])
     n = len(curves)
     td = np.empty((n, epochs, 4), dtype=np.float16)
     td[:, :, 0] = curves
     td[:, :, 1:] = (1 - curves)[:, :, None] * np.array([0.7, 0.2, 0.1])
     labels = (np.arange(n)[:, None] + np.arange(4)) % 4
-    seen = TrainingDynamics(td, labels, np.arange(n), neighbours=2 * td[:, :, 0] - 1)
+    seen = TrainingDynamics(td, labels, np.arange(n))
     return replace(seen, heldout=seen)

@@ -1,4 +1,4 @@
-"""Ranks of all samples of a run within an epoch, or within an epoch and the given class.
+"""Ranks of the samples of a run within an epoch, or within an epoch and the given class.
 
 Shape suffixes: n samples, E epochs, T steps.
 """
@@ -16,14 +16,14 @@ __all__ = ["mid_ranks", "running_mean"]
 def mid_ranks(
     values: NDArray[np.floating[Any]], groups: NDArray[np.integer[Any]] | None = None
 ) -> NDArray[np.float32]:
-    """Float32 [n] in (0, 1): each value's rank, 0 is the lowest; equal values share their middle.
+    """The rank of each value, float32 [n] in (0, 1); the lowest value has the lowest rank.
 
-    The r-th lowest of m, counted from 0, has (r + 0.5) / m. Any strictly increasing function of
-    the values has the same ranks.
+    The r-th lowest of m values, counted from 0, has rank (r + 0.5) / m. Equal values share their
+    middle rank. A strictly increasing function of the values does not change the ranks.
 
     Args:
         values: float [n], without NaN.
-        groups: int [n]; a value is ranked among those of its own group alone.
+        groups: int [n]; each value is ranked only among the values of its group.
     """
     n = len(values)
     if groups is None:
@@ -45,13 +45,18 @@ def mid_ranks(
 
 
 def _runs(new: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Where each run of equals starts and stops, and of each place the number of its run."""
+    """Start and stop of each run of equal values, and for each place the number of its run."""
     start = np.flatnonzero(new)
     return start, np.append(start[1:], len(new)), np.cumsum(new) - 1
 
 
 def running_mean(values: NDArray[np.floating[Any]], axis: int) -> NDArray[np.float64]:
-    """Float64: the mean of each epoch and all before it, along the axis of the epochs."""
+    """Float64: the mean of each epoch and all epochs before it.
+
+    Args:
+        values: float, any shape.
+        axis: the axis of the epochs.
+    """
     shape = [1] * values.ndim
     shape[axis] = -1
     count = np.arange(1, values.shape[axis] + 1).reshape(shape)

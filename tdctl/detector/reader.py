@@ -1,4 +1,4 @@
-"""How a detector reads a run: which channels, at how many steps, with which network.
+"""How a detector reads a run: which channels, how many steps, and which network.
 
 Shape suffixes: n samples, E epochs, T steps, C channels, s rows of a slab.
 """
@@ -13,28 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.detector.channels import CHANNELS, Channel, Slab, check_channels
-from tdctl.detector.pairs import pair_numbers
+from tdctl.detector.class_pairs import pair_numbers
 from tdctl.detector.ranks import mid_ranks
 from tdctl.detector.resample import resampling
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.scores.rows import rows_at_once
+from tdctl.scores.curve_values import rows_at_once
 from tdctl.slabs import slabs_of
 
-__all__ = ["PAPERS", "Reader", "Sight", "check_readable"]
+__all__ = ["PAPERS", "Reader", "RunFeatures", "check_readable"]
 
 Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What a detector's network is, and what it is shown.
+    """Which network a detector has, and which features of a run it sees.
 
     Attributes:
         net: ``lstm``, ``gru`` or ``tcn``.
         channels: names, in the order in which the network sees them.
-        steps: T, to which curves are resampled; 0 keeps the length of each run.
-        width: features of a step within the network; 0: the network's own number.
+        steps: T, the length to which curves are resampled; 0 keeps the length of each run.
+        width: features per step within the network; 0 uses the network's default.
     """
 
     net: str = "lstm"
@@ -48,26 +48,26 @@ class Reader:
         return self == PAPERS
 
     def values(self, epochs: int) -> int:
-        """How many numbers the network sees of each sample."""
+        """How many numbers the network sees for each sample."""
         return (self.steps or epochs) * len(self.channels)
 
-    def open(self, dynamics: TrainingDynamics) -> Sight:
-        """The run as the detector sees it.
+    def open(self, dynamics: TrainingDynamics) -> RunFeatures:
+        """The features of a run, as the detector sees them.
 
         Raises:
             DynamicsError: the run is too short, or lacks what a channel needs.
         """
-        return Sight(self, dynamics)
+        return RunFeatures(self, dynamics)
 
 
 PAPERS = Reader()
 
 
-class Sight:
-    """A run as a detector sees it, slab by slab.
+class RunFeatures:
+    """The features of a run as a detector sees them, slab by slab.
 
-    Ranks need all samples of an epoch: they are computed here, once, and take
-    4 n (E + T for each channel of ranks) bytes.
+    Ranks need all samples of an epoch. They are computed once, when the object is created. They
+    take 4 n T bytes for each channel with ranks, and 4 n E bytes for the values that are ranked.
     """
 
     def __init__(self, reader: Reader, dynamics: TrainingDynamics) -> None:
@@ -99,7 +99,7 @@ class Sight:
         return seen
 
     def _ranked(self) -> dict[str, Floats32]:
-        """Of each channel of ranks the ranks at each step, float32 [T, n]."""
+        """The ranks at each step, float32 [T, n], for each channel with ranks."""
         ranked: dict[tuple[bool, str], list[Channel]] = {}
         for channel in self._channels:
             if channel.rank_of is not None:
@@ -122,7 +122,7 @@ class Sight:
 
 
 def _columns(dynamics: TrainingDynamics, source: str) -> Floats32:
-    """Float32 [E, n]: what is ranked of each sample, an epoch after the other."""
+    """Float32 [E, n]: the value that is ranked, epoch by epoch."""
     columns = np.empty((dynamics.epochs, len(dynamics)), np.float32)
     for a, b in slabs_of(len(dynamics), rows_at_once(dynamics)):
         columns[:, a:b] = getattr(Slab(dynamics, a, b), source).T
@@ -130,7 +130,7 @@ def _columns(dynamics: TrainingDynamics, source: str) -> Floats32:
 
 
 def _by_epoch(columns: Floats32, running: bool) -> Iterator[NDArray[np.floating[Any]]]:
-    """The values of each epoch, or their sums so far, which rank as their means."""
+    """The values of each epoch, or their sums so far, which have the same ranks as their means."""
     if not running:
         yield from columns
         return
@@ -141,12 +141,12 @@ def _by_epoch(columns: Floats32, running: bool) -> Iterator[NDArray[np.floating[
 
 
 def check_readable(dynamics: TrainingDynamics, reader: Reader) -> None:
-    """Refuses a run in which a detector can tell nothing.
+    """Refuses a run from which a detector cannot tell anything.
 
-    The paper's network takes even a single epoch: it ranks by that one probability.
+    The paper's network accepts even a single epoch; it then ranks by that one probability.
 
     Raises:
-        DynamicsError: it has one epoch, or a single given class.
+        DynamicsError: the run has one epoch, or only one given class.
     """
     if dynamics.epochs < 2 and not reader.is_papers:
         raise DynamicsError(

@@ -1,7 +1,7 @@
-"""Curves of any length as curves of one length, over relative time.
+"""Brings curves of any length to one length.
 
-Detectors are trained on curves that are resampled so: a change is another version of the input
-features, see ``tdctl.detector.features``. Shape suffixes: E epochs, T steps.
+Detectors are trained on curves that are resampled in this way. A change is a new version of the
+input features, see ``tdctl.detector.features``. Shape suffixes: E epochs, T steps.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ __all__ = ["resampling"]
 
 
 def resampling(epochs: int, steps: int) -> NDArray[np.float32]:
-    """Float32 [T, E]: the weights that turn a curve of E epochs into one of T steps.
+    """The weights that turn a curve of E epochs into a curve of T steps, float32 [T, E].
 
-    Every row sums to 1, so that a curve stays within its range and a flat one stays flat. Longer
-    curves are averaged within T bins of equal width, an epoch on a border by its share in each:
-    the mean over time is kept. Shorter ones are interpolated linearly between the middles of
-    their epochs, flat before the first and after the last. With E = T nothing changes.
+    Every row sums to 1, so a curve stays within its range and a flat curve stays flat. A longer
+    curve is averaged within T bins of equal width. An epoch on the border of two bins counts in
+    both, by its share in each; so the mean over time does not change. A shorter curve is
+    interpolated linearly between the middles of its epochs, and is flat before the first and after
+    the last. With E = T nothing changes.
     """
     if epochs >= steps:
         edges = np.arange(steps + 1) * (epochs / steps)

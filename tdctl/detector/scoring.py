@@ -1,4 +1,4 @@
-"""Suspicion of curves and of whole runs."""
+"""The suspicion of curves and of whole runs, by a detector network."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tdctl.training.progress import Clock, Progress, Report
 
 __all__ = ["curves_at_once", "score_run", "suspicion"]
 
-# Curves scored at once. On a CPU the states of a batch should stay in the cache: 20,000 curves of
+# Curves scored together. On a CPU the states of a batch should stay in the cache: 20,000 curves of
 # 100 epochs took 2.7 s in batches of 256 and 4.3 s in batches of 4,096, on one core.
 BATCH = {"cpu": 256}
 BATCH_ELSEWHERE = 16384
 
 
 def curves_at_once(device: torch.device) -> int:
-    """The batch of curves that suits the device."""
+    """The best number of curves per batch for the device."""
     return BATCH.get(device.type, BATCH_ELSEWHERE)
 
 
 @contextmanager
 def _whole_float32() -> Iterator[None]:
-    """On CUDA, torch's default for these networks is TF32: ten bits of mantissa in place of 23."""
-    cudnn: Any = torch.backends.cudnn  # the stubs do not know its settings
+    """Uses full float32 on CUDA, where torch's default is TF32: 10 bits of mantissa, not 23."""
+    cudnn: Any = torch.backends.cudnn  # its type stubs do not have these settings
     kinds = (cudnn.rnn, cudnn.conv)
     before = [kind.fp32_precision for kind in kinds]
     for kind in kinds:
@@ -49,17 +49,24 @@ def _whole_float32() -> Iterator[None]:
 def suspicion(
     net: nn.Module, curves: NDArray[np.floating[Any]], batch_size: int | None = None
 ) -> NDArray[np.float64]:
-    """P(mislabeled) in [0, 1], float64 [n], of curves float16 or float32.
+    """P(mislabeled) of curves, float64 [n] in [0, 1].
 
-    The network computes in float32: in bfloat16 it was 1.6 times as fast on a CPU that has it,
-    but 6,000 curves got 53 different scores in place of 5,856, and a quarter of the 60 worst
-    changed. The two logits are compared in float64, so that confident outputs do not tie at 1.
+    The network computes in float32. bfloat16 was 1.6 times as fast on a CPU that supports it, but
+    6,000 curves got only 53 different scores instead of 5,856, and a quarter of the 60 worst
+    samples changed. The two logits are compared in float64, so that confident outputs do not all
+    become 1.
 
     Args:
-        net: of a ``Detector``.
-        curves: [n, epochs], the given label's probability, for the paper's network; for others
-            [n, T, C], what ``Reader.open`` shows of a run.
-        batch_size: curves at once; by default what suits the device that the network is on.
+        net: the network of a ``Detector``.
+        curves: float16 or float32. For the paper's network: [n, epochs], the given label's
+            probability. For others: [n, T, C], from ``Reader.open(dynamics).rows()``.
+        batch_size: curves computed together; None chooses by the device of the network.
+
+    Example::
+
+        >>> detector = tdctl.load_detector(Path("builtin"))
+        >>> curves = detector.reader.open(dynamics).rows()
+        >>> probability = tdctl.suspicion(detector.net, curves)
     """
     net.eval()
     device = next(net.parameters()).device
@@ -81,25 +88,34 @@ def score_run(
     report: Report | None = None,
     stage: str = "ranking",
 ) -> NDArray[np.float64]:
-    """P(mislabeled) in [0, 1], float64, of the rows ``start`` to ``stop`` of a run.
+    """P(mislabeled) of the rows ``start`` to ``stop`` of a run, float64 in [0, 1].
 
-    One slab of curves is in memory at a time, beside the ranks where the reader sees them.
-    Several processes may take a range of rows each: a row's suspicion does not depend on which
-    others are asked for, but for the last bits of float32. What takes more than a moment is
-    reported, as a ``stage``, by samples.
+    One slab of curves is in memory at a time, and all ranks if the reader uses ranks. Several
+    processes may score a range of rows each: the suspicion of a row does not depend on the other
+    rows, except for the last bits of float32.
+
+    Args:
+        dynamics: the dynamics of the run.
+        net: the network of a ``Detector``.
+        start: first row.
+        stop: row after the last one; None for the end.
+        reader: how the detector reads a run.
+        report: is told the number of scored samples if scoring takes more than a moment.
+        stage: the name of the scoring in these reports.
 
     Raises:
-        DynamicsError: the run is too short, has a single class, or lacks what a channel needs.
+        DynamicsError: the run is too short, or has only one given class, or lacks what a channel
+            needs.
     """
     check_readable(dynamics, reader)
     first, last, _ = slice(start, stop).indices(len(dynamics))
     scores = np.empty(max(0, last - first), dtype=np.float64)
     device = next(net.parameters()).device
     size = curves_at_once(device)
-    # The paper's network takes the curves as they are stored, which copies least.
+    # The paper's network reads the curves as they are stored, which needs the fewest copies.
     curves = dynamics.given_curve if reader.is_papers else reader.open(dynamics).rows
     values = 2 * dynamics.epochs if reader.is_papers else 4 * reader.values(dynamics.epochs)
-    # Whole batches, so that every one but the last is as large as the device likes it.
+    # Slabs of complete batches, so that only the last batch is smaller than the best size.
     rows = size * max(1, SLAB // (values * size))
     slabs = list(slabs_of(last, rows, first))
     clock, told = Clock(len(slabs)), False

@@ -1,9 +1,9 @@
-"""Training dynamics: the arrays, their file, and run folders that hold it with its metadata."""
+"""Training dynamics: the arrays, their file, and the run folders that contain it."""
 
 from __future__ import annotations
 
 from tdctl.dynamics.means import suggested_by_all
-from tdctl.dynamics.reading import HELDOUT_FILE, TD_FILE, read_run
+from tdctl.dynamics.read_files import HELDOUT_FILE, TD_FILE, read_run
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.dynamics.td import TrainingDynamics
 from tdctl.dynamics.writing import write_arrays, write_kept, write_td

@@ -1,4 +1,4 @@
-"""The labels of a ``training_dynamics.npz`` that stands alone, as InterpretDL writes it.
+"""The labels of a ``training_dynamics.npz`` without ``metadata.pth``, as InterpretDL writes it.
 
 Shape suffixes: n samples, k classes. Numpy only.
 """
@@ -26,21 +26,22 @@ FLIP = "label_flip"
 
 
 def labels_alone(path: Path, columns_nk: Array, index: Array | None) -> Labels:
-    """What the file itself says of its labels.
+    """Reads the labels from the file of dynamics itself.
 
-    Row i is index i, as InterpretDL sorts by index and names none, unless the file has ``index``.
-    The given label is the first of ``labels``. What ``label_flip`` marks is wrong, with a true
-    label of -1: the right one is not in the file. Where it is a Python object, such as the None
-    that ``TrainingDynamics.save`` writes by default, it is not read, and the truth is unknown.
+    If the file has no ``index``, row i has index i: InterpretDL sorts its rows by index but does
+    not store it. The given label is the first column of ``labels``. A sample that ``label_flip``
+    marks is mislabeled; its true label is -1, because the file does not contain it. If
+    ``label_flip`` is a Python object, it is not read and the truth is unknown. An example is the
+    None that ``TrainingDynamics.save`` writes by default.
 
     Args:
-        path: of the npz file.
+        path: the npz file.
         columns_nk: its ``labels``, int [n, k].
         index: its ``index``, int [n], or None.
 
     Raises:
-        DynamicsError: it has no ``label_flip``, so that it is a half of a run folder, or one that
-            does not fit.
+        DynamicsError: the file has no ``label_flip`` (it then belongs to a run folder whose
+            ``metadata.pth`` is missing), or its ``label_flip`` does not fit.
 
     Source: ``TrainingDynamics.save`` in ``interpretdl/interpreter/training_dynamics.py`` of
         PaddlePaddle/InterpretDL.
@@ -70,7 +71,7 @@ def labels_alone(path: Path, columns_nk: Array, index: Array | None) -> Labels:
 
 
 def _flip(path: Path) -> tuple[bool, NDArray[Any] | None]:
-    """Whether there is a ``label_flip``, and it; None where it is a Python object."""
+    """Whether there is a ``label_flip``, and the array; None if it is a Python object."""
     try:
         with zipfile.ZipFile(path) as archive:
             if f"{FLIP}.npy" not in archive.namelist():

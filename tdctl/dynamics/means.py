@@ -1,4 +1,4 @@
-"""The mean probabilities of a sample's classes over the epochs, the largest of them.
+"""The classes with the largest mean probability over the epochs.
 
 Shape suffixes: n samples, E epochs, k classes, K kept other classes, s rows of a slab.
 """
@@ -18,12 +18,13 @@ from tdctl.slabs import SLAB, Array, ArrayFile, rows_per_slab, slabs_of
 
 __all__ = ["largest_means", "means_of_kept", "rows_of_epochs", "suggested_by_all"]
 
-# Means float16 [s, m], falling, and their classes; the given label goes first among equals.
+# Means float16 [s, m] in falling order, and their classes. Among equal means, the given label is
+# first.
 Means = Iterator[tuple[NDArray[np.float16], NDArray[Any]]]
 
 
 def rows_of_epochs(array_En: Array, start: int, stop: int) -> NDArray[Any]:
-    """Rows of every epoch, [s, E, ...], as a copy."""
+    """The rows of every epoch, [s, E, ...], as a copy."""
     if not isinstance(array_En, ArrayFile):
         return np.array(array_En[:, start:stop].swapaxes(0, 1), order="C")
     epochs, _, *row = array_En.shape
@@ -34,13 +35,13 @@ def rows_of_epochs(array_En: Array, start: int, stop: int) -> NDArray[Any]:
 
 
 def largest_means(total_nk: Array, labels: Labels, epochs: int, store: Store) -> Means:
-    """The largest means slab by slab, from the softmax summed over the epochs."""
+    """The largest means, slab by slab, from the softmax summed over the epochs."""
     n, k = total_nk.shape
     count = store.means(k)
     for start, stop in slabs_of(n, max(1, SLAB // (24 * k))):
         total_sk = np.array(total_nk[start:stop], dtype=np.float64)
         rows, given = np.arange(stop - start), labels.assigned[start:stop]
-        # Among equals the given label goes first, and then the lower class.
+        # Among equal sums, the given label is first, then the lower class.
         total_sk[rows, given] = np.nextafter(total_sk[rows, given], np.inf)
         if count < k:
             some = np.sort(np.argpartition(-total_sk, count - 1, axis=1)[:, :count], axis=1)
@@ -56,11 +57,13 @@ def largest_means(total_nk: Array, labels: Labels, epochs: int, store: Store) ->
 def means_of_kept(
     arrays: Mapping[str, Array], labels: Labels, count: int, num_classes: int
 ) -> Means:
-    """The ``count`` largest means slab by slab, from what was kept of each epoch.
+    """The ``count`` largest means, slab by slab, from the values that were kept of each epoch.
 
     Args:
         arrays: ``given`` float16 [E, n], ``other`` float16 and ``other_class`` int [E, n, K].
-        count: at most K + 1: so many different classes each sample has.
+        labels: given labels of the n samples.
+        count: at most K + 1, because each sample has at least this many different classes.
+        num_classes: k.
     """
     epochs, n, others = arrays["other"].shape
     values = epochs * (others + 1)
@@ -81,18 +84,19 @@ def means_of_kept(
 
 
 def suggested_by_all(runs: Sequence[TrainingDynamics]) -> NDArray[np.int64]:
-    """Int64 [n]: the class of the largest mean probability over the epochs of all runs.
+    """Int64 [n]: the class with the largest mean probability over the epochs of all runs.
 
-    Each run counts alike, whatever its length; ties go to the given label, then to the lower
-    class. In a run with another store than ``full`` a class whose mean was not kept has 0.
+    Each run has the same weight, whatever its length. Among equal means, the given label is
+    chosen, then the lower class. In a run that did not keep all classes, a class whose mean was
+    not kept counts as 0.
 
     Args:
-        runs: of the same samples in the same order of rows.
+        runs: dynamics of the same samples in the same order of rows.
     """
     n = len(runs[0])
     arrays = [run.td if run.mean is None else run.mean for run in runs]
     best = np.empty(n, dtype=np.int64)
-    # A value of td becomes a key and a mean, and these are sorted.
+    # The slabs are small, because each value of td becomes a key and a mean, which are sorted.
     for start, stop in slabs_of(n, max(1, rows_per_slab(*arrays) // 4)):
         parts = [_means_of(run, start, stop) for run in runs]
         classes_sM = np.concatenate([classes for classes, _ in parts], axis=1)

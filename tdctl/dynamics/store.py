@@ -1,4 +1,4 @@
-"""What is kept of each epoch's softmax, and which arrays that makes."""
+"""Which part of each epoch's softmax is kept, and in which arrays."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import numpy as np
 
 from tdctl.errors import ConfigError
 
-__all__ = ["Layout", "Store", "class_type", "file_layout"]
+__all__ = ["EVERY_CLASS", "Layout", "Store", "class_type", "file_layout"]
 
-# Classes whose mean probability is kept for suggestions, where the full softmax is not.
+# For how many classes the mean probability is kept, for suggestions, without the full softmax.
 MEANS = 5
-# Up to so many classes the softmax of every class is summed over the epochs; beyond, the sums
-# would take more room than all that is kept.
+# Up to this number of classes, the softmax of every class is summed over the epochs. With more
+# classes, the sums would take more space than everything else that is kept.
 MANY = 4096
 
+# Why a run without all classes is refused; it follows "needs" in a message.
+EVERY_CLASS = (
+    "the probability of every class, but the run has only some of them, as with --store given "
+    "or topk:K"
+)
 # Type and shape of each array, by name.
 Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
@@ -26,10 +31,10 @@ class Store:
     """Which probabilities of each epoch are kept.
 
     Attributes:
-        name: ``full``, ``given`` or ``topk:K``, as the setting has it.
-        others: how many of the largest other classes are kept; 0 where all are.
-        sums: whether the mean of every class is known, or only that of the kept values (a class
-            counts as 0 in an epoch in which it was not among the largest).
+        name: ``full``, ``given`` or ``topk:K``, as in the settings.
+        others: how many of the largest other classes are kept; 0 means all.
+        sums: whether the means cover all probabilities of a class, or only the kept ones. In the
+            second case a class counts as 0 in an epoch in which it was not among the largest.
     """
 
     name: str
@@ -38,10 +43,14 @@ class Store:
 
     @classmethod
     def of(cls, name: str, num_classes: int) -> Store:
-        """The store of a setting, for so many classes.
+        """The store that a setting names.
+
+        Args:
+            name: the setting.
+            num_classes: k.
 
         Raises:
-            ConfigError: it is none, or keeps no fewer classes than there are.
+            ConfigError: the name is unknown, or the store would keep all classes.
         """
         if name == "full":
             return cls(name, 0)
@@ -56,20 +65,18 @@ class Store:
         return cls(name, others, num_classes <= MANY)
 
     def means(self, num_classes: int) -> int:
-        """How many classes' mean probabilities are kept for suggestions."""
+        """For how many classes the mean probability is kept for suggestions."""
         if not self.sums:
-            return self.others + 1  # as many different classes are among the kept for sure
+            return self.others + 1  # the kept values always have this many different classes
         return min(num_classes, max(MEANS, self.others))
 
 
 def class_type(num_classes: int) -> np.dtype[Any]:
-    """The smallest type for the numbers of so many classes, at least int16 as is published."""
+    """The smallest integer type for class numbers; at least int16, as in the published files."""
     return np.dtype(np.int16 if num_classes <= np.iinfo(np.int16).max else np.int32)
 
 
-def file_layout(
-    n: int, num_classes: int, epochs: int, store: Store, neighbours: bool = False
-) -> Layout:
+def file_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
     """The arrays of ``training_dynamics.npz``, in their order."""
     half, single, columns = np.dtype(np.float16), np.dtype(np.float32), class_type(num_classes)
     kept = 1 if store.others else num_classes
@@ -88,6 +95,4 @@ def file_layout(
             "mean": (half, (n, means)),
             "mean_class": (columns, (n, means)),
         }
-    if neighbours:
-        layout["neighbours"] = (half, (n, epochs))
     return layout

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.errors import DynamicsError
 from tdctl.slabs import Array, ArrayFile, rows_per_slab, slabs_of
 
 __all__ = ["TrainingDynamics"]
@@ -21,28 +23,26 @@ __all__ = ["TrainingDynamics"]
 
 @dataclass(frozen=True)
 class TrainingDynamics:
-    """Every sample's softmax at every epoch, the given label's first.
+    """The softmax of every sample at every epoch, with the given label's probability first.
 
-    The arrays are numpy's, or an ``ArrayFile`` that is indexed in the same way and of which
-    only what is asked for comes into memory.
+    The arrays are numpy arrays or ``ArrayFile`` objects. These are indexed in the same way, and
+    only the requested part is read into memory.
 
     Attributes:
-        td: float16 [n, E, k], probabilities in [0, 1]; column 0 is the given label's, the
-            others follow by falling mean probability. With the stores ``given`` and ``topk:K``
-            there is column 0 alone.
+        td: float16 [n, E, k], probabilities in [0, 1]; column 0 belongs to the given label, the
+            other columns follow by falling mean probability. With the stores ``given`` and
+            ``topk:K`` there is only column 0.
         labels: int [n, k], the class of each column.
         index: int64 [n], the sample's position in the source data set.
-        margin: float32 [n, E] or None, the given label's logit minus the largest other.
+        margin: float32 [n, E] or None, the given label's logit minus the largest other logit.
         loss: float32 [n, E] or None, cross-entropy of the given label in nats.
         other: float16 [n, E, K] or None, each epoch's K largest probabilities of other classes.
         other_class: int [n, E, K] or None, their classes.
         mean: float16 [n, m] or None, the m largest mean probabilities over all epochs, falling.
-        mean_class: int [n, m] or None, their classes; the given label goes first among equals.
-        neighbours: float16 [n, E] or None, how far the given labels of the nearest neighbours
-            agree with the sample's own, in [-1, 1]: the share that does, minus the largest share
-            of another label.
-        heldout: the same samples, row by row and epoch by epoch, as networks saw them that were
-            not trained on them; None where none did. Everything else is of networks that were.
+        mean_class: int [n, m] or None, their classes; among equal means, the given label is first.
+        heldout: the dynamics of the same samples, row by row and epoch by epoch, by networks that
+            were not trained on them; or None. All other arrays come from networks that were
+            trained on the samples.
     """
 
     td: Array
@@ -54,8 +54,73 @@ class TrainingDynamics:
     other_class: Array | None = None
     mean: Array | None = None
     mean_class: Array | None = None
-    neighbours: Array | None = None
     heldout: TrainingDynamics | None = None
+
+    @classmethod
+    def of(
+        cls,
+        probabilities: NDArray[np.floating[Any]],
+        given: NDArray[np.integer[Any]],
+        index: NDArray[np.integer[Any]] | None = None,
+        margin: NDArray[np.floating[Any]] | None = None,
+        loss: NDArray[np.floating[Any]] | None = None,
+    ) -> TrainingDynamics:
+        """Dynamics from arrays that another program recorded.
+
+        Args:
+            probabilities: float [n, E, k], the softmax of each sample at each epoch; column c is
+                class c.
+            given: int [n] in [0, k), the given labels.
+            index: int [n], the samples' positions in the source data set; by default 0 to n - 1.
+            margin: float [n, E], the given label's logit minus the largest other. Scores such as
+                ``aum`` need it; ``aum-softmax`` does not.
+            loss: float [n, E], cross-entropy of the given label in nats.
+
+        Returns:
+            The dynamics, row by row.
+
+        Raises:
+            DynamicsError: the shapes do not fit, a label is not in [0, k), or a row is no softmax.
+
+        Example::
+
+            >>> dynamics = TrainingDynamics.of(probabilities, given)
+            >>> suspicion = tdctl.score(dynamics, "aum-softmax")
+        """
+        probs, labels = np.asarray(probabilities), np.asarray(given)
+        if probs.ndim != 3 or labels.shape != probs.shape[:1] or 0 in probs.shape:
+            raise DynamicsError(
+                f"probabilities {probs.shape} and given labels {labels.shape}; expected "
+                "[n, epochs, k] and [n]"
+            )
+        n, epochs, k = probs.shape
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= k:
+            raise DynamicsError(f"given labels: expected whole numbers from 0 to {k - 1}")
+        sums = probs.sum(axis=2, dtype=np.float64)
+        if not ((probs >= 0).all() and np.allclose(sums, 1, atol=0.05)):
+            raise DynamicsError(
+                "probabilities: expected rows that are >= 0 and sum to 1; give the softmax, not "
+                "logits"
+            )
+        index = np.arange(n) if index is None else np.asarray(index)
+        for name, array, shape in (
+            ("index", index, (n,)),
+            ("margin", margin, (n, epochs)),
+            ("loss", loss, (n, epochs)),
+        ):
+            if array is not None and np.shape(array) != shape:
+                raise DynamicsError(f"{name} {np.shape(array)}; expected {shape}")
+        td = probs.astype(np.float16)
+        rank = -td.mean(axis=1, dtype=np.float64)
+        rank[np.arange(n), labels] = -np.inf
+        order = np.argsort(rank, axis=1, kind="stable")
+        return cls(
+            np.take_along_axis(td, order[:, None, :], axis=2),
+            order,
+            index.astype(np.int64),
+            None if margin is None else np.asarray(margin, dtype=np.float32),
+            None if loss is None else np.asarray(loss, dtype=np.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.td)
@@ -67,7 +132,7 @@ class TrainingDynamics:
 
     @cached_property
     def num_classes(self) -> int:
-        """One more than the largest class that is named."""
+        """One more than the largest class number in the arrays."""
         largest = -1
         for array in (self.labels, self.mean_class, self.other_class):
             if array is not None:
@@ -77,11 +142,15 @@ class TrainingDynamics:
 
     @property
     def has_every_class(self) -> bool:
-        """Whether td holds the probability of each class that is named."""
+        """Whether td contains the probability of every class."""
         return self.other is None and int(self.td.shape[2]) >= self.num_classes
 
     def take(self, rows: NDArray[np.int64]) -> TrainingDynamics:
-        """The dynamics of some rows, in that order; what is in a file stays there."""
+        """The dynamics of some rows, in that order; arrays in a file stay there.
+
+        Args:
+            rows: int64, positions.
+        """
 
         def taken(array: Array) -> Array:
             return array.take(rows) if isinstance(array, ArrayFile) else array[rows]
@@ -91,17 +160,17 @@ class TrainingDynamics:
         return replace(self, index=self.index[rows], heldout=heldout, **changed)
 
     def _arrays(self) -> Iterator[tuple[str, Array]]:
-        """What there is, by name."""
+        """The arrays that exist, by name."""
         for field in fields(self):
             array = getattr(self, field.name)
             if array is not None and field.name != "heldout":
                 yield field.name, array
 
     def slabs(self, rows: int | None = None) -> Iterator[TrainingDynamics]:
-        """The dynamics part by part, each in memory.
+        """The dynamics in parts, each of them in memory.
 
         Args:
-            rows: of each part; by default as many as make some ten million bytes.
+            rows: rows of each part; by default about ten million bytes.
         """
         present = dict(self._arrays())
         rows = rows or rows_per_slab(*present.values())
@@ -111,14 +180,14 @@ class TrainingDynamics:
             yield replace(self, heldout=held, **part)
 
     def given_curve(self, start: int = 0, stop: int | None = None) -> NDArray[np.float16]:
-        """Float16 [n, E]: the given label's probability over the epochs, of some rows or all."""
+        """Float16 [n, E]: the given label's probability at each epoch, for some rows or all."""
         curves: NDArray[np.float16] = self.td[slice(start, stop), :, 0]
         return curves
 
     def suggested(self) -> NDArray[np.int64]:
-        """Int64 [n]: the class of the largest mean probability over all epochs.
+        """Int64 [n]: the class with the largest mean probability over all epochs.
 
-        It is the given label where no other class was more probable; ties go to it.
+        It is the given label if no other class has a larger mean.
         """
         if self.mean_class is not None:
             return self.mean_class[:, 0].astype(np.int64)
@@ -126,13 +195,13 @@ class TrainingDynamics:
             return self.labels[:, 0].astype(np.int64)
         best = np.empty(len(self), dtype=np.int64)
         for start, stop in slabs_of(len(self), rows_per_slab(self.td)):
-            # Of equals the first, which is the given label.
+            # argmax takes the first of equal values, which is the given label.
             column = self.td[start:stop].mean(axis=1, dtype=np.float64).argmax(axis=1)
             best[start:stop] = self.labels[start:stop][np.arange(stop - start), column]
         return best
 
     def digest(self) -> str:
-        """Hex digest of all that is recorded, row by row in this order."""
+        """Hex digest of everything that is recorded, in this order of rows."""
         digest = hashlib.sha256()
         for name, array in self._arrays():
             digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
@@ -143,7 +212,7 @@ class TrainingDynamics:
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """Hex digest of indices, given labels and given curves, whatever the order of rows."""
+        """Hex digest of indices, given labels and given curves, independent of the row order."""
         order = np.argsort(self.index)
         whole = self.take(order) if (order[1:] < order[:-1]).any() else self
         digest = hashlib.sha256(whole.index.astype("<i8").tobytes())

@@ -1,4 +1,4 @@
-"""Writing ``training_dynamics.npz`` from what was recorded epoch by epoch.
+"""Writes ``training_dynamics.npz`` from arrays that were recorded epoch by epoch.
 
 Shape suffixes: n samples, E epochs, k classes, K kept other classes, s rows of a slab.
 """
@@ -31,24 +31,22 @@ def write_td(
     margin_En: Array,
     labels: Labels,
     loss_En: Array | None = None,
-    neighbours_En: Array | None = None,
 ) -> None:
-    """Writes the file of the full store.
+    """Writes the file of the store ``full``.
 
-    It is written in slabs of rows: host memory does not grow with epochs or samples.
+    It is written in slabs of rows, so memory does not grow with the epochs or samples.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file; it is written completely or not at all.
         probs_EnK: float16 [E, n, k], column c is class c.
         margin_En: float32 [E, n].
         labels: the n samples, in the order of the rows.
-        loss_En: float32 [E, n]; where None the file has none.
-        neighbours_En: float16 [E, n]; where None the file has none.
+        loss_En: float32 [E, n]; None leaves it out.
     """
     epochs, n, k = probs_EnK.shape
-    layout = file_layout(n, k, epochs, Store("full", 0), neighbours_En is not None)
+    layout = file_layout(n, k, epochs, Store("full", 0))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The columns are known only as td is written, and come after it in the file.
+    # The columns' classes are known only after td is written, but follow it in the file.
     with tempfile.TemporaryFile(dir=path.parent) as columns:
         slabs: dict[str, Slabs] = {
             "td": lambda: _sorted_by_mean(probs_EnK, labels, columns),
@@ -58,8 +56,6 @@ def write_td(
         }
         if loss_En is not None:
             slabs["loss"] = lambda: _by_sample(loss_En)
-        if neighbours_En is not None:
-            slabs["neighbours"] = lambda: _by_sample(neighbours_En)
         write_arrays(path, layout, slabs)
 
 
@@ -74,13 +70,13 @@ def write_kept(
     """Writes the file of the stores ``given`` and ``topk:K``.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file; it is written completely or not at all.
         arrays: ``given`` float16, ``margin`` and ``loss`` float32 [E, n], ``other`` float16 and
-            ``other_class`` int [E, n, K]; ``neighbours`` float16 [E, n] where it is recorded.
-        total_nk: float32 [n, k], the softmax summed over the epochs; None where the store does
-            not sum it, and the means are those of the kept values.
+            ``other_class`` int [E, n, K].
+        total_nk: float32 [n, k], the softmax summed over the epochs; None if the store has no
+            sums: then the means are computed from the kept values.
         labels: the n samples, in the order of the rows.
-        store: which of the two.
+        store: one of the two stores.
         num_classes: k.
     """
     epochs, n = arrays["given"].shape
@@ -102,10 +98,7 @@ def write_kept(
         "mean": lambda: (mean for mean, _ in means()),
         "mean_class": lambda: (best for _, best in means()),
     }
-    neighbours = "neighbours" in arrays
-    if neighbours:
-        slabs["neighbours"] = lambda: _by_sample(arrays["neighbours"])
-    write_arrays(path, file_layout(n, k, epochs, store, neighbours), slabs)
+    write_arrays(path, file_layout(n, k, epochs, store), slabs)
 
 
 def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
@@ -118,7 +111,7 @@ def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
 def _sorted_by_mean(
     probs_EnK: Array, labels: Labels, columns: BinaryIO
 ) -> Iterator[NDArray[np.float16]]:
-    """Td slab by slab, given label first; the columns' classes go to a file of their own."""
+    """td, slab by slab, given label first; the classes of the columns go to a temporary file."""
     epochs, n, k = probs_EnK.shape
     for start, stop in slabs_of(n, max(1, SLAB // (k * (6 * epochs + 24)))):
         probs_sEk = rows_of_epochs(probs_EnK, start, stop)
@@ -136,16 +129,16 @@ def _bytes_of(file: BinaryIO) -> Iterator[NDArray[np.uint8]]:
 
 
 def write_arrays(path: Path, layout: Layout, slabs: Mapping[str, Slabs]) -> None:
-    """Writes an npz file slab by slab, whole or not at all; equal arrays give equal bytes.
+    """Writes an npz file slab by slab, completely or not at all; equal arrays give equal bytes.
 
     Args:
         path: the file.
         layout: type and shape of each array.
-        slabs: gives the rows of each array, in the order of the file.
+        slabs: for each array, in the order of the file, a function that yields its rows.
     """
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, parts in slabs.items():
-            # A fixed date keeps two runs of the same seed identical to the byte.
+            # With a fixed date, two runs with the same seed give identical files.
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             dtype, shape = layout[name]
             header = {

@@ -22,14 +22,14 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn of one run.
+    """The content of one panel, which shows one run.
 
     Attributes:
-        title: of the run.
+        title: name of the run.
         ap: average precision of each score or detector, by name.
-        curve: precision at as many recalls, evenly from 0 to 1, by name.
+        curve: precision at evenly spaced recalls from 0 to 1, by name.
         rate: share of wrong labels, which is the AP of a random ranking.
-        marked: names that saw the run in training.
+        marked: names of detectors that were trained on the run.
     """
 
     title: str
@@ -63,7 +63,7 @@ def plot_ap(panels: Sequence[Panel], folder: Path) -> list[Path]:
 
 
 def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) -> list[Path]:
-    """Precision over recall of the best by average precision, a panel a run, as PNG and SVG.
+    """Draws precision over recall of the scores with the best AP, one panel per run.
 
     Args:
         panels: one a run.
@@ -71,7 +71,7 @@ def plot_precision_recall(panels: Sequence[Panel], folder: Path, most: int = 8) 
         most: how many are drawn; more cannot be told apart.
     """
     drawn = [sorted(p.curve, key=lambda name: -p.ap[name].value)[:most] for p in panels]
-    # A name has its colour in all panels, as long as there are colours.
+    # A name has the same colour in all panels, as far as the colours suffice.
     colours = {name: f"C{at}" for at, name in enumerate(dict.fromkeys(chain(*drawn)))}
     with _figure(panels, 3.4, folder / PRECISION_RECALL) as (paths, axes):
         for panel, best, ax in zip(panels, drawn, axes, strict=True):

@@ -1,9 +1,9 @@
-"""Folders of the user's: what lies in them, how they are laid out, which data set they hold."""
+"""The user's folders: what they contain, how they are laid out, which data set they hold."""
 
 from __future__ import annotations
 
 from tdctl.folders.account import Account
-from tdctl.folders.finding import Found, data_set_in, found_in, packed_in
+from tdctl.folders.finding import FoundDataSet, data_set_in, found_in, packed_in
 from tdctl.folders.hints import LAYOUT, saved_otherwise
 from tdctl.folders.inside import is_below, read_as_data
 from tdctl.folders.layout import Layout, Split, find_layout
@@ -14,7 +14,7 @@ from tdctl.folders.walk import Place, Tree, Walk, is_left_over
 __all__ = [
     "LAYOUT",
     "Account",
-    "Found",
+    "FoundDataSet",
     "Layout",
     "Place",
     "Split",

@@ -1,4 +1,4 @@
-"""What of a folder is not read: one account of every entry, for each split, with the reason."""
+"""The account of the entries of a folder that are not read, with the reason for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "Reason",
 ]
 
-# Why an entry is not read, each in words for one and for several.
+# The reasons why an entry is not read: the words for one entry, then the words for several.
 NO_IMAGE = ("file is no image by its name", "files are no images by their name")
 HIDDEN = (
     "is hidden or left by a system or a tool",
@@ -33,7 +33,7 @@ AGAIN = (
 NO_FILE = ("is neither a file nor a folder", "are neither files nor folders")
 BESIDE = ("image lies beside the class folders", "images lie beside the class folders")
 OUTPUT = ("folder is a run of tdctl", "folders are runs of tdctl")
-# How many kinds of files one reason names.
+# The largest number of kinds of files that a note names for one reason.
 KINDS = 4
 
 Reason = tuple[str, str]
@@ -47,7 +47,7 @@ class _Entries:
 
 
 class Account:
-    """Entries of a folder that are not read, by split and by reason."""
+    """The entries of a folder that are not read, by split and by reason."""
 
     def __init__(self) -> None:
         self._found: dict[str, dict[Reason, _Entries]] = {}
@@ -56,10 +56,10 @@ class Account:
         """Adds one entry.
 
         Args:
-            split: what the note calls the part of the data that the entry lies in.
-            reason: one of this module's.
-            path: of the entry, below the data folder; that of the first is named.
-            kind: such as ``.txt``; the most frequent are named.
+            split: the name that the note uses for this part of the data.
+            reason: one of the reasons in this module.
+            path: the entry's path, relative to the data folder. Notes name the first path.
+            kind: the kind of file, such as ``.txt``. Notes name the most frequent kinds.
         """
         entries = self._found.setdefault(split, {}).setdefault(reason, _Entries(path))
         entries.count += 1
@@ -67,19 +67,19 @@ class Account:
             entries.kinds[kind] += 1
 
     def add_entries(self, split: str, folder: str, entries: Iterable[tuple[str, Reason]]) -> None:
-        """Adds what a folder holds beside folders and images, each with its reason.
+        """Adds several entries of one folder.
 
         Args:
             split: as in ``add``.
-            folder: below the data folder; ``""`` for the data folder itself.
-            entries: names and reasons.
+            folder: the folder, relative to the data folder; ``""`` for the data folder itself.
+            entries: the name and the reason of each entry.
         """
         for name, reason in entries:
             path = f"{folder}/{name}" if folder else name
             self.add(split, reason, path, _kind(name, reason))
 
     def notes(self) -> list[str]:
-        """One line for each split in which something was left out."""
+        """One line for each split that has entries which are not read."""
         return [
             f"left out of {split}: "
             + "; ".join(_in_words(reason, entries) for reason, entries in found.items())
@@ -87,14 +87,14 @@ class Account:
         ]
 
     def in_place(self, split: str) -> str:
-        """The same for one split alone, in brackets; nothing where all was read."""
+        """The entries of one split that are not read, in brackets; ``""`` if there are none."""
         found = self._found.get(split, {})
         words = "; ".join(_in_words(reason, entries) for reason, entries in found.items())
         return f" ({words})" if words else ""
 
 
 def _kind(name: str, reason: Reason) -> str:
-    """A file's suffix; of what is left over, the name."""
+    """The suffix of a file. For hidden and left-over entries: the name."""
     if reason is HIDDEN:
         return "._*" if name.startswith("._") else name
     if reason is NO_IMAGE:
@@ -108,6 +108,6 @@ def _in_words(reason: Reason, entries: _Entries) -> str:
     more = len(entries.kinds) - len(kinds)
     named = ", ".join(f"{kind} {count}" for kind, count in kinds)
     named += f", {more} more kinds" if more else ""
-    # A single entry is its own kind.
+    # For a single entry, its path already shows its kind.
     shown = f" ({named})" if named and entries.count > 1 else ""
     return f"{entries.count} {one if entries.count == 1 else several}{shown}, first {entries.first}"

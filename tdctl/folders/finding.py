@@ -1,4 +1,4 @@
-"""Which data set a folder holds, by what lies in it."""
+"""Finds out from its files which data set a folder holds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tdctl.folders.layout import find_layout
 from tdctl.folders.splits import split_kind
 from tdctl.folders.walk import Tree, joined
 
-__all__ = ["Found", "data_set_in", "found_in", "packed_in"]
+__all__ = ["FoundDataSet", "data_set_in", "found_in", "packed_in"]
 
 SAVED = ("dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a folder holds.
+class FoundDataSet:
+    """The data sets that a folder may hold.
 
     Attributes:
-        fits: data sets that it may hold, each with what tells so.
-        lacks: of your own kinds of data, those that it does not hold, each with what was not found.
+        fits: the data sets that the folder may hold, each with the evidence for it.
+        lacks: the kinds of the user's own data that it does not hold, each with what is missing.
     """
 
     fits: dict[str, str]
@@ -32,15 +32,18 @@ class Found:
 
 
 def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
-    """The one data set that a folder holds, and what tells so.
+    """The one data set that a folder holds, and the evidence for it.
 
     Args:
         data_dir: the folder.
-        labels: the user's label table, if one is given: it may name the images of the folder.
+        labels: the user's label table, or None. It may name the images of the folder.
+
+    Returns:
+        The name of the data set, and the evidence in words.
 
     Raises:
-        ConfigError: there is no such folder, or it holds none or several; says what was looked
-            for.
+        ConfigError: the folder does not exist, or it holds no data set or several. The message
+            says what was looked for.
     """
     if not data_dir.is_dir():
         raise ConfigError(f"data_dir: {data_dir}: no such folder; give an existing --data-dir")
@@ -58,11 +61,15 @@ def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
     )
 
 
-def found_in(data_dir: Path, labels: Path | None = None) -> Found:
-    """What a folder may hold, from a look at its folders and files.
+def found_in(data_dir: Path, labels: Path | None = None) -> FoundDataSet:
+    """The data sets that a folder may hold, judged by its folders and files.
+
+    Args:
+        data_dir: the folder.
+        labels: the user's label table, or None. It may name the images of the folder.
 
     Raises:
-        DataError: the system refuses to list it.
+        DataError: the system refuses to list the folder.
     """
     tree = Tree(data_dir)
     named = {
@@ -72,9 +79,9 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
     }
     packed = packed_in(data_dir)
     fits, lacks = {**named, **packed.fits}, packed.lacks
-    # An archive that unpacks to class folders is read as the data set that it is.
+    # Some archives unpack to class folders. Such a folder is read as the named data set.
     if named or "hf" in fits:
-        return Found(fits, lacks)
+        return FoundDataSet(fits, lacks)
     try:
         classes = find_layout(tree, Account()).train.classes
         fits["folder"] = f"class folders such as {listed(classes[:2])}"
@@ -83,14 +90,16 @@ def found_in(data_dir: Path, labels: Path | None = None) -> Found:
             fits["table"] = f"images without class folders, and --labels {labels}"
         else:
             lacks["folder"] = str(error).removeprefix(f"folder {data_dir}: ")
-    return Found(fits, lacks)
+    return FoundDataSet(fits, lacks)
 
 
-def packed_in(data_dir: Path) -> Found:
-    """Which kinds of your own data a folder holds whose images lie inside larger files.
+def packed_in(data_dir: Path) -> FoundDataSet:
+    """Whether a folder holds a saved Hugging Face data set or tar shards.
+
+    These are the two kinds of data whose images are inside larger files.
 
     Raises:
-        DataError: the system refuses to list it.
+        DataError: the system refuses to list the folder.
     """
     tree = Tree(data_dir)
     fits, lacks = {}, {}
@@ -104,13 +113,13 @@ def packed_in(data_dir: Path) -> Found:
         fits["webdataset"] = f"tar shards such as {tars[0]}"
     else:
         lacks["webdataset"] = "no *.tar"
-    return Found(fits, lacks)
+    return FoundDataSet(fits, lacks)
 
 
 def _lies_in(name: str, data_dir: Path) -> bool:
     if find(name, data_dir) is not None:
         return True
-    # torchvision reads the single files of its data sets packed, too.
+    # For data sets with a single landmark, torchvision also reads the compressed file.
     places = (data_dir, data_dir / name)
     marks = CATALOGUE[name].landmarks
     return len(marks) == 1 and any((place / f"{marks[0]}.gz").exists() for place in places)

@@ -1,4 +1,4 @@
-"""Errors about folders that are no image folder: what was found, and what to give instead."""
+"""Errors about folders that cannot be read as image folders, with advice on what to give."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = [
 
 LAYOUT = "expected DIR/train/<class>/<image> with DIR/test or DIR/val, or DIR/<class>/<image>"
 TABLES = (".csv", ".tsv", ".parquet")
-# How many names a message holds.
+# The largest number of names in a message.
 NAMED = 8
-# How deep the caches of the hub are.
+# The depth of the folders in the Hugging Face hub's cache.
 DEEPEST = 6
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first few names, and the number of those left out."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 def table_hint(tree: Tree, top: str, images: str) -> str:
-    """How to read images whose labels are in a table, which may lie beside them.
+    """Advice on how to read images whose labels are in a table.
 
     Args:
-        tree: of the data folder.
-        top: the folder that a table is looked for in.
-        images: the folder that holds the images.
+        tree: the tree of the data folder.
+        top: the first folder in which to look for a table.
+        images: the folder that holds the images. It is the second place to look.
     """
     for folder in dict.fromkeys((top, images)):
         place = tree.look(folder)
         tables = place.files(*TABLES)
-        # The usual name of Hugging Face's first.
+        # "metadata" is the usual name at Hugging Face, so it comes first.
         tables.sort(key=lambda name: (not name.startswith("metadata."), name))
         if tables:
             return (
@@ -56,10 +56,10 @@ def table_hint(tree: Tree, top: str, images: str) -> str:
 
 
 def saved_otherwise(root: Path) -> str:
-    """What to do with a folder that is of another kind than what save_to_disk writes.
+    """Advice for a folder that ``save_to_disk`` did not write; ``""`` if there is none.
 
-    Looked for are tables beside images, class folders, and the Parquet or Arrow files of the hub
-    and its caches, up to a few levels deep.
+    The function looks for tables beside images, for class folders, and for the Parquet or Arrow
+    files of the hub and its caches, up to a few levels deep.
     """
     tree = Tree(root)
     waiting = [("", 0)]
@@ -72,7 +72,7 @@ def saved_otherwise(root: Path) -> str:
             return table_hint(tree, top, top)
         for suffix in (".parquet", ".arrow"):
             if place.files(suffix):
-                # The package tells the splits by the names of the files in it and below.
+                # The package recognises the splits by the file names in this folder and below.
                 folder = here.removesuffix("/data") if top else here
                 return (
                     f"; of its {suffix} files, with the package datasets: "
@@ -87,7 +87,7 @@ def saved_otherwise(root: Path) -> str:
 
 
 def no_labels(tree: Tree, path: str) -> str:
-    """The note about a split whose images lie in no class folders."""
+    """The note about a split that has images but no class folders."""
     count = len(tree.look(path).images)
     return (
         f"{path}/ is not read: its {count} images lie in no class folders, so they have no "
@@ -96,12 +96,12 @@ def no_labels(tree: Tree, path: str) -> str:
 
 
 def no_class_folders(tree: Tree, top: str, holding: Sequence[str]) -> DataError | None:
-    """The error for a folder without class folders; None where there are any.
+    """The error for a folder without class folders; None if it has class folders.
 
     Args:
-        tree: of the data folder.
+        tree: the tree of the data folder.
         top: the folder.
-        holding: its folders that hold images.
+        holding: the folders in it that contain images.
     """
     here, whole = tree.look(top), tree.path(top)
     if not holding:
@@ -126,7 +126,7 @@ def no_class_folders(tree: Tree, top: str, holding: Sequence[str]) -> DataError 
 
 
 def single_class(tree: Tree, top: str, name: str) -> DataError:
-    """The error for a folder with one class, in which there is nothing to tell apart."""
+    """The error for a folder with a single class: a classifier needs at least two."""
     here, inner, whole = tree.look(top), tree.look(joined(top, name)), tree.path(top)
     holds = [_counted(inner)] if inner.images else []
     if inner.all_folders:

@@ -1,4 +1,4 @@
-"""Whether a path lies where it would be read as data the next time."""
+"""Checks whether an output path is inside the data, where the next run would read it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ __all__ = ["class_tops", "is_below", "read_as_data"]
 
 
 def is_below(path: Path, folders: Iterable[Path]) -> Path | None:
-    """The first of some folders that a path is or lies in, links resolved; None for none."""
+    """The first of the folders that equals or contains the path; None if no folder does.
+
+    Links are resolved first.
+    """
     whole = path.resolve()
     return next((folder for folder in folders if whole.is_relative_to(folder.resolve())), None)
 
 
 def class_tops(data_dir: Path) -> list[Path]:
-    """The folders of an image folder whose folders are read as classes.
+    """The folders of an image folder that contain the class folders, one for each split.
 
     Raises:
-        DataError: it is not laid out as one.
+        DataError: the folder is not laid out as an image folder.
     """
     layout = find_layout(Tree(data_dir), Account())
     splits = (layout.train, layout.test, layout.held)
@@ -32,14 +35,18 @@ def class_tops(data_dir: Path) -> list[Path]:
 
 
 def read_as_data(path: Path, data_dir: Path) -> Path | None:
-    """The folder of an image folder that a new file or folder would be read in; None for none.
+    """The folder through which a new path would be read as data; None if it would not be read.
 
-    Beside ``train/`` lies what is not read, unless it is called as a split is.
+    Folders beside ``train/`` are not read, except those with the name of a split.
+
+    Args:
+        path: the new file or folder.
+        data_dir: the image folder.
     """
     try:
         tops = class_tops(data_dir)
     except DataError:
-        return None  # said where the images are listed
+        return None  # the user gets this error when the images are listed
     inside = is_below(path, tops)
     beside = {top.parent.resolve() for top in tops if top != data_dir}
     whole = path.resolve()

@@ -1,4 +1,4 @@
-"""How an image folder is laid out: where its splits are, and at which level its classes."""
+"""The layout of an image folder: which folders are its splits and which are its classes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tdctl.folders.walk import Tree, joined
 
 __all__ = ["Layout", "Split", "find_layout"]
 
-# Deeper than anybody wraps a folder.
+# The largest number of nested wrapping folders that are looked into. Real data have fewer.
 DEEPEST = 8
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of the data: a folder whose folders are classes.
+    """One part of the data: a folder that contains class folders.
 
     Attributes:
-        top: the folder, below the data folder; ``""`` for the data folder itself.
-        classes: names of its class folders, in sorted order.
+        top: the folder, relative to the data folder; ``""`` for the data folder itself.
+        classes: the names of its class folders, sorted.
     """
 
     top: str
@@ -33,13 +33,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images of an image folder are.
+    """The splits of an image folder.
 
     Attributes:
-        train: of the training images.
-        test: of the test images; None where there are none apart.
-        held: of images for validation beside ``test``.
-        notes: what was chosen where more than one reading was possible, one line each.
+        train: the split with the training images.
+        test: the split with the test images; None if the folder has no such split.
+        held: the validation split of a folder that has a test split as well; else None.
+        notes: the choices that were made between possible layouts, one line each.
     """
 
     train: Split
@@ -49,18 +49,21 @@ class Layout:
 
 
 def find_layout(tree: Tree, account: Account) -> Layout:
-    """The splits and classes of a data folder, by the names of its folders and what they hold.
+    """Finds the splits and classes of a data folder from the names and contents of its folders.
 
-    A split's folder holds class folders, and a class folder holds images: so a class may be called
-    ``test``. A lone folder that wraps the data is looked into.
+    The folder of a split contains class folders. A class folder contains images. So a class may
+    also be called ``test``. If a single folder wraps all the data, the search goes on inside it.
 
     Args:
-        tree: of the data folder.
-        account: takes up what lies beside the folders that are read.
+        tree: the tree of the data folder.
+        account: receives the entries that are not read.
+
+    Returns:
+        The layout of the data folder.
 
     Raises:
-        DataError: there are no class folders, or a single one; or there are class folders inside
-            class folders, and which are meant is not clear. Names the folders found.
+        DataError: there is no class folder, or only one; or there are class folders inside class
+            folders and it is unclear which ones are meant. The message names the folders found.
     """
     return _Finder(tree, account).at("", DEEPEST)
 
@@ -85,12 +88,15 @@ class _Finder:
             return self._without_splits(top, folders, holding)
         others = [name for name in folders if name != inner]
         beside = f"; not read beside it: {listed(others)}" if others else ""
+        before = f"the data are those in {top}/"
+        if before in self.notes:
+            self.notes.remove(before)  # one of several that wrap each other
         self.notes.append(f"the data are those in {joined(top, inner)}/{beside}")
         self._count_beside(top)
         return self.at(joined(top, inner), deeper - 1)
 
     def _with_splits(self, top: str, folders: Sequence[str]) -> Layout | None:
-        """The layout of a folder with ``train/``; None where it has none."""
+        """The layout of a folder with ``train/``; None if there is no ``train/``."""
         kinds = _kinds(folders)
         of_kind: dict[str, list[str]] = {"train": [], "test": [], "val": []}
         for name in folders:
@@ -105,7 +111,7 @@ class _Finder:
                     f"folder {self.tree.path(top)}: {' and '.join(names)} are named as one split, "
                     f"{kind}; leave one of them there, or rename what is a class"
                 )
-        # Said first, and counted first, in the order of the splits.
+        # The notes and the account should follow the order of the splits, so these come first.
         opened = {k: self._opened(joined(top, n[0])) for k, n in of_kind.items() if n}
         train = opened["train"]
         if len(train.classes) == 1:
@@ -118,14 +124,14 @@ class _Finder:
     def _is_class(
         self, top: str, of_kind: dict[str, list[str]], kinds: dict[str, str | None]
     ) -> bool:
-        """Whether the one folder called as a split is a class, with images and folders in it."""
+        """Whether the only folder with the name of a split is in fact a class."""
         name, *others = (name for names in of_kind.values() for name in names)
         plain = [joined(top, n) for n, kind in kinds.items() if kind is None]
         own = bool(self.tree.look(joined(top, name)).images)
         return own and not others and any(self.tree.look(path).images for path in plain)
 
     def _opened(self, top: str) -> Split:
-        """The class folders of a split, whose folder may wrap another one."""
+        """The class folders of a split. A single folder may wrap them all."""
         folders = self._counted(top)
         holding = classes_in(self.tree, top)
         if len(holding) == 1 and not self.tree.look(top).images:
@@ -143,7 +149,7 @@ class _Finder:
         kinds: dict[str, str | None],
         of_kind: dict[str, list[str]],
     ) -> None:
-        """Says which folders beside the training images are not read, and why."""
+        """Notes which folders beside the training images are not read, and why."""
         read = [name for names in of_kind.values() for name in names]
         unread = [name for name in folders if name not in read]
         flat = [n for n in unread if kinds[n] and self.tree.look(joined(top, n)).images]
@@ -153,7 +159,7 @@ class _Finder:
             self.notes.append(f"not read beside {of_kind['train'][0]}/: {listed(rest)}")
 
     def _without_splits(self, top: str, folders: Sequence[str], holding: Sequence[str]) -> Layout:
-        """The layout of a folder whose own folders are the classes."""
+        """The layout of a folder that contains the class folders directly."""
         refusal = no_class_folders(self.tree, top, holding)
         if refusal is not None:
             raise refusal
@@ -181,7 +187,7 @@ class _Finder:
         return Layout(Split(top, classes), self._opened(joined(top, tested)), None, self.notes)
 
     def _counted(self, top: str) -> list[str]:
-        """The folders in a folder, runs of tdctl aside; what else is in it is accounted for."""
+        """The folders in a folder, without runs of tdctl. All other entries go to the account."""
         here, called = self.tree.look(top), self._called(top)
         self.account.add_entries(called, top, here.others)
         folders = []
@@ -201,10 +207,10 @@ class _Finder:
 
 
 def _kinds(folders: Sequence[str]) -> dict[str, str | None]:
-    """The splits that names of folders say."""
+    """For each folder name, the split that it stands for, or None."""
     kinds = {name: split_kind(name) for name in folders}
     if "train" in kinds.values():
         return kinds
-    # As in seg_train beside seg_test; one such name alone says nothing.
+    # Names such as seg_train and seg_test count only together: one alone may be a class.
     loose = {name: mentioned_kind(name) for name in folders}
     return loose if {"train"} < {kind for kind in loose.values() if kind} else kinds

@@ -1,4 +1,4 @@
-"""At which level of a folder the classes are, where there are folders inside folders."""
+"""Finds the level of the class folders where there are folders inside folders."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from tdctl.names import normal
 
 __all__ = ["classes_in", "inner_folder", "nested_in", "tested_apart"]
 
-# A folder of such a name is no class where it holds folders itself.
+# A folder with such a name is not a class if it contains folders itself.
 WRAPS = {"data", "dataset", "datasets", "image", "images", "imgs", "photos", "pictures", "raw"}
-# A folder of such a name is no class beside one that holds class folders.
+# A folder with such a name is not a class if a folder beside it contains class folders.
 ASIDE = {"demo", "doc", "docs", "example", "examples", "figures", "preview", "sample", "samples"}
 
 
 def classes_in(tree: Tree, top: str) -> list[str]:
-    """The folders in a folder that hold images."""
+    """The folders in a folder that contain images, at any depth."""
     place = tree.look(top)
     return [n for n in place.all_folders if tree.holds_images(joined(top, n))]
 
 
 def nested_in(tree: Tree, top: str, names: Sequence[str]) -> list[str]:
-    """Those of some folders whose images all lie in folders below them."""
+    """The folders whose images are all in subfolders."""
     return [name for name in names if not tree.look(joined(top, name)).images]
 
 
 def tested_apart(tree: Tree, top: str, holding: Sequence[str]) -> str | None:
-    """A folder such as test/ beside the class folders that holds folders of the same names."""
+    """The folder that holds the test set beside the class folders; None if there is none.
+
+    It has a name such as ``test`` and contains folders with the names of the classes.
+    """
     apart = [n for n in holding if split_kind(n) in {"test", "val"}]
     classes = {normal(name) for name in holding if name not in apart}
     found = [
@@ -42,16 +45,16 @@ def tested_apart(tree: Tree, top: str, holding: Sequence[str]) -> str | None:
 
 
 def inner_folder(tree: Tree, top: str, here: Place, holding: Sequence[str]) -> str | None:
-    """The folder to look into for the class folders; None where those of ``top`` are the classes.
+    """The folder that contains the class folders; None if ``top`` itself contains them.
 
     Args:
-        tree: of the data folder.
+        tree: the tree of the data folder.
         top: a folder without ``train/`` in it.
-        here: what lies in it.
-        holding: its folders that hold images, at any depth.
+        here: the contents of ``top``.
+        holding: the folders in ``top`` that contain images, at any depth.
 
     Raises:
-        DataError: there are class folders inside class folders, and which are meant is not clear.
+        DataError: there are class folders inside class folders and it is unclear which are meant.
     """
     nested = nested_in(tree, top, holding)
     split = [name for name in nested if _has_train(tree, joined(top, name))]
@@ -74,8 +77,7 @@ def inner_folder(tree: Tree, top: str, here: Place, holding: Sequence[str]) -> s
         return clear[0]
     deep = [name for name, classes in inner.items() if len(classes) > len(holding)]
     if direct and deep:
-        # One class of several may well lie in two folders, but hardly in more than there are
-        # classes.
+        # A class may well have a few subfolders. It hardly has more than there are classes.
         raise _unclear(tree, top, deep, f"the folders {listed(inner[deep[0]])}")
     shared = set.intersection(*(set(map(normal, classes)) for classes in inner.values()))
     if len(inner) == len(holding) and len(shared) > 1:

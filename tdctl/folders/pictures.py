@@ -1,4 +1,4 @@
-"""Which files are images: by their suffix, or by how they begin where they have none."""
+"""Which files are images: judged by the suffix, or by the first bytes if there is no suffix."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from functools import cache
 
 __all__ = ["begins_as_image", "image_suffixes"]
 
-# Pillow registers these too: EPS would run Ghostscript, the others are no pictures or not read.
+# Pillow registers these formats too. EPS would run Ghostscript. Pillow cannot read the others, or
+# they are not pictures.
 NOT_READ = {"EPS", "IPTC", "MPEG", "PALM", "PDF"}
-# Formats whose first bytes tell them from anything else.
+# Formats that the first bytes identify with certainty.
 SURE = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM", "QOI")
-# As many bytes as Pillow itself shows its readers.
+# Pillow itself shows its readers this many bytes.
 PREFIX = 16
 
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """Suffixes of the files that are read as images, in lower case and with their dot.
+    """The suffixes of files that are read as images, in lower case and with the dot.
 
-    They are those that Pillow registers for the formats that it decodes by itself.
+    Pillow registers these suffixes for the formats that it decodes without other programs.
     """
     from PIL import Image, ImageFile
 
     Image.init()
-    found = {".mpo"}  # Pillow registers it for writing alone, and reads it as the JPEG that it is
+    found = {".mpo"}  # Pillow registers it only for writing, but reads such a file as a JPEG
     for suffix, name in Image.registered_extensions().items():
         reader = Image.OPEN[name][0] if name in Image.OPEN else None
         stub = isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile)
@@ -33,15 +34,15 @@ def image_suffixes() -> frozenset[str]:
 
 
 def begins_as_image(path: str) -> bool:
-    """Whether a file begins as one of the usual formats does.
+    """Whether the first bytes of a file are those of a usual image format.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     from PIL import Image
 
     Image.init()
-    with open(path, "rb") as file:  # noqa: PTH123 - a Path each takes as long again
+    with open(path, "rb") as file:  # noqa: PTH123 - making a Path takes as long again
         prefix = file.read(PREFIX)
     checks = (Image.OPEN[name][1] for name in SURE if name in Image.OPEN)
     return any(check is not None and check(prefix) is True for check in checks)

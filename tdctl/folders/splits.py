@@ -8,17 +8,17 @@ from tdctl.names import SPLITS
 
 __all__ = ["split_kind"]
 
-# What may stand beside such a word, as in train_images, TestSet and val2017.
+# The words that may stand beside the name of a split, as in train_images, TestSet and val2017.
 BESIDE = {"data", "dataset", "folder", "image", "images", "img", "imgs", "photos", "pictures"}
 BESIDE |= {"set", "split"}
-# Capitals, or a word that may begin with one.
+# A word in capitals, or a word in lower case that may begin with a capital.
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def split_kind(name: str) -> str | None:
-    """The split that a folder's name says: ``train``, ``test`` or ``val``; None for none.
+    """The split that a folder's name stands for: ``train``, ``test`` or ``val``, or None.
 
-    Case does not matter, nor do digits and words such as ``set`` and ``images`` beside it.
+    Case, digits, and words such as ``set`` and ``images`` do not matter.
     """
     if not name.isascii():
         return None
@@ -29,7 +29,7 @@ def split_kind(name: str) -> str | None:
 
 
 def mentioned_kind(name: str) -> str | None:
-    """The split that one of a name's words says, whatever the others are: as in seg_train."""
+    """The split that one word of a name stands for, as in ``seg_train``; None if there is none."""
     words = [word.lower() for word in WORD.findall(name)] if name.isascii() else []
     kinds = {SPLITS[word] for word in words if word in SPLITS}
     return kinds.pop() if len(kinds) == 1 else None

@@ -1,4 +1,4 @@
-"""The one walk over folders: what is in each, and all images below, each real folder once."""
+"""Lists folders and collects the images below them; visits each real folder once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tdctl.folders.pictures import begins_as_image, image_suffixes
 
 __all__ = ["Place", "Tree", "Walk", "is_left_over"]
 
-# What systems and tools leave behind beside hidden files, in lower case.
+# Names, in lower case, of files and folders that systems and tools leave behind.
 LEFT_OVER = {
     "$recycle.bin",
     "@eadir",
@@ -43,7 +43,7 @@ LEFT_OVER = {
     "system volume information",
     "thumbs.db",
 }
-# Together they tell a folder that a command of tdctl wrote.
+# A folder with both of these files was written by a tdctl command.
 RUN_FILES = {"config.yaml", "manifest.json"}
 LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -51,21 +51,21 @@ Identity = tuple[int, int]
 
 
 def is_left_over(name: str) -> bool:
-    """Whether an entry of a folder is hidden, or what a system or a tool leaves behind."""
+    """Whether an entry of a folder is hidden, or was left behind by a system or a tool."""
     return name.startswith((".", "~$")) or name.lower() in LEFT_OVER
 
 
 @dataclass(frozen=True)
 class Place:
-    """What lies in one folder; names are sorted.
+    """The contents of one folder; names are sorted.
 
     Attributes:
-        path: of the folder.
-        identity: device and inode, which tell whether two paths lead to one folder.
-        folders: its real folders.
-        links: its links that lead to folders.
-        images: files that are images by their suffix, or without one by how they begin.
-        others: names of the other entries, each with the reason why it is not read.
+        path: the path of the folder.
+        identity: device and inode. Two paths with the same identity lead to the same folder.
+        folders: the names of its real folders.
+        links: the names of its links to folders.
+        images: the names of its image files, judged by suffix, or else by their first bytes.
+        others: the names of its other entries, each with the reason why it is not read.
     """
 
     path: str
@@ -77,16 +77,16 @@ class Place:
 
     @property
     def all_folders(self) -> list[str]:
-        """Folders, and links to folders, in sorted order."""
+        """Folders and links to folders, sorted."""
         return sorted([*self.folders, *self.links]) if self.links else self.folders
 
     @property
     def is_run(self) -> bool:
-        """Whether a command of tdctl wrote the folder."""
+        """Whether a tdctl command wrote the folder."""
         return {name for name, _ in self.others} >= RUN_FILES
 
     def files(self, *suffixes: str) -> list[str]:
-        """The other files of some suffixes."""
+        """The files with one of these suffixes that are not images."""
         return [
             name
             for name, reason in self.others
@@ -95,11 +95,11 @@ class Place:
 
 
 class Tree:
-    """Folders below one folder, each looked into once.
+    """A folder and the folders below it. Each is listed only once.
 
     Args:
-        root: the folder that paths are relative to; they are written with ``/``, and ``""`` is
-            the folder itself.
+        root: the folder that all paths are relative to. Paths are written with ``/``. The path
+            ``""`` is the folder itself.
     """
 
     def __init__(self, root: Path) -> None:
@@ -107,14 +107,14 @@ class Tree:
         self._places: dict[str, Place] = {}
 
     def path(self, below: str) -> str:
-        """The whole path of a folder."""
+        """The full path of a folder."""
         return f"{self.root}/{below}" if below else str(self.root)
 
     def look(self, below: str) -> Place:
-        """What lies in a folder.
+        """The contents of a folder.
 
         Raises:
-            DataError: the system refuses to list it.
+            DataError: the system refuses to list the folder.
         """
         place = self._places.get(below)
         if place is None:
@@ -122,7 +122,7 @@ class Tree:
         return place
 
     def holds_images(self, below: str) -> bool:
-        """Whether there is an image in a folder or below it, runs of tdctl aside."""
+        """Whether there is an image in a folder or below it. Runs of tdctl are not searched."""
         seen: set[Identity] = set()
         waiting = [below]
         while waiting:
@@ -138,34 +138,34 @@ class Tree:
 
 
 class Walk:
-    """All images below some folders, with each real folder visited once.
+    """Collects all images below some folders and visits each real folder once.
 
-    A link back up the tree, or to a folder that is read itself, is passed over. So all folders
-    that are to be read are announced first, and links are followed last.
+    The walk skips a link to a folder above it and a link to a folder that is read anyway.
+    Therefore ``announce`` all folders first, then ``start`` each, then call ``follow_links``.
 
     Args:
-        tree: of the data folder.
-        account: takes up what is not read.
+        tree: the tree of the data folder.
+        account: receives the entries that are not read.
     """
 
     def __init__(self, tree: Tree, account: Account) -> None:
         self._tree, self._account = tree, account
-        # What is above the data folder would be read whole through a link to it.
+        # A link to a folder above the data folder would make the walk read that whole folder.
         above = (tree.root.resolve(), *tree.root.resolve().parents)
         self._seen: dict[Identity, str] = {_identity(str(path)): str(path) for path in above}
         self._images: dict[str, dict[str, list[str]]] = {}
         self._links: list[tuple[str, str, str]] = []
 
     def announce(self, below: str) -> None:
-        """Says that a folder is read on its own; a link to it is passed over from now on."""
+        """Declares that a folder is read by itself, so that links to it are skipped."""
         self._seen.setdefault(_identity(self._tree.path(below)), below)
 
     def start(self, below: str, split: str) -> None:
-        """Reads the real folders from a class folder downward.
+        """Reads a class folder and the real folders below it.
 
         Args:
             below: the class folder.
-            split: what the account calls the part of the data that it belongs to.
+            split: the name that the account uses for this part of the data.
 
         Raises:
             DataError: the system refuses to list a folder.
@@ -179,12 +179,12 @@ class Walk:
         self._read(below, below, split, found)
 
     def follow_links(self) -> None:
-        """Reads what the links lead to that were met so far.
+        """Reads the folders that the links found so far point to.
 
         Raises:
             DataError: the system refuses to list a folder.
         """
-        for below, link, split in self._links:  # which grows where links lead to more links
+        for below, link, split in self._links:  # the list grows when links lead to more links
             place = self._tree.look(link)
             if place.identity in self._seen:
                 self._account.add(split, AGAIN, link)
@@ -194,12 +194,12 @@ class Walk:
         self._links = []
 
     def images(self, below: str) -> list[str]:
-        """Paths of the images below a class folder, folder by folder in sorted order."""
+        """The paths of the images below a class folder, sorted by folder and then by name."""
         found = self._images[below]
         return [joined(folder, name) for folder in sorted(found) for name in found[folder]]
 
     def _read(self, below: str, top: str, split: str, found: dict[str, list[str]]) -> None:
-        """Takes up the images of a folder and of the real folders below it."""
+        """Collects the images of a folder and of the real folders below it."""
         for path, place in self._real_folders(top, split):
             if place.images:
                 found[path] = place.images
@@ -214,7 +214,7 @@ class Walk:
             if path != top and place.is_run:
                 self._account.add(split, OUTPUT, path)
                 continue
-            # Without a link no folder comes twice, but where one is mounted at two places.
+            # Even without links a folder can come twice: it may be mounted at two places.
             if self._seen.setdefault(place.identity, path) != path:
                 self._account.add(split, AGAIN, path)
                 continue
@@ -223,13 +223,13 @@ class Walk:
 
 
 def joined(folder: str, name: str) -> str:
-    """A path below a folder, which is ``""`` for the data folder itself."""
+    """The path of an entry of a folder; ``folder`` is ``""`` for the data folder itself."""
     return f"{folder}/{name}" if folder else name
 
 
 def _identity(path: str) -> Identity:
     try:
-        found = os.stat(path)  # noqa: PTH116 - a Path each takes as long again
+        found = os.stat(path)  # noqa: PTH116 - making a Path takes as long again
     except OSError as error:
         raise _refused(path, error) from None
     return found.st_dev, found.st_ino
@@ -273,12 +273,12 @@ def _is_image(entry: os.DirEntry[str], suffixes: frozenset[str]) -> bool:
     suffix = name[dot:].lower() if dot > 0 else ""
     if suffix in suffixes:
         return True
-    # IMG.2019 has no suffix either.
+    # A name such as IMG.2019 has no real suffix either.
     return (not suffix or suffix[1:].isdigit()) and begins_as_image(entry.path)
 
 
 def _add_link(place: Place, entry: os.DirEntry[str], suffixes: frozenset[str]) -> None:
-    """Takes up what is neither a file nor a folder itself."""
+    """Adds an entry that is neither a real file nor a real folder."""
     name = entry.name
     try:
         if entry.is_dir():
@@ -297,7 +297,7 @@ def _add_link(place: Place, entry: os.DirEntry[str], suffixes: frozenset[str]) -
     elif not entry.is_symlink():
         place.others.append((name, NO_FILE))
     elif named:
-        # An image that cannot be read, which is an error like any other such image.
+        # A broken link with an image's name gives the same error as any unreadable image.
         place.images.append(name)
     else:
         place.others.append((name, NOWHERE))

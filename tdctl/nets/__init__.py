@@ -1,10 +1,16 @@
-"""Classifiers: two made for small images, torchvision's, and how one is built by name."""
+"""Classifiers: two for small images, those of torchvision, and a function to build one by name."""
 
 from __future__ import annotations
 
-from tdctl.nets.building import build_net, build_pair, count_flops
+from tdctl.nets.building import build_net, count_flops
 from tdctl.nets.cifar import CifarResNet
-from tdctl.nets.pair import Pair
+from tdctl.nets.two_networks import TwoNetworks
 from tdctl.nets.wide import WideNet
 
-__all__ = ["CifarResNet", "Pair", "WideNet", "build_net", "build_pair", "count_flops"]
+__all__ = [
+    "CifarResNet",
+    "TwoNetworks",
+    "WideNet",
+    "build_net",
+    "count_flops",
+]

@@ -12,7 +12,7 @@ __all__ = ["CifarResNet"]
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut without parameters."""
+    """Two 3x3 convolutions and a shortcut without parameters."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class _Block(nn.Module):
         self.stride, self.widened = stride, width - width_in
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # In place: a fresh tensor for each step costs more than its arithmetic.
+        # In place, because a new tensor for each step costs more than the arithmetic.
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
         if self.stride != 1 or self.widened:
@@ -33,13 +33,13 @@ class _Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A ResNet of depth 6n+2 for small images: three stages of n blocks, widths 16, 32, 64.
+    """A ResNet of depth 6n+2 for small images: three stages of n blocks, of widths 16, 32, 64.
 
     Args:
         depth: 6n+2, at least 8.
-        num_classes: k, the logits' number.
-        channels: of the input image.
-        stride: of the first convolution; 2 halves the image, as for 64 pixels and more.
+        num_classes: k, the number of logits.
+        channels: the number of channels of the input image.
+        stride: the stride of the first convolution; 2 halves the image, for 64 pixels and more.
 
     Source: He et al. (CVPR 2016), section 4.2, shortcut option A.
     """
@@ -62,7 +62,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits float [B, k] of images [B, C, H, W]."""
+        """The logits, float [B, k], of images [B, C, H, W]."""
         x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         x = self.stages(x).mean(dim=(2, 3))
         return cast(torch.Tensor, self.fc(x))

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 __all__ = ["WideNet"]
 
-# What the logits are multiplied by: without it the first steps are already sure of themselves.
+# The logits are multiplied by this. Without it, the network is too confident in its first steps.
 SCALE = 0.125
 
 
 class _Conv(nn.Module):
-    """A 3x3 convolution, batch norm, ReLU, and where asked for a pooling that halves the image."""
+    """A 3x3 convolution, batch norm and ReLU; with ``pool``, a pooling that halves the image."""
 
     def __init__(self, width_in: int, width: int, stride: int = 1, pool: bool = False) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class _Conv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv(x)
         if self.pool:
-            # Before batch norm and ReLU, which then cost a quarter; rounded up, so that an image
-            # of any side has a pixel left.
+            # Pooling comes before batch norm and ReLU, which then cost a quarter. The size is
+            # rounded up, so that even a tiny image keeps a pixel.
             x = functional.max_pool2d(x, 2, ceil_mode=True)
         return functional.relu(self.bn(x), inplace=True)
 
 
 class _Pair(nn.Module):
-    """Two convolutions added to what goes into them."""
+    """A residual pair: two convolutions whose result is added to their input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -44,17 +44,17 @@ class _Pair(nn.Module):
 
 
 class WideNet(nn.Module):
-    """Convolutions of 32, 64, 128 and 256 maps with two residual pairs: 1.6 million weights.
+    """A wide, shallow network: convolutions with 32, 64, 128 and 256 maps and two residual pairs.
 
-    Made for images of 8 to 64 pixels a side; it learns more in an epoch than a thin, deep network
-    and is faster for its size.
+    It has 1.6 million weights and is made for images of 8 to 64 pixels a side. It learns more in an
+    epoch than a thin, deep network, and is faster for its size.
 
     Args:
-        num_classes: k, the logits' number.
-        channels: of the input image.
-        stride: of the first convolution; 2 halves the image, as for 64 pixels and more.
+        num_classes: k, the number of logits.
+        channels: the number of channels of the input image.
+        stride: the stride of the first convolution; 2 halves the image, for 64 pixels and more.
 
-    Source: the ResNet-9 of D. Page, "How to train your ResNet" (2018, cifar10-fast), at half its
+    Source: the ResNet-9 of D. Page, "How to train your ResNet" (2018, cifar10-fast), with half its
         widths: convolution, pooled convolution with a residual pair, pooled convolution, pooled
         convolution with a residual pair, global maximum, logits times 0.125.
     """
@@ -71,7 +71,7 @@ class WideNet(nn.Module):
         self.fc = nn.Linear(256, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits float [B, k] of images [B, C, H, W]."""
+        """The logits, float [B, k], of images [B, C, H, W]."""
         x = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         x = self.stages(x).amax(dim=(2, 3))
         return cast(torch.Tensor, self.fc(x) * SCALE)

@@ -1,16 +1,16 @@
-"""Noise: how true labels become given ones, what rate and confusion that makes expect.
+"""Noise: how true labels become given labels, with the expected noise rate and confusion.
 
-Numpy, and scipy's normal distribution. No pixel is looked at but by ``instance`` noise.
+Needs numpy, and scipy for the normal distribution. Only ``instance`` noise looks at pixels.
 """
 
 from __future__ import annotations
 
 from tdctl.noise.confusion import Confusion, confusion_of
 from tdctl.noise.draws import Drawn, Noise, PixelSource, fixed
+from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
 from tdctl.noise.making import file_facts, make_noise
 from tdctl.noise.matrix import read_matrix
-from tdctl.noise.pairs import known_pairs, read_pairs
 from tdctl.noise.transition import (
     Mapped,
     Matrix,

@@ -1,4 +1,4 @@
-"""What every kind of noise is made of: random numbers by index, and what a draw gives."""
+"""The parts that all kinds of noise share: random numbers by index, and the result of a draw."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ Floats = NDArray[np.float64]
 
 
 class PixelSource(Protocol):
-    """Images that noise may look at; ``tdctl.data.Images`` is one."""
+    """Images that noise may look at, such as ``tdctl.data.Images``."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """C, H, W."""
 
     def batches(self, parts: Sequence[Ints]) -> Iterator[Any]:
-        """Uint8 [B, C, H, W] (numpy, or what numpy takes) for each part, rows int64 [B]."""
+        """The pixels of each part, uint8 [B, C, H, W] as numpy or convertible to numpy.
+
+        Args:
+            parts: for each batch the rows, int64 [B].
+        """
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Given labels of n samples, and what the noise that drew them makes expect.
+    """The given labels of n samples, and what their noise predicts.
 
     Attributes:
         given: int64 [n], the given labels.
-        rates: float64 [n], the probability with which each of them differs from the true one.
-        expected: the expected counts, float64 [m], of pairs of a true and a given label, int64
-            [m] each, over all n samples.
+        rates: float64 [n] in [0, 1], the probability that a given label differs from the true one.
+        expected: a function of m true and m given labels, int64 [m] each. It gives the expected
+            number of samples with each pair of labels, float64 [m].
     """
 
     given: Ints
@@ -52,23 +56,24 @@ class Noise(Protocol):
         """k."""
 
     def draw(self, true: Ints, index: Ints, seed: int, pixels: PixelSource | None = None) -> Drawn:
-        """Given labels for the true ones.
+        """Draws given labels for the true labels.
 
-        A sample's draw depends on ``seed``, its index, its true label and, where the noise looks
-        at images, its pixels: neither the order of the rows nor which others are there changes it.
+        A sample's draw depends only on ``seed``, its index, its true label and, for ``instance``
+        noise, its pixels. The order of the rows and the other samples do not change it.
 
         Args:
-            true: int64 [n] in [0, k).
+            true: int64 [n] in [0, k), the true labels.
             index: int64 [n], the samples' positions in the source data set.
             seed: any non-negative integer.
-            pixels: the n images, row by row; only ``instance`` noise looks at them.
+            pixels: the n images, row by row. Only ``instance`` noise looks at them.
         """
 
 
 def numbers_by_index(index: Ints, seed: int) -> tuple[Floats, Floats]:
-    """Two independent numbers in [0, 1) for each sample, by its index and the seed alone.
+    """Two independent random numbers in [0, 1) for each sample, float64 [n] each.
 
-    The first says whether a label is replaced, the second by which; float64 [n] each.
+    They depend only on the seed and the sample's index. The first decides whether a label is
+    replaced, the second by which class.
     """
     length = int(index.max()) + 1 if len(index) else 0
     who, where = (of.numpy_generator(seed) for of in (NOISE_WHO, NOISE_WHERE))
@@ -76,7 +81,12 @@ def numbers_by_index(index: Ints, seed: int) -> tuple[Floats, Floats]:
 
 
 def fixed(true: Ints, given: Ints) -> Drawn:
-    """Labels that nothing drew, such as a table's: what is expected is what they are."""
+    """Given labels that were not drawn, such as those of a table. They are what is expected.
+
+    Args:
+        true: int64 [n], the true labels.
+        given: int64 [n], the given labels.
+    """
 
     def expected(true_m: Ints, given_m: Ints) -> Floats:
         size = 1 + int(max(array.max(initial=0) for array in (true, given, true_m, given_m)))

@@ -1,6 +1,6 @@
-"""Instance-dependent noise: which label a sample gets depends on its pixels.
+"""Instance-dependent noise: the given label of a sample depends on its pixels.
 
-Shapes: n samples, B of a block, k classes, S pixel values of an image, C channels, H and W.
+Shapes: n samples, B samples of a block, k classes, S pixel values of an image, C channels, H and W.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ MOST_CLASSES = 2000
 
 @dataclass(frozen=True)
 class InstanceNoise:
-    """A sample's label is replaced at a rate of its own, by a class that its pixels choose.
+    """Gives each sample its own noise rate; the pixels decide by which class a label is replaced.
 
-    The rate q is normal around ``ratio`` with deviation 0.1, truncated to [0, 1]. The given label
-    is the true one with probability 1 - q, and else follows a softmax over the other classes of
-    x W, where x are the sample's pixel values and W, standard normal [S, k], is drawn once for
-    each true class. The mean of the truncated normal is not exactly ``ratio``; the rate that is
-    expected is the mean of q.
+    The rate q is drawn from a normal distribution around ``ratio`` with standard deviation 0.1,
+    truncated to [0, 1]. With probability 1 - q the given label is the true one. Otherwise it is
+    drawn from a softmax of x W over the other classes. Here x are the pixel values of the sample.
+    W [S, k] is standard normal and drawn once for each true class. The mean of the truncated
+    normal is not exactly ``ratio``. The expected rate is the mean of q.
 
-    Departures, so that a sample depends on nothing but itself and any size of image works: x is
-    standardised by the image's own mean and deviation in place of the data set's, and images
-    of more than 32 pixels a side are first brought down by averaging areas.
+    There are two differences from the paper, so that a sample's noise depends only on the sample
+    itself and works for any image size. First, x is standardised with the image's own mean and
+    standard deviation, not those of the data set. Second, images of more than 32 pixels a side
+    are first reduced by averaging over areas.
+
+    Attributes:
+        num_classes: k.
+        ratio: the centre of the noise rates, in [0, 1).
 
     Source: Xia et al., "Part-dependent Label Noise" (NeurIPS 2020, arXiv 2006.07836), algorithm 2.
     """
@@ -47,7 +52,7 @@ class InstanceNoise:
         """See ``Noise``.
 
         Raises:
-            ConfigError: ``pixels`` are not given, or there are more than 2,000 classes.
+            ConfigError: ``pixels`` is None, or there are more than 2,000 classes.
         """
         k = self.num_classes
         if pixels is None:
@@ -79,7 +84,15 @@ class InstanceNoise:
 
 
 def truncated_normal(uniform: Floats, mean: float) -> Floats:
-    """Numbers in [0, 1], normal around ``mean`` with deviation 0.1, from uniform ones; [n]."""
+    """Numbers from a normal distribution truncated to [0, 1], with standard deviation 0.1.
+
+    Args:
+        uniform: float64 [n] in [0, 1), uniform random numbers.
+        mean: the mean of the normal distribution before truncation.
+
+    Returns:
+        float64 [n] in [0, 1].
+    """
     from scipy.special import ndtr, ndtri
 
     low, high = ndtr((0 - mean) / DEVIATION), ndtr((1 - mean) / DEVIATION)
@@ -88,9 +101,16 @@ def truncated_normal(uniform: Floats, mean: float) -> Floats:
 
 
 def features(pixels: NDArray[np.uint8]) -> Floats:
-    """Float64 [B, S] of images uint8 [B, C, H, W]: averaged to at most 32 x 32, standardised.
+    """The pixel values of images, reduced to at most 32 x 32 pixels and standardised.
 
-    Each image by its own mean and deviation; an image of one colour gives zeros.
+    Each image is standardised with its own mean and standard deviation. A single-colour image
+    gives zeros.
+
+    Args:
+        pixels: uint8 [B, C, H, W].
+
+    Returns:
+        float64 [B, S].
     """
     values = pixels.astype(np.float64)
     height, width = pixels.shape[2:]
@@ -106,7 +126,7 @@ def features(pixels: NDArray[np.uint8]) -> Floats:
 
 
 def _areas(size: int) -> Floats:
-    """Float64 [32, size]: the share of each pixel in each of 32 equal parts of a side."""
+    """The share of each pixel in each of 32 equal parts of a side, float64 [32, size]."""
     edges = np.arange(SIDE + 1) * (size / SIDE)
     starts, pixel = edges[:-1, None], np.arange(size)[None]
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(starts, pixel)
@@ -115,7 +135,7 @@ def _areas(size: int) -> Floats:
 
 
 def _parts_by_class(true: Ints, values: int) -> list[Ints]:
-    """Rows class by class, in parts of one class that are small enough to work on at once."""
+    """The rows class by class, in parts of a single class that fit into memory."""
     size = int(np.clip(VALUES_AT_ONCE // values, 1, BLOCK))
     by_class = np.argsort(true, kind="stable").astype(np.int64)
     starts = np.unique(true[by_class], return_index=True)[1]
@@ -124,14 +144,14 @@ def _parts_by_class(true: Ints, values: int) -> list[Ints]:
 
 
 def _weights(seed: int, label: int, values: int, k: int) -> Floats:
-    """The projection [S, k] of one true class, by seed and class alone."""
+    """The projection [S, k] of one true class. It depends only on the seed and the class."""
     rng = NOISE_PROJECTION.numpy_generator(seed, label)
     return rng.standard_normal((values, k))
 
 
 def _shares_of_others(values: Floats, weights: Floats, label: int) -> Floats:
-    """Float64 [B, k], each row a softmax over all classes but the own one, which has 0."""
-    # Always the same shape: a product's last bits may depend on how many rows it has.
+    """For each sample a softmax over all classes but its own, float64 [B, k]; 0 for its own."""
+    # The block always has the same shape, as the last bits of a product may depend on the shape.
     block = np.zeros((BLOCK, values.shape[1]))
     block[: len(values)] = values
     logits = (block @ weights)[: len(values)]
@@ -142,11 +162,11 @@ def _shares_of_others(values: Floats, weights: Floats, label: int) -> Floats:
 
 
 def _chosen(others: Floats, where: Floats, rate: Floats, label: int) -> Ints:
-    """Given labels [B]: the own one below 1 - rate, else the class that the rest falls on."""
+    """The given labels [B]: the true one if ``where`` is below 1 - rate, else one of the others."""
     kept = where < 1 - rate
     rest = (where - (1 - rate)) / np.where(rate > 0, rate, 1.0)
     upto = np.cumsum(others, axis=1)
-    # The first class whose sum lies above the number; rounding may leave none.
+    # Take the first class whose cumulative sum is above the number. Rounding may leave none.
     at = (upto <= np.clip(rest, 0, 1)[:, None] * upto[:, -1:]).sum(axis=1)
     last = others.shape[1] - 1 - np.argmax(others[:, ::-1] > 0, axis=1)
     return np.where(kept, label, np.minimum(at, last)).astype(np.int64)

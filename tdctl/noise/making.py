@@ -1,30 +1,38 @@
-"""The noise that the settings ask for."""
+"""Makes the noise that the settings ask for."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from tdctl.config import NoiseConfig
 from tdctl.errors import ConfigError
+from tdctl.files import file_digest
 from tdctl.noise.draws import Noise
+from tdctl.noise.flip_pairs import known_pairs, read_pairs
 from tdctl.noise.instance import InstanceNoise
 from tdctl.noise.matrix import read_matrix
-from tdctl.noise.pairs import known_pairs, read_pairs
 from tdctl.noise.transition import KINDS, Mapped, Matrix, OfClass
 
 __all__ = ["file_facts", "make_noise"]
 
 
 def make_noise(config: NoiseConfig, class_names: list[str]) -> tuple[Noise, dict[str, Any]]:
-    """The noise, and facts for the manifest on where it comes from: file names and digests.
+    """The noise that the settings ask for.
 
-    Of a noise that draws labels; those of a table (``labels``) are read, not drawn.
+    This covers every type that draws labels, so not ``labels``, which reads them from a table.
+
+    Args:
+        config: the settings of the noise.
+        class_names: k names.
+
+    Returns:
+        The noise; and facts for the manifest about its file: name and digest.
 
     Raises:
-        ConfigError: there is a single class, or no pairs are known for these classes.
-        DataError: the file of pairs or the matrix is malformed.
+        ConfigError: there is a single class, no pairs are known for these classes, or the noise
+            type is ``labels``.
+        DataError: the file of the pairs or of the matrix is malformed.
     """
     k, ratio = len(class_names), config.noise_ratio
     if config.noise_type == "matrix" and config.matrix is not None:
@@ -47,8 +55,4 @@ def make_noise(config: NoiseConfig, class_names: list[str]) -> tuple[Noise, dict
 
 def file_facts(path: Path) -> dict[str, str]:
     """Name and SHA-256 of a file that noise comes from."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"file": path.name, "sha256": digest.hexdigest()}
+    return {"file": path.name, "sha256": file_digest(path)}

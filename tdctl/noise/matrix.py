@@ -1,4 +1,4 @@
-"""Matrix noise: a transition matrix from a file.
+"""Matrix noise: reads a transition matrix from a file.
 
 Shapes: k classes.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from tdctl.errors import DataError
 from tdctl.files import first_line
 from tdctl.noise.draws import Floats
-from tdctl.noise.text import Row, read_rows
+from tdctl.noise.noise_files import Row, read_rows
 
 __all__ = ["read_matrix"]
 
@@ -20,15 +20,22 @@ TOLERANCE = 1e-6
 
 
 def read_matrix(path: Path, class_names: list[str]) -> Floats:
-    """Float64 [k, k]: row c holds the probability of each given label for the true label c.
+    """The transition matrix of a file.
 
-    The file is a table (CSV or TSV) with class names in its first line and its first column, in
-    any order; or k x k plain numbers in the order of the classes; or such an array as ``.npy``.
-    Each row is scaled to a sum of exactly 1.
+    The file is one of these: a table (CSV or TSV) with class names in its first line and first
+    column, in any order; a table of k x k numbers in the order of the classes; or a ``.npy`` file
+    with such an array. Each row is scaled to a sum of exactly 1.
+
+    Args:
+        path: the file.
+        class_names: k names.
+
+    Returns:
+        float64 [k, k]: row c has the probability of each given label for the true label c.
 
     Raises:
         DataError: the file is not readable, has another size, names an unknown class, or has a row
-            that is no distribution; names the line or the row.
+            that is not a distribution. The message names the line or the row.
     """
     k = len(class_names)
     if path.suffix.lower() == ".npy":

@@ -1,7 +1,7 @@
-"""Noise that depends on the class alone: where the label of each class goes, how often.
+"""Noise that depends only on the class: by which class a label is replaced, and how often.
 
-No transition but the user's own matrix holds k x k numbers: 100,000 classes are no trouble.
-Shapes: n samples, k classes, m any number of pairs of classes.
+Only the user's own matrix holds k x k numbers, so the other transitions work with 100,000 classes.
+Shapes: n samples, k classes, m pairs of classes.
 """
 
 from __future__ import annotations
@@ -30,29 +30,35 @@ __all__ = [
 
 
 class Transition(Protocol):
-    """With which probability a true label is given as which other."""
+    """The probability of each given label for each true label."""
 
     @property
     def num_classes(self) -> int:
         """k."""
 
     def moved(self, true: Ints, who: Floats, where: Floats) -> Ints:
-        """Given labels, int64 [n], from two random numbers in [0, 1) for each sample."""
+        """The given labels, int64 [n], from two random numbers for each sample.
+
+        Args:
+            true: int64 [n] in [0, k), the true labels.
+            who: float64 [n] in [0, 1), decides whether a label is replaced.
+            where: float64 [n] in [0, 1), decides by which class.
+        """
 
     def probability(self, true: Ints, given: Ints) -> Floats:
-        """P(given | true), float64 [m], of pairs of classes."""
+        """P(given | true) for m pairs of classes, float64 [m]."""
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """With probability ``ratio`` a *different* class, each as likely."""
+    """Replaces a label with probability ``ratio`` by a *different* class, all equally likely."""
 
     num_classes: int
     ratio: float
 
     def moved(self, true: Ints, who: Floats, where: Floats) -> Ints:
         """See ``Transition``."""
-        # A step of 1..k-1 around the circle of classes reaches each other class once.
+        # Adding 1 to k-1, modulo k, reaches each of the other classes once.
         step = 1 + np.floor(where * (self.num_classes - 1)).astype(np.int64)
         return np.where(who < self.ratio, (true + step) % self.num_classes, true)
 
@@ -63,7 +69,9 @@ class Uniform:
 
 @dataclass(frozen=True)
 class UniformInclusive:
-    """With probability ``ratio`` any class, the true one too: 20 % is 18 % of ten classes.
+    """Replaces a label with probability ``ratio`` by any class, the true class included.
+
+    So with ten classes and a ratio of 20 %, only 18 % of the labels become wrong.
 
     Source: DivideMix (Li et al., ICLR 2020), published code, ``noise_mode`` "sym".
     """
@@ -84,9 +92,11 @@ class UniformInclusive:
 
 @dataclass(frozen=True)
 class Mapped:
-    """With probability ``ratio`` the class that ``to``, int64 [k], names; none where it is itself.
+    """Replaces a label with probability ``ratio`` by one fixed class: flip and pair noise.
 
-    Flip and pair noise.
+    Attributes:
+        to: int64 [k], the new class for each class. A class that is its own keeps its label.
+        ratio: in [0, 1).
     """
 
     to: Ints
@@ -110,7 +120,11 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Matrix:
-    """As a row-stochastic matrix says: ``rows[c, d]`` is P(given d | true c), float64 [k, k]."""
+    """Replaces labels as a matrix says.
+
+    Attributes:
+        rows: float64 [k, k]; ``rows[c, d]`` is P(given d | true c), and each row sums to 1.
+    """
 
     rows: Floats
 
@@ -127,7 +141,7 @@ class Matrix:
         for label, of_class in zip(classes, np.split(by_class, starts[1:]), strict=True):
             row = self.rows[label]
             upto = np.cumsum(row)
-            # The first class whose sum lies above the number: never one of probability 0.
+            # The first class whose cumulative sum is above the number never has probability 0.
             at = np.searchsorted(upto, who[of_class] * upto[-1], side="right")
             given[of_class] = np.minimum(at, np.flatnonzero(row)[-1])
         return given
@@ -139,11 +153,11 @@ class Matrix:
 
 
 def cyclic(num_classes: int, ratio: float) -> Mapped:
-    """Flip noise: class c becomes (c + 1) mod k."""
+    """Flip noise: replaces class c by (c + 1) mod k with probability ``ratio``."""
     return Mapped((np.arange(num_classes, dtype=np.int64) + 1) % num_classes, ratio)
 
 
-# What needs no more than a ratio, by its name in the settings.
+# The transitions that need only a ratio, by their name in the settings.
 KINDS: dict[str, Callable[[int, float], Transition]] = {
     "uniform": Uniform,
     "uniform-inclusive": UniformInclusive,
@@ -152,14 +166,14 @@ KINDS: dict[str, Callable[[int, float], Transition]] = {
 
 
 def flip_rates(transition: Transition) -> Floats:
-    """Float64 [k], the probability with which each class's label becomes a different one."""
+    """The probability that a label of each class becomes a different one, float64 [k]."""
     every = np.arange(transition.num_classes, dtype=np.int64)
     return 1 - transition.probability(every, every)
 
 
 @dataclass(frozen=True)
 class OfClass:
-    """The noise of a transition."""
+    """Noise that depends only on the class, as a transition says."""
 
     transition: Transition
 
@@ -187,26 +201,36 @@ def corrupt(
     ratio: float,
     seed: int,
 ) -> Ints:
-    """Given labels, int64 [n]: the true ones, each replaced with probability ``ratio``.
+    """Corrupts labels: each true label is replaced with probability ``ratio``.
 
-    ``uniform`` replaces by a *different* class, each as likely; ``uniform-inclusive`` by any, the
-    true one too; ``flip`` by (class + 1) mod k. The number of replaced labels is binomial. A
-    sample's draw depends on ``(seed, its index)`` alone: neither the order of the rows, nor which
-    others are there, nor the training's seed changes it.
+    ``uniform`` replaces it by a *different* class, all equally likely. ``uniform-inclusive``
+    replaces it by any class, the true class included. ``flip`` replaces it by (class + 1) mod k.
+    The number of replaced labels is binomial. A sample's draw depends only on the seed, its index
+    and its true label. The order of the rows, the other samples and the training's seed do not
+    change it.
 
     Args:
-        true: int64 [n] in [0, num_classes).
+        true: int64 [n] in [0, num_classes), the true labels.
         index: int64 [n], the samples' positions in the source data set.
-        num_classes: k, at least 2 where ratio is above 0.
+        num_classes: k, at least 2 if ``ratio`` is above 0.
         noise_type: ``uniform``, ``uniform-inclusive`` or ``flip``.
         ratio: in [0, 1).
         seed: any non-negative integer.
 
-    Raises:
-        ConfigError: ratio out of range, an unknown type, or a single class.
+    Returns:
+        int64 [n], the given labels.
 
-    Source: Jia et al. (AAAI 2023), published code, ``_make_datasets``: same transition matrix;
-        there the draw also depends on the number of samples.
+    Raises:
+        ConfigError: ``ratio`` is out of range, the type is unknown, or there is a single class.
+
+    Source: Jia et al. (AAAI 2023), published code, ``_make_datasets``. The transition matrix is
+        the same; in that code the draw also depends on the number of samples.
+
+    Example:
+        >>> import numpy as np
+        >>> true = np.array([0, 1, 2, 0, 1, 2])
+        >>> corrupt(true, np.arange(6), 3, "flip", 0.5, seed=0)
+        array([0, 2, 2, 1, 2, 2])
     """
     if not 0.0 <= ratio < 1.0:
         raise ConfigError(f"noise_ratio: {ratio} is outside [0, 1)")

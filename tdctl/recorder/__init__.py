@@ -1,11 +1,12 @@
-"""Records the dynamics of a training, in files that survive it being killed."""
+"""Records the dynamics of a training, in files that remain usable if the training is killed."""
 
 from __future__ import annotations
 
 from tdctl.recorder.capture import Forecast, check_room, forecast
+from tdctl.recorder.epoch_rows import EpochRows
+from tdctl.recorder.margin import logit_margin
 from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
 from tdctl.recorder.recording import Recorder
-from tdctl.recorder.rows import EpochRows
 
 __all__ = [
     "CLASSES_FILE",
@@ -15,4 +16,5 @@ __all__ = [
     "Recorder",
     "check_room",
     "forecast",
+    "logit_margin",
 ]

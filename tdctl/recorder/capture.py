@@ -1,4 +1,4 @@
-"""The files of a recording that is under way, and how many bytes it takes.
+"""The files of a recording in progress, and how many bytes they take.
 
 Shape suffixes: n samples, E epochs, k classes, K kept other classes.
 """
@@ -14,24 +14,24 @@ import numpy as np
 
 from tdctl.dynamics import Layout, Store, class_type, file_layout
 from tdctl.errors import RunError
-from tdctl.recorder.neighbours import check_neighbours
+from tdctl.files import nearest_folder
 from tdctl.slabs import ArrayFile, create_array, open_array
 
 __all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
 
-# Headers of an array in the capture and in the finished file.
+# Bytes for the headers of an array, in the capture and in the finished file.
 OVERHEAD = 512
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The disk that a recording takes.
+    """The disk space that a recording needs, in bytes.
 
     Attributes:
-        capture_bytes: of the files that are filled epoch by epoch.
-        file_bytes: of the finished files.
-        td_bytes: of their arrays ``td`` alone.
-        needed_bytes: of all that stands beside each other as the file is written.
+        capture_bytes: the files that are filled epoch by epoch.
+        file_bytes: the finished files.
+        td_bytes: the arrays ``td`` in the finished files.
+        needed_bytes: everything that exists at the same time while the files are written.
     """
 
     capture_bytes: int
@@ -40,22 +40,19 @@ class Forecast:
     needed_bytes: int
 
 
-def capture_layout(
-    n: int, num_classes: int, epochs: int, store: Store, neighbours: int = 0
-) -> Layout:
+def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
     """The arrays of the capture.
 
-    ``stats`` are margin and loss; ``state`` says of each epoch how far it came. ``total`` holds
-    the softmax summed over the epochs, up to the last one and the one before it in turn, so that
-    an epoch that is recorded again builds on the one before; of very many classes it is not kept.
+    ``stats`` contains margin and loss. ``state`` says for each epoch whether it was begun or
+    committed. ``total`` contains the softmax summed over the epochs, in two versions: up to the
+    last epoch, and up to the one before. An epoch that is recorded again starts from the version
+    before it. With very many classes ``total`` is not kept.
     """
     half, single = np.dtype(np.float16), np.dtype(np.float32)
     layout: Layout = {
         "stats": (single, (2, epochs, n)),
         "state": (np.dtype(np.uint8), (epochs,)),
     }
-    if neighbours:
-        layout["neighbours"] = (half, (epochs, n))
     if not store.others:
         return layout | {"probs": (half, (epochs, n, num_classes))}
     kept = (epochs, n, store.others)
@@ -72,16 +69,20 @@ def forecast(
     num_classes: int,
     epochs: int,
     store: str = "full",
-    neighbours: int = 0,
     recordings: int = 1,
 ) -> Forecast:
-    """The disk that a recording of n samples will take, or two of them: seen and held out.
+    """The disk space that a recording will need.
+
+    Args:
+        n: number of samples.
+        num_classes: k.
+        epochs: E.
+        store: ``full``, ``given`` or ``topk:K``.
+        recordings: 2 if the held-out curves are recorded too, else 1.
 
     Raises:
-        ConfigError: the store is unknown, or keeps no fewer classes than there are; or so many
-            neighbours there are not.
+        ConfigError: the store is unknown, or would keep all classes.
     """
-    check_neighbours(n, neighbours)
     kind = Store.of(store, num_classes)
     sizes = [
         {
@@ -89,27 +90,28 @@ def forecast(
             for name, (dtype, shape) in layout.items()
         }
         for layout in (
-            capture_layout(n, num_classes, epochs, kind, neighbours),
-            file_layout(n, num_classes, epochs, kind, neighbours > 0),
+            capture_layout(n, num_classes, epochs, kind),
+            file_layout(n, num_classes, epochs, kind),
         )
     ]
     capture, file = (recordings * sum(size.values()) for size in sizes)
-    # The classes of the columns are set aside while td is written.
+    # While td is written, the classes of its columns are kept in a temporary file.
     needed = capture + file + sizes[1]["labels"]
     return Forecast(capture, file, recordings * (sizes[1]["td"] - OVERHEAD), needed)
 
 
 def check_room(folder: Path, needed: int, store: str = "full") -> None:
-    """Refuses a recording for which the disk has no room.
+    """Refuses a recording if the disk has not enough space.
 
     Args:
-        needed: bytes; of a recording alone ``Forecast.needed_bytes``.
+        folder: the folder of the recording; it need not exist yet.
+        needed: bytes; for a recording without other files, ``Forecast.needed_bytes``.
+        store: the store, for the advice in the message.
 
     Raises:
-        RunError: with the bytes needed and free.
+        RunError: there is not enough space; the message says how much is needed and free.
     """
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(above).free
+    free = shutil.disk_usage(nearest_folder(folder)).free
     if needed > free:
         less = "record fewer epochs, or less of each with --store given"
         raise RunError(
@@ -119,10 +121,10 @@ def check_room(folder: Path, needed: int, store: str = "full") -> None:
 
 
 def create_capture(folder: Path, layout: Layout) -> dict[str, ArrayFile]:
-    """New files at their whole size.
+    """Creates the files at their full size.
 
     Raises:
-        RunError: the disk is full; nothing is left.
+        RunError: the disk is full; the new files are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -140,10 +142,10 @@ def create_capture(folder: Path, layout: Layout) -> dict[str, ArrayFile]:
 
 
 def open_capture(folder: Path, layout: Layout) -> dict[str, ArrayFile]:
-    """The files that ``create_capture`` made.
+    """Opens the files that ``create_capture`` made.
 
     Raises:
-        RunError: one is missing, cut off, or of another recording.
+        RunError: a file is missing, cut off, or belongs to another recording.
     """
     arrays = {}
     for name, (dtype, shape) in layout.items():

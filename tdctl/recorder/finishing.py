@@ -1,4 +1,4 @@
-"""The files that are made of a recording's capture.
+"""Makes the final files of a recording from its capture.
 
 Shape suffixes: n samples, E epochs, k classes, m held-out samples.
 """
@@ -35,11 +35,16 @@ def write_files(
     valid_indices: NDArray[np.int64] | None,
     heldout: bool,
 ) -> None:
-    """Writes the dynamics, and ``metadata.pth`` unless they are of held-out samples.
+    """Writes the dynamics; and ``metadata.pth``, unless these are the held-out dynamics.
 
     Args:
-        arrays: the capture, all of its epochs committed.
-        valid_indices: int64 [m], indices that were held out; none by default.
+        folder: the run folder.
+        arrays: the capture, with all epochs committed.
+        labels: given and true labels of the n samples.
+        store: which probabilities were kept.
+        num_classes: k.
+        valid_indices: int64 [m], indices of the held-out images; None for none.
+        heldout: whether these are the held-out dynamics.
 
     Raises:
         RunError: the disk is full.
@@ -49,15 +54,14 @@ def write_files(
     path = folder / file_of(heldout)
     try:
         margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
-        votes = arrays.get("neighbours")
         if store.others:
             kept = {"margin": margin, "loss": loss}
-            for name in ("given", "other", "other_class", "neighbours"):
+            for name in ("given", "other", "other_class"):
                 kept |= {name: arrays[name]} if name in arrays else {}
             total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
             write_kept(path, kept, total, labels, store, num_classes)
         else:
-            write_td(path, arrays["probs"], margin, labels, loss, votes)
+            write_td(path, arrays["probs"], margin, labels, loss)
         if not heldout:
             write_metadata(folder / METADATA_FILE, labels, held)
     except OSError as error:

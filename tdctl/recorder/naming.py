@@ -1,4 +1,4 @@
-"""The names of a recording's samples and classes, in files beside it."""
+"""The names of a recording's samples and classes, in files next to it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tdctl.cells import safe_cell
 from tdctl.errors import DataError, RunError
 from tdctl.files import write_text
 from tdctl.labels import Labels
+from tdctl.names import is_utf8
 
 __all__ = [
     "CLASSES_FILE",
@@ -37,17 +38,20 @@ def names_left(
     class_names: Names | None,
     overwrite: bool,
 ) -> dict[Path, str]:
-    """The files of names that are still to be written, with their text; writes nothing.
+    """The name files that must still be written, with their content; writes nothing.
 
     Args:
+        folder: the folder of the recording.
+        labels: the n samples.
+        num_classes: k.
         file_names: n different names, in the order of ``labels``; or None.
-        class_names: k different names, that of class 0 first; or None.
-        overwrite: other names may stand there.
+        class_names: k different names, class 0 first; or None.
+        overwrite: whether existing files with other names may be replaced.
 
     Raises:
-        DataError: they are not as many as expected, not all texts, not all different, empty, or
-            hold what a line of a table in UTF-8 cannot.
-        RunError: other names stand there.
+        DataError: the number of names is wrong, or a name is not a string, is empty, appears
+            twice, or contains characters that a line of a UTF-8 table cannot contain.
+        RunError: the existing files contain other names.
     """
     texts = {}
     if file_names is not None:
@@ -72,10 +76,10 @@ def names_left(
 
 
 def refuse_stale_names(folder: Path, file_names: Names | None, class_names: Names | None) -> None:
-    """For a recording that replaces another: refuses to take over names that it was not given.
+    """Refuses old name files if a new recording replaces another and has no such names.
 
     Raises:
-        RunError: there are such names.
+        RunError: there are such files.
     """
     given = {"file_names": (SAMPLES_FILE, file_names), "class_names": (CLASSES_FILE, class_names)}
     for what, (file, names) in given.items():
@@ -87,13 +91,13 @@ def refuse_stale_names(folder: Path, file_names: Names | None, class_names: Name
 
 
 def write_names(texts: Mapping[Path, str]) -> None:
-    """Writes files of names, each whole or not at all."""
+    """Writes the name files, each completely or not at all."""
     for path, text in texts.items():
         write_text(path, text)
 
 
 def _checked(what: str, names: Names, count: int, of: str) -> list[str]:
-    """The names as a list of texts."""
+    """The names as a list of strings."""
     if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
         raise DataError(
             f"recorder: {what} is {_kind(names)}; expected a list of {count} names, one "
@@ -123,9 +127,7 @@ def _problem(name: object) -> str | None:
         return f"is {name!r}, {_kind(name)}"
     if not name.strip():
         return "is empty"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not is_utf8(name):
         return f"is {name!a}, which UTF-8 cannot write"
     if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in name):
         return f"is {name!a}, with a line break or another control character"

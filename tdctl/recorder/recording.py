@@ -1,4 +1,4 @@
-"""Records the dynamics of a training: what a training loop calls, batch by batch.
+"""Records the dynamics of a training; a training loop calls it for each batch.
 
 Shape suffixes: n samples, E epochs, k classes, B batch, s rows of a slab.
 """
@@ -22,26 +22,35 @@ from tdctl.recorder.capture import (
     forecast,
     open_capture,
 )
-from tdctl.recorder.checking import check_epoch
+from tdctl.recorder.capture_write import put_softmax
+from tdctl.recorder.check_epoch import check_epoch
+from tdctl.recorder.epoch_rows import EpochRows
 from tdctl.recorder.finishing import file_of, write_files
 from tdctl.recorder.naming import Names, names_left, refuse_stale_names, write_names
-from tdctl.recorder.neighbours import agreement, check_neighbours
-from tdctl.recorder.putting import put_softmax
-from tdctl.recorder.rows import EpochRows
 from tdctl.slabs import ArrayFile
 
 __all__ = ["CAPTURE_FOLDERS", "Recorder"]
 
 CAPTURE_FOLDERS = ("capture", "capture_heldout")
-# How far an epoch came; 0 where it was never begun.
+# The state of an epoch in the capture; 0 means that it was not begun.
 BEGUN, COMMITTED = 1, 2
 
 
 class Recorder:
-    """Softmax, logit margin and loss of every sample at every epoch, in memory-mapped files.
+    """Records softmax, logit margin and loss of every sample at every epoch.
 
-    One epoch is kept on the device that the logits are on; ``commit`` moves it to the disk,
-    slab by slab. Memory does not grow with the number of epochs.
+    The current epoch is kept on the same device as the logits. ``commit`` writes it to
+    memory-mapped files, slab by slab. Memory use does not grow with the number of epochs.
+
+    Names that are given to ``create`` are written to ``samples.csv`` and ``class_names.csv`` next
+    to the recording, where ``tdctl detect`` finds them.
+
+    With ``heldout``, it records predictions for samples that the network is not trained on. Their
+    file is ``heldout_dynamics.npz``; ``metadata.pth`` is written only by the other recording.
+
+    Attributes:
+        rows: the epoch that is being recorded. Other processes of the same training have
+            ``EpochRows`` of their own. Their ``packed`` rows are absorbed here before ``commit``.
 
     Example::
 
@@ -53,16 +62,6 @@ class Recorder:
                 recorder.record(index, logits)
             recorder.commit(epoch)
         recorder.finish()  # training_dynamics.npz and metadata.pth
-
-    What ``create`` is told of names stands beside the recording, in ``samples.csv`` and
-    ``class_names.csv``, where ``tdctl detect`` finds it.
-
-    With ``heldout`` it records beside it, in files of its own, what a network says of samples
-    that it is not trained on: ``heldout_dynamics.npz``. ``metadata.pth`` is left to the other.
-
-    Attributes:
-        rows: the epoch that is being recorded. Other processes of the same training have an
-            ``EpochRows`` of their own, whose ``packed`` rows this one absorbs before ``commit``.
     """
 
     def __init__(
@@ -73,10 +72,9 @@ class Recorder:
         rows: EpochRows,
         store: Store,
         capture: dict[str, ArrayFile],
-        neighbours: int = 0,
         heldout: bool = False,
     ) -> None:
-        self.rows, self._num_classes, self._neighbours = rows, num_classes, neighbours
+        self.rows, self._num_classes = rows, num_classes
         self._heldout = heldout
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
@@ -89,35 +87,36 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
-        neighbours: int = 0,
         heldout: bool = False,
         overwrite: bool = False,
         file_names: Names | None = None,
         class_names: Names | None = None,
     ) -> Recorder:
-        """A new recording in ``folder/capture``; the room on the disk is taken at once.
+        """Starts a new recording in ``folder/capture``; the disk space is reserved immediately.
 
         Args:
-            labels: given labels of the n samples.
-            device: where the logits are.
-            store: ``full``, ``given`` or ``topk:K``, what is kept of each epoch's softmax.
-            neighbours: how many nearest neighbours of each sample, by the features that
-                ``record`` is given, are asked for their given labels after each epoch; 0: none.
-                One epoch's features are on the device, 2 n F bytes.
-            heldout: of networks that are not trained on what they are recorded on.
-            overwrite: replaces a recording that is there, finished or not, with its names.
+            folder: the run folder.
+            labels: given (and true) labels of the n samples.
+            num_classes: k.
+            epochs: number of epochs that will be recorded, at least 1.
+            device: the device of the logits.
+            store: which part of each epoch's softmax is kept: ``full``, ``given`` or ``topk:K``.
+            heldout: whether the samples are held out from the networks that are recorded.
+            overwrite: replaces an existing recording, finished or not, and its names.
             file_names: n different names, in the order of ``labels``; the ranking shows them.
-            class_names: k different names, that of class 0 first; the ranking shows them.
+            class_names: k different names, class 0 first; the ranking shows them.
+
+        Returns:
+            The recorder, ready for the first epoch.
 
         Raises:
-            RunError: the folder holds a recording, or names of another one; or the disk has no
-                room for this one and the file made of it.
-            DataError: names are too many or too few, not all texts, or two of them are the same.
-            ConfigError: the store is unknown, or keeps no fewer classes than there are; or so
-                many neighbours there are not.
+            RunError: the folder contains a recording, or the names of another one; or the disk
+                has not enough space for the recording and its final file.
+            DataError: the number of names is wrong, or a name is not a string, or appears twice.
+            ConfigError: the store is unknown, or would keep all classes.
         """
         folder = Path(folder)
-        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
         there = [folder / CAPTURE_FOLDERS[heldout], folder / file_of(heldout)]
         for path in there:
             if path.exists() and not overwrite:
@@ -128,12 +127,12 @@ class Recorder:
         names = names_left(folder, labels, num_classes, file_names, class_names, overwrite)
         if not heldout and any(path.exists() for path in there):
             refuse_stale_names(folder, file_names, class_names)
-        size = forecast(len(labels), num_classes, epochs, store, neighbours)
+        size = forecast(len(labels), num_classes, epochs, store)
         check_room(folder, size.needed_bytes, store)
-        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
         write_names(names)
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     @classmethod
     def resume(
@@ -144,75 +143,82 @@ class Recorder:
         epochs: int,
         device: torch.device | str = "cpu",
         store: str = "full",
-        neighbours: int = 0,
         heldout: bool = False,
         file_names: Names | None = None,
         class_names: Names | None = None,
     ) -> Recorder:
-        """Goes on with the recording that ``create`` began in the folder.
+        """Resumes the recording that ``create`` started in the folder.
 
         Args:
-            file_names: as ``create`` was given them, or None: they are kept.
-            class_names: likewise.
+            folder: the run folder.
+            labels: as in ``create``.
+            num_classes: as in ``create``.
+            epochs: as in ``create``.
+            device: the device of the logits.
+            store: as in ``create``.
+            heldout: as in ``create``.
+            file_names: as in ``create``; None keeps the names.
+            class_names: as in ``create``; None keeps the names.
 
         Raises:
-            RunError: there is none, or its shape is another, or its names are.
+            RunError: there is no recording, or it has another shape or other names.
             DataError: as in ``create``.
         """
         folder = Path(folder)
-        rows, kind = _checked(labels, num_classes, epochs, device, store, neighbours)
-        layout = capture_layout(len(labels), num_classes, epochs, kind, neighbours)
+        rows, kind = _checked(labels, num_classes, epochs, device, store)
+        layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
         write_names(names_left(folder, labels, num_classes, file_names, class_names, False))
-        return cls(folder, labels, num_classes, rows, kind, capture, neighbours, heldout)
+        return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
     def record(
         self,
         index: torch.Tensor,
         logits: torch.Tensor,
-        features: torch.Tensor | None = None,
         probabilities: bool = False,
     ) -> None:
-        """Takes the logits of a batch; see ``EpochRows.record``.
+        """Adds the logits of a batch.
 
         Args:
             index: int64 [B], the samples' positions in the source data set.
-            logits: float [B, k], the network's output before any softmax; log-probabilities
-                (``log_softmax``) serve as well.
-            features: float [B, F], what the network's last layer was given, where the recording
-                was created with ``neighbours``.
-            probabilities: ``logits`` holds probabilities, of a network that gives nothing else.
-                Margins and losses are less exact then, where these are rounded to 0 or 1.
+            logits: float [B, k], the network's output before the softmax. Log-probabilities
+                (``log_softmax``) are fine too. Tensors, arrays and lists are accepted.
+            probabilities: ``logits`` contains probabilities, for a network that returns nothing
+                else. Margins and losses are then less exact if these are rounded to 0 or 1.
 
         Raises:
-            DynamicsError: the shapes do not fit, features are missing or not asked for, or what
-                should be probabilities is none.
+            DynamicsError: the shapes do not fit, or ``probabilities`` is True and the values are
+                not probabilities.
         """
-        # Arrays and lists too, as other people's loops have them.
-        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), features, probabilities)
+        # Loops of other people may pass arrays or lists.
+        self.rows.record(torch.as_tensor(index), torch.as_tensor(logits), probabilities)
 
     def reset(self) -> None:
-        """Forgets what was recorded since the last commit, to begin the epoch again."""
+        """Forgets what was recorded since the last commit, so that the epoch can start again."""
         self.rows.reset()
 
     def drop_unknown(self) -> None:
-        """See ``EpochRows.drop_unknown``."""
+        """Forgets samples with an unknown index; see ``EpochRows.drop_unknown``."""
         self.rows.drop_unknown()
 
     def commit(self, epoch: int) -> None:
-        """Writes the epoch that was recorded to the disk and starts the next.
+        """Writes the recorded epoch to the disk and starts the next one.
 
-        Where it is refused the epoch is forgotten, to be recorded again; after an OSError (a
-        full disk) it can be committed again.
+        If the epoch is refused, it is forgotten and can be recorded again. After an OSError (a
+        full disk), ``commit`` can be called again.
 
-        An epoch may be committed again, as a training does that was killed before it wrote its
-        own checkpoint.
+        An epoch may be committed a second time. This happens if a training was killed between the
+        commit and its own checkpoint.
+
+        Args:
+            epoch: its number, from 0.
 
         Raises:
-            DynamicsError: an index is unknown, a sample was not recorded exactly once, a value
-                is not finite, or all logits are probabilities.
-            RunError: it does not follow the epoch committed last, or is not that one again;
-                the running means of the stores ``given`` and ``topk`` build on each other.
+            DynamicsError: an index is unknown, or a sample was not recorded exactly once, or a
+                value is not finite, or all logits are probabilities.
+            RunError: it is the first epoch and not epoch 0. Or, with the stores ``given`` and
+                ``topk``, whose means add up epoch by epoch, it is neither the next one nor the
+                last one again.
         """
         capture = self._capture
         if not capture:
@@ -227,29 +233,21 @@ class Recorder:
         except TdctlError:
             self.rows.reset()
             raise
-        votes = self._votes(epoch)
         capture["state"].put(np.array([BEGUN], np.uint8), epoch)
         put_softmax(capture, epoch, self.rows, self._store)
         for i, values in enumerate((self.rows.margin, self.rows.loss)):
             capture["stats"].at(i).at(epoch).put(values[:-1].cpu().numpy())
-        if votes is not None:
-            capture["neighbours"].at(epoch).put(votes)
         for name in capture.keys() - {"state"}:
             capture[name].sync()
         capture["state"].put(np.array([COMMITTED], np.uint8), epoch)
         capture["state"].sync()
         self.rows.reset()
 
-    def _votes(self, epoch: int) -> NDArray[np.float16] | None:
-        """Float16 [n]: how far each sample's neighbours agree with it, where that is recorded."""
-        features, given = self.rows.features, self.rows.given
-        if features is None:
-            return None
-        found = agreement(features[:-1], given[:-1], self._neighbours, seed=epoch)
-        votes: NDArray[np.float16] = found.cpu().numpy()
-        return votes
-
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
+        if epoch and not state.any():
+            raise RunError(
+                f"{self._folder}: epoch {epoch} is the first that is committed; epochs count from 0"
+            )
         sums = self._store.others and self._store.sums
         if sums and (state[epoch + 1 :].any() or (state[:epoch] < COMMITTED).any()):
             raise RunError(
@@ -263,10 +261,10 @@ class Recorder:
         return self._target / CAPTURE_FOLDERS[self._heldout]
 
     def write(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes the dynamics and ``metadata.pth`` and keeps the capture.
+        """Writes the dynamics and ``metadata.pth``; keeps the capture.
 
         Args:
-            valid_indices: int64 [m], indices that were held out; none by default.
+            valid_indices: int64 [m], indices of held-out images; None for none.
 
         Raises:
             DynamicsError: an epoch was not committed.
@@ -291,7 +289,15 @@ class Recorder:
         )
 
     def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:
-        """Writes the files as ``write`` does, and drops the capture."""
+        """Writes the files as ``write`` does, then removes the capture.
+
+        Args:
+            valid_indices: int64 [m], indices of held-out images; None for none.
+
+        Raises:
+            DynamicsError: an epoch was not committed.
+            RunError: the disk is full.
+        """
         self.write(valid_indices)
         self._capture.clear()
         shutil.rmtree(self._folder)
@@ -303,11 +309,9 @@ def _checked(
     epochs: int,
     device: torch.device | str,
     store: str,
-    neighbours: int,
 ) -> tuple[EpochRows, Store]:
     if epochs < 1:
         raise DynamicsError(f"recorder: {epochs} epochs; expected at least one")
     kind = Store.of(store, num_classes)
-    rows = EpochRows(labels, num_classes, device, kind, features=neighbours > 0)
-    check_neighbours(len(labels), neighbours)
+    rows = EpochRows(labels, num_classes, device, kind)
     return rows, kind

@@ -161,8 +161,8 @@ def _sizes(table: CardTable) -> NDArray[np.int64]:
     """Bytes of each card without its picture."""
     curve = -(-table.curves.shape[1] * 4 // 3)
     # A quote takes a byte more and a letter beyond ASCII six or twelve; escapes are JSON's.
-    names = [len(json.dumps(name)) + curve + NUMBERS for name in table.names]
-    return np.array(names, dtype=np.int64)
+    names = np.array([len(json.dumps(name)) for name in table.names], dtype=np.int64)
+    return np.asarray(names + curve + NUMBERS)
 
 
 def _add(deck: Deck, table: CardTable, images: Sequence[str], count: int) -> None:

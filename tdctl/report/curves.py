@@ -6,6 +6,7 @@ Shape suffixes: n samples, E epochs, S steps, k classes.
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,14 @@ def as_bytes(curves_nE: NDArray[np.floating]) -> NDArray[np.uint8]:
     Args:
         curves_nE: float [n, E].
     """
-    values = np.asarray(curves_nE, dtype=np.float32)
+    values: NDArray[np.floating[Any]] = np.asarray(curves_nE, dtype=np.float32)
     epochs = values.shape[1]
     if epochs > STEPS:
         starts = np.arange(STEPS) * epochs // STEPS
         sizes = np.diff(np.append(starts, epochs))
-        values = (np.add.reduceat(values, starts, axis=1) / sizes).astype(np.float32)
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+        values = np.add.reduceat(values, starts, axis=1) / sizes
+    scaled: NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return scaled
 
 
 def as_text(values: NDArray[np.uint8]) -> str:

@@ -1,34 +1,37 @@
-"""The steps that all subcommands share: record, train the detector, rank, prune and retrain.
+"""The steps that the subcommands call: record, train the detector, rank, prune, retrain.
 
-They never print: progress goes through a callback, results come back as values.
+They never print. They report progress through a callback and return their results as values.
 """
 
 from __future__ import annotations
 
-from tdctl.runner.clean import ACTIONS, CleanResult, clean
-from tdctl.runner.compare import compare
-from tdctl.runner.corrupt import CorruptResult, corrupt_labels
-from tdctl.runner.export import FORMATS, export
-from tdctl.runner.generate import GenerateResult, default_folder, generate_td, plan_generate
-from tdctl.runner.jobs import Retraining
-from tdctl.runner.look import look
-from tdctl.runner.plot import PLOTS, PlotResult, plot
-from tdctl.runner.prepare import Prepared, prepare
-from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.ranking_files import ranking_facts
-from tdctl.runner.report import ReportResult, check_report, report, report_of
-from tdctl.runner.resuming import (
+from tdctl.compare_table import Compared, ComparedRow
+from tdctl.inputs.prepare import Prepared, prepare
+from tdctl.rankers.open_ranker import Source
+from tdctl.rankers.ranked import DetectResult, Flagged
+from tdctl.rankers.ranking_files import ranking_facts
+from tdctl.retraining.jobs import Retraining
+from tdctl.run.resuming import (
     default_denoising,
     denoising_to_resume,
     settings_to_resume,
 )
-from tdctl.runner.retrain import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
-from tdctl.runner.review import ReviewResult, apply_review
+from tdctl.runner.apply_review import ReviewResult, apply_review
+from tdctl.runner.clean import ACTIONS, CleanResult, clean
+from tdctl.runner.compare import compare
+from tdctl.runner.corrupt import CorruptResult, corrupt_labels
+from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.detect import detect
+from tdctl.runner.export import FORMATS, export
+from tdctl.runner.find import FindResult, begun_with, default_out, find, plan_find
+from tdctl.runner.find import finished as find_finished
+from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
+from tdctl.runner.look import look
+from tdctl.runner.plot import PLOTS, PlotResult, plot
+from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.scores import ScoreTable, judge_scores
-from tdctl.runner.source import Source
-from tdctl.runner.summary import RunSummary, summarise
-from tdctl.runner.table import Compared, ComparedRow
-from tdctl.runner.train import TrainDetectorResult, plan_detector, train_detector
+from tdctl.runner.show import RunSummary, summarise
+from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
 
 __all__ = [
     "ACTIONS",
@@ -40,6 +43,7 @@ __all__ = [
     "CorruptResult",
     "DenoiseResult",
     "DetectResult",
+    "FindResult",
     "Flagged",
     "GenerateResult",
     "PLOTS",
@@ -61,11 +65,16 @@ __all__ = [
     "denoise",
     "denoise_report",
     "detect",
+    "begun_with",
+    "default_out",
     "export",
+    "find",
+    "find_finished",
     "generate_td",
     "judge_scores",
     "look",
     "plan_detector",
+    "plan_find",
     "plan_generate",
     "plot",
     "prepare",

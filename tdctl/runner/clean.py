@@ -1,4 +1,4 @@
-"""A label table with the worst of a ranking dropped, or given the labels that are suggested."""
+"""Writes a label table in which the worst of a ranking are dropped or relabelled."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pandas as pd
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.run import refuse_existing
-from tdctl.runner.label_table import (
+from tdctl.inputs.label_table import (
     check_table_name,
     labels_of_run,
     ordered,
     write_label_table,
 )
-from tdctl.runner.rank import DetectResult, Flagged, detect
-from tdctl.runner.source import Source
+from tdctl.rankers import DetectResult, Flagged, Source
+from tdctl.run import refuse_existing
+from tdctl.runner.detect import detect
 from tdctl.training import Report, World
 
 __all__ = ["ACTIONS", "Action", "CleanResult", "clean"]
@@ -30,20 +30,21 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 @dataclass(frozen=True)
 class CleanResult:
-    """The table that was made of a ranking.
+    """The label table that was made from a ranking.
 
     Attributes:
-        table: by index; ``index, file_name, label, action``, and ``split`` of a user's table.
-            ``action`` is ``relabel`` where the label was changed, else ``keep``.
+        table: one row per image, by index. Columns: ``index``, ``file_name``, ``label``,
+            ``action``; and ``split`` if the user's own table had it. ``action`` is ``relabel`` if
+            the label was changed, else ``keep``.
         detection: the ranking.
-        flagged: what it flags.
-        action: what became of that.
-        dropped: how many images have no row.
-        relabelled: how many have another label than in the run.
-        wrong: how many labels of ranked images are known to be wrong, before and after; None
-            where the truth is unknown.
+        flagged: the samples that it flags.
+        action: what was done with them: ``drop`` or ``relabel``.
+        dropped: number of images without a row.
+        relabelled: number of images with another label than in the run.
+        wrong: number of wrong labels among the ranked images, before and after; None if the truth
+            is unknown.
         one_list: whether a share of the images is held out as test set, by a seed.
-        file: what was written; None in a dry run.
+        file: the file that was written; None in a dry run.
     """
 
     table: pd.DataFrame
@@ -88,27 +89,36 @@ def clean(
     report: Report | None = None,
     world: World | None = None,
 ) -> CleanResult:
-    """Writes the labels of a run's images with the flagged ones dropped or changed.
+    """Writes the labels of a run's images, with the flagged ones dropped or changed.
 
-    All images of the run's data set have a row, as ``corrupt_labels`` has them: those that were
-    held out for validation or as a share for testing, and those that did not decode, keep the
-    labels they have. With ``data.labels`` the table gives these labels back, and leaves out what
-    was dropped.
+    All images of the run's data set have a row, as in ``corrupt_labels``. Some images keep their
+    labels: those held out for validation or testing, and those that cannot be decoded. If you use
+    the table as ``data.labels``, a training gets these labels and leaves out what was dropped.
 
     Args:
-        config: the run's settings; None where it has none, as other code's: the table then has
-            the images of the run alone.
-        runs: a run folder, or several as ``detect`` takes them.
+        config: the run's settings; None for runs of other programs. The table then contains only
+            the images of the run.
+        runs: a run folder, or several, as in ``detect``.
         source: the detector's file, or a score.
-        ratio: the share to flag, or ``auto``, as ``tdctl.cuts.ratio_of`` takes it.
-        action: ``drop``, or ``relabel`` by the label that is suggested.
-        keep_per_class: what is not flagged of each given class; see ``DetectResult.above``.
+        ratio: the share to flag, or ``auto``; see ``tdctl.cuts.ratio_of``.
+        action: ``drop``, or ``relabel`` with the suggested label.
+        out: the CSV file to write.
+        keep_per_class: how many samples of each given class are never flagged; see
+            ``DetectResult.above``.
+        overwrite: whether an existing file may be replaced.
+        dry_run: rank and check, but write nothing.
+        report: is told the progress.
+        world: the processes; by default this process only.
+
+    Returns:
+        The table, and the ranking that it was made from.
 
     Raises:
-        ConfigError: the action or the ratio is none, or ``out`` is named as a file that is no CSV.
-        DataError: the data set is missing or malformed, or is not that of the run.
-        DynamicsError, DetectorError: as ``detect``.
-        RunError: ``out`` is there already.
+        ConfigError: the action or the ratio is not valid, or ``out`` has the suffix of another
+            format than CSV.
+        DataError: the data set is missing or malformed, or is not the one of the run.
+        DynamicsError, DetectorError: as in ``detect``.
+        RunError: ``out`` exists already.
     """
     if action not in ACTIONS:
         raise ConfigError(f"action: '{action}' is unknown; use one of {', '.join(ACTIONS)}")
@@ -151,18 +161,18 @@ def clean(
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """The ranking by index, with plain strings for the names of classes."""
+    """The ranking by index, with plain strings as class names."""
     names = [column for column in table if str(column).endswith("_label")]
     return table.astype(dict.fromkeys([*names, "file_name"], object)).set_index("index")
 
 
 def _wrong(ranked: pd.DataFrame, table: pd.DataFrame) -> tuple[int, int] | None:
-    """How many labels of ranked images are wrong, before and after."""
+    """The number of wrong labels among the ranked images, before and after."""
     if "label_flipped" not in ranked:
         return None
     left = ranked.loc[ranked.index.intersection(table.index)]
     known = left["true_label"].notna()
     after = (table.loc[left.index, "label"] != left["true_label"]) & known
-    # Where what is right is not known, a label that was kept stays wrong.
+    # If the right label is unknown, a wrong label that was kept stays wrong.
     after |= left["label_flipped"] & ~known & (table.loc[left.index, "action"] == "keep")
     return int(ranked["label_flipped"].sum()), int(after.sum())

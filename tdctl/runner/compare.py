@@ -1,4 +1,4 @@
-"""All scores and detectors on several runs: one table, which a later call goes on with."""
+"""Compares scores and detectors on several runs, in one table that a later call can extend."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.bootstrap import Figure, judged
+from tdctl.compare_table import Compared, ComparedRow, CompareTable
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.labels import Labels
+from tdctl.rankers.open_ranker import Ranker, Source, open_ranker
+from tdctl.rankers.ranker import ByScore
 from tdctl.ranking import Ranking
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.ranker import ByScore
-from tdctl.runner.source import Ranker, Source, open_ranker
-from tdctl.runner.table import Compared, ComparedRow, Table
+from tdctl.run.outside import refuse_in_data_of
 from tdctl.training import World, pick_device
 
 __all__ = ["compare"]
 
-# Recalls from 0 to 1 at which a precision-recall curve is kept.
+# A precision-recall curve is kept at this many recalls from 0 to 1.
 POINTS = 101
 
 
@@ -42,36 +42,40 @@ def compare(
     device: str = "auto",
     told: Callable[[str], None] | None = None,
 ) -> Compared:
-    """Figures of every score and detector on every run, with bootstrap intervals.
+    """Computes the metrics of every score and detector on every run, with bootstrap intervals.
 
-    With ``out``, ``compare.json`` there is written after each row, and a later call takes from it
-    every row whose run, truth, weights and version of tdctl are the same; rows that it does not
-    ask for stay. ``compare.csv`` and the plots follow at the end.
+    With ``out``, the table ``compare.json`` is written after each row. A later call takes over
+    every row with the same run, true labels, weights and version of tdctl. It keeps the rows that
+    it does not ask for. ``compare.csv`` and the plots are written at the end.
 
     Args:
         runs: run folders.
         sources: detector files and scores.
-        leave_out: a score or detector that a run cannot serve is left out of its rows and says
-            why, in place of an error.
-        out: the folder to fill.
-        bootstrap: resamples of each interval; 0 for none.
-        seed: of the resamples.
-        plots: whether to draw precision over recall and the APs.
-        overwrite: compute everything anew.
-        told: gets a line for each row that was computed.
+        leave_out: if a run lacks what a score or detector needs, leave that row out and say why;
+            otherwise this is an error.
+        out: the folder for the files; None writes none.
+        bootstrap: number of resamples for each interval; 0 gives no intervals.
+        seed: seed of the resamples.
+        plots: whether to plot precision over recall and the APs.
+        overwrite: compute all rows again.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        told: is called with one line for each computed row.
+
+    Returns:
+        The rows, and their means over the runs.
 
     Raises:
-        ConfigError: nothing is to be compared, or something twice.
-        DynamicsError: a run is missing or malformed, or lacks what a score or
-            detector needs, where none is left out.
+        ConfigError: nothing is to be compared, or something is named twice.
+        DynamicsError: a run is missing or malformed; or it lacks what a score or detector needs
+            and ``leave_out`` is False.
         DetectorError: a detector cannot be read, or gives NaN or a constant.
-        RunError: ``out`` holds something else or a table of another bootstrap, or lies in the
-            data of a run.
+        RunError: ``out`` contains something else, or a table with another bootstrap, or is inside
+            the data of a run.
     """
     _check(runs, sources, bootstrap)
     refuse_in_data_of(runs, out)
     world = World(device=pick_device(device))
-    with closing(Table.open(out, bootstrap, seed, overwrite)) as table:
+    with closing(CompareTable.open(out, bootstrap, seed, overwrite)) as table:
         rankers = [open_ranker(source, world) for source in sources]
         _check_names(rankers)
         rows = []
@@ -102,7 +106,7 @@ def _row(
     seed: int,
     prints: dict[str, str],
 ) -> ComparedRow:
-    """One row, computed."""
+    """Computes one row."""
     lack = ranker.why_not(dynamics)
     figures: dict[str, Figure] | None = None
     curve, seconds = None, None
@@ -132,19 +136,19 @@ def _row(
 def _suspicion(
     run: Path, ranker: Ranker, dynamics: TrainingDynamics, world: World
 ) -> NDArray[np.float64]:
-    # A score that is the same for every sample ranks no worse than chance, and stands in the
-    # table as such; a detector that does so is broken.
+    # A score that is the same for every sample ranks by chance, and the table shows that. A
+    # detector that does this is broken, so it is refused.
     if isinstance(ranker, ByScore) and ranker.score.why_not(dynamics) is None:
         return ranker.score(dynamics)
     return ranker.suspicion(run, dynamics, world)
 
 
 def _curve(suspicion: NDArray[np.float64], flipped: NDArray[np.bool_]) -> list[float]:
-    """Precision at ``POINTS`` recalls from 0 to 1: the best at this recall or above."""
+    """Precision at ``POINTS`` recalls from 0 to 1: the best precision at this recall or above."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(flipped, suspicion)
-    # From falling recall, with an end of precision 1 that no threshold has.
+    # sklearn returns falling recalls, and at the end a precision of 1 that no threshold has.
     best = np.maximum.accumulate(precision[:-1])[::-1]
     at = np.searchsorted(recall[:-1][::-1], np.linspace(0, 1, POINTS) - 1e-9)
     return [round(float(value), 4) for value in best[np.minimum(at, len(best) - 1)]]
@@ -155,7 +159,7 @@ def _name(ranker: Ranker) -> str:
 
 
 def _of_ranker(ranker: Ranker) -> dict[str, str]:
-    """What says that a detector or score is the same as before."""
+    """The facts by which a detector or score is recognised in an earlier table."""
     own = {"score": _name(ranker)} if isinstance(ranker, ByScore) else ranker.fingerprints()
     return {**own, "tdctl": version("tdctl")}
 

@@ -1,4 +1,4 @@
-"""A noisy label table alone, for other tools and for ``--labels``."""
+"""Writes a table of noisy labels, for other tools and for ``--labels``."""
 
 from __future__ import annotations
 
@@ -6,38 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tdctl.config import Config
+from tdctl.csv_files import write_csv
 from tdctl.errors import ConfigError
+from tdctl.inputs.all_labels import NO_CSV, all_labels
+from tdctl.inputs.given_labels import Given
+from tdctl.inputs.prepare import with_whole_paths
 from tdctl.run import refuse_existing
-from tdctl.runner.csv_files import write_csv
-from tdctl.runner.given import (
-    Given,
-    TrainingRows,
-    given_labels,
-    list_training_data,
-    open_training_data,
-)
-from tdctl.runner.outside import refuse_in_data
-from tdctl.runner.prepare import with_whole_paths
-from tdctl.sources import Listing
+from tdctl.run.outside import refuse_in_data
 
 __all__ = ["CorruptResult", "corrupt_labels"]
-
-# As these a label table is read as something else.
-NO_CSV = {".parquet", ".pq", ".tab", ".tsv"}
 
 
 @dataclass(frozen=True)
 class CorruptResult:
-    """What was drawn, and the file that holds it (None in a dry run).
+    """The labels that were drawn, and the file that contains them.
 
     Attributes:
-        dataset: the data set's name.
+        dataset: name of the data set.
         class_names: k names.
-        given: the labels, their confusion, and facts on the noise.
+        given: the labels, their confusion, and facts about the noise.
+        file: the file; None in a dry run.
         notes: what the user should know about how the data was read, one line each.
     """
 
@@ -63,24 +54,33 @@ class CorruptResult:
 def corrupt_labels(
     config: Config, out: Path, *, overwrite: bool = False, dry_run: bool = False
 ) -> CorruptResult:
-    """Writes ``index,file_name,label,true_label`` of all training images, by index.
+    """Writes ``index,file_name,label,true_label`` of all training images, sorted by index.
 
-    Where a share of them will be held out as test set, whatever the seed, they are all there: a
-    test is judged by ``true_label``. Of the data set ``table`` all images are there, whatever the
-    limit, with ``split`` where it has one: the new table takes its place.
+    The labels are those that ``generate_td`` gives with the same settings. It gives them again if
+    this table is used as ``data.labels`` with ``true_label`` as ``data.true_column``. Labels are
+    class names. ``file_name`` is empty if the data set has no file names.
 
-    Labels are class names; ``file_name`` is empty where the data set has none; rows follow the
-    index. They are the labels that ``generate_td`` gives with the same settings, and gives again
-    with this table as ``data.labels`` and ``true_label`` as ``data.true_column``. Images that the
-    data set itself holds out are among them, with the labels they have, and so are those that do
-    not decode. The table of a user's table that has splits has them too, in a column ``split``,
-    and the rows of test: it stands in for the user's.
+    The table also contains images that are not trained on:
+
+    - images that the data set itself holds out, and images that cannot be decoded; these keep
+      their labels;
+    - all images of a list from which a seed later holds out a share for testing. The test uses
+      their ``true_label``;
+    - for the data set ``table``: all its rows, whatever the limit. If it has splits, the rows of
+      the test split are included, and the column ``split`` is added. So the new table can replace
+      the user's table.
+
+    Args:
+        config: all settings.
+        out: the CSV file to write.
+        overwrite: whether an existing file may be replaced.
+        dry_run: draw the labels, but write nothing.
 
     Raises:
-        ConfigError: no noise is asked for, or it does not go with the classes; or ``out`` is
-            named as a file that is no CSV.
-        DataError: the data set, or a table that noise comes from, is missing or malformed.
-        RunError: ``out`` is there already, or lies in the data.
+        ConfigError: no noise is asked for, or it does not suit the classes; or ``out`` has the
+            suffix of another format than CSV.
+        DataError: the data set, or a table that noise needs, is missing or malformed.
+        RunError: ``out`` exists already, or is inside the data.
     """
     if not config.noise.changes_labels:
         raise ConfigError("noise_ratio: no noise is asked for; give --noise-ratio, such as 0.2")
@@ -89,7 +89,7 @@ def corrupt_labels(
     refuse_existing([out], overwrite)
     refuse_in_data(with_whole_paths(config).data, out)
     found = all_labels(config)
-    # A share that is held out by a seed is no split of the user's.
+    # A test share that a seed holds out is not a split that the user gave.
     table = found.table.drop(columns="split", errors="ignore")
     if not dry_run:
         write_csv(out, table if found.listing.one_list else found.table)
@@ -100,66 +100,3 @@ def corrupt_labels(
         None if dry_run else out,
         found.listing.notes,
     )
-
-
-@dataclass(frozen=True)
-class AllLabels:
-    """The labels of all images that a label table has to name.
-
-    Attributes:
-        table: by index; ``index, file_name, label, true_label``, and ``split`` of the data set
-            ``table``.
-        listing: of the images.
-        given: the labels, their confusion, and facts on the noise.
-    """
-
-    table: pd.DataFrame
-    listing: Listing
-    given: Given
-
-
-def all_labels(config: Config) -> AllLabels:
-    """The labels that ``generate_td`` gives with these settings; see ``corrupt_labels``.
-
-    Raises:
-        ConfigError: the noise does not go with the classes.
-        DataError: the data set, or a table that noise comes from, is missing or malformed.
-    """
-    config = with_whole_paths(config)
-    if config.data.dataset == "table":
-        # An index is a position in the table: without all rows it would be another one.
-        data = config.data.model_copy(update={"limit": None})
-        config = config.model_copy(update={"data": data})
-    listing = list_training_data(config)
-    rows = TrainingRows.listed(listing).whole()
-    # Images are decoded only for noise that looks at them.
-    looks = config.noise.changes_labels and config.noise.noise_type == "instance"
-    drawn_for = TrainingRows.of(open_training_data(config)).whole() if looks else rows
-    given = given_labels(config, drawn_for)
-    table = _table(rows, given)
-    if config.data.dataset == "table":
-        table = _with_splits(table, listing)
-    return AllLabels(table.sort_values("index"), listing, given)
-
-
-def _table(rows: TrainingRows, given: Given) -> pd.DataFrame:
-    """A row for each of ``rows``, of which those that do not decode keep the label they have."""
-    names, labels = np.asarray(rows.class_names, dtype=object), rows.labels
-    order = np.argsort(labels.index)
-    assigned = labels.assigned.copy()
-    at = np.searchsorted(labels.index, given.labels.index, sorter=order)
-    assigned[order[at]] = given.labels.assigned
-    columns = {
-        "index": labels.index,
-        "file_name": "" if rows.names is None else rows.names,
-        "label": names[assigned],
-        "true_label": names[labels.true],
-    }
-    return pd.DataFrame(columns)
-
-
-def _with_splits(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """The rows of train and val, and then of test, with their split."""
-    held = np.zeros(len(listing), np.bool_) if listing.held is None else listing.held
-    tested = np.repeat("test", len(listing.test_index))
-    return table.assign(split=np.concatenate([np.where(held, "val", "train"), tested]))

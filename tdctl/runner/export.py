@@ -1,4 +1,4 @@
-"""A run in the files of other programs."""
+"""Writes a run in the file formats of other programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tdctl.csv_files import write_csv
 from tdctl.detector.builtin import BUILTIN
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
@@ -21,18 +22,17 @@ from tdctl.exchange import (
     write_pred_probs,
 )
 from tdctl.labels import Labels
+from tdctl.rankers.open_ranker import Source, open_ranker
 from tdctl.run import refuse_existing
-from tdctl.runner.csv_files import write_csv
-from tdctl.runner.names import class_names, file_names
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.source import Source, open_ranker
+from tdctl.run.class_and_file_names import class_names, file_names
+from tdctl.run.outside import refuse_in_data_of
 from tdctl.training import World, pick_device
 
 __all__ = ["FORMATS", "Format", "export"]
 
 Format = Literal["cleanlab", "datamap", "interpretdl", "order"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-# Formats that hold a ranking.
+# Formats that contain a ranking.
 RANKED = ("cleanlab", "order")
 
 
@@ -46,28 +46,37 @@ def export(
     overwrite: bool = False,
     device: str = "auto",
 ) -> list[Path]:
-    """Writes a run for another program, each file whole or not at all; gives the files.
+    """Writes a run for another program, each file completely or not at all.
 
-    - ``cleanlab``: ``pred_probs``, ``labels`` and ``index`` in the npz file ``out``, and beside it
-      ``NAME.label_quality.csv`` with the columns of ``CleanLearning``'s label issues.
-    - ``datamap``: a CSV of confidence, variability and correctness.
+    - ``cleanlab``: the npz file ``out`` with ``pred_probs``, ``labels`` and ``index``; and, next
+      to it, ``NAME.label_quality.csv`` with the columns of ``CleanLearning``'s label issues.
+    - ``datamap``: a CSV file of confidence, variability and correctness.
     - ``interpretdl``: ``training_dynamics.npz`` as InterpretDL writes it.
     - ``order``: an npz file with ``order`` and ``predictions`` as InterpretDL returns them.
 
     Rows are sorted by index.
 
     Args:
-        source: a detector's file or a score, which ``cleanlab`` and ``order`` rank by; by default
-            the detector that ships.
-        held_out: the softmax is that of networks that had not seen the sample; a ranking is of
-            the whole run all the same.
+        run: the run folder.
+        kind: one of these formats.
+        out: the file to write.
+        source: a detector file or a score, by which ``cleanlab`` and ``order`` rank; None uses the
+            shipped detector.
+        held_out: write the softmax of networks that were not trained on the sample. The ranking
+            still uses the whole run.
+        overwrite: whether existing files may be replaced.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        ConfigError: the file's name does not suit, or a source is of no use.
-        DynamicsError: the run is missing or malformed, or lacks what the format needs or what
-            ``held_out`` asks for.
+        ConfigError: the file name does not suit the format, or the format does not use a source or
+            ``held_out``.
+        DynamicsError: the run is missing or malformed, or lacks what the format or ``held_out``
+            needs.
         DetectorError: the detector cannot be read, or gives NaN or a constant.
-        RunError: a file is there already, or would lie in the data of the run.
+        RunError: a file exists already, or would be inside the data of the run.
     """
     suffix = ".csv" if kind == "datamap" else ".npz"
     if out.suffix != suffix:

@@ -1,4 +1,4 @@
-"""The check of a data set by itself: what a training of it would be told beforehand."""
+"""Checks a data set before a training: the notes that the training would begin with."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tdctl.sources import list_dataset
 
 __all__ = ["look"]
 
-# What images of different sizes are brought to, to be looked at.
+# To look at images of different sizes, they are scaled to this size.
 SIDE = 64
 
 
 def look(config: DataConfig) -> tuple[str, ...]:
-    """What the user should know of a data set before a training, one line each.
+    """What the user should know about a data set before a training, one line each.
 
-    A sample of the images is decoded. Those of different sizes are looked at in one, where the
-    settings name none.
+    A sample of the images is decoded. If the images have different sizes and the settings name no
+    size, they are looked at in one fixed size.
 
     Raises:
-        DataError: it cannot be trained on as it is.
+        DataError: a training could not use the data set as it is.
     """
     images = list_dataset(config).images
     if config.image_size is None and not isinstance(images, torch.Tensor):

@@ -36,15 +36,15 @@ from tdctl.figures import (
 )
 from tdctl.figures.canvas import evenly
 from tdctl.files import read_json
+from tdctl.inputs.find_pictures import pictures_of
 from tdctl.labels import Labels
+from tdctl.rankers.open_ranker import Source, open_ranker
+from tdctl.rankers.ranked import DetectResult, rank_runs
+from tdctl.retraining.denoise_table import RESULT_FILE
 from tdctl.run import LOG_FILE, refuse_existing
-from tdctl.runner.names import class_names, file_names
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.pictures import pictures_of
-from tdctl.runner.rank import DetectResult, rank_runs
-from tdctl.runner.results import RESULT_FILE
-from tdctl.runner.resuming import default_denoising
-from tdctl.runner.source import Source, open_ranker
+from tdctl.run.class_and_file_names import class_names, file_names
+from tdctl.run.outside import refuse_in_data_of
+from tdctl.run.resuming import default_denoising
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["PLOTS", "TAKES_TOP", "PlotResult", "plot"]

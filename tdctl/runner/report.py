@@ -13,13 +13,12 @@ from tdctl.config import Config
 from tdctl.cuts import Estimate
 from tdctl.errors import ConfigError, DynamicsError, RunError
 from tdctl.files import atomic_path
+from tdctl.rankers.open_ranker import Source, open_ranker
+from tdctl.rankers.ranked import DetectResult, Flagged, rank_runs
+from tdctl.rankers.recorded_runs import RecordedRuns
 from tdctl.report import Content, Deck, Table, deal, render, typical_curves
-from tdctl.run import refuse_existing
-from tdctl.runner.names import class_names
-from tdctl.runner.outside import refuse_in_data_of
-from tdctl.runner.rank import DetectResult, Flagged, rank_runs
-from tdctl.runner.report_cards import looks_right, pictures_of_run, tables_of
-from tdctl.runner.report_facts import (
+from tdctl.report.run_cards import looks_right, pictures_of_run, tables_of
+from tdctl.report.run_facts import (
     answer_of,
     denoising_of,
     denoising_table,
@@ -29,9 +28,10 @@ from tdctl.runner.report_facts import (
     settings_of,
     unfinished_notes,
 )
-from tdctl.runner.report_figures import figure_of_log, figure_of_sweep, figures_of, pairs_of
-from tdctl.runner.runs import Runs
-from tdctl.runner.source import Source, open_ranker
+from tdctl.report.run_figures import figure_of_log, figure_of_sweep, figures_of, pairs_of
+from tdctl.run import refuse_existing
+from tdctl.run.class_and_file_names import class_names
+from tdctl.run.outside import refuse_in_data_of
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["MAX_BYTES", "ReportResult", "check_report", "report", "report_of"]
@@ -147,7 +147,7 @@ def report_of(
     """
     check_report(result.runs, out, overwrite, denoise)
     world = World() if world is None else world
-    runs = Runs.read(result.runs)
+    runs = RecordedRuns.read(result.runs)
     estimate, flagged, notes = _cut(runs, result, world)
     if len(runs.folders) > 1:
         notes.append(f"curves and probabilities are those of {runs.folders[0]}")
@@ -232,7 +232,7 @@ def _without_picture(deck: Deck, has_pictures: bool) -> list[str]:
 
 
 def _cut(
-    runs: Runs, result: DetectResult, world: World
+    runs: RecordedRuns, result: DetectResult, world: World
 ) -> tuple[Estimate | None, Flagged | None, list[str]]:
     """What looks wrong: by the ranking's own cut where it has one, else as estimated."""
     if result.flagged is not None:

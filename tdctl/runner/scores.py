@@ -1,4 +1,4 @@
-"""How well the hand-made scores find the wrong labels of one run."""
+"""How well hand-made scores find the wrong labels of one run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ __all__ = ["JudgedScore", "ScoreTable", "judge_scores"]
 
 @dataclass(frozen=True)
 class JudgedScore:
-    """A score's figures on a run.
+    """The metrics of a score on a run.
 
     Attributes:
-        metrics: None in each place where the truth is unknown; None where it was left out.
-        left_out: what the run lacks for it; None where it was computed.
+        score: its name.
+        metrics: each is None if the truth is unknown; None if the score was left out.
+        left_out: what the score needs and the run lacks; None if it was computed.
     """
 
     score: str
@@ -33,7 +34,13 @@ class JudgedScore:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """All scores that were asked for, in the order of asking."""
+    """All scores that were asked for, in that order.
+
+    Attributes:
+        samples: number of samples of the run.
+        truth_known: whether labels are known to be flipped.
+        rows: one per score.
+    """
 
     samples: int
     truth_known: bool
@@ -45,13 +52,15 @@ class ScoreTable:
 
 
 def judge_scores(run: Path, scores: Sequence[Score], leave_out: bool = False) -> ScoreTable:
-    """Figures of several scores on one run, from one pass over its dynamics.
+    """Metrics of several scores on one run, from one pass over its dynamics.
 
     A score that is the same for every sample has AUC 0.5.
 
     Args:
-        leave_out: a score that the run cannot serve is left out and says why, in place of an
-            error.
+        run: the run folder.
+        scores: the scores.
+        leave_out: if the run lacks what a score needs, leave the score out and say why; otherwise
+            this is an error.
 
     Raises:
         DynamicsError: the run is missing or malformed, or lacks what a score needs.
@@ -71,5 +80,5 @@ def judge_scores(run: Path, scores: Sequence[Score], leave_out: bool = False) ->
 
 def _judged(dynamics: TrainingDynamics, labels: Labels, suspicion: Any) -> DetectionMetrics:
     worst_first = Ranking(dynamics.index, suspicion).worst_first()
-    # A threshold of 0.5 means nothing to a score.
+    # The cut at 0.5 has no meaning for a score.
     return replace(detection_metrics(suspicion, labels.flipped, worst_first), at_half=None)

@@ -1,4 +1,4 @@
-"""Hand-made scores of training dynamics: one suspicion per sample, higher is worse. Numpy only."""
+"""Hand-made scores of training dynamics; higher means more likely mislabeled. Numpy only."""
 
 from __future__ import annotations
 

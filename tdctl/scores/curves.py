@@ -1,14 +1,15 @@
-"""Scores of the values themselves: margins, probabilities, losses and the whole softmax.
+"""Scores from the recorded values: margins, probabilities, losses and the whole softmax.
 
-Each takes a slab of rows and gives its suspicion, float64 [s], higher is worse. In the formulas
-t runs over the E epochs, p is the given label's probability, q the largest other.
+Each function takes a slab of rows and returns the suspicion, float64 [s]; higher means more likely
+mislabeled. In the formulas, t runs over the E epochs, p is the given label's probability, and q is
+the largest other probability.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = [
     "aum",
@@ -17,7 +18,6 @@ __all__ = [
     "entropy",
     "loss_last",
     "loss_mean",
-    "neighbours",
     "p_last",
     "p_mean",
     "variability",
@@ -34,9 +34,9 @@ def aum(rows: Rows) -> Floats:
 
 
 def aum_softmax(rows: Rows) -> Floats:
-    """Mean over t of q - p, in [-1, 1]: AUM with probabilities in place of logits.
+    """Mean over t of q - p, in [-1, 1]: AUM with probabilities instead of logits.
 
-    Source: the margin of Pleiss et al. 2020, for files that hold no logits.
+    Source: the margin of Pleiss et al. 2020, for files without logits.
     """
     return _mean(rows.other - rows.given)
 
@@ -44,9 +44,10 @@ def aum_softmax(rows: Rows) -> Floats:
 def p_mean(rows: Rows) -> Floats:
     """Minus the mean over t of p, in [-1, 0].
 
+    cleanlab's self-confidence of the mean softmax is the negative of this, so it ranks the same.
+
     Source: the confidence of Swayamdipta et al., "Dataset Cartography: Mapping and Diagnosing
-        Datasets with Training Dynamics", EMNLP 2020 (arXiv 2009.10795), negated. On the mean
-        softmax, cleanlab's self-confidence is its negative, hence the same ranking.
+        Datasets with Training Dynamics", EMNLP 2020 (arXiv 2009.10795), negated.
     """
     return -_mean(rows.given)
 
@@ -54,8 +55,8 @@ def p_mean(rows: Rows) -> Floats:
 def p_last(rows: Rows) -> Floats:
     """Minus p of the last epoch, in [-1, 0].
 
-    On the last softmax, cleanlab's self-confidence is its negative, hence the same ranking. So is
-    that of ``loss_last``, but for what float16 rounds away; this one needs no recorded loss.
+    cleanlab's self-confidence of the last softmax is the negative of this, so it ranks the same.
+    ``loss_last`` ranks the same too, except for float16 rounding; but it needs a recorded loss.
     """
     return -rows.given[:, -1]
 
@@ -63,13 +64,14 @@ def p_last(rows: Rows) -> Floats:
 def variability(rows: Rows) -> Floats:
     """Standard deviation of p over t, in [0, 0.5]; divided by E, not by E - 1.
 
-    Higher counts as worse: where training goes on until wrong labels are fitted, their curves
-    climb late from 0 to 1 and vary most, while those of right labels rise at once and stay. Where
-    they are never fitted (short or regularised training) they lie low and flat, and the direction
-    turns: it is the one score here whose direction depends on the run.
+    The direction of this score depends on the run; no other score here has this property. Higher
+    counts as more suspicious. This is right if training continues until wrong labels are fitted:
+    their curves rise late from 0 to 1 and vary most, while those of right labels rise early and
+    stay. If wrong labels are never fitted (in short or regularised training), their curves stay
+    low and flat, and then lower would be more suspicious.
 
-    Source: Swayamdipta et al. 2020 (see ``p_mean``), where the hard-to-learn corner that holds
-        the wrong labels has low confidence and low variability.
+    Source: Swayamdipta et al. 2020 (see ``p_mean``). In their data maps, wrong labels are in the
+        hard-to-learn corner, with low confidence and low variability.
     """
     return np.asarray(rows.given.std(axis=1), dtype=np.float64)
 
@@ -77,7 +79,7 @@ def variability(rows: Rows) -> Floats:
 def loss_mean(rows: Rows) -> Floats:
     """Mean over t of the cross-entropy -ln p in nats, at least 0.
 
-    The loss summed over the epochs is E times this, hence the same ranking.
+    The loss summed over the epochs is E times this, so it ranks the same.
 
     Source: the small-loss rule, as in Arazo et al., "Unsupervised Label Noise Modeling and Loss
         Correction", ICML 2019 (arXiv 1904.11238).
@@ -88,7 +90,7 @@ def loss_mean(rows: Rows) -> Floats:
 def loss_last(rows: Rows) -> Floats:
     """Cross-entropy -ln p of the last epoch in nats, at least 0.
 
-    The ranking of ``p_last``, with the float32 of the loss in place of the float16 of p.
+    It ranks like ``p_last``, but uses the float32 loss instead of the float16 probability.
 
     Source: the small-loss rule; see ``loss_mean``.
     """
@@ -99,11 +101,12 @@ def el2n(rows: Rows, first: int | None = None) -> Floats:
     """Mean over t of the length of (softmax - one-hot given label), in [0, sqrt 2].
 
     Args:
-        first: epochs that count, from the beginning; by default, or where there are fewer, all.
+        rows: the slab.
+        first: use only this many epochs from the start; None uses all.
 
     Source: Paul et al., "Deep Learning on a Data Diet: Finding Important Examples Early in
-        Training", NeurIPS 2021 (arXiv 2107.07075). It averages one early epoch of ten networks;
-        here one network's epochs are averaged.
+        Training", NeurIPS 2021 (arXiv 2107.07075). They average one early epoch over ten networks;
+        here the epochs of one network are averaged.
     """
     probs_stk = rows.probs[:, :first]
     squares_st = ((1 - probs_stk[:, :, 0]) ** 2) + (probs_stk[:, :, 1:] ** 2).sum(axis=2)
@@ -113,25 +116,13 @@ def el2n(rows: Rows, first: int | None = None) -> Floats:
 def entropy(rows: Rows) -> Floats:
     """Mean over t of -sum of p_c ln p_c over the classes c, in nats, in [0, ln k].
 
-    It does not look at the given label: doubt alone makes it high.
+    It does not use the given label: uncertainty is enough to make it high.
 
     Source: uncertainty sampling, as in Settles, "Active Learning Literature Survey", 2009.
     """
     probs = rows.probs
     logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
     return -_mean((probs * logs).sum(axis=2))
-
-
-def neighbours(rows: Rows) -> Floats:
-    """Minus the mean over t, from E / 2 rounded down on, of (share of the nearest neighbours with
-    the same given label - largest share of another label), in [-1, 1].
-
-    The first half of the run is left out: there the network's features still tell little.
-
-    Source: neighbours' votes as in Bahri et al., "Deep k-NN for Noisy Labels", ICML 2020 (arXiv
-        2004.12289), in the features of the network that is being trained.
-    """
-    return -_mean(rows.neighbours[:, rows.epochs // 2 :])
 
 
 def _mean(values_st: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What a score is: its function, what it needs of the dynamics, and how it is computed."""
+"""What a score is: its function, what it needs from the dynamics, and how it is computed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import DynamicsError
 from tdctl.scores.confident import NO_CLEANLAB, cleanlab_missing
-from tdctl.scores.rows import Floats, Rows, rows_at_once
+from tdctl.scores.curve_values import Floats, Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
 __all__ = ["Need", "Score", "scores_of"]
@@ -21,12 +22,11 @@ Need = Literal[
     "every class",
     "margin",
     "loss",
-    "neighbours",
     "two epochs",
     "two labels",
     "cleanlab",
 ]
-# Of each need, whether dynamics meet it, and what to say where they do not.
+# For each need: whether the dynamics meet it, and the message if they do not.
 _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     "two classes": (
         lambda dynamics: dynamics.td.shape[2] > 1 or dynamics.other is not None,
@@ -34,8 +34,7 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     ),
     "every class": (
         lambda dynamics: dynamics.has_every_class,
-        "it needs the probability of every class, of which the run holds a part, as the stores "
-        "given and topk:K keep it; record the run with --store full",
+        f"it needs {EVERY_CLASS}; record the run with --store full",
     ),
     "margin": (
         lambda dynamics: dynamics.margin is not None,
@@ -46,11 +45,6 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         lambda dynamics: dynamics.loss is not None,
         "training_dynamics.npz holds no loss (the published code writes none); use p-mean or "
         "p-last, or record the run with tdctl generate-td",
-    ),
-    "neighbours": (
-        lambda dynamics: dynamics.neighbours is not None,
-        "training_dynamics.npz holds no neighbours; record the run with tdctl generate-td "
-        "--neighbours 20",
     ),
     "two epochs": (
         lambda dynamics: dynamics.epochs > 1,
@@ -68,19 +62,20 @@ NO_HELDOUT = "the run has no held-out curves; record the run with tdctl generate
 
 @dataclass(frozen=True)
 class Score:
-    """A hand-made score: called with dynamics it gives one suspicion per sample.
+    """A hand-made score; calling it with dynamics gives the suspicion of each sample.
 
-    Formula and source stand in the docstring of its function.
+    The docstring of its function has the formula and the source.
 
     Attributes:
-        name: what ``--score`` calls it.
+        name: the name for ``--score``.
         description: one line.
-        range: of its values; higher is always worse.
-        of_rows: gives the suspicion of a slab of rows, float64 [s]; None where ``of_run`` is set.
-        of_run: gives the suspicion of a run that cannot be scored row by row, float64 [n].
-        needs: what dynamics must have for it.
-        heldout: it is of the held-out curves, and needs them.
-        aliases: further names; scores that others define and that rank the same.
+        range: the range of its values; higher always means more likely mislabeled.
+        of_rows: returns the suspicion of a slab of rows, float64 [s]; None if ``of_run`` is set.
+        of_run: returns the suspicion of a whole run, float64 [n], for scores that cannot be
+            computed row by row.
+        needs: what the dynamics must have.
+        aliases: other names: scores from elsewhere that rank the same.
+        heldout: whether it is computed from the held-out curves.
     """
 
     name: str
@@ -93,15 +88,15 @@ class Score:
     heldout: bool = False
 
     def __call__(self, dynamics: TrainingDynamics) -> Floats:
-        """Float64 [n], higher means more likely mislabeled.
+        """The score of each sample, float64 [n]; higher means more likely mislabeled.
 
         Raises:
-            DynamicsError: the dynamics lack what it needs, or hold NaN.
+            DynamicsError: the dynamics lack what the score needs, or contain NaN.
         """
         return scores_of(dynamics, [self])[self.name]
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
-        """What the dynamics lack for this score, in one line; None where it can be computed."""
+        """What this score needs and the dynamics lack, in one line; None if it can be computed."""
         read = dynamics.heldout if self.heldout else dynamics
         if read is None:
             return f"score {self.name}: {NO_HELDOUT}"
@@ -111,13 +106,20 @@ class Score:
 
 
 def scores_of(dynamics: TrainingDynamics, scores: Sequence[Score]) -> dict[str, Floats]:
-    """Several scores by name, each float64 [n], in one pass over the dynamics.
+    """Computes several scores in one pass over the dynamics.
 
-    One slab of rows is in memory at a time; confident learning holds one row of k probabilities
-    per sample.
+    One slab of rows is in memory at a time. Confident learning keeps k probabilities for each
+    sample in memory.
+
+    Args:
+        dynamics: recorded dynamics of n samples.
+        scores: the scores.
+
+    Returns:
+        Float64 [n] for each name; higher means more likely mislabeled.
 
     Raises:
-        DynamicsError: the dynamics lack what one of them needs, or hold NaN.
+        DynamicsError: the dynamics lack what a score needs, or contain NaN.
     """
     for score in scores:
         lack = score.why_not(dynamics)

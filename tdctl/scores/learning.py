@@ -1,8 +1,8 @@
-"""Scores of when the given label was predicted, and InterpretDL's cut through one of them.
+"""Scores of when the given label was predicted, and InterpretDL's cut of one of them.
 
-Each takes a slab of rows and gives its suspicion, float64 [s], higher is worse. "Right" means
-that no other class was more probable than the given label, as float16 tells probabilities apart.
-Epochs count from 0.
+Each score takes a slab of rows and returns the suspicion, float64 [s]; higher means more likely
+mislabeled. An epoch is "right" for a sample if no other class is more probable than the given
+label, in the recorded float16 values. Epochs count from 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.scores.rows import Floats, Rows
+from tdctl.scores.curve_values import Floats, Rows
 
 __all__ = [
     "first_learned",
@@ -23,11 +23,11 @@ __all__ = [
 
 
 def forgetting(rows: Rows) -> Floats:
-    """How often a right epoch was followed by a wrong one, 0 to E/2; E where none was right.
+    """How often a wrong epoch followed a right one, from 0 to E/2; E if no epoch was right.
 
     Source: Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network
-        Learning", ICLR 2019 (arXiv 1812.05159); their code, too, orders samples that were never
-        learned by the number of epochs.
+        Learning", ICLR 2019 (arXiv 1812.05159). Their code also gives never-learned samples the
+        number of epochs.
     """
     right = rows.right
     forgotten = (right[:, :-1] & ~right[:, 1:]).sum(axis=1)
@@ -35,7 +35,7 @@ def forgetting(rows: Rows) -> Floats:
 
 
 def first_learned(rows: Rows) -> Floats:
-    """The first epoch that was right, 0 to E - 1; E where none was.
+    """The first right epoch, from 0 to E - 1; E if no epoch was right.
 
     Source: first learning events of Toneva et al. 2019; see ``forgetting``.
     """
@@ -44,7 +44,7 @@ def first_learned(rows: Rows) -> Floats:
 
 
 def never_learned(rows: Rows) -> Floats:
-    """1 where no epoch was right, else 0.
+    """1 if no epoch was right, else 0.
 
     Source: the unlearned samples of Toneva et al. 2019; see ``forgetting``.
     """
@@ -52,21 +52,21 @@ def never_learned(rows: Rows) -> Floats:
 
 
 def wrong_events(rows: Rows) -> Floats:
-    """How many epochs were wrong, 0 to E.
+    """How many epochs were wrong, from 0 to E.
 
-    The correctness of data maps (Swayamdipta et al. 2020) is the share of right epochs: this
-    divided by E, taken from 1, hence the same ranking.
+    The correctness of data maps (Swayamdipta et al. 2020) is 1 minus this divided by E, so it
+    ranks the same.
     """
     return np.asarray((~rows.right).sum(axis=1), dtype=np.float64)
 
 
 def mean_correct_epoch(rows: Rows) -> Floats:
-    """The mean of the epochs that were right, 0 to E - 1; E where none was.
+    """The mean number of the right epochs, from 0 to E - 1; E if no epoch was right.
 
-    A right label is learned early, so the mean is near (E - 1) / 2; a wrong one late.
+    A right label is learned early, so its mean is near (E - 1) / 2. A wrong label is learned late.
 
-    Source: ``find_noisy_labels`` of InterpretDL's ``ForgettingEventsInterpreter``, which leaves
-        samples that were never learned out of its ranking. Here they are the worst.
+    Source: ``find_noisy_labels`` of InterpretDL's ``ForgettingEventsInterpreter``. It leaves out
+        samples that were never learned; here they are the most suspicious.
     """
     right = rows.right
     total, count = right @ np.arange(rows.epochs, dtype=np.float64), right.sum(axis=1)
@@ -74,17 +74,18 @@ def mean_correct_epoch(rows: Rows) -> Floats:
 
 
 def late_learned(mean_epoch: Floats, epochs: int, deviations: float = 5.0) -> NDArray[np.bool_]:
-    """InterpretDL's cut: bool [n], True where the mean right epoch is far above the average.
+    """InterpretDL's cut, bool [n]: True if the mean right epoch is far above the average.
 
-    The average and its standard deviation are those of the learned samples; those that were
-    never learned are never flagged, as there. It can flag at most 1/26 of the learned samples,
-    whatever the scores are: by Cantelli's inequality no more than 1 / (1 + 5^2) of any values lie
-    5 standard deviations above their mean. Where more labels are wrong, cut elsewhere.
+    Average and standard deviation are computed over the learned samples. As in InterpretDL,
+    samples that were never learned are never flagged. By Cantelli's inequality, at most
+    1 / (1 + 5^2) = 1/26 of any set of values lies 5 standard deviations above their mean. So the
+    cut flags at most 1/26 of the learned samples. If more labels are wrong, use another cut.
 
     Args:
         mean_epoch: float64 [n], the score ``mean-correct-epoch``.
-        epochs: E, of the run.
-        deviations: how many standard deviations above; the share is at most 1 / (1 + d^2).
+        epochs: E, the number of epochs of the run.
+        deviations: d, how many standard deviations above the average; the flagged share is at
+            most 1 / (1 + d^2).
 
     Source: ``find_noisy_labels`` of InterpretDL's ``ForgettingEventsInterpreter``.
     """

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
-from tdctl.dynamics import TrainingDynamics
+from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.scores import curves, learning
 from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
+from tdctl.scores.curve_values import Floats
 from tdctl.scores.definition import Need, Score
-from tdctl.scores.rows import Floats
 
 __all__ = ["SCORES", "find_score", "score", "score_names"]
 
-# The epochs that el2n-early takes; its source recommends 10 to 20 of 200.
+# The number of epochs of el2n-early. Its source recommends 10 to 20 of 200.
 EARLY = 10
 
 
@@ -44,28 +45,28 @@ _ALL = (
     ),
     Score(
         "forgetting",
-        "how often the given label was predicted and then not; E where it never was",
+        "how often the given label was predicted and then not; E if it never was",
         "[0, E]",
         learning.forgetting,
         needs=("two classes", "two epochs"),
     ),
     Score(
         "first-learned",
-        "the first epoch that predicted the given label; E where none did",
+        "the first epoch that predicted the given label; E if none did",
         "[0, E]",
         learning.first_learned,
         needs=("two classes",),
     ),
     Score(
         "never-learned",
-        "1 where no epoch predicted the given label, else 0",
+        "1 if no epoch predicted the given label, else 0",
         "{0, 1}",
         learning.never_learned,
         needs=("two classes",),
     ),
     Score(
         "mean-correct-epoch",
-        "InterpretDL's mean of the epochs that predicted the given label; E where none did",
+        "InterpretDL's mean of the epochs that predicted the given label; E if none did",
         "[0, E]",
         learning.mean_correct_epoch,
         needs=("two classes",),
@@ -80,7 +81,7 @@ _ALL = (
     ),
     Score(
         "p-mean",
-        "minus the given label's mean probability, the confidence of data maps",
+        "minus the given label's mean probability (the confidence of data maps, negated)",
         "[-1, 0]",
         curves.p_mean,
         aliases=("confidence", "cl-self-confidence"),
@@ -123,24 +124,17 @@ _ALL = (
     ),
     Score(
         "el2n-early",
-        f"the same over the first {EARLY} epochs",
+        f"el2n over the first {EARLY} epochs only",
         "[0, sqrt 2]",
         partial(curves.el2n, first=EARLY),
         needs=("two classes", "every class"),
     ),
     Score(
         "entropy",
-        "mean entropy of the softmax, whatever the given label",
+        "mean entropy of the softmax; it does not use the given label",
         "[0, ln k]",
         curves.entropy,
         needs=("two classes", "every class"),
-    ),
-    Score(
-        "neighbours",
-        "the largest share of another label among the nearest neighbours minus the given one's",
-        "[-1, 1]",
-        curves.neighbours,
-        needs=("neighbours",),
     ),
     Score(
         "cl-margin",
@@ -158,21 +152,21 @@ _ALL = (
     ),
     Score(
         "cl-joint",
-        "issues of cleanlab's confident joint first, on the mean softmax",
+        "cleanlab's confident joint on the mean softmax: its label issues come first",
         "[0, 1]",
         of_run=_issues,
         needs=_CLEANLAB,
     ),
     Score(
         "cl-joint-last",
-        "issues of cleanlab's confident joint first, on the last softmax",
+        "cleanlab's confident joint on the last softmax: its label issues come first",
         "[0, 1]",
         of_run=partial(_issues, last=True),
         needs=_CLEANLAB,
     ),
     Score(
         "oof-aum",
-        "minus the mean logit margin of the given label, of networks that have not seen it",
+        "minus the mean logit margin of the given label, by networks that have not seen the label",
         "any number",
         curves.aum,
         needs=("margin",),
@@ -180,7 +174,7 @@ _ALL = (
     ),
     Score(
         "oof-self-confidence",
-        "minus the given label's last probability by a network that has not seen it",
+        "minus the given label's last probability, by a network that has not seen the label",
         "[-1, 0]",
         curves.p_last,
         heldout=True,
@@ -195,7 +189,7 @@ _ALL = (
     ),
     Score(
         "oof-joint",
-        "issues of cleanlab's confident joint first, on the softmax of oof-margin",
+        "cleanlab's confident joint on the same softmax as oof-margin: its issues come first",
         "[0, 1]",
         of_run=partial(_issues, last=True),
         needs=_CLEANLAB,
@@ -212,10 +206,10 @@ def score_names() -> list[str]:
 
 
 def find_score(name: str) -> Score:
-    """The score of a name or alias.
+    """The score with this name or alias.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the name is unknown.
     """
     for found in _ALL:
         if name == found.name or name in found.aliases:
@@ -223,15 +217,26 @@ def find_score(name: str) -> Score:
     raise ConfigError(f"score: '{name}' is unknown; use one of {', '.join(SCORES)}")
 
 
-def score(dynamics: TrainingDynamics, name: str) -> Floats:
-    """Float64 [n]: a hand-made score of each sample, higher means more likely mislabeled.
+def score(dynamics: TrainingDynamics | Path | str, name: str) -> Floats:
+    """Computes a hand-made score of each sample.
 
     Args:
-        dynamics: of any store; see ``Score.needs``.
+        dynamics: recorded dynamics, or a run folder. ``TrainingDynamics.of`` makes dynamics from
+            arrays.
         name: one of ``score_names()``, or an alias.
+
+    Returns:
+        Float64 [n], in the order of the dynamics; higher means more likely mislabeled.
 
     Raises:
         ConfigError: the name is unknown.
-        DynamicsError: the dynamics lack what the score needs, or hold NaN.
+        DynamicsError: the run is missing or malformed, or the dynamics lack what the score needs
+            or contain NaN.
+
+    Example::
+
+        >>> suspicion = tdctl.score("runs/a", "aum-softmax")
     """
+    if isinstance(dynamics, str | Path):
+        dynamics = read_run(Path(dynamics))[0]
     return find_score(name)(dynamics)

@@ -1,4 +1,4 @@
-"""Where the bytes of encoded images are: in files, or inside larger ones."""
+"""Where the bytes of encoded images are: in files of their own, or inside larger files."""
 
 from __future__ import annotations
 
@@ -15,33 +15,39 @@ __all__ = ["Encoded", "Files", "Texts"]
 
 
 class Encoded(Protocol):
-    """Encoded images by row. Worker processes get a copy each: large parts are arrays."""
+    """Encoded images by row.
+
+    Each worker process gets a copy, so large parts should be arrays.
+    """
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
 
     def name(self, row: int) -> str:
-        """What a message calls the image: its path, or where in which file it lies."""
+        """The name of an image in messages: its path, or its file and its place there."""
 
     def open(self, row: int) -> str | BinaryIO:
-        """A path, or a file object at the start of one image's bytes.
+        """The path of an image, or a file object that starts at the image's first byte.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the image cannot be read.
         """
 
     def stats(self) -> NDArray[np.int64]:
         """Size in bytes and time of the last change in nanoseconds, int64 [n, 2].
 
-        Both are -1 where an image cannot be reached.
+        Both values are -1 for an image that cannot be reached.
         """
 
     def take(self, rows: NDArray[np.int64]) -> Encoded:
-        """The images of some rows, in that order."""
+        """The images of the given rows, in that order."""
 
 
 class Texts:
-    """Names by row, as one string of bytes: processes share it, where they would copy a list."""
+    """Names by row, stored as one string of bytes.
+
+    Processes share one string. Each would make its own copy of a list.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         parts = [os.fsencode(text) for text in texts]
@@ -58,7 +64,7 @@ class Texts:
         return (self[row] for row in range(len(self)))
 
     def take(self, rows: NDArray[np.int64]) -> Texts:
-        """The names of some rows, in that order."""
+        """The names of the given rows, in that order."""
         taken = Texts([])
         starts, stops = self._ends[:-1][rows], self._ends[1:][rows]
         pairs = zip(starts.tolist(), stops.tolist(), strict=True)
@@ -68,11 +74,11 @@ class Texts:
 
 
 class Files:
-    """Images that are files of their own.
+    """Images that are one file each.
 
     Args:
         root: the folder that the names are relative to.
-        names: n paths below it, with ``/``.
+        names: n paths relative to the folder, with ``/``.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -84,7 +90,7 @@ class Files:
 
     def name(self, row: int) -> str:
         """The path of one image."""
-        # Not Path's: a name may begin with a slash only by mistake, and must stay below the root.
+        # Path's "/" would drop the root if the name begins with a slash by mistake.
         return f"{self._root}/{self._names[row]}"
 
     def open(self, row: int) -> str:
@@ -95,13 +101,13 @@ class Files:
         """Size in bytes and time of the last change in nanoseconds, int64 [n, 2]."""
         stats = np.full((len(self), 2), -1, dtype=np.int64)
         for row in range(len(self)):
-            with suppress(OSError):  # what cannot be reached does not decode either
-                found = os.stat(self.name(row))  # noqa: PTH116 - a Path each takes as long again
+            with suppress(OSError):  # the decoder reports a file that cannot be reached
+                found = os.stat(self.name(row))  # noqa: PTH116 - making a Path doubles the time
                 stats[row] = found.st_size, found.st_mtime_ns
         return stats
 
     def take(self, rows: NDArray[np.int64]) -> Files:
-        """The images of some rows, in that order."""
+        """The images of the given rows, in that order."""
         taken = Files(Path(self._root), [])
         taken._names = self._names.take(rows)
         return taken

@@ -1,4 +1,4 @@
-"""Image folders: one sub-folder a class."""
+"""Image folders: one subfolder for each class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.folders import LAYOUT, Account, Layout, Split, Tree, Walk, find_layout, split_kind
 from tdctl.labels import Labels, held_out_for_test
-from tdctl.names import normal
+from tdctl.names import is_utf8, normal
 from tdctl.sources.encoded import Files
 from tdctl.sources.listing import Listing
 
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Part:
-    """Files of one split, class by class in sorted order, as torchvision's ImageFolder has them.
+    """The files of one split, class by class and sorted, as in torchvision's ImageFolder.
 
     Names are relative to the data folder.
     """
@@ -34,18 +34,23 @@ class _Part:
 
 
 def list_folder(config: DataConfig, split_seed: int) -> Listing:
-    """The images of a folder.
+    """The images of an image folder.
 
-    ``index`` is the position in the training split, classes sorted by name, files by path
-    within: the order of torchvision's ImageFolder where no folder is nested or hidden. Where
-    there are images for testing and for validation, the latter are held out, and their ``index``
-    goes on after that of the others.
-    ``limit`` takes the first N *by file name* whatever
-    their class (a class-sorted prefix would be a single class) and keeps their index. Without
-    ``test/`` or ``val/`` a share of each class is held out as test set.
+    Classes are sorted by name, and the files of a class by path. This is the order of
+    torchvision's ImageFolder if no folder is nested or hidden. ``index`` is the position in this
+    order, over the training split. If the folder has both ``test/`` and ``val/``, the images of
+    ``val/`` are held out for validation; their ``index`` continues after the training images. If
+    it has neither, a share of each class is held out as the test set.
+
+    ``limit`` takes the first N images *by file name*, whatever their class, and keeps their
+    index. (The first N in the order of the classes would be a single class.)
+
+    Args:
+        config: names the folder and the share for the test set.
+        split_seed: seed of the split, if the folder has no test set.
 
     Raises:
-        DataError: a folder is missing, empty or may not be listed, or it is not laid out as an
+        DataError: a folder is missing, empty or cannot be listed, or it is not laid out as an
             image folder.
     """
     root = config.data_dir or Path()
@@ -98,23 +103,23 @@ def list_folder(config: DataConfig, split_seed: int) -> Listing:
 
 
 def by_file_name(names: Sequence[str]) -> Ints:
-    """Int64 [n], the rows ordered by the last part of the name: what ``limit`` takes first."""
+    """The rows ordered by file name without folders, int64 [n]. ``limit`` takes the first."""
     last = [name.rpartition("/")[2] for name in names]
     return np.array(sorted(range(len(names)), key=lambda row: (last[row], row)), dtype=np.int64)
 
 
 def _first(names: Sequence[str], held: NDArray[np.bool_] | None) -> Ints:
-    """By file name, but held-out images last: a limit is one of what is trained on."""
+    """The rows by file name, held-out images last: a limit counts the images to train on."""
     first = by_file_name(names)
     return first if held is None else first[np.argsort(held[first], kind="stable")]
 
 
 def _read(tree: Tree, account: Account, layout: Layout) -> tuple[_Part, _Part | None, _Part | None]:
-    """The images of training, test and validation set."""
+    """The images of the training, test and validation sets."""
     walk = Walk(tree, account)
     splits = [split for split in (layout.train, layout.test, layout.held) if split is not None]
     labels = [_labels_of(tree, split, layout.train.classes) for split in splits]
-    # Every folder that is read is known before a link to one is followed.
+    # Announce every folder before any link is followed; see ``Walk``.
     for split in splits:
         walk.announce(split.top)
     for split in splits:
@@ -135,7 +140,8 @@ def _labels_of(tree: Tree, split: Split, class_names: Sequence[str]) -> list[int
     """The label of each class folder of a split, in the order of their names."""
     _check_names(tree.path(_below(split, name)) for name in split.classes)
     labels = {name: label for label, name in reversed(list(enumerate(class_names)))}
-    # Systems write one name in two Unicode forms; where both are there, each is its own.
+    # Systems may write the same name in two Unicode forms. If both forms are present, they are
+    # two classes.
     same = {normal(name): label for label, name in reversed(list(enumerate(class_names)))}
     found = []
     for name in split.classes:
@@ -154,7 +160,7 @@ def _labels_of(tree: Tree, split: Split, class_names: Sequence[str]) -> list[int
 def _part(tree: Tree, walk: Walk, account: Account, split: Split, labels: Sequence[int]) -> _Part:
     names: list[str] = []
     sizes, targets = [], []
-    # In the order of the labels, which is that of the training classes' names.
+    # Labels follow the order of the training classes' names.
     for label, name in sorted(zip(labels, split.classes, strict=True)):
         here = walk.images(_below(split, name))
         if not here:
@@ -179,10 +185,8 @@ def _called(tree: Tree, split: Split) -> str:
 
 def _check_names(paths: Iterable[str]) -> None:
     for path in paths:
-        try:
-            path.encode("utf-8")
-        except UnicodeEncodeError:
+        if not is_utf8(path):
             raise DataError(
                 f"{path!r}: the name is not valid UTF-8 and could not be written to the "
                 "results; rename it"
-            ) from None
+            )

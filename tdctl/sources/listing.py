@@ -16,13 +16,14 @@ __all__ = ["Listing", "Skipped", "spread_over_classes"]
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image, or a row of a table, that was left out; the others keep their index.
+    """An image or a table row that was left out. The others keep their index.
 
     Attributes:
-        index: its position in the source data set.
-        file_name: relative to the data folder, or where it lies; of a row, as the table has it.
-        split: ``train`` or ``test``; of a row, what the table says, which may be nothing.
-        reason: in the decoder's words, or what is wrong with the row.
+        index: the position in the source data set.
+        file_name: the path relative to the data folder, or the place in a larger file. For a
+            table row, the name in the table.
+        split: ``train`` or ``test``. For a table row, the value in the table, possibly empty.
+        reason: the message of the decoder, or what is wrong with the row.
     """
 
     index: int
@@ -33,27 +34,28 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listing:
-    """What every source of images is read into first.
+    """A data set before its pixels are read. Every source of images is first read into this.
 
     Attributes:
-        name: of the data set, such as ``cub_200_2011``.
+        name: the name of the data set, such as ``cub_200_2011``.
         class_names: k different names; a label is a position in this list.
-        labels: given and true labels of the n training images. Their ``index`` is the position
-            in the source: in its list of training images, or of all images where it is one list.
-        test_index, test_targets: int64 [m], the same of the test images; m may be 0.
-        names: n + m names relative to the data folder with ``/``, training images first; None
-            where the images are not files.
+        labels: given and true labels of the n training images. ``labels.index`` is the position
+            in the source's list of training images, or, with ``one_list``, of all images.
+        test_index: int64 [m], the index of each test image; m may be 0.
+        test_targets: int64 [m], the label of each test image.
+        names: n + m names relative to the data folder, with ``/``, training images first; None
+            if the images are not files.
         images: n + m images, training images first: encoded, or uint8 [n + m, C, H, W].
         first: int64 [n], the rows of the training images in the order in which ``limit`` takes
-            them; None for the order they are in.
-        held: bool [n], True for images that the source itself holds out for validation; None
-            where it holds out none.
-        one_list: whether the test images were split off the list of training images: a label
-            table then covers both, and ``index`` counts through both.
-        trusted: whether the source's labels are known to be right, as a benchmark's are.
-        mirrors: whether a mirrored image still shows its class.
+            them; None for the order of the rows.
+        held: bool [n], True for images that the source holds out for validation; None if it
+            holds out none.
+        one_list: True if the test images were split off the list of training images. Then
+            ``index`` counts through both, and a label table covers both.
+        trusted: True if the source's labels are known to be right, as in a benchmark.
+        mirrors: True if a mirrored image still shows its class.
         notes: what the user should know about how the data was read, one line each.
-        skipped: what was left out, as the user asked for; none of it is among the images.
+        skipped: the images and rows that were left out at the user's request.
     """
 
     name: str
@@ -72,11 +74,11 @@ class Listing:
     skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
-        """n, the training images."""
+        """n, the number of training images."""
         return len(self.labels)
 
     def limited(self, limit: int | None) -> Listing:
-        """The same with the first ``limit`` training images alone, and all test images."""
+        """The listing with only the first ``limit`` training images, and all test images."""
         n = len(self)
         if limit is None or limit >= n:
             return self
@@ -84,10 +86,11 @@ class Listing:
         return self.taken(np.sort(rows[:limit]), np.arange(len(self.test_index)))
 
     def taken(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> Listing:
-        """The same with some of the training and some of the test images, in the order given.
+        """The listing with some of the training and test images, in the given order.
 
         Args:
-            train, test: int64, rows of the training images, and rows of the test images.
+            train: int64, the rows of the training images to keep.
+            test: int64, the rows of the test images to keep.
         """
         both = np.concatenate([train, test + len(self)])
         images = self.images
@@ -106,10 +109,16 @@ class Listing:
 
 
 def spread_over_classes(targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Int64 [n], rows so ordered that the first of every class come first, then the second.
+    """The rows ordered so that the classes take turns: the first image of each, then the second.
 
-    What ``Listing.first`` should be where a source lists its images class by class: a prefix
-    would be a single class.
+    A source that lists its images class by class needs this order as ``Listing.first``. Without
+    it, the first images would all be of one class.
+
+    Args:
+        targets: int64 [n], the label of each row.
+
+    Returns:
+        int64 [n], the rows in the new order.
     """
     by_class = np.argsort(targets, kind="stable")
     _, starts, sizes = np.unique(targets[by_class], return_index=True, return_counts=True)

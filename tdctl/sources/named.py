@@ -1,4 +1,4 @@
-"""Data sets known by name: scikit-learn's digits and those of torchvision."""
+"""Data sets known by name: scikit-learn's digits, and the data sets that torchvision reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tdctl.streams import DIGITS_TEST
 
 __all__ = ["in_torchvisions_layout", "list_digits", "list_torchvision"]
 
-# Dataset name to torchvision's class, and whether it may be mirrored without changing its class.
+# For each data set: the class in torchvision, and whether a mirrored image keeps its class.
 TORCHVISION = {
     "cifar10": ("CIFAR10", True),
     "cifar100": ("CIFAR100", True),
@@ -31,8 +31,8 @@ TORCHVISION = {
 def list_digits() -> Listing:
     """The 1,797 handwritten digits (8x8, 10 classes) that ship inside scikit-learn.
 
-    A third of each class is the test set; the split is fixed, whatever the seed. ``index`` is
-    the position in scikit-learn's array.
+    A third of each class is the test set. The split does not depend on any seed. ``index`` is the
+    position in scikit-learn's array.
 
     Source: ``sklearn.datasets.load_digits``, after Alpaydin and Kaynak (1998), UCI.
     """
@@ -40,7 +40,7 @@ def list_digits() -> Listing:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    # Values are 0..16; 255/16 spreads them over a byte.
+    # The values are 0 to 16. The factor 255/16 spreads them over 0 to 255.
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
     train, test = train_test_split(
         np.arange(len(pixels)),
@@ -64,7 +64,7 @@ def list_digits() -> Listing:
 
 
 def in_torchvisions_layout(config: DataConfig) -> bool:
-    """Whether a data set that torchvision reads lies in ``DIR/<dataset>`` or ``DIR``."""
+    """Whether ``DIR/<dataset>`` or ``DIR`` has torchvision's layout of the data set."""
     return _found(config) is not None
 
 
@@ -75,7 +75,7 @@ def _places(config: DataConfig) -> tuple[Path, Path]:
 
 def _found(config: DataConfig) -> Path | None:
     (landmark,) = CATALOGUE[config.dataset].landmarks
-    # mat files and idx files may lie there packed or unpacked; torchvision accepts both.
+    # torchvision accepts mat and idx files both compressed and uncompressed.
     here = [landmark, f"{landmark}.gz"]
     return next((r for r in _places(config) if any((r / n).exists() for n in here)), None)
 
@@ -84,7 +84,8 @@ def list_torchvision(config: DataConfig) -> Listing:
     """A data set that torchvision reads, from ``DIR/<dataset>`` or ``DIR``.
 
     Raises:
-        DataError: it is in neither place (the message names both) and ``download`` is off.
+        DataError: the data set is in neither place and ``download`` is off (the message names both
+            places), or its files cannot be read.
     """
     from torchvision import datasets
 

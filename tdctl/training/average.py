@@ -16,10 +16,15 @@ __all__ = ["Average"]
 
 
 class Average:
-    """A copy of a network whose weights and running statistics follow it slowly.
+    """A running average of a network: its weights and its running statistics.
 
-    After step s, from 0, it keeps min(decay, (1 + s) / (10 + s)) of itself: in the first steps
-    less, so that the weights that the training began with are soon forgotten.
+    After step s, counted from 0, the average is d times itself plus (1 - d) times the network,
+    with d = min(decay, (1 + s) / (10 + s)). In the first steps d is smaller, so that the initial
+    weights soon lose their influence.
+
+    Args:
+        net: the network; it is copied.
+        decay: the largest d, in [0, 1).
 
     Attributes:
         net: the averaged network, in eval mode.
@@ -34,7 +39,7 @@ class Average:
         self._own, self._counts = _tensors(self.net)
 
     def update(self, net: nn.Module, step: int) -> None:
-        """Follows ``net`` after its step ``step`` of the whole run."""
+        """Updates the average with ``net`` after step ``step``, counted over the whole run."""
         decay = min(self._decay, (1 + step) / (10 + step))
         values, counts = _tensors(net)
         follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -43,12 +48,12 @@ class Average:
             own.copy_(count)
 
     def share(self, world: World) -> None:
-        """Gives all processes the mean of the running statistics; the weights are the same."""
+        """Gives all processes the mean of their running statistics; their weights are equal."""
         world.average_buffers(self.net)
 
 
 def _tensors(net: nn.Module) -> tuple[list[Any], list[torch.Tensor]]:
-    """Weights and running statistics; and counters, which have no mean."""
+    """Weights and running statistics; and, separately, counters, which are copied unchanged."""
     tensors = [t.detach() for t in chain(net.parameters(), net.buffers())]
     return (
         [t for t in tensors if t.is_floating_point()],

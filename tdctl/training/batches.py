@@ -1,4 +1,4 @@
-"""Which images make a batch, and which of them are a process's."""
+"""Which images form a batch, and which of them a process computes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["batch_bounds", "larger_share", "own_places"]
 
 
 def batch_bounds(total: int, batch_size: int, least: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch below ``least`` joins the one before it.
+    """Start and stop of each batch; a last batch smaller than ``least`` joins the one before.
 
-    One image alone has no batch statistics where a network's last maps are single pixels, so
-    each process needs two.
+    Each process needs at least two images per batch. With one image, batch statistics do not
+    exist if the last feature maps of the network have only one pixel.
     """
     starts = list(range(0, total, batch_size))
     if len(starts) > 1 and total - starts[-1] < least:
@@ -20,7 +20,7 @@ def batch_bounds(total: int, batch_size: int, least: int) -> list[tuple[int, int
 
 
 def own_places(part: slice, bound: tuple[int, int], mixed: bool) -> slice | torch.Tensor:
-    """Of a process's part of a batch the places in the batch; if mixed, with the one before."""
+    """The places within a batch of a process's part; if mixed, also the place before the part."""
     start, stop = part.start - bound[0], part.stop - bound[0]
     if not mixed:
         return slice(start, stop)
@@ -28,5 +28,5 @@ def own_places(part: slice, bound: tuple[int, int], mixed: bool) -> slice | torc
 
 
 def larger_share(rows: torch.Tensor, share: float) -> torch.Tensor:
-    """Of mixed images the rows of those with the larger share."""
+    """The rows of the images with the larger share in each mixed image."""
     return rows[1:] if share >= 0.5 else rows[:-1]

@@ -1,4 +1,4 @@
-"""The state of a training after a whole epoch, from which it goes on."""
+"""The state of a training after a complete epoch, from which it can be resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from tdctl.errors import RunError
 from tdctl.files import first_line, load_tensors, save_tensors
-from tdctl.training.folds import FoldTrainer
+from tdctl.training.modes.folds import FoldTrainer
 from tdctl.training.progress import LogRow
 from tdctl.training.trainer import Trainer
 
@@ -22,7 +22,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state and the log of a training after ``epoch`` whole epochs."""
+    """The state and the log of a training after ``epoch`` complete epochs."""
 
     epoch: int
     state: dict[str, Any]
@@ -31,14 +31,14 @@ class Checkpoint:
     best: State
 
     def write(self, path: Path) -> None:
-        """Replaces the checkpoint file, whole or not at all."""
+        """Replaces the checkpoint file, completely or not at all."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content["log"] = json.dumps(self.log)
         save_tensors(path, content)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """The checkpoint in the file, or None where there is no file.
+        """The checkpoint in the file, or None if there is no file.
 
         Raises:
             RunError: the file is not a checkpoint of tdctl.
@@ -57,10 +57,10 @@ class Checkpoint:
             ) from None
 
     def restore(self, trainer: Trainer | FoldTrainer) -> None:
-        """Puts the state back into a training that was made as before.
+        """Puts the state into a training that was created with the same settings.
 
         Raises:
-            RunError: the state is of another network or optimiser.
+            RunError: the state belongs to another network or optimiser.
         """
         try:
             trainer.load_state_dict(self.state)

@@ -1,4 +1,4 @@
-"""Which device computes, in which precision, compiled or not."""
+"""The device, the precision, and whether the network is compiled."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["Precision", "compile_pays", "pick_device", "pick_precision", "tune_p
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# What compiling costs in seconds, and the share of the eager time that it then saves: on a CPU
-# 0.09 of the bare network's time was measured (replication/speed.md), on CUDA nothing
-# yet. Both are chosen cautiously.
+# The cost of compiling in seconds, and the share of the uncompiled time that it then saves. On a
+# CPU, savings of 0.09 were measured for the network alone (replication/speed.md). On CUDA nothing
+# was measured yet. Both values are chosen cautiously.
 COMPILE_SECONDS = 40.0
 COMPILE_SAVES = {"cpu": 0.05, "cuda": 0.3}
-# Sustained floating point operations a second (of the forward pass, counted three times for a
-# step) that the length of a run is judged by; on a CPU what two cores gave with ResNet-32. Rough
-# on purpose: the choice must depend on the settings and the kind of device alone, or two runs of
-# one seed could differ.
+# Floating point operations per second, from which the length of a run is estimated (a step counts
+# three times its forward pass). The CPU values are those of two cores with ResNet-32. The values
+# are fixed on purpose: the choice may depend only on the settings and the kind of device,
+# otherwise two runs with the same seed could differ.
 SPEED = {("cpu", False): 1e11, ("cpu", True): 2e11, ("cuda", False): 1e13, ("cuda", True): 4e13}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device for ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """The device for ``auto`` (CUDA if available), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        ConfigError: the name is unknown, or that device is not there.
+        ConfigError: the name is unknown, or the device does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,16 +51,17 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(config: FitConfig, device: torch.device) -> Precision:
-    """The precision of the network: as asked, else the lower one where the hardware has it.
+    """The precision of the network: as the user asked, otherwise the lower one if it is fast.
 
-    Float16 is chosen on CUDA alone, bfloat16 on a CPU only where that computes it natively.
+    By default, float16 is chosen only on CUDA, and bfloat16 on a CPU only if the CPU supports it
+    natively.
     """
     if config.amp is not None:
         return config.amp_dtype if config.amp else "float32"
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return config.amp_dtype if native or config.amp_dtype == "float16" else "float32"
-    # torch has no public question for this; without the instructions bfloat16 is slower.
+    # torch has no public function for this. Without native support bfloat16 is slower.
     ask = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return "bfloat16" if config.amp_dtype == "bfloat16" and ask() else "float32"
 
@@ -68,13 +69,17 @@ def pick_precision(config: FitConfig, device: torch.device) -> Precision:
 def compile_pays(
     config: FitConfig, flops: float, images: int, device: torch.device
 ) -> tuple[bool, str]:
-    """Whether to compile the network, and why: as asked, else where it saves more than it costs.
+    """Whether to compile the network, and the reason in words.
+
+    The user's setting decides. Otherwise the network is compiled if that saves more time than it
+    costs. This estimate depends only on the settings, the data and the kind of device, so that a
+    run can be repeated exactly.
 
     Args:
-        flops: floating point operations of one image's forward pass.
-        images: training images.
-
-    The choice follows from settings, data and kind of device alone, so that a run repeats.
+        config: the settings of the training.
+        flops: floating point operations of the forward pass of one image.
+        images: number of training images.
+        device: the device.
     """
     if config.compile is not None:
         return config.compile, "as asked"
@@ -88,7 +93,7 @@ def compile_pays(
 
 
 def _can_compile(device: torch.device) -> bool:
-    """Whether the compiler that torch would call is there."""
+    """Whether the compiler that torch would call is installed."""
     if device.type == "cpu":
         return shutil.which(os.environ.get("CXX") or "g++") is not None
     from torch.utils._triton import has_triton
@@ -98,18 +103,18 @@ def _can_compile(device: torch.device) -> bool:
 
 
 def tune_process() -> None:
-    """Sets this process up for training, which concerns all that runs in it.
+    """Sets up this process for training; this affects everything that runs in it.
 
-    The C library (glibc) keeps freed memory for the next step: a network's tensors of some MB
-    come and go with each step, and giving such blocks back to the system and taking them again
-    costs a page fault for every 4 kB. Where the user has set its variables (``MALLOC_...``),
-    they stand. On CUDA the fastest convolutions are found by trial.
+    The C library (glibc) is told to keep freed memory. Each step allocates and frees tensors of
+    several MB. Returning such blocks to the system and requesting them again would cost a page
+    fault for every 4 kB. If the user has set ``MALLOC_...`` variables, nothing is changed. On
+    CUDA, the fastest convolutions are found by trial.
     """
     torch.backends.cudnn.benchmark = True
     if not sys.platform.startswith("linux") or any(key.startswith("MALLOC_") for key in os.environ):
         return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
-        map_threshold, trim_threshold, never = -3, -1, -1  # of malloc.h and mallopt(3)
+        map_threshold, trim_threshold, never = -3, -1, -1  # from malloc.h, see mallopt(3)
         set_option(map_threshold, 1 << 30)
         set_option(trim_threshold, never)

@@ -1,4 +1,4 @@
-"""Loss, prediction and confidence of a network on images, in eval mode."""
+"""Loss, prediction and confidence of a network for given images, in eval mode."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ __all__ = ["Evaluation", "evaluate"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network's answers on n images, row by row.
+    """The output of a network for n images, row by row.
 
     Attributes:
         loss: float32 [n], cross-entropy in nats.
-        prediction: int64 [n].
-        confidence: float32 [n], the predicted class's probability.
-        targets: int64 [n].
-        top5: bool [n], the target is among the five most probable (all, for fewer classes).
+        prediction: int64 [n], the most probable class.
+        confidence: float32 [n], probability of the predicted class, in [0, 1].
+        targets: int64 [n], the labels that the loss was computed with.
+        top5: bool [n], whether the target is among the five most probable classes (among all
+            classes, if there are fewer).
     """
 
     loss: NDArray[np.float32]
@@ -61,12 +62,17 @@ def evaluate(
     world: World | None = None,
     feed: Feed | None = None,
 ) -> Evaluation:
-    """The network's answers on all images, without augmentation; leaves it in eval mode.
+    """Evaluates a network on all images, without augmentation; leaves it in eval mode.
 
-    With several processes each answers for its part, and all get the whole.
+    With several processes, each evaluates a part, and all get the whole result.
 
     Args:
-        feed: of these images, where it is there already from an earlier evaluation.
+        net: the network.
+        images: the n images with their targets.
+        pipeline: normalisation, device and precision.
+        batch_size: images per batch.
+        world: the processes; by default this process only.
+        feed: a feed of these images from an earlier evaluation; None creates one.
     """
     net.eval()
     world = World(device=pipeline.device) if world is None else world

@@ -12,21 +12,21 @@ import torch
 from numpy.typing import NDArray
 
 from tdctl.data.dataset import Images
-from tdctl.data.store import MemoryStore
+from tdctl.data.pixel_store import MemoryStore
 
 __all__ = ["Feed"]
 
-# Of the GPU's free memory, what the images may take; the rest is the network's.
+# The share of the GPU's free memory that the images may use; the rest is for the network.
 SHARE_OF_DEVICE = 0.5
 SLAB = 64 << 20
 
 
 class Feed:
-    """Gives parts of an image set as uint8 [B, C, H, W] on the device.
+    """Gives parts of a set of images as uint8 [B, C, H, W] on the device.
 
-    What is in memory is used where it is; on a GPU, what fits there lies there once and for
-    all, however it is held on the host. Else each batch is gathered (or read, or decoded by
-    worker processes) on the host, on a GPU one batch ahead of the computation.
+    On a CPU, images in memory are used directly. On a GPU, all images are copied there once if
+    they fit. Otherwise each batch is put together on the host (from memory, from a file, or
+    decoded by worker processes), and for a GPU one batch ahead of the computation.
     """
 
     def __init__(self, images: Images, device: torch.device) -> None:
@@ -41,15 +41,15 @@ class Feed:
             self._held, self._rows = images.store.pixels, torch.from_numpy(images.rows)
 
     def take(self, rows: NDArray[np.int64]) -> Feed:
-        """The feed of some of the images; those on the device are not copied."""
+        """The feed of some images; images that are already on the device are not copied."""
         part = copy(self)
         part._images, part._rows = self._images.take(rows), self._rows[torch.from_numpy(rows)]
         return part
 
     def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """The images of each part, in order; parts are int64 positions on the CPU."""
+        """The images of each part, in order; the parts are int64 positions on the CPU."""
         if self._held is not None:
-            # The order of a pass crosses to the device once, not batch by batch.
+            # The order is copied to the device once for the whole pass, not once per batch.
             order = self._rows[torch.cat(list(parts))].to(self._device)
             for rows in torch.split(order, [len(part) for part in parts]):
                 yield self._held[rows]
@@ -62,7 +62,7 @@ class Feed:
 
 
 def _on_device(images: Images, device: torch.device) -> torch.Tensor:
-    """Uint8 [n, C, H, W] on the device, brought there slab by slab."""
+    """All images on the device, uint8 [n, C, H, W], copied in slabs."""
     held = torch.empty((len(images), *images.shape), dtype=torch.uint8, device=device)
     rows = max(1, SLAB // max(1, math.prod(images.shape)))
     bounds = [(start, min(len(images), start + rows)) for start in range(0, len(images), rows)]
@@ -73,7 +73,7 @@ def _on_device(images: Images, device: torch.device) -> torch.Tensor:
 
 
 def _ahead(batches: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same batches, each being made while the one before it is in use."""
+    """The same batches; each is prepared while the one before it is used."""
     with ThreadPoolExecutor(1) as maker:
         coming = maker.submit(next, batches, None)
         while (batch := coming.result()) is not None:

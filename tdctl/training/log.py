@@ -1,4 +1,4 @@
-"""The log of a training, which grows by a row with each epoch."""
+"""The log of a training, which gets one row per epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tdctl.training.progress import LogRow
 
 __all__ = ["LOG_COLUMNS", "write_log"]
 
-# The published code's columns, then ours.
+# The columns of the published code, then ours.
 LOG_COLUMNS = (
     "epoch", "train_error", "train_loss", "valid_error", "valid_top5_error", "valid_loss",
     "test_error",
@@ -20,11 +20,11 @@ LOG_COLUMNS = (
 
 
 def write_log(path: Path, log: Sequence[LogRow]) -> None:
-    """Writes ``train_log.csv`` with the rows so far, whole or not at all; unknown is empty.
+    """Writes ``train_log.csv`` with the rows so far, completely or not at all.
 
-    The file is written anew for each epoch, not added to: some kilobytes cost nothing beside the
-    checkpoint of the same epoch. So a reader never sees half a row, a kill leaves none, and a
-    resumed training puts back what its checkpoint says.
+    Unknown values are empty. The whole file is written again for each epoch, because some
+    kilobytes are little compared with the checkpoint of the same epoch. So nobody reads half a
+    row, also after a kill, and a resumed training writes the rows of its checkpoint again.
     """
     text = io.StringIO()
     rows = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The one loop that trains a classifier, for recording as for retraining."""
+"""The training loop of all classifiers, with or without a recording."""
 
 from __future__ import annotations
 
@@ -12,40 +12,37 @@ import torch
 from torch import nn
 
 from tdctl.config import FitConfig
-from tdctl.cuts import Thresholds
 from tdctl.data.dataset import Images
-from tdctl.errors import ConfigError, TrainingError
+from tdctl.errors import TrainingError
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
-from tdctl.training.folds import Folds, FoldTrainer
 from tdctl.training.log import write_log
+from tdctl.training.modes.folds import FoldTrainer
+from tdctl.training.modes.plain import Plain, Recording
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Report, Teller
-from tdctl.training.tap import Tap
-from tdctl.training.trainer import REMEDY, Trainer
-from tdctl.training.unseen import Unseen
+from tdctl.training.trainer import REMEDY, Setup, Trainer
 from tdctl.training.world import World
 
-__all__ = ["FitResult", "LogRow", "check_sizes", "fit"]
+__all__ = ["FitResult", "LogRow", "fit"]
 
 
 @dataclass
 class FitResult:
-    """What a training leaves.
+    """The result of a training.
 
     Attributes:
-        log: a row an epoch, with the columns of ``train_log.csv``; errors in [0, 1].
-        best_epoch: the epoch of the lowest error on ``watched``, where that may select.
-        best: state dict of that epoch, or of the last where nothing may select.
-        thresholds: of a recorded ``Pair``, what it found with its threshold samples; else None.
+        log: one row per epoch, with the columns of ``train_log.csv``; errors in [0, 1].
+        best_epoch: the epoch with the lowest error on ``watched`` if this may select; otherwise
+            the last epoch.
+        best: the state dict of that epoch.
     """
 
     log: list[LogRow] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, torch.Tensor] = field(default_factory=dict)
-    thresholds: Thresholds | None = None
 
 
 def fit(
@@ -58,53 +55,51 @@ def fit(
     world: World | None = None,
     watched: Images | None = None,
     select: bool = False,
-    folds: Folds | None = None,
-    recorder: Recorder | EpochRows | None = None,
+    mode: Plain | None = None,
+    recorder: Recording | None = None,
     capture: Literal["in-loop", "eval-pass"] = "in-loop",
-    left_out: Images | None = None,
     checkpoint: Path | None = None,
     log_file: Path | None = None,
     compiled: bool = False,
     report: Report | None = None,
     stage: str = "train",
 ) -> FitResult:
-    """Trains ``net`` in place on the given targets; with ``config.average`` it ends averaged.
+    """Trains ``net`` in place on the given targets.
 
-    The order of epoch e and its augmentation depend on (seed, e) alone, so that a run that
-    goes on from a checkpoint is the run that was never stopped.
+    The order of epoch e and its augmentation depend only on (seed, e). A run that is resumed from
+    a checkpoint therefore gives the same result as a run without interruption.
 
     Args:
-        net: a network giving logits [B, k].
+        net: a network that returns logits [B, k], or the networks that the mode has built. With
+            ``config.average`` it contains the averaged weights at the end.
         images: the training images; ``targets`` are the given labels.
-        world: the processes that train it together, each on its part of every batch.
-        watched: images evaluated after each epoch into the log's ``valid_*`` columns.
-        select: whether the best epoch may be chosen on ``watched``: never on a test set. Where it
-            may not, ``watched`` is the test set, and its error also the log's ``test_error``.
-        folds: lets each network of ``net``, a ``FoldEnsemble``, train on all images but those of
-            its fold, and records its answers to these. Then ``recorder`` gets each image from
-            the network that has the next fold.
-        recorder: records the softmax of each sample in each epoch; ``EpochRows`` in all
-            processes but the first.
-        capture: ``in-loop``: of the training step itself; ``eval-pass``: of a pass of its own.
-        left_out: images that are not trained on; after each epoch the recorder gets what the
-            network says of them.
-        checkpoint: a file rewritten after each epoch (by the first process), from which the
-            training goes on where the file is there.
-        log_file: rewritten after each epoch (by the first process) with a row more.
-        compiled: compile the network for the training steps.
+        config: how to train.
+        pipeline: augmentation, normalisation, device and precision.
+        seed: seed of the order and the augmentation.
+        world: the processes that train together, each on its part of every batch.
+        watched: images to evaluate after each epoch, for the columns ``valid_*`` of the log.
+        select: whether the best epoch is chosen on ``watched``. It must be False for a test set,
+            whose error then also goes into the column ``test_error``.
+        mode: how the training is recorded; plain by default.
+        recorder: records the softmax of each sample in each epoch. It is a ``Recorder`` in the
+            first process and ``EpochRows`` in the others.
+        capture: ``in-loop`` records the softmax of the training step itself; ``eval-pass``
+            records it in a separate pass.
+        checkpoint: a file that the first process replaces after each epoch. If it exists, the
+            training is resumed from it.
+        log_file: the log, which the first process replaces after each epoch.
+        compiled: whether to compile the network for the training steps.
+        report: is told the progress.
+        stage: the name of this training in progress reports.
 
     Raises:
-        TrainingError: the loss is not finite; names the epoch and the batch. Or the recorder asks
-            for features, and the network has no linear layer.
-        ConfigError: there is not one whole batch of two images for each process.
+        TrainingError: the loss is not finite; the message names the epoch and the batch.
+        ConfigError: the batch or the data set has fewer than two images for each process.
     """
     world = World(device=pipeline.device) if world is None else world
-    check_sizes(len(images), config.batch_size, world.size, 0 if folds is None else folds.count)
-    made_of = (images, config, pipeline, seed, world, compiled)
-    trainer: Trainer | FoldTrainer
-    trainer = Trainer(net, *made_of) if folds is None else FoldTrainer(net, *made_of, folds)
-    if isinstance(trainer, Trainer) and _wants_features(recorder):
-        trainer.tap = Tap(net if capture == "in-loop" else trainer.judged)
+    mode = Plain() if mode is None else mode
+    mode.check(len(images), config.batch_size, world.size)
+    trainer = mode.trainer(Setup(net, images, config, pipeline, seed, world, compiled))
     result, start = FitResult(), 0
     saved = None
     if checkpoint is not None:
@@ -112,91 +107,41 @@ def fit(
     if saved is not None:
         saved.restore(trainer)
         result, start = FitResult(saved.log, saved.best_epoch, saved.best), saved.epoch
-        # Whatever a kill left of the file: the checkpoint knows each epoch once.
-        _write_log(log_file, _with_test_errors(result.log, select), world)
+        # A kill may have damaged the log, so it is written again from the checkpoint.
+        _add_test_errors(result.log, select)
+        world.first(partial(_write_epoch, saved, None, log_file))
     watched_feed = None if watched is None else Feed(watched, pipeline.device)
-    unseen = None if left_out is None else Unseen(left_out, pipeline, world)
     valid_errors = [row["valid_error"] for row in result.log]
     course = (config.epochs, trainer.steps, start)
     tell = Teller(report, stage, *course, valid_errors, "valid" if select else "test")
     for epoch in range(start, config.epochs):
         row = trainer.train_epoch(epoch, recorder if capture == "in-loop" else None, tell)
-        _complete(trainer, epoch, recorder, capture, unseen, folds)
+        if recorder is not None and capture == "eval-pass":
+            trainer.capture_pass(epoch, recorder)
+        mode.after_epoch(trainer, recorder)
+        for recording in mode.recordings(recorder):
+            _commit(recording, epoch, world)
         last = epoch + 1 == config.epochs
         if watched is not None and (last or (epoch + 1) % config.eval_every == 0):
             _watch(row, trainer, watched, watched_feed, select)
         result.log.append(row)
         if _is_better(result, row, select) or (last and not select):
             result.best_epoch, result.best = epoch, _state_of(trainer.judged)
-        if checkpoint is not None:
-            state = trainer.state_dict()
-            whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
-            world.first(partial(whole.write, checkpoint))
-        # After the checkpoint, so that it has no epoch that a resumed training repeats.
-        _write_log(log_file, result.log, world)
+        state = trainer.state_dict() if checkpoint is not None else {}
+        whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
+        world.first(partial(_write_epoch, whole, checkpoint, log_file))
         tell.epoch_done(epoch + 1, row)
-    if trainer.tap is not None:
-        trainer.tap.close()
-    if trainer.threshold is not None and recorder is not None:
-        result.thresholds = trainer.threshold.found(config.epochs)
     if config.average != "none":
         net.load_state_dict(trainer.judged.state_dict())
     return result
 
 
-def check_sizes(images: int, batch_size: int, processes: int, folds: int = 0) -> None:
-    """Refuses fewer than two images for each process, in all (of any fold) or in a batch.
-
-    Raises:
-        ConfigError: says what is expected.
-    """
-    if folds > images:
-        raise ConfigError(
-            f"train.folds: {folds} folds of {images} images; give at most as many as images"
-        )
-    least = 2 * processes
-    left = images - math.ceil(images / folds) if folds else images
-    if left < least:
-        without = f"train.folds: without a fold of {folds}" if folds else "training"
-        raise ConfigError(f"{without}: {left} images are left; expected at least {least}")
-    if batch_size < least:
-        raise ConfigError(
-            f"batch_size: {batch_size} images for {processes} processes; expected at least "
-            f"{least}, two for each"
-        )
-
-
-def _rows_of(recorder: Recorder | EpochRows) -> EpochRows:
+def _rows_of(recorder: Recording) -> EpochRows:
     return recorder.rows if isinstance(recorder, Recorder) else recorder
 
 
-def _wants_features(recorder: Recorder | EpochRows | None) -> bool:
-    return recorder is not None and _rows_of(recorder).features is not None
-
-
-def _complete(
-    trainer: Trainer | FoldTrainer,
-    epoch: int,
-    recorder: Recorder | EpochRows | None,
-    capture: Literal["in-loop", "eval-pass"],
-    unseen: Unseen | None,
-    folds: Folds | None,
-) -> None:
-    """Records what the steps of the epoch did not, and writes it."""
-    if recorder is not None:
-        if capture == "eval-pass":
-            trainer.capture_pass(epoch, recorder)
-        if unseen is not None:
-            unseen.record(trainer.judged, recorder)
-    for recording in (recorder, None if folds is None else folds.heldout):
-        if recording is not None:
-            _commit(recording, epoch, trainer.world)
-    if trainer.threshold is not None and recorder is not None:
-        trainer.threshold.commit(trainer.world)
-
-
-def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
-    """Brings the rows of all processes to the first, which writes them."""
+def _commit(recorder: Recording, epoch: int, world: World) -> None:
+    """Collects the rows of all processes in the first process, which writes them."""
     if world.size > 1:
         rows = _rows_of(recorder)
         parts = world.gather(rows.packed())
@@ -212,16 +157,18 @@ def _commit(recorder: Recorder | EpochRows, epoch: int, world: World) -> None:
     world.first(write)
 
 
-def _with_test_errors(log: list[LogRow], select: bool) -> list[LogRow]:
-    """The log, to which a checkpoint of an earlier version gave no such column."""
+def _add_test_errors(log: list[LogRow], select: bool) -> None:
+    """Adds the column ``test_error`` to a log that an earlier version wrote without it."""
     for row in log:
         row.setdefault("test_error", None if select else row["valid_error"])
-    return log
 
 
-def _write_log(path: Path | None, log: list[LogRow], world: World) -> None:
-    if path is not None:
-        world.first(partial(write_log, path, log))
+def _write_epoch(whole: Checkpoint, checkpoint: Path | None, log_file: Path | None) -> None:
+    """Writes the checkpoint, then the log, so that the log has no epoch that will be repeated."""
+    if checkpoint is not None:
+        whole.write(checkpoint)
+    if log_file is not None:
+        write_log(log_file, whole.log)
 
 
 def _watch(
@@ -231,7 +178,7 @@ def _watch(
     feed: Feed | None,
     select: bool,
 ) -> None:
-    """Evaluates into the log's row."""
+    """Evaluates the network and puts the result into a row of the log."""
     outcome = evaluate(trainer.judged, watched, trainer.pipeline, world=trainer.world, feed=feed)
     row["valid_error"] = outcome.error
     row["valid_top5_error"] = outcome.top5_error
@@ -245,7 +192,7 @@ def _watch(
 
 
 def _is_better(result: FitResult, row: LogRow, select: bool) -> bool:
-    """Lower error than in all epochs before; among equal errors, lower loss."""
+    """Whether the error is lower than in all earlier epochs; with equal errors, the loss."""
     error, loss = row["valid_error"], row["valid_loss"]
     if not select or error is None or loss is None:
         return False

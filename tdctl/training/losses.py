@@ -1,14 +1,14 @@
 """Losses for labels that are partly wrong.
 
-Shapes: B batch, n training images, k classes. Targets t are int64 [B], logits float [B, k],
-p = softmax(logits). Every function gives the loss of each sample, float [B], in nats where
-nothing else is said.
+Shapes: B batch, n training images, k classes. Targets t are int64 [B], logits are float [B, k],
+p = softmax(logits). Every function returns the loss of each sample, float [B], in nats unless
+stated otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -29,13 +29,19 @@ __all__ = [
 def soft_bootstrapping(
     logits: torch.Tensor, targets: torch.Tensor, beta: float = 0.95, detach: bool = False
 ) -> torch.Tensor:
-    """-(beta t + (1 - beta) p) . log p, at least 0.
+    """Soft bootstrapping: -(beta t + (1 - beta) p) . log p, at least 0.
 
-    With ``detach`` no gradient goes through the p of the target. What is left is the gradient of
-    cross-entropy times beta, since that of -p . log p with the first p held is 0; without it
-    p is drawn towards one class as well (minimum entropy).
+    With ``detach``, no gradient flows through the p that is part of the target. The gradient is
+    then beta times that of cross-entropy, because the gradient of -p . log p with a constant first
+    p is 0. Without ``detach``, the loss also pulls p towards one class (minimum entropy).
 
-    Source: Reed et al. (ICLR 2015 workshop), soft bootstrapping; beta as there.
+    Args:
+        logits: float [B, k].
+        targets: int64 [B].
+        beta: weight of the target, in [0, 1].
+        detach: see above.
+
+    Source: Reed et al. (ICLR 2015 workshop), soft bootstrapping, with their beta.
     """
     log_p = functional.log_softmax(logits, dim=1)
     p = log_p.exp()
@@ -47,9 +53,14 @@ def soft_bootstrapping(
 def hard_bootstrapping(
     logits: torch.Tensor, targets: torch.Tensor, beta: float = 0.8
 ) -> torch.Tensor:
-    """-(beta t + (1 - beta) z) . log p with z the predicted class, at least 0.
+    """Hard bootstrapping: -(beta t + (1 - beta) z) . log p, z the predicted class; at least 0.
 
-    Source: Reed et al. (ICLR 2015 workshop), hard bootstrapping; beta as there.
+    Args:
+        logits: float [B, k].
+        targets: int64 [B].
+        beta: weight of the target, in [0, 1].
+
+    Source: Reed et al. (ICLR 2015 workshop), hard bootstrapping, with their beta.
     """
     log_p = functional.log_softmax(logits, dim=1)
     return -beta * _given(log_p, targets) - (1 - beta) * log_p.amax(dim=1)
@@ -58,9 +69,17 @@ def hard_bootstrapping(
 def generalised_cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, q: float = 0.7
 ) -> torch.Tensor:
-    """(1 - p_t^q) / q, in [0, 1/q]: cross-entropy for q towards 0, mean absolute error at 1.
+    """Generalised cross-entropy: (1 - p_t^q) / q, in [0, 1/q].
 
-    Source: Zhang and Sabuncu (NeurIPS 2018); q as there, without truncation.
+    It approaches cross-entropy as q approaches 0. For q = 1 it is 1 - p_t, which is proportional to
+    the mean absolute error.
+
+    Args:
+        logits: float [B, k].
+        targets: int64 [B].
+        q: in (0, 1].
+
+    Source: Zhang and Sabuncu (NeurIPS 2018), with their q, without truncation.
     """
     return -torch.expm1(q * _given(functional.log_softmax(logits, dim=1), targets)) / q
 
@@ -68,28 +87,41 @@ def generalised_cross_entropy(
 def symmetric_cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.1, beta: float = 1.0
 ) -> torch.Tensor:
-    """alpha times cross-entropy plus beta times reverse cross-entropy, at least 0.
+    """Symmetric cross-entropy: alpha times cross-entropy plus beta times its reverse; at least 0.
 
-    The reverse one is -p . log t, with log 0 taken as -4: 4 (1 - p_t).
+    The reverse cross-entropy is -p . log t, where log 0 is replaced by -4. It equals 4 (1 - p_t).
 
-    Source: Wang et al. (ICCV 2019); alpha and beta as there for CIFAR-10. Log 0 is a constant
-        below 0 there, ours is -4; the published code clips t at 1e-4, which is -9.2.
+    Args:
+        logits: float [B, k].
+        targets: int64 [B].
+        alpha: weight of cross-entropy.
+        beta: weight of reverse cross-entropy.
+
+    Source: Wang et al. (ICCV 2019), with their alpha and beta for CIFAR-10. The paper replaces
+        log 0 by a constant below 0; ours is -4. The published code clips t at 1e-4, which gives
+        -9.2.
     """
     log_p = _given(functional.log_softmax(logits, dim=1), targets)
     return -alpha * log_p - beta * 4 * torch.expm1(log_p)
 
 
 class EarlyLearning:
-    """Cross-entropy + weight log(1 - r . p), with r each image's running mean of p.
+    """Early-learning regularisation: cross-entropy + weight log(1 - r . p).
 
-    r starts at 0 and becomes ``keep`` r + (1 - ``keep``) p, p without its gradient, whenever the
-    image is seen, before the loss is taken. p is held within [1e-4, 1 - 1e-4]. The second term
-    is at most 0 and draws p towards r; the loss can be below 0.
+    r is a running mean of each image's p. It starts at 0. Each time the image is seen, and before
+    the loss is computed, r becomes ``keep`` r + (1 - ``keep``) p, without a gradient through p. p
+    is clipped to [1e-4, 1 - 1e-4]. The second term is at most 0 and pulls p towards r, so the loss
+    can be negative.
+
+    Args:
+        n: number of training images.
+        keep: share of r that is kept, in [0, 1).
+        weight: weight of the second term.
 
     Attributes:
-        running: r, float32 [n, k], or None before the first batch.
+        running: r, float32 [n, k]; None before the first batch.
 
-    Source: Liu et al. (NeurIPS 2020) and its code; both numbers as there for CIFAR-10.
+    Source: Liu et al. (NeurIPS 2020) and its code; both numbers are theirs for CIFAR-10.
     """
 
     def __init__(self, n: int, keep: float = 0.7, weight: float = 3.0) -> None:
@@ -100,7 +132,7 @@ class EarlyLearning:
     def __call__(
         self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
-        """The loss of each sample; ``rows`` int64 [B] are the images' positions."""
+        """The loss of each sample, float [B]; ``rows``, int64 [B], are the images' positions."""
         p = logits.softmax(dim=1).clamp(1e-4, 1 - 1e-4)
         if self.running is None:
             self.running = torch.zeros(self._n, logits.shape[1], device=logits.device)
@@ -115,33 +147,50 @@ class EarlyLearning:
         return functional.cross_entropy(logits, targets, reduction="none") + self._weight * pull
 
     def share(self, world: World) -> None:
-        """Gives all processes what each has found for the images it saw in this epoch."""
+        """Gives all processes the running means that each has updated in this epoch."""
         if self.running is None or self._seen is None:
             return
         if world.size > 1:
-            # Each image was seen in one process: the others add zeros, which changes no bit.
+            # Each image was seen by one process only. The others add zeros, which changes nothing.
             self.running = world.sum(self.running * self._seen[:, None])
         self._seen = None
 
     def load(self, running: torch.Tensor) -> None:
-        """Puts back what ``running`` was.
+        """Restores ``running``.
 
         Raises:
-            ValueError: it is of another number of images.
+            ValueError: it has another number of images.
         """
         if len(running) != self._n:
             raise ValueError(f"running targets of {len(running)} images, not {self._n}")
         self.running = running
 
 
+class TrainingLoss(Protocol):
+    """What a trainer minimises; the methods are described in ``Loss``."""
+
+    networks: int
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor: ...
+
+    def epoch_done(self, world: World) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None: ...
+
+
 class Loss:
-    """The loss that the settings ask for, with what it remembers of each image.
+    """The loss that the settings ask for, with the state that it keeps for each image.
 
     Args:
-        n: training images.
+        config: the settings of the training.
+        n: number of training images.
 
     Attributes:
-        networks: how many networks' losses it adds up.
+        networks: how many networks' losses are added.
     """
 
     networks = 1
@@ -154,7 +203,7 @@ class Loss:
     def __call__(
         self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
-        """The sum over a batch, a scalar; ``rows`` int64 [B] are the images' positions."""
+        """The sum over a batch, a scalar; ``rows``, int64 [B], are the images' positions."""
         if self._memory is not None:
             return self._memory(logits, targets, rows).sum()
         if self._name == "bootstrap-soft":
@@ -170,21 +219,21 @@ class Loss:
         )
 
     def epoch_done(self, world: World) -> None:
-        """Brings all processes to one state."""
+        """Makes the state equal in all processes."""
         if self._memory is not None:
             self._memory.share(world)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training needs to go on after a whole epoch."""
+        """The state that a training needs to be resumed after a complete epoch."""
         if self._memory is None or self._memory.running is None:
             return {}
         return {"running": self._memory.running}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Puts a state back.
+        """Restores a state.
 
         Raises:
-            ValueError, KeyError: it is of another loss, or of other images.
+            ValueError, KeyError: it belongs to another loss or to other images.
         """
         if self._memory is None and state:
             raise ValueError(f"a state of another loss than '{self._name}'")
@@ -193,5 +242,5 @@ class Loss:
 
 
 def _given(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Of each row [k] the value of its target; [B]."""
+    """The value of each row at its target; [B]."""
     return values.gather(1, targets[:, None])[:, 0]

@@ -1,6 +1,6 @@
-"""How the processes of a run find each other, in a time that ends and lets signals through.
+"""How the processes of a run connect, with a time limit, and without blocking signals.
 
-What torch does for this waits inside of C++, where neither Ctrl-C nor SIGTERM is seen.
+torch's own functions for this wait inside C++, where Ctrl-C and SIGTERM have no effect.
 """
 
 from __future__ import annotations
@@ -20,21 +20,26 @@ from tdctl.torchrun import START_SECONDS, Place, start_seconds, way_out
 
 __all__ = ["meet"]
 
-# One process may decode or write for hours while the others wait; that one has died is known by
-# its closed connection.
+# One process may decode or write for hours while the others wait. A process that has died is
+# noticed by its closed connection, not by this time.
 WITHIN_A_RUN = timedelta(days=7)
-# How long torch may wait in one call, and this process between two.
+# How long torch may wait in one call, and how long this process waits between two calls.
 ONE_CALL, PAUSE = timedelta(seconds=5), 0.1
-# The stubs of torch do not know its stores.
+# The type stubs of torch do not contain its stores.
 _stores: Any = distributed
 
 
 def meet(here: Place, device: torch.device) -> None:
     """Joins the process group of the run.
 
+    Args:
+        here: the place of this process in the run.
+        device: the device that it computes on.
+
     Raises:
-        RunError: the others did not come in time, or the first one's address is not to be had.
-        ConfigError: the time is no number.
+        RunError: another process did not connect in time, or the address of the first process
+            cannot be used.
+        ConfigError: the time limit is not a number.
     """
     seconds = start_seconds()
     deadline = time.monotonic() + seconds
@@ -42,7 +47,7 @@ def meet(here: Place, device: torch.device) -> None:
     _wait_for_all(store, here, seconds, deadline)
     left = timedelta(seconds=max(30.0, deadline - time.monotonic()))
     store.set_timeout(left)
-    # What the processes tell each other of files and errors travels by gloo.
+    # The processes exchange files' content and errors through gloo.
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
         store=store,
@@ -55,7 +60,7 @@ def meet(here: Place, device: torch.device) -> None:
 
 
 def _store(here: Place, seconds: float, deadline: float) -> Any:
-    """What the processes leave notes for each other in: the first one's, or torchrun's own."""
+    """The key-value store of the processes: torchrun's, or one in the first process."""
     of_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     serves = here.is_first and not of_torchrun
     if not serves:
@@ -74,20 +79,20 @@ def _store(here: Place, seconds: float, deadline: float) -> Any:
             f"{_address(here)}: the processes cannot meet there ({first_line(error)}); give the "
             f"first one's MASTER_ADDR and a free MASTER_PORT; {way_out()}"
         ) from None
-    # One that torchrun starts again must not find the notes of the attempt before.
+    # If torchrun restarts the run, it must not find the entries of the attempt before.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return _stores.PrefixStore(f"tdctl/{attempt}", store)
 
 
 def _wait_for_address(here: Place, seconds: float, deadline: float) -> None:
-    """Waits until somebody listens at the address; torch would fill the screen meanwhile."""
+    """Waits until the address accepts connections; torch would print many warnings meanwhile."""
     while True:
         try:
             socket.create_connection(here.address, timeout=ONE_CALL.total_seconds()).close()
         except OSError as error:
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"{_address(here)}: process 0 of {here.size} was not to be reached within "
+                    f"{_address(here)}: process 0 of {here.size} could not be reached within "
                     f"{seconds:g} s ({error.strerror or error}); start it, or give more time with "
                     f"{START_SECONDS}; {way_out()}"
                 ) from None
@@ -97,7 +102,7 @@ def _wait_for_address(here: Place, seconds: float, deadline: float) -> None:
 
 
 def _wait_for_all(store: Any, here: Place, seconds: float, deadline: float) -> None:
-    """Waits until each process has left its note, asking again and again."""
+    """Waits until each process has written its entry, by asking repeatedly."""
     store.set(f"there/{here.rank}", "")
     missing = list(range(here.size))
     while True:

@@ -17,7 +17,7 @@ __all__ = ["Pipeline"]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What every forward pass of a run shares, in training as in evaluation."""
+    """What all forward passes of a run share, in training and in evaluation."""
 
     augment: Augment
     normalise: Normalise
@@ -32,7 +32,14 @@ class Pipeline:
         device: torch.device,
         precision: Precision | None = None,
     ) -> Pipeline:
-        """The pipeline that the settings and the data set ask for, in a precision if given."""
+        """The pipeline that the settings and the data set ask for.
+
+        Args:
+            config: the settings of the training.
+            dataset: the data set.
+            device: the device.
+            precision: None lets ``pick_precision`` choose.
+        """
         return cls(
             Augment(config, dataset),
             Normalise(dataset, device),
@@ -47,10 +54,14 @@ class Pipeline:
         draw: Draw | None = None,
         share: float | None = None,
     ) -> torch.Tensor:
-        """Logits float32 [B, k] of pixels uint8 [B, C, H, W]; augmented where draws are given.
+        """The logits of a batch of images, float32 [B, k].
 
-        With a ``share`` the images are mixed, and there are B + 1: each but the first has that
-        share in a mixture with the one before it.
+        Args:
+            net: the network.
+            pixels: uint8 [B, C, H, W]; with a ``share``, [B + 1, C, H, W].
+            draw: random draws of the augmentation; None does not augment.
+            share: mixes each image except the first with the image before it, in [0, 1]: the
+                image has this share in the mixture. None mixes nothing.
         """
         pixels = pixels.to(self.device, non_blocking=True)
         if draw is not None:

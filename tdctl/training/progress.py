@@ -1,4 +1,4 @@
-"""What a training tells its caller while it runs."""
+"""Progress reports of a running training."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 __all__ = ["Clock", "LogRow", "Progress", "Report", "Teller"]
 
-# A row of train_log.csv.
+# One row of train_log.csv.
 LogRow = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is, or a ranking. Errors and losses are None until they are known.
+    """How far a training or a ranking is. Errors and losses are None until they are known.
 
     Attributes:
-        stage: what is being trained, such as ``generate-td``, or ranked.
-        epoch, epochs: finished epochs of all; of a ranking, samples.
-        step, steps: finished steps of the current epoch of all.
-        loss, train_error: over the current epoch so far, error in [0, 1].
-        valid_error: of the last finished epoch, on the images that are watched.
-        images_per_second: training images, or ranked samples, over this run so far.
-        seconds_left: at the speed so far.
-        watched: which images: ``valid`` (held out) or ``test``.
-        counted: what ``epochs`` are.
+        stage: what is being trained or ranked, such as ``generate-td``.
+        epoch, epochs: finished epochs, and all epochs; samples for a ranking.
+        step, steps: finished steps of the current epoch, and all its steps.
+        loss, train_error: means over the current epoch so far; the error is in [0, 1].
+        valid_error: error of the last finished epoch on the watched images, in [0, 1].
+        images_per_second: training images, or ranked samples, per second since the start.
+        seconds_left: estimated from the speed so far.
+        watched: which images are watched: ``valid`` (held out) or ``test``.
+        counted: the unit of ``epochs``.
     """
 
     stage: str
@@ -46,7 +46,7 @@ Report = Callable[[Progress], None]
 
 
 class Clock:
-    """Speed and time left of a run of many equal steps."""
+    """The speed of a run of many equal steps, and the time that is left."""
 
     def __init__(self, steps_left: int, interval: float = 0.5) -> None:
         self._start = self._last = time.perf_counter()
@@ -54,7 +54,7 @@ class Clock:
         self._steps = self._images = 0
 
     def step(self, images: int) -> bool:
-        """Counts a step; True where it is time to report again."""
+        """Counts a step; returns True if it is time for a report."""
         self._steps += 1
         self._images += images
         now = time.perf_counter()
@@ -64,7 +64,7 @@ class Clock:
         return due
 
     def speed(self) -> tuple[float, float]:
-        """Images a second so far, and the seconds that the remaining steps take at that speed."""
+        """Images per second so far, and the seconds that the remaining steps need at that speed."""
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         left = (self._steps_left - self._steps) * elapsed / max(self._steps, 1)
         return self._images / elapsed, max(left, 0.0)
@@ -90,16 +90,16 @@ class Teller:
         self._valid_error = known[-1] if known else None
 
     def step_done(self, images: int) -> bool:
-        """Counts a step; True where a report is due."""
+        """Counts a step; returns True if a report is due."""
         self._step += 1
         return self._clock.step(images) and self._report is not None
 
     def within(self, epoch: int, loss: float, error: float) -> None:
-        """Reports from within an epoch, with its means so far."""
+        """Sends a report during an epoch, with the means so far."""
         self._send(epoch, self._step, loss, error)
 
     def epoch_done(self, done: int, row: LogRow) -> None:
-        """Reports a finished epoch."""
+        """Sends a report of a finished epoch."""
         self._step = 0
         if row["valid_error"] is not None:
             self._valid_error = row["valid_error"]

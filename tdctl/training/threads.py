@@ -1,4 +1,4 @@
-"""How many threads compute a training on a CPU, and where they run."""
+"""How many threads compute a training on a CPU, and on which processors they run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tdctl.processors import (
 
 __all__ = ["Threads"]
 
-# Floating point operations of a step (the forward pass, counted three times) that make a thread
-# worthwhile. A thread less costs little below it, and beside other programs it gains much.
+# Floating point operations of a step (three times its forward pass) that justify one more thread.
+# Below this, one thread fewer costs little time, and gains much if other programs are running.
 WORK = 0.5e9
 
 
@@ -35,8 +35,8 @@ class Threads:
     """The threads that compute a training.
 
     Attributes:
-        count: how many; the bits of a result on a CPU depend on it.
-        why: in words.
+        count: how many; the exact bits of a result on a CPU depend on it.
+        why: the reason, in words.
     """
 
     count: int
@@ -46,14 +46,16 @@ class Threads:
     def planned(
         cls, flops: float, device: torch.device, began: Mapping[str, Any] | None = None
     ) -> Threads:
-        """The threads for a training whose step takes so many floating point operations.
+        """Chooses the number of threads for a training.
 
-        The user's variables decide (``OMP_NUM_THREADS``), else what the run began with, else the
-        work: a thread for each 0.5 billion operations, as many as ``most_threads`` allows. Where
-        tdctl is called from Python, torch's own number is not exceeded.
+        The user's variables decide (``OMP_NUM_THREADS``); otherwise the number that the run began
+        with; otherwise the work: one thread for each 0.5 billion operations of a step, at most
+        ``most_threads``. If tdctl is called from Python, torch's own number is not exceeded.
 
         Args:
-            began: what ``RunFolder.began_with`` gives of a run that is resumed.
+            flops: floating point operations of one step.
+            device: the device of the training.
+            began: for a resumed run, what ``RunFolder.began_with`` returns.
         """
         if threads_are_asked():
             names = [name for name in users_environment() if name in NUMBER]
@@ -70,7 +72,7 @@ class Threads:
         return cls(min(most, max(1, int(flops // WORK))), text)
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of them."""
+        """The facts about the threads for the manifest."""
         return {
             "threads": self.count,
             "threads_chosen": {
@@ -82,7 +84,7 @@ class Threads:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Lets torch compute with so many threads; afterwards with as many as before."""
+        """Makes torch compute with this number of threads until the block ends."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.count)
         places = self._places()
@@ -93,12 +95,12 @@ class Threads:
             torch.set_num_threads(before)
 
     def _places(self) -> list[int]:
-        """A processor for each thread, where they are to keep to one: two on two processors.
+        """The processor of each thread, if two threads run on exactly two processors; else empty.
 
-        On the same processor one of the two would wait actively for the other, which cannot run
-        meanwhile: beside one busy program, a step of the wide network on two processors took
-        108 ms so, 44 where each kept to its own, and 21 without the other program. Of more than
-        two processors one is free, and the system moves what is in the way.
+        If both threads ran on the same processor, one would actively wait for the other, which
+        cannot run meanwhile. Measured next to one busy program: a step of the wide network on two
+        processors took 100 ms without fixed processors and 44 ms with them (21 ms without the
+        other program). With more than two processors the system itself finds a free one.
         """
         places = sorted(allowed_processors())
         alone = os.environ.get("WORLD_SIZE", "1") == "1"
@@ -107,7 +109,7 @@ class Threads:
 
 
 def _openmp() -> ctypes.CDLL | None:
-    """GNU's OpenMP that torch computes with, where that is the one."""
+    """The GNU OpenMP library, if torch computes with it; else None."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     library = ctypes.CDLL(None)
@@ -117,7 +119,7 @@ def _openmp() -> ctypes.CDLL | None:
 
 @contextmanager
 def _apart(places: list[int]) -> Iterator[None]:
-    """Keeps each thread that computes to one processor; afterwards they run anywhere again."""
+    """Keeps each computing thread on one processor until the block ends."""
     whole = allowed_processors()
     with bound_to(whole):
         _bind([{place} for place in places])
@@ -128,9 +130,9 @@ def _apart(places: list[int]) -> Iterator[None]:
 
 
 def _bind(shares: list[set[int]]) -> None:
-    """Gives each thread of torch's team the processors that it may run on.
+    """Sets the processors on which each of torch's threads may run.
 
-    What is not allowed (a system may forbid it) is left as it is: only the speed depends on it.
+    If the system does not allow it, nothing changes: only the speed depends on it.
     """
     library = _openmp()
     if library is None:
@@ -143,6 +145,6 @@ def _bind(shares: list[set[int]]) -> None:
         except OSError:
             return
 
-    # GCC's entry to a parallel region: it runs in the very threads that torch's operations use.
+    # This is how GCC starts a parallel region. It uses the same threads as torch's operations.
     act = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(in_each)
     library.GOMP_parallel(act, None, len(shares), 0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,42 +15,59 @@ from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
-from tdctl.nets import Pair
 from tdctl.processors import unbound
 from tdctl.recorder import EpochRows, Recorder
 from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, MIXUP, ORDER
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
 from tdctl.training.feed import Feed
-from tdctl.training.losses import Loss
+from tdctl.training.losses import Loss, TrainingLoss
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
-from tdctl.training.tap import Tap
-from tdctl.training.threshold import PairLoss, ThresholdSamples
 from tdctl.training.world import World
 
-__all__ = ["REMEDY", "Trainer"]
+__all__ = ["REMEDY", "Setup", "Trainer"]
 
-# Positions int64 [B], pixels uint8 [B, C, H, W] and draws of a process's part of a batch.
+# Positions int64 [B], pixels uint8 [B, C, H, W] and random draws, for a process's part of a batch.
 Batch = tuple[torch.Tensor, torch.Tensor, Draw]
 
 REMEDY = "lower the learning rate (--lr) or compute in float32 (--no-amp)"
 CAPTURE_BATCH = 512
 
 
-class Trainer:
-    """Network, optimiser and data of one training.
-
-    Images of index -1 are trained on; in the loop they are recorded as of an unknown index, in a
-    pass of its own not at all.
+class Setup(NamedTuple):
+    """The arguments of a trainer.
 
     Attributes:
-        steps: batches of an epoch.
+        net: the networks.
+        images: the training images; ``targets`` are the given labels.
+        config: how they are trained.
+        pipeline: how a batch reaches the network.
+        seed: seed of the order and the augmentation.
+        world: the processes that train together.
+        compiled: whether the network is compiled.
+    """
+
+    net: nn.Module
+    images: Images
+    config: FitConfig
+    pipeline: Pipeline
+    seed: int
+    world: World
+    compiled: bool
+
+
+class Trainer:
+    """The network, the optimiser and the data of one training.
+
+    Images with index -1 are trained on, but they are not part of the recording: an in-loop
+    recording gets them as images of unknown index, an eval pass skips them.
+
+    Attributes:
+        steps: batches per epoch.
         loss: what is minimised.
-        threshold: of a ``Pair``, the images that its networks see under an extra class.
-        average: the running average of the weights, where the settings ask for one.
-        tap: gives the features of each batch that is recorded, where they are asked for.
+        average: the running average of the weights, if the settings ask for one.
     """
 
     def __init__(
@@ -67,7 +84,7 @@ class Trainer:
         self.net, self.pipeline, self.world = net, pipeline, world
         self._config, self._seed = config, seed
         self._device = device = pipeline.device
-        # The stubs know only the overloads of `to` without a memory format for modules.
+        # The type stubs have no overload of `to` for modules with a memory format.
         net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parallel = world.wrap(net)
         self._compiled = _compiled(self._parallel, world) if compiled else None
@@ -84,14 +101,9 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.threshold: ThresholdSamples | None = None
-        self.loss: Loss | PairLoss = Loss(config, len(images))
-        if isinstance(net, Pair):
-            self.threshold = ThresholdSamples(images, self._targets, net.num_classes, seed)
-            self.loss = PairLoss(config, len(images), self.threshold)
+        self.loss: TrainingLoss = self._make_loss(config, images, seed)
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None
-        self.tap: Tap | None = None
         half = pipeline.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self._bounds = batch_bounds(len(images), config.batch_size, 2 * world.size)
@@ -100,17 +112,20 @@ class Trainer:
 
     @property
     def judged(self) -> nn.Module:
-        """The network that is evaluated and saved: the averaged one where there is one."""
+        """The network that is evaluated and saved: the averaged one if there is one."""
         return self.net if self.average is None else self.average.net
 
     def train_epoch(
         self, epoch: int, recorder: Recorder | EpochRows | None, tell: Teller
     ) -> LogRow:
-        """One pass over the images; every sample is seen exactly once, in one process."""
+        """One pass over the images; each image is seen exactly once, by one process.
+
+        Returns the row of the log; the ``valid_*`` columns are still None.
+        """
         total = int(self._sizes.sum())
         self.net.train()
         order = torch.randperm(total, generator=ORDER.torch_generator(self._seed, epoch))
-        # Of each batch, this process's part of the mean loss; the sum over all is the mean.
+        # Each process has its part of the mean loss of a batch; the sum over processes is the mean.
         losses = torch.zeros(self.steps, device=self._device)
         wrong = torch.zeros((), device=self._device)
         stream = AUGMENTATION.torch_generator(self._seed, epoch, device=self._device)
@@ -128,8 +143,8 @@ class Trainer:
             logits = self._judged(rows, logits, recorder is not None)
             wrong += (logits.argmax(dim=1) != self._targets[rows]).sum()
             if recorder is not None:
-                recorder.record(self._index[rows], logits, self._features())
-            # Reading a loss waits for the device, so it happens only when a report is due.
+                recorder.record(self._index[rows], logits)
+            # Reading a loss waits for the device, so it is read only if a report is due.
             if tell.step_done(size) and step + 1 < self.steps:
                 parts = self.world.size
                 mean = _checked_mean(losses[: step + 1] * parts, self._sizes, epoch)
@@ -149,38 +164,38 @@ class Trainer:
 
     @torch.no_grad()
     def capture_pass(self, epoch: int, recorder: Recorder | EpochRows) -> None:
-        """Records each sample in eval mode, augmented once more.
+        """Records each sample in eval mode, with a new augmentation.
 
         Source: Jia et al. (AAAI 2023), published code: an extra pass over the augmented
             training set after each epoch.
         """
         net = self.judged.eval()
-        answer = net.apart if isinstance(net, Pair) else net
+        answer = self._recorded_net(net)
         stream = CAPTURE_AUGMENTATION.torch_generator(self._seed, epoch, device=self._device)
         if not len(self._recorded):
             return
         bounds = batch_bounds(len(self._recorded), CAPTURE_BATCH, 1)
         for rows, pixels, draw in self._batches(self._recorded, bounds, stream):
-            if not len(rows):  # a last batch of fewer images than processes
+            if not len(rows):  # the last batch may have fewer images than there are processes
                 continue
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
-            recorder.record(self._index[rows], logits, self._features())
+            recorder.record(self._index[rows], logits)
 
-    def _features(self) -> torch.Tensor | None:
-        return None if self.tap is None else self.tap.taken()
+    def _make_loss(self, config: FitConfig, images: Images, seed: int) -> TrainingLoss:
+        return Loss(config, len(images))
+
+    def _recorded_net(self, net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The function whose logits are recorded, for a network in eval mode."""
+        return net
 
     def _judged(self, rows: torch.Tensor, logits: torch.Tensor, recorded: bool) -> torch.Tensor:
-        """Logits [B, k]: as they are, or of a pair those of the networks that judge an image."""
-        if self.threshold is None:
-            return logits
-        if recorded:
-            self.threshold.record(rows, logits)
-        return self.threshold.judged(rows, logits)
+        """The logits [B, k] from which the predictions for the images at ``rows`` are made."""
+        return logits
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training goes on from: weights, optimiser, loss scale and memory of the loss.
+        """The state to resume from: weights, optimiser, loss scale and the state of the loss.
 
-        No random state is kept: every stream is derived from the seed and the epoch.
+        No random state is needed, because every stream depends only on the seed and the epoch.
         """
         return {
             "net": self.net.state_dict(),
@@ -191,7 +206,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back into a training that was made as before; raises as torch does."""
+        """Restores a state, in a training with the same settings; raises the errors of torch."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -206,11 +221,11 @@ class Trainer:
         stream: torch.Generator,
         mixed: bool = False,
     ) -> Iterator[Batch]:
-        """Rows, pixels and draws of this process's part of each batch.
+        """Rows, pixels and random draws of this process's part of each batch.
 
-        The draws are made for the whole batch, so that an image is augmented alike however
-        many processes there are. Where images are mixed, the one that goes before this part
-        comes too: of the first part the batch's last.
+        The draws are made for the whole batch, so that the augmentation of an image does not
+        depend on the number of processes. If images are mixed, the part also contains the image
+        before it; for the first part this is the last image of the batch.
         """
         slices = [self.world.part(*bound) for bound in bounds]
         owns = [own_places(part, bound, mixed) for part, bound in zip(slices, bounds, strict=True)]
@@ -222,10 +237,10 @@ class Trainer:
             yield rows, images, draw[own]
 
     def _shares(self, epoch: int) -> NDArray[np.float64] | None:
-        """Float64 [steps], what each batch's images keep of themselves in a mixture, or None.
+        """Float64 [steps]: the share that an image keeps in a mixture, per batch; or None.
 
-        Source: Zhang et al. (ICLR 2018); a share for each batch and neighbours as partners as
-            in torchvision's v2.MixUp.
+        Source: Zhang et al. (ICLR 2018). As in torchvision's v2.MixUp, there is one share per
+            batch, and the partners are neighbours in the batch.
         """
         alpha = self._config.mixup
         if alpha == 0:
@@ -237,7 +252,7 @@ class Trainer:
             group["lr"] = rate(self._config, epoch, step, self.steps)
 
     def _share_state(self) -> None:
-        """After an epoch: what the processes keep apart becomes one."""
+        """Makes the state equal in all processes, after an epoch."""
         self.world.average_buffers(self.net)
         self.loss.epoch_done(self.world)
         if self.average is not None:
@@ -247,7 +262,7 @@ class Trainer:
         self, batch: Batch, size: int, share: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, pixels, draw = batch
-        # A compiled network is one for a batch size: another size would be compiled anew.
+        # The network is compiled for one batch size. Another size would be compiled again.
         net = self._parallel
         if self._compiled is not None and size == self._config.batch_size:
             net, self._to_compile = self._compiled, False
@@ -256,12 +271,12 @@ class Trainer:
         if share is None:
             summed = self.loss(logits, self._targets[rows], rows)
         else:
-            # Linear in the target, as all losses here are but the one that is refused.
+            # All losses that may be mixed are linear in the target; "elr" is not and is refused.
             own, other = (self.loss(logits, self._targets[r], r) for r in (rows[1:], rows[:-1]))
             summed = share * own + (1 - share) * other
         loss = summed / size
         self.optimizer.zero_grad(set_to_none=True)
-        # Gradients are averaged over the processes; the loss is a sum over their parts.
+        # Gradients are averaged over the processes, but the loss is a sum over their parts.
         torch.autograd.backward(self.scaler.scale(loss * self.world.size))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -269,8 +284,8 @@ class Trainer:
 
 
 def _compiled(net: nn.Module, world: World) -> nn.Module:
-    # Recorded as one CUDA graph, a step of a small network is not held up by its launches;
-    # with gradients crossing between processes torch cannot record it.
+    # As one CUDA graph, a small network's step does not wait for the launch of each kernel. torch
+    # cannot record such a graph if gradients are exchanged between processes.
     graphs = world.device.type == "cuda" and world.size == 1
     mode = "reduce-overhead" if graphs else None
     return cast(nn.Module, torch.compile(net, dynamic=False, mode=mode))

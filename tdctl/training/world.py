@@ -14,22 +14,22 @@ from tdctl.files import first_line
 from tdctl.torchrun import place
 from tdctl.training.device import pick_device
 
-__all__ = ["World", "losses_told"]
+__all__ = ["World", "lost_processes_as_errors"]
 
 Value = TypeVar("Value")
 LOST = (
-    "the processes have lost each other: another one has ended (see its message) or the network "
+    "the connection between the processes is lost: one has ended (see its message) or the network "
     "has failed; mend that and go on with --resume"
 )
 
 
 class World:
-    """The processes of a run and what they tell each other; alone, every call is a plain one.
+    """The processes of a run and their communication; with one process, all calls are local.
 
     Attributes:
         rank: this process's number, from 0.
-        size: how many processes there are.
-        device: what this process computes on.
+        size: number of processes.
+        device: the device that this process computes on.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
@@ -38,16 +38,17 @@ class World:
     @classmethod
     @contextmanager
     def joined(cls, device: str) -> Iterator[World]:
-        """The world that torchrun's variables describe; without them, this process alone.
+        """The processes that torchrun's variables describe; without these, this process only.
 
         Args:
-            device: as the settings name it; ``auto`` and ``cuda`` give each process of a
-                machine a GPU of its own.
+            device: as in the settings; ``auto`` and ``cuda`` give each process of a machine its
+                own GPU.
 
         Raises:
-            ConfigError: the device is unknown or not there, or torchrun's variables are left over.
-            RunError: a process did not come within ``TDCTL_START_SECONDS`` (600 by default), or
-                was lost on the way.
+            ConfigError: the device is unknown or does not exist, or variables of torchrun are
+                set although torchrun did not start this process.
+            RunError: a process did not connect within ``TDCTL_START_SECONDS`` (600 by default),
+                or the connection to it was lost.
         """
         here = place()
         size = here.size
@@ -66,20 +67,20 @@ class World:
                 )
             picked = pick_device(f"cuda:{here.local_rank}")
             torch.cuda.set_device(picked)
-        with losses_told():
+        with lost_processes_as_errors():
             meet(here, picked)
             yield cls(distributed.get_rank(), size, picked)
             distributed.destroy_process_group()
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes the files and the messages."""
         return self.rank == 0
 
     def first(self, act: Callable[[], Value]) -> Value | None:
-        """Lets the first process alone act; an error of it is raised in all.
+        """Runs ``act`` in the first process only; its error is raised in all processes.
 
-        Returns what ``act`` gave in the first process, None in the others.
+        Returns the result of ``act`` in the first process, None in the others.
         """
         if self.size == 1:
             return act()
@@ -88,11 +89,11 @@ class World:
         return value
 
     def told(self, act: Callable[[], Value]) -> Value:
-        """Lets the first process alone act, and gives what came of it in all."""
+        """Runs ``act`` in the first process only and returns its result in all processes."""
         return cast(Value, self.shared(self.first(act)))
 
     def together(self, act: Callable[[], Value]) -> Value:
-        """Lets each process act; an error of any is raised in all."""
+        """Runs ``act`` in every process; an error in any of them is raised in all."""
         if self.size == 1:
             return act()
         value, error = _attempt(act)
@@ -100,7 +101,7 @@ class World:
         return cast(Value, value)
 
     def shared(self, value: Value) -> Value:
-        """The first process's value, in all."""
+        """The first process's value, in all processes."""
         if self.size == 1:
             return value
         from torch import distributed
@@ -110,7 +111,7 @@ class World:
         return box[0]
 
     def check_same(self, what: str, value: str) -> None:
-        """Refuses processes that work on different things.
+        """Refuses processes that work on different data.
 
         Raises:
             DataError: a process has another value than the first.
@@ -127,25 +128,25 @@ class World:
             self._raise_shared([error])
 
     def part(self, start: int, stop: int) -> slice:
-        """This process's share of the rows from start to stop: they differ by one at most."""
+        """This process's share of the rows from start to stop; shares differ by at most one row."""
         total = stop - start
         return slice(
             start + total * self.rank // self.size, start + total * (self.rank + 1) // self.size
         )
 
     def gather(self, tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]] | None:
-        """The tensors of all processes by rank, in the first; None in the others.
+        """The tensors of all processes, by rank, in the first process; None in the others.
 
-        They may differ in length; names and types are the same everywhere.
+        The tensors may differ in length. Their names and types are the same in all processes.
         """
         return self._gathered(tensors, to_all=False)
 
     def gather_to_all(self, tensors: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        """The tensors of all processes by rank, in all."""
+        """The tensors of all processes, by rank, in all processes."""
         return self._gathered(tensors, to_all=True) or []
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes, in all; changes the tensor in place."""
+        """The sum over all processes, in all processes; changes the tensor in place."""
         if self.size > 1:
             from torch import distributed
 
@@ -160,7 +161,7 @@ class World:
                 self.sum(buffer).div_(self.size)
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """The network whose gradients are averaged over the processes; alone, itself."""
+        """The network with gradients averaged over the processes; with one process, unchanged."""
         if self.size == 1:
             return net
         from torch.nn.parallel import DistributedDataParallel
@@ -189,7 +190,7 @@ class World:
             return [tensors]
         from torch import distributed
 
-        # As bytes: gloo knows no 16-bit integers, and one message is cheaper than many.
+        # Sent as bytes, because gloo has no 16-bit integers and one message is cheaper than many.
         flat = torch.cat([t.contiguous().reshape(-1).view(torch.uint8) for t in tensors.values()])
         shapes = self._objects({name: tuple(t.shape) for name, t in tensors.items()})
         sizes = [
@@ -230,7 +231,7 @@ def _unpacked(
     found, start = {}, 0
     for name, shape in shapes.items():
         size = like[name].element_size() * _count(shape)
-        # A copy starts at an address that suits the type; a slice of bytes may not.
+        # A copy is aligned for its type; a slice of bytes may not be.
         part = flat[start : start + size].clone()
         found[name] = part.view(like[name].dtype).reshape(shape)
         start += size
@@ -238,12 +239,12 @@ def _unpacked(
 
 
 @contextmanager
-def losses_told() -> Iterator[None]:
-    """Turns what torch raises when a process is gone into one line for the user."""
+def lost_processes_as_errors() -> Iterator[None]:
+    """Turns torch's errors about a lost process into a one-line error for the user."""
     try:
         yield
     except RuntimeError as error:
-        lost = type(error).__name__.startswith("Dist")  # torch.distributed's own errors
+        lost = type(error).__name__.startswith("Dist")  # errors of torch.distributed
         if lost or any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
             raise RunError(f"{LOST} ({first_line(error)})") from None
         raise

@@ -32,9 +32,9 @@ from sklearn.preprocessing import StandardScaler
 
 from scripts.experiments.tables.detectors import adaptation_table
 from tdctl.detector import Detector, load_detector, suspicion
-from tdctl.detector.augment import augmented
-from tdctl.detector.losses import detection_loss
+from tdctl.detector.distort_curves import augmented
 from tdctl.detector.nets import PooledDetector
+from tdctl.detector.ranking_loss import detection_loss
 from tdctl.dynamics import read_run
 from tdctl.errors import TdctlError
 from tdctl.files import write_json

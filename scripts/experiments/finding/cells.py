@@ -30,8 +30,8 @@ FAMILIES = ("cifar", "digits", "letters")
 
 # Variants of ours, each named as its recipe.
 RECIPES = (
-    "mixup", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr", "average", "strong",
-    "cosine", "neighbours", "cross-fold",
+    "mixup", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr",
+    "cosine", "cross-fold",
 )  # fmt: skip
 # Ours; the paper's recipe and networks that predict what they have not seen, for the same time;
 # the paper's recipe at its own length; variants of ours for the same time.

@@ -45,7 +45,7 @@ def _recording(settings: Settings, section: Section) -> list[dict[str, Any]]:
     for epochs in sorted(made.memory_epochs):
         flags = settings.training(0, epochs, images=images)
         # The later flag wins.
-        flags += ["--depth", "8", "--eval-every", str(epochs), "--overwrite"]
+        flags += ["--depth", "8", "--set", f"train.eval_every={epochs}", "--overwrite"]
         seen = watch(tdctl("generate-td", "--out", settings.work / "memory", *flags))
         found.append(
             {

@@ -91,7 +91,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "benchmark-rankings": lambda: easy_data.rankings_of(results("easy_data_benchmark")),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
-    "neighbours": lambda: detectors.more_recorded("neighbours"),
     "cross-fold": lambda: detectors.more_recorded("cross-fold"),
     "adaptation": lambda: detectors.adaptation_table(results("adaptation")),
     "lstm": detectors.lstm,

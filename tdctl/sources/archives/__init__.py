@@ -1,7 +1,7 @@
-"""Data sets as their archives unpack: lists and folders into listings; no image is decoded."""
+"""Listings of data sets in the layout of their unpacked archives; no image is decoded."""
 
 from __future__ import annotations
 
-from tdctl.sources.archives.found import READERS, as_folder, list_archive
+from tdctl.sources.archives.archive_registry import READERS, as_folder, list_archive
 
 __all__ = ["READERS", "as_folder", "list_archive"]

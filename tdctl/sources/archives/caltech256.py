@@ -1,4 +1,4 @@
-"""Caltech-256, as 256_ObjectCategories.tar unpacks."""
+"""Caltech-256 in the layout of 256_ObjectCategories.tar."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CLASS = re.compile(r"([0-9]{3})\..+")
 
 
 def list_caltech256(root: Path, config: DataConfig, split_seed: int) -> Listing:
-    """All images class by class, of which ``config.test_share`` of each class is the test set.
+    """All images, class by class; the share ``config.test_share`` of each class is the test set.
 
-    Classes are in the order of their numbers and named as their folders, files sorted by name
-    within. ``index`` is the position in the whole list, for training and test images alike.
-    The draw depends on ``split_seed``, ``test_share`` and the list alone.
+    Classes are ordered by number and named after their folders. The files of a class are sorted by
+    name. ``index`` is the position in the whole list, for training and test images alike. The
+    split depends only on ``split_seed``, ``test_share`` and the list.
 
     Raises:
         DataError: a class's number is missing or given twice, a class has no image, or a name is

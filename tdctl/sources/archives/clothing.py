@@ -1,4 +1,4 @@
-"""Clothing100K: a drawn part of Clothing1M's training images with noisy labels."""
+"""Clothing100K: 100,000 training images with noisy labels, drawn from Clothing1M."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ DRAWN = 100_000
 
 
 def list_clothing100k(root: Path, config: DataConfig, split_seed: int) -> Listing:
-    """100,000 of the noisily labelled training images, and the clean test images.
+    """100,000 training images with noisy labels, and the test images with clean labels.
 
-    The draw is uniform without replacement and depends on ``split_seed`` and the number of keys
-    alone; the order of ``noisy_train_key_list.txt`` is kept. ``index`` and ``test_index`` are
-    positions in the two key lists. The true labels of the training images are not known. The
-    lists lie in the folder or under its ``annotations/``; the clean training and validation
-    images are not used.
+    The training images are drawn uniformly without replacement. The draw depends only on
+    ``split_seed`` and the number of keys. The order of ``noisy_train_key_list.txt`` is kept.
+    ``index`` and ``test_index`` are positions in the two key lists. The true labels of the
+    training images are not known. The lists are in the folder or in its ``annotations/``. The
+    clean training and validation images are not used.
 
     Raises:
-        DataError: a list is missing or malformed (names file and line), a key has no label, or
-            an image that is used is missing.
+        DataError: a list is missing or malformed (the message names file and line), a key has no
+            label, or a drawn image or a test image is missing.
 
     Source: Xiao et al. (CVPR 2015); the subset is that of Jia et al. (AAAI 2023).
     """
@@ -99,7 +99,7 @@ def _keys(listed: ListFile) -> list[str]:
 
 
 def _labels(keys: ListFile, key_n: Sequence[str], table: ListFile) -> NDArray[np.int64]:
-    """Labels of the keys, int64 [n], as another list gives them."""
+    """The labels that ``table`` gives to the keys, int64 [n]."""
     label_of = {}
     for number, (key, text) in enumerate(table.records("key", "label"), start=1):
         label_of[key] = table.whole(number, text, "label", 0, CLASSES - 1)

@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds-200-2011, as CUB_200_2011.tgz unpacks."""
+"""Caltech-UCSD Birds-200-2011 in the layout of CUB_200_2011.tgz."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["list_cub_200_2011"]
 
 
 def list_cub_200_2011(root: Path, config: DataConfig, split_seed: int) -> Listing:
-    """The images of ``images.txt`` in its order, split as ``train_test_split.txt`` says.
+    """The images in the order of ``images.txt``, split as in ``train_test_split.txt``.
 
-    ``index`` is the position in ``images.txt``, for training and test images alike. Class c of
-    the lists, counted from 1, is label c - 1; its name is that of its folder.
+    ``index`` is the position in ``images.txt``, for training and test images alike. The lists
+    count classes from 1: class c has the label c - 1. Its name is the name of its folder.
 
     Raises:
-        DataError: a list is missing or malformed (names file and line), lists do not cover the
-            same ids, a class is not that of the image's folder, or an image is missing.
+        DataError: a list is missing or malformed (the message names file and line), the lists do
+            not have the same ids, an image's class differs from its folder, or an image is missing.
 
     Source: Wah et al. (2011), CNS-TR-2011-001, California Institute of Technology.
     """
@@ -94,7 +94,7 @@ def _refuse_twice(images: ListFile, names: list[str]) -> None:
 def _by_image(
     row_of: dict[str, int], listed: ListFile, what: str, low: int, high: int, images: ListFile
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Values of the images and the lines that give them, int64 [n] each."""
+    """The value of each image and the line that gives it, int64 [n] each."""
     value_n = np.zeros(len(row_of), dtype=np.int64)
     line_n = np.zeros(len(row_of), dtype=np.int64)
     for number, (identity, text) in enumerate(listed.records("id", what), start=1):

@@ -1,4 +1,4 @@
-"""The list files of archives: text, one record a line; what is wrong is named by its line."""
+"""The list files of archives: text with one record on each line. Errors name the line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tdctl.errors import DataError
 
 __all__ = ["ListFile", "read_list"]
 
-# A part of a path that is empty, or that leads to where it came from.
+# A part of a path that is empty, "." or "..".
 NO_PLAIN_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
-# Also what ends a line for some readers and not for others.
+# Control characters, and characters that end a line only for some programs.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
 class ListFile:
-    """The lines of a list file; ``lines[i]`` is line i + 1 of it.
+    """The lines of a list file; ``lines[i]`` is line i + 1.
 
     Attributes:
-        path: of the file.
-        lines: without their ends; at least one, and the last is not blank.
+        path: the path of the file.
+        lines: the lines without line ends; at least one, and the last is not blank.
     """
 
     path: Path
@@ -34,18 +34,18 @@ class ListFile:
         return len(self.lines)
 
     def wrong(self, number: int, what: str) -> DataError:
-        """The error that names this file and the line with that number, counted from 1."""
+        """An error that names this file and a line, counted from 1."""
         return DataError(f"{self.path}: line {number} {what}")
 
     def records(self, *fields: str, separator: str | None = None) -> Iterator[list[str]]:
-        """The fields of each line in turn; the first field tells the lines apart.
+        """The fields of each line, in turn. The first field must be different in each line.
 
         Args:
-            fields: what a line holds, in words.
-            separator: between fields; None for any white space.
+            fields: the names of the fields, for messages.
+            separator: the text between fields; None for any white space.
 
         Raises:
-            DataError: a line has more or fewer fields, or the first field of an earlier line.
+            DataError: a line has more or fewer fields, or repeats the first field of another line.
         """
         seen: set[str] = set()
         for number, line in enumerate(self.lines, start=1):
@@ -61,10 +61,10 @@ class ListFile:
             yield record
 
     def whole(self, number: int, text: str, what: str, low: int, high: int | None = None) -> int:
-        """The whole number that a field of a line holds.
+        """The whole number in a field of a line.
 
         Raises:
-            DataError: it is none, or not in [low, high].
+            DataError: the field is not a whole number, or the number is not in [low, high].
         """
         if text.isascii() and text.isdigit() and len(text) < 19:
             value = int(text)
@@ -76,10 +76,10 @@ class ListFile:
         )
 
     def below(self, number: int, text: str) -> str:
-        """The path that a field of a line holds, which stays below the folder it starts from.
+        """The relative path in a field of a line.
 
         Raises:
-            DataError: it leads out of the folder, or is not written in the shortest way.
+            DataError: the path leads out of the folder, or has an empty part, ``.`` or ``..``.
         """
         if NO_PLAIN_PART.search(text):
             raise self.wrong(
@@ -92,8 +92,8 @@ def read_list(path: Path, *, or_latin: bool = False) -> ListFile:
     """The lines of a UTF-8 text file; blank lines at its end are dropped.
 
     Args:
-        path: of the file; lines end with LF or CRLF.
-        or_latin: whether a file that is not UTF-8 is read as Latin-1.
+        path: the path of the file. Lines end with LF or CRLF.
+        or_latin: read a file that is not UTF-8 as Latin-1.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8, or holds control characters.

@@ -1,4 +1,4 @@
-"""Tiny ImageNet, as tiny-imagenet-200.zip unpacks."""
+"""Tiny ImageNet in the layout of tiny-imagenet-200.zip."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ __all__ = ["list_tiny_imagenet"]
 def list_tiny_imagenet(root: Path, config: DataConfig, split_seed: int) -> Listing:
     """The training images class by class; the validation images are the test set.
 
-    Classes are sorted by their WordNet id, which is their name, and files by name within: the
-    order of torchvision's ImageFolder. ``index`` is the position in that order, ``test_index``
-    the one in ``val/val_annotations.txt``. The images under ``test/`` have no labels.
+    The name of a class is its WordNet id. Classes are sorted by name, and so are the files of a
+    class, as in torchvision's ImageFolder. ``index`` is the position in that order, and
+    ``test_index`` the position in ``val/val_annotations.txt``. The images in ``test/`` have no
+    labels and are not used.
 
     Raises:
-        DataError: a list is missing or malformed (names file and line), an image that it names
-            is missing, or an image or a class is in no list.
+        DataError: a list is missing or malformed (the message names file and line), an image of a
+            list is missing, or an image or a class is in no list.
 
     Source: Le and Yang (2015), Stanford CS231N.
     """

@@ -1,4 +1,4 @@
-"""The first 50 classes of the Google half of WebVision 1.0."""
+"""The first 50 classes of WebVision 1.0, with the images from Google."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ ALL_CLASSES = 1000
 
 
 def list_webvision50(root: Path, config: DataConfig, split_seed: int) -> Listing:
-    """The images of ``info/train_filelist_google.txt`` with a label below 50, in its order.
+    """The images of ``info/train_filelist_google.txt`` with a label below 50, in the same order.
 
-    The test set are those of ``info/val_filelist.txt``, which lie under ``val_images_256/``.
-    ``index`` and ``test_index`` are the positions in the two lists as they stand, with all
-    classes. Classes are named as in ``info/synsets.txt``, or by their numbers where that is not
-    there.
+    The test set is the images of ``info/val_filelist.txt`` with a label below 50, which are in
+    ``val_images_256/``. ``index`` and ``test_index`` are positions in the two full lists. Class
+    names come from ``info/synsets.txt``. If this file does not exist, classes are named by number.
 
     Raises:
-        DataError: a list is missing or malformed (names file and line), or an image of the 50
-            classes is missing.
+        DataError: a list is missing or malformed (the message names file and line), or an image
+            of the 50 classes is missing.
 
     Source: Li et al. (2017), arXiv 1708.02862; the subset is that of Jiang et al. (ICML 2018).
     """
@@ -54,7 +53,7 @@ def list_webvision50(root: Path, config: DataConfig, split_seed: int) -> Listing
 
 
 def _class_names(root: Path) -> tuple[list[str], int]:
-    """Names of the 50 classes, and how many classes the lists have."""
+    """The names of the 50 classes, and the number of classes in the lists."""
     path = root / "info/synsets.txt"
     if not path.exists():
         return [str(label) for label in range(CLASSES)], ALL_CLASSES
@@ -75,7 +74,7 @@ def _class_names(root: Path) -> tuple[list[str], int]:
 def _images(
     root: Path, list_name: str, folder: str, classes: int
 ) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
-    """Names, positions in the list and labels of the images of the 50 classes."""
+    """The images of the 50 classes: their names, positions in the list, and labels."""
     listed = read_list(root / "info" / list_name)
     names, numbers, labels = [], [], []
     for number, (name, text) in enumerate(listed.records("image", "label"), start=1):

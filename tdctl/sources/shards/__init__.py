@@ -1,4 +1,4 @@
-"""Images inside larger files: WebDataset shards, and saved Hugging Face folders."""
+"""Images inside larger files: WebDataset shards, and folders that Hugging Face datasets saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrow streams on the disk: where in the file the values of a column of bytes are, and labels."""
+"""Arrow streams on the disk: reads labels, and finds where in the file the images are."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Block", "blocks", "column_names"]
 
 Ints = NDArray[np.int64]
-# How a stream ends. Without it the file was cut short, which the reader takes for the end.
+# The last bytes of a stream. pyarrow's reader does not notice a file that was cut short, so we
+# check for them.
 END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def column_names(path: Path) -> list[str]:
-    """The columns of an Arrow stream.
+    """The names of the columns of an Arrow stream.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -37,12 +38,12 @@ def column_names(path: Path) -> list[str]:
 
 
 def blocks(paths: Sequence[Path]) -> Iterator[Block]:
-    """The rows of some Arrow streams, block by block as they were written, in order.
+    """The rows of several Arrow streams, in order, in the blocks that were written.
 
-    A block is valid until the next is asked for.
+    A block is valid until the next one is requested.
 
     Raises:
-        DataError: a file is missing, damaged or cut short; names it.
+        DataError: a file is missing, damaged or cut short. The message names the file.
     """
     import pyarrow as pa
 
@@ -62,13 +63,13 @@ def blocks(paths: Sequence[Path]) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of a table, in memory that is the file.
+    """Some rows of a table, in a memory-mapped file.
 
     Attributes:
-        path: of the file.
-        before: how many rows come before these, in all files.
+        path: the path of the file.
+        before: the number of earlier rows, over all files.
         batch: the rows.
-        whole: the file.
+        whole: the whole file.
     """
 
     path: Path
@@ -77,27 +78,30 @@ class Block:
     whole: pa.Buffer
 
     def where(self, row: int) -> str:
-        """What a message calls one of the rows."""
+        """The name of a row in messages."""
         return f"{self.path}: row {self.before + row}"
 
     def labels(self, name: str) -> Ints | list[str]:
-        """A column of integers as int64 [n], or one of texts.
+        """A label column: int64 [n] for a column of integers, n strings for a column of texts.
 
         Raises:
-            DataError: no such column, it is of another type, or a value is None.
+            DataError: the column does not exist or has another type, or a value is None.
         """
         with _reading(self.path):
             return self._labels(name)
 
     def byte_ranges(self, name: str) -> tuple[Ints, Ints, dict[int, str]]:
-        """Where a column of images lies: int64 [n] offsets and sizes in bytes, and paths.
+        """The place of each image of a column in the file.
 
-        The column is one of bytes, or of ``{bytes, path}``. Where bytes are None, the path is
-        given by row, and offset and size are 0.
+        The column holds bytes, or structs ``{bytes, path}``.
+
+        Returns:
+            Offsets and sizes in bytes, int64 [n] each; and, by row, the paths of those images
+            whose bytes are None. Their offset and size are 0.
 
         Raises:
-            DataError: no such column, it is of another type, an image is None, or the file is
-                compressed.
+            DataError: the column does not exist or has another type, an image is None, or the
+                file is compressed.
         """
         with _reading(self.path):
             column, content, paths = self._images(name)
@@ -132,7 +136,7 @@ class Block:
         )
 
     def _images(self, name: str) -> tuple[Any, Any, Any]:
-        """A column of images, and the bytes and the paths in it."""
+        """A column of images, with its bytes and its paths."""
         import pyarrow as pa
 
         column = content = self._column(name)
@@ -154,7 +158,7 @@ class Block:
         if names.count(name) != 1:
             raise DataError(f"{self.path}: no column {name!r}; it has {', '.join(names)}")
         column = self.batch.column(name)
-        # Offsets that are damaged would else be followed out of the file.
+        # Damaged offsets would otherwise lead outside the file.
         column.validate(full=True)
         return column
 
@@ -163,7 +167,7 @@ class Block:
 
         buffers = content.buffers()
         data = buffers[-1]
-        if not data or not data.size:  # no block, or all of it None
+        if not data or not data.size:  # the block is empty, or all its values are None
             nothing = np.zeros(len(content), dtype=np.int64)
             return nothing, nothing.copy()
         width = np.dtype(np.int64 if pa.types.is_large_binary(content.type) else np.int32)

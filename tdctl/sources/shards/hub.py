@@ -33,27 +33,31 @@ IMAGE_NAMES = ("image", "img")
 
 
 def list_hf(config: DataConfig, split_seed: int) -> Listing:
-    """The images of a saved Hugging Face data set, rows in the order they are saved in.
+    """The images of a saved Hugging Face data set, in the order of the saved rows.
 
-    The image column is the one ``Image`` feature, else a column ``image`` or ``img`` of encoded
-    bytes. The given label is in ``config.label_column``; where that is left at its default and
-    there is no such column, in the one ``ClassLabel`` feature. The classes are those of the
-    ``ClassLabel``, else the numbers up to the largest, or the sorted names, of the training
-    images. The test images are the split ``test`` or ``validation``.
+    The image column is the only ``Image`` feature, or else a column ``image`` or ``img`` of
+    encoded bytes. The given labels are in ``config.label_column``. If this setting has its default
+    and the column does not exist, they are in the only ``ClassLabel`` feature. The classes are
+    those of the ``ClassLabel``. If there is none, they are the numbers up to the largest one, or
+    the sorted names, of the training images. The test images are the split ``test`` or
+    ``validation``.
 
-    Needs pyarrow alone: the folder is JSON beside Arrow streams, in which an image is a range of
-    bytes of a file. So no worker process has to hold a table, and ``datasets`` itself, with
-    its caches and its own decoding, is not needed.
+    Only pyarrow is needed, not the package ``datasets`` with its caches and its own decoding. The
+    folder holds JSON files and Arrow streams, and an image is a range of bytes in a stream. So no
+    worker process has to hold a table.
 
     Args:
-        config: the folder, the columns of the labels, and the share to hold out as test set
-            where the folder has no test split.
-        split_seed: of that share.
+        config: names the folder, the label columns, and the share to hold out as the test set if
+            the folder has no test split.
+        split_seed: seed of that share.
+
+    Returns:
+        The listing of the training and test images.
 
     Raises:
-        DataError: pyarrow is missing, the folder is no such one, a file is damaged, a column is
-            missing or ambiguous, an image or a label is None, or a label is none of the
-            classes; names file and row.
+        DataError: pyarrow is missing, ``save_to_disk`` did not write the folder, a file is
+            damaged, a column is missing or ambiguous, an image or a label is None, or a label is
+            not one of the classes. The message names file and row.
         ConfigError: the held-out share would leave no training image.
     """
     root = config.data_dir or Path()
@@ -78,7 +82,7 @@ def list_hf(config: DataConfig, split_seed: int) -> Listing:
     right, test = found[1] if true is not None else None, None
     if test_folder is not None:
         tested = _Split.of(root, test_folder)
-        # Test labels are right ones where there are any.
+        # The test labels should be the true ones, if these are given.
         column = true if true is not None and true in tested.features else given
         test = rows.read(tested, image, [column], class_names)[0]
     return listing_of(config, split_seed, rows.images(), found[0], right, test, class_names, notes)
@@ -124,13 +128,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Split:
-    """A saved Dataset.
+    """One split: a saved ``Dataset``.
 
     Attributes:
-        root: the data folder, which paths of images outside the Arrow files are relative to.
-        folder: where the split lies.
-        files: its Arrow files, in the order of their rows.
-        features: what each column is; empty descriptions where the folder does not say.
+        root: the data folder. Paths of images outside the Arrow files are relative to it.
+        folder: the folder of the split.
+        files: its Arrow files, in the order of the rows.
+        features: the description of each column; empty if the folder does not give one.
     """
 
     root: Path
@@ -166,18 +170,21 @@ class _Split:
         return cls(root, folder, files, described)
 
     def of_kind(self, kind: str) -> list[str]:
-        """Columns that are a feature of some kind."""
+        """The columns whose feature has this type."""
         return [name for name, feature in self.features.items() if feature.get("_type") == kind]
 
     def class_names(self, column: str) -> list[str] | None:
-        """The classes of a ``ClassLabel``; None of any other column."""
+        """The classes of a ``ClassLabel`` column; None for any other column."""
         names = self.features.get(column, {}).get("names")
         if column not in self.of_kind("ClassLabel") or not isinstance(names, list):
             return None
         return check_class_names(f"{self.folder}: column {column!r}", names)
 
     def values(self, column: str, labels: Sequence[Any], class_names: list[str] | None) -> Values:
-        """A column that was read block by block, in terms of the classes of the whole data set."""
+        """Joins the blocks of a label column, and maps the split's own class numbers to names.
+
+        Numbers stay as they are if they already count through ``class_names``.
+        """
 
         def where(row: int) -> str:
             return f"{self.folder}: row {row}, label in column {column!r}"
@@ -215,7 +222,7 @@ def _class_label(split: _Split) -> str:
 
 @dataclass
 class _Rows:
-    """Where the images of the splits are, one split after the other."""
+    """The places of the images of all splits, one split after the other."""
 
     files: list[Path] = field(default_factory=list)
     spans: list[NDArray[np.int64]] = field(default_factory=list)
@@ -229,7 +236,7 @@ class _Rows:
     def read(
         self, split: _Split, image: str, columns: list[str], class_names: list[str] | None
     ) -> list[Values]:
-        """Adds the rows of a split; the labels in some of its columns."""
+        """Adds the rows of a split, and returns the labels of some of its columns."""
         labels: list[list[Any]] = [[] for _ in columns]
         before = len(self.names)
         for block in blocks(split.files):

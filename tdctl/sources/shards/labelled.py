@@ -1,4 +1,4 @@
-"""Images with labels of their own, as numbers or as names of classes, to a listing."""
+"""Makes the listing of images that come with labels, as class numbers or class names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels, held_out_for_test
-from tdctl.names import normal
+from tdctl.names import is_utf8, normal
 from tdctl.sources.listing import Listing, spread_over_classes
 from tdctl.sources.shards.slices import Slices
 
@@ -24,11 +24,11 @@ MOST_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Values:
-    """Labels of n images as their source writes them.
+    """The labels of n images, as their source gives them.
 
     Attributes:
         values: int64 [n] class numbers, or n class names.
-        where: what a message calls a row, and the label in it.
+        where: gives the name of a row and its label, for messages.
     """
 
     values: Ints | Sequence[str]
@@ -36,9 +36,12 @@ class Values:
 
 
 def label_columns(config: DataConfig) -> tuple[str, str | None]:
-    """Where the source itself has the given and the true label; with a table, the usual place."""
+    """The source's own columns of the given and the true labels.
+
+    If a label table is used, the column is ``label`` and there is no column of true labels.
+    """
     if config.labels is not None:
-        return "label", None  # the settings' columns are the table's
+        return "label", None  # the columns in the settings are columns of the table
     return config.label_column, config.true_column
 
 
@@ -52,24 +55,28 @@ def listing_of(
     class_names: list[str] | None,
     notes: Sequence[str],
 ) -> Listing:
-    """The listing of images whose labels are read.
+    """The listing of images whose labels have been read.
 
-    Without test images, a stratified share of the training images is held out for the purpose,
-    and both keep their positions in the one list as ``index``; the true labels are then those
-    that test.
+    If the source has no test images, a stratified share of the training images becomes the test
+    set. Both then keep their position in the one list as ``index``, and the test labels are the
+    true labels.
 
     Args:
         config: names the data set and the share.
-        split_seed: of the share.
+        split_seed: seed of the share.
         images: the training images, then the test images.
-        given, true: labels of the training images; no ``true`` where nothing else is known.
-        test: labels of the test images; None where the source has none.
-        class_names: the k classes; None to take those of the training images: their numbers up
-            to the largest, or their names in sorted order.
-        notes: for the user, from the source.
+        given: the given labels of the training images.
+        true: the true labels of the training images; None if they are not known.
+        test: the labels of the test images; None if the source has no test images.
+        class_names: the k classes. None: take those of the training images, that is the numbers up
+            to the largest one, or the sorted names.
+        notes: the source's notes for the user.
+
+    Returns:
+        The listing of the training and test images.
 
     Raises:
-        DataError: a label is none of the classes; names the image.
+        DataError: a label is not one of the classes. The message names the image.
     """
     learned = [given] if true is None else [given, true]
     if class_names is None:
@@ -106,17 +113,17 @@ def listing_of(
         names=images.names_below(config.data_dir or Path()),
         images=images,
         one_list=test is None,
-        # Shards are mostly shuffled: their order is then a sample, and cheap to read.
+        # Most shards are shuffled. The first images are then a fair sample and cheap to read.
         first=spread_over_classes(labels.assigned) if class_by_class else None,
         notes=tuple(lines),
     )
 
 
 def check_class_names(where: str, names: Sequence[str]) -> list[str]:
-    """The names as a list in one normal form of Unicode, if each is a text of its own.
+    """The class names in Unicode's normal form C.
 
     Raises:
-        DataError: a name is empty, appears twice, or could not be written as UTF-8.
+        DataError: a name is empty, appears twice, or cannot be written as UTF-8.
     """
     seen: set[str] = set()
     for number, name in enumerate(names):
@@ -124,18 +131,20 @@ def check_class_names(where: str, names: Sequence[str]) -> list[str]:
             raise DataError(f"{where}: class {number} has no name ({name!r}); give it one")
         if normal(name) in seen:
             raise DataError(f"{where}: two classes are named {name!r}; give each a name of its own")
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
+        if not is_utf8(name):
             raise DataError(
                 f"{where}: the class name {name!r} cannot be written as UTF-8; rename it"
-            ) from None
+            )
         seen.add(normal(name))
     return [normal(name) for name in names]
 
 
 def check_range(column: Values, limit: int, known: str) -> None:
-    """Raises DataError if a class number is below 0 or not below ``limit``; names the row."""
+    """Checks that all class numbers are in [0, limit).
+
+    Raises:
+        DataError: a number is outside. The message names the row.
+    """
     numbers = np.asarray(column.values)
     outside = np.flatnonzero((numbers < 0) | (numbers >= limit))
     if len(outside):

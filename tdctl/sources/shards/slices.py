@@ -1,4 +1,4 @@
-"""Images that lie inside larger files, each as a range of bytes of one."""
+"""Images inside larger files: each image is a range of bytes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ Ints = NDArray[np.int64]
 
 
 class Slices:
-    """Images that are ranges of bytes of larger files: tar shards, Arrow files.
+    """Images that are ranges of bytes in larger files, such as tar shards and Arrow files.
 
-    Every read opens its file and closes it again, which takes some 10 microseconds: a copy in
-    another process or thread has nothing to share, and any number of files can be read.
+    Every read opens the file and closes it again, which takes about 10 microseconds. So copies in
+    other processes or threads share no open file, and the number of files has no limit.
 
     Args:
-        files: paths of the larger files.
-        file: int64 [n], the position in ``files`` of each image's; -1 where the image is a file
-            of its own, whose path is its name.
-        offset, size: int64 [n], where the image begins in the file, and its length, in bytes.
-        names: n, what a message calls the image after the name of its file.
+        files: the paths of the larger files.
+        file: int64 [n], for each image the position of its file in ``files``; -1 if the image is a
+            file of its own. Its name is then its path.
+        offset: int64 [n], the byte in the file at which the image begins.
+        size: int64 [n], the length of the image in bytes.
+        names: n names of the images, which messages show after the file's name.
 
     Raises:
         DataError: a file cannot be reached.
@@ -49,14 +50,14 @@ class Slices:
         return len(self._file)
 
     def name(self, row: int) -> str:
-        """The file and what of it the image is, such as ``train-0.tar: 0001.jpg``."""
+        """The image's file and its name there, such as ``train-0.tar: 0001.jpg``."""
         number = self._file[row]
         return self._names[row] if number < 0 else f"{self._files[number]}: {self._names[row]}"
 
     def names_below(self, root: Path) -> list[str]:
-        """What the images are called relative to a folder: ``train-0.tar/0001.jpg``.
+        """The names of the images relative to a folder, such as ``train-0.tar/0001.jpg``.
 
-        One that is a file outside the folder keeps its path.
+        An image that is a file outside the folder keeps its path.
         """
         above = [Path(file).relative_to(root).as_posix() for file in self._files]
         return [
@@ -65,10 +66,10 @@ class Slices:
         ]
 
     def open(self, row: int) -> str | BinaryIO:
-        """The bytes of one image; its path where it is a file of its own.
+        """The bytes of one image, or its path if it is a file of its own.
 
         Raises:
-            OSError: the file cannot be read, or is not the one that was listed.
+            OSError: the file cannot be read, or has changed since it was listed.
         """
         number = self._file[row]
         if number < 0:
@@ -77,7 +78,7 @@ class Slices:
         try:
             found = os.fstat(handle)
             if (found.st_size, found.st_mtime_ns) != self._stamps[number]:
-                # Its images may have moved: the same range could be another image by now.
+                # The images may have moved, so the same range could now be another image.
                 raise OSError("the file has changed since its images were listed; start anew")
             content = os.pread(handle, int(self._size[row]), int(self._offset[row]))
         finally:
@@ -87,17 +88,17 @@ class Slices:
         return io.BytesIO(content)
 
     def stats(self) -> Ints:
-        """Size in bytes, and when the larger file last changed in nanoseconds, int64 [n, 2]."""
+        """Size of each image in bytes, and time of its file's last change in ns, int64 [n, 2]."""
         changed = np.array([time for _, time in self._stamps] or [0], dtype=np.int64)
         stats = np.stack([self._size, changed[self._file]], axis=1)
         for row in np.flatnonzero(self._file < 0):
-            stats[row] = -1  # what cannot be reached does not decode either
+            stats[row] = -1  # the decoder reports a file that cannot be reached
             with suppress(DataError):
                 stats[row] = _stamp(self.name(int(row)))
         return stats
 
     def take(self, rows: Ints) -> Slices:
-        """The images of some rows, in that order."""
+        """The images of the given rows, in that order."""
         taken = object.__new__(Slices)
         taken._files, taken._stamps = self._files, self._stamps
         taken._file, taken._offset, taken._size = (
@@ -109,7 +110,7 @@ class Slices:
 
 def _stamp(path: str) -> tuple[int, int]:
     try:
-        found = os.stat(path)  # noqa: PTH116 - a Path for each of many takes as long again
+        found = os.stat(path)  # noqa: PTH116 - making a Path doubles the time
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read as an image ({error.strerror}); mend or remove it"

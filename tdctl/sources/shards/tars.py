@@ -1,4 +1,4 @@
-"""Tar files read header by header: which samples are in them, and where."""
+"""Reads the headers of tar files, to find the samples and their places."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from tdctl.files import first_line
 
 __all__ = ["compressed", "extension", "samples"]
 
-# Names that the format keeps for itself, such as __key__.
+# Names that the WebDataset format reserves, such as __key__.
 OWN = re.compile(r"__[^/]*__($|[/.])")
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
 def samples(shard: Path, file: BinaryIO) -> Iterator[tuple[str, list[tarfile.TarInfo]]]:
-    """Keys and their members, in the order of the tar, a few members held at a time.
+    """The samples of a tar, in its order: each key with its members.
 
-    A key is a member's path up to the first dot of the file name. Left out are folders, links,
-    hidden files, members without a dot, and the format's own such as ``__key__``.
+    A key is a member's path up to the first dot of the file name. Folders, links, hidden files,
+    members without a dot, and reserved names such as ``__key__`` are left out. Memory holds only
+    the members of one key at a time.
 
     Args:
-        shard: what messages call the file.
-        file: a tar, opened for reading at its start.
+        shard: the path that messages show.
+        file: the tar, opened for reading at its start.
 
     Raises:
-        DataError: the tar is compressed or damaged, or a key comes back after another.
-        OSError: it cannot be read.
+        DataError: the tar is compressed or damaged, or the members of a key are not side by side.
+        OSError: the tar cannot be read.
     """
     seen: set[str] = set()
     for key, members in _runs(_files(shard, file)):
@@ -46,7 +47,7 @@ def samples(shard: Path, file: BinaryIO) -> Iterator[tuple[str, list[tarfile.Tar
 
 
 def extension(member: tarfile.TarInfo) -> str:
-    """What follows the first dot of a member's file name, in lower case."""
+    """The part of a member's file name after its first dot, in lower case."""
     return member.name.rpartition("/")[2].partition(".")[2].lower()
 
 
@@ -81,8 +82,8 @@ def _files(shard: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                # Older versions of it follow a negative length backward, for ever.
+                tar.members.clear()  # type: ignore[attr-defined]  # or it keeps all members
+                # Older versions of tarfile go back at a negative length and never end.
                 if tar.offset <= end or (member.isreg() and tar.offset > size):
                     raise _damaged(shard, f"member {member.name!r} does not end within the file")
                 end = tar.offset
@@ -102,7 +103,7 @@ def _files(shard: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
 
 
 def _check_end(shard: Path, file: BinaryIO, end: int) -> None:
-    # The module takes a damaged header, and the end of a file cut short, for the end of the tar.
+    # tarfile takes a damaged header, or the end of a truncated file, for the end of the tar.
     file.seek(end)
     mark = file.read(tarfile.BLOCKSIZE)
     if len(mark) < tarfile.BLOCKSIZE:

@@ -1,4 +1,4 @@
-"""WebDataset shards: images and labels that lie side by side in tar files."""
+"""WebDataset shards: tar files in which images and labels are side by side."""
 
 from __future__ import annotations
 
@@ -29,33 +29,37 @@ LAYOUT = (
 )
 COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$")
 CLASS_LISTS = ("classes.txt", "classnames.txt")
-# More than any label needs; a damaged length could ask for more than the memory has.
+# No label needs this many bytes. A damaged length could exceed the memory.
 LONGEST_LABEL = 1 << 24
 
 Label = int | str
 
 
 def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
-    """The images of WebDataset tar shards, in the order of shards by name and members within.
+    """The images of WebDataset tar shards. Shards are sorted by name; members keep their order.
 
-    A sample is a run of members that share a key, the path up to the first dot of the file
-    name: one image, and a label in ``KEY.cls`` (a class number) or in the fields of
-    ``KEY.json`` (class numbers or names), where ``.cls`` counts as the field ``label``. The
-    classes are the lines of ``classes.txt`` or ``classnames.txt`` if the folder has one, else
-    the numbers up to the largest, or the sorted names, of the training shards.
+    A sample is a run of members with the same key. The key is the path up to the first dot of the
+    file name. A sample has one image, and a label in ``KEY.cls`` (a class number) or in the fields
+    of ``KEY.json`` (class numbers or names). ``.cls`` counts as the field ``label``. The classes
+    are the lines of ``classes.txt`` or ``classnames.txt``, if the folder has such a file. If not,
+    they are the numbers up to the largest one, or the sorted names, of the training shards.
 
-    The format's own reader is a stream, and training needs the images in any order. So the
-    shards' headers and labels are read once, by the standard library, and each image where it
-    lies when its turn comes.
+    The reader of the package ``webdataset`` is a stream, but training needs the images in any
+    order. So headers and labels are read once, with the standard library. Each image is read from
+    its place in the shard when it is needed.
 
     Args:
-        config: the folder, the columns of the labels, and the share to hold out as test set
-            where the folder has no test shards.
-        split_seed: of that share.
+        config: names the folder, the label columns, and the share to hold out as the test set if
+            the folder has no test shards.
+        split_seed: seed of that share.
+
+    Returns:
+        The listing of the training and test images.
 
     Raises:
-        DataError: no shards, a shard is compressed or damaged, a sample is incomplete or
-            ambiguous, or a label is not readable or none of the classes; names shard and member.
+        DataError: there are no shards, a shard is compressed or damaged, a sample is incomplete or
+            ambiguous, or a label is unreadable or not one of the classes. The message names the
+            shard and the member.
         ConfigError: the held-out share would leave no training image.
 
     Source: the WebDataset format, https://github.com/webdataset/webdataset.
@@ -74,7 +78,7 @@ def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
     right = index.values(rows, true, images) if true is not None else None
     test = None
     if test_shards:
-        # Test labels are right ones where there are any.
+        # The test labels should be the true ones, if these are given.
         known = true is not None and any(index.labels[true][row] is not None for row in test_rows)
         column = true if true is not None and known else given
         test = index.values(test_rows, column, images)
@@ -83,7 +87,7 @@ def list_webdataset(config: DataConfig, split_seed: int) -> Listing:
 
 
 def _find_shards(root: Path) -> tuple[list[Path], list[Path], list[str]]:
-    """Training shards, test shards, and what to say of those that are neither."""
+    """The training shards, the test shards, and notes about shards that are neither."""
     kinds: dict[str, list[Path]] = {"train": [], "test": [], "val": [], "": []}
     tree = Tree(root)
     for name in tree.look("").all_folders:
@@ -145,11 +149,11 @@ def _class_list(root: Path) -> list[str] | None:
 
 @dataclass
 class _Index:
-    """What the shards hold, sample by sample.
+    """The samples of the shards.
 
     Attributes:
-        wanted: fields of the labels that are read.
-        labels: n labels of each field, None where a sample lacks it.
+        wanted: the label fields that are read.
+        labels: for each field, the labels of the n samples; None if a sample lacks the field.
     """
 
     wanted: set[str]
@@ -160,7 +164,7 @@ class _Index:
     left_out: list[str] = field(default_factory=list)
 
     def read(self, shards: Sequence[Path], kind: str) -> int:
-        """Adds the samples of some shards; how many they are."""
+        """Adds the samples of some shards, and returns their number."""
         before = len(self.names)
         for shard in shards:
             self.shards.append(shard)
@@ -180,12 +184,15 @@ class _Index:
         return len(self.names) - before
 
     def images(self) -> Slices:
-        """The images of the samples."""
+        """The images of all samples."""
         file, offset, size = np.array(self.spans, dtype=np.int64).reshape(-1, 3).T.copy()
         return Slices(self.shards, file, offset, size, self.names)
 
     def values(self, rows: range, column: str, images: Slices) -> Values:
-        """One field of the labels of some samples, which must all have it, as one kind."""
+        """One label field of some samples.
+
+        All of them must have the field, either all as numbers or all as names.
+        """
         values = self.labels[column][rows.start : rows.stop]
         numbered = isinstance(values[0], int)
         for row, value in zip(rows, values, strict=True):
@@ -206,7 +213,7 @@ class _Index:
         )
 
     def notes(self) -> list[str]:
-        """What the user should know of members that were passed over."""
+        """Notes about members that were left out."""
         if not self.left_out:
             return []
         return [
@@ -258,7 +265,7 @@ class _Index:
 
 
 def _image(shard: Path, key: str, members: Sequence[tarfile.TarInfo]) -> tarfile.TarInfo | None:
-    """The member that is the image: KEY.jpg, or KEY.more.jpg where there is no other."""
+    """The image among the members: KEY.jpg, or else KEY.more.jpg; None if there is no image."""
     known = image_suffixes()
     images = [member for member in members if f".{extension(member).rpartition('.')[2]}" in known]
     images = [member for member in images if "." not in extension(member)] or images

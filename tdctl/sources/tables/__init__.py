@@ -1,4 +1,4 @@
-"""Tables of file names and labels: as a data set, and in place of a data set's own labels."""
+"""Tables of file names and labels: as a data set, or as new labels for a data set."""
 
 from __future__ import annotations
 

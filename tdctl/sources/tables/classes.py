@@ -1,4 +1,4 @@
-"""Classes of a data set by the names, or the numbers, that a table gives them."""
+"""Finds the classes that a label column names, by class name or by class number."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Ints = NDArray[np.int64]
 
 
 def looked_up(values: Sequence[str], places: Mapping[str, int]) -> Ints:
-    """Int64, the place of each value; -1 where it has none."""
+    """The place of each value, int64 [n]; -1 for a value without a place."""
     return np.fromiter((places.get(value, -1) for value in values), np.int64, len(values))
 
 
 def classes_of(table: Table, column: str, class_names: list[str], sieve: Sieve) -> Ints:
-    """Int64, the classes that a column names, in the order of its rows; -1 where it is empty.
+    """The label that each row of a column gives, int64 [n]; -1 for an empty value.
 
-    It names them as the data set does, in any normal form of Unicode and with blanks around; or
-    by number, where no value is a name.
+    Values are class names of the data set. The Unicode form and outer blanks do not matter. If no
+    value is a class name, values are class numbers.
 
     Raises:
-        DataError: a value is no class, or is empty and such rows are not left out.
+        DataError: a value is not a class, or it is empty and such rows are not left out.
     """
     values = table[column]
     places = {trimmed(name): label for label, name in enumerate(class_names)}
@@ -46,7 +46,7 @@ def classes_of(table: Table, column: str, class_names: list[str], sieve: Sieve) 
         if (labels < 0).all():
             numbers = {str(label): label for label in range(len(class_names))}
             numbered = looked_up(texts, numbers)
-            # The row at fault is that which is no number where most are.
+            # If some values are numbers, the error should name a row that is not a number.
             labels = numbered if (numbered >= 0).any() else labels
         unknown = [row for row in np.flatnonzero(labels < 0).tolist() if row not in empty]
         if unknown:

@@ -1,4 +1,4 @@
-"""Tables of the user's, as columns of strings: CSV, TSV and Parquet."""
+"""The user's tables as columns of strings: CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tdctl.sources.tables.headers import (
     way_out,
 )
 from tdctl.sources.tables.parquet import read_parquet
-from tdctl.sources.tables.text import read_text
+from tdctl.sources.tables.text_tables import read_text
 
 __all__ = ["CONTROL", "Table", "flags_of", "read_table", "shown"]
 
-# Line and paragraph separators too: a message that quotes a value stays one line.
+# Line and paragraph separators are included, so that a message that quotes a value is one line.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of a table; the first row below the header is row 0.
+    """Some columns of a table. The first row below the header is row 0.
 
     Attributes:
-        path: where it was read.
-        read: its header and its columns.
-        flags: by the name of each column that was asked for, the option that names it.
+        path: the path of the file.
+        read: the header and the columns.
+        flags: for each requested column, the option that names it.
     """
 
     path: Path
@@ -51,12 +51,12 @@ class Table:
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """The values of the columns that were asked for and are there."""
+        """The values of the requested columns that exist."""
         return self.read.columns
 
     @property
     def lines(self) -> Sequence[int] | None:
-        """The line on which each row begins, from 1; None where the file has no lines."""
+        """The line on which each row begins, from 1; None if the file has no lines."""
         return self.read.lines
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Table:
         """The values of a column.
 
         Raises:
-            DataError: it is not there; says which may be meant.
+            DataError: the column does not exist. The message says which column may be meant.
         """
         if column not in self.columns:
             raise DataError(
@@ -76,34 +76,34 @@ class Table:
         return self.columns[column]
 
     def filled(self, column: str) -> bool:
-        """Whether a column is there and holds at least one value."""
+        """Whether a column exists and has at least one value that is not empty."""
         return any(self.columns.get(column, ()))
 
     def at(self, row: int) -> str:
-        """What a message calls a row."""
+        """The name of a row in messages."""
         return f"row {row} (from 0)" if self.lines is None else f"line {self.lines[row]}"
 
     def error(self, row: int, text: str) -> DataError:
-        """An error that begins with the file and the row."""
+        """An error whose message begins with the file and the row."""
         return DataError(f"{self.path}: {self.at(row)}{text}")
 
     def labels(self, column: str) -> list[str]:
-        """The values of a column as names of classes: in one normal form, without outer blanks.
+        """The values of a column as class names: in normal form C, without outer blanks.
 
         Raises:
-            DataError: the column is not there.
+            DataError: the column does not exist.
         """
         values = self[column]
         plain = {value: trimmed(value) for value in set(values)}
         return [plain[value] for value in values]
 
     def check_readable(self, column: str, values: Sequence[str]) -> None:
-        """Refuse values that hold a control character: names of classes are shown and written.
+        """Refuses class names with a control character, which messages and files could not show.
 
         Raises:
-            DataError: names the first.
+            DataError: a value has one. The message names the first such row.
         """
-        # One search of all: a million small ones take a second.
+        # A single search in all values: a million small searches take a second.
         if CONTROL.search("".join(values)):
             row = next(row for row, value in enumerate(values) if CONTROL.search(value))
             raise self.error(row, f", column {shown(column)}: {shown(values[row])} {BROKEN}")
@@ -113,7 +113,7 @@ BROKEN = "holds a line break or another control character; mend the value, or th
 
 
 def flags_of(config: DataConfig) -> dict[str, str]:
-    """The options that name the columns of a label table, by the columns' names."""
+    """For each column of a label table, the option that names it."""
     flags = {config.file_column: FILE_FLAG, config.label_column: LABEL_FLAG}
     if config.true_column is not None:
         flags.setdefault(config.true_column, TRUE_FLAG)
@@ -123,19 +123,21 @@ def flags_of(config: DataConfig) -> dict[str, str]:
 
 
 def read_table(path: Path, columns: Iterable[str], flags: Mapping[str, str] | None = None) -> Table:
-    """The named columns of a table, as far as it has them, every value as a string.
+    """The named columns of a table, if it has them. Every value is a string.
 
-    ``.parquet`` and ``.pq`` are read as Parquet, everything else as text: CSV with commas, tabs,
+    ``.parquet`` and ``.pq`` files are read as Parquet, all others as text: CSV with commas, tabs,
     semicolons or ``|``, in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark. No value is read
-    as missing: "NA" and "null" are fine names for a class. Columns without a name, blank lines
-    and rows of empty values are passed over.
+    as missing: "NA" and "null" are valid class names. Columns without a name, blank lines and rows
+    of empty values are left out.
 
     Args:
-        flags: by the name of a column, the option that names it: what a message advises.
+        path: the file.
+        columns: the names of the wanted columns.
+        flags: for each column, the option that names it, for the advice in messages.
 
     Raises:
-        DataError: the file cannot be read, is no such table, has no rows or a wanted column twice;
-            or a row has more or fewer values than the header.
+        DataError: the file cannot be read, is not such a table, has no rows, or has a wanted
+            column twice; or a row has more or fewer values than the header.
     """
     wanted = list(dict.fromkeys(columns))
     parquet = path.suffix.lower() in {".parquet", ".pq"}

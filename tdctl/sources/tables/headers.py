@@ -1,4 +1,4 @@
-"""The header of a table: which column is meant, and what to say where it is not there."""
+"""The header of a table: finds the wanted columns, and gives advice if one is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 FILE_FLAG, LABEL_FLAG = "--file-column", "--label-column"
 TRUE_FLAG, SPLIT_FLAG = "--true-column", "--split-column"
-# What other tools call the columns, as ``_folded`` gives it; the surest first.
+# The names that other tools give the columns, in the form of ``_folded``; the most certain first.
 USUAL = {
     FILE_FLAG: (
         "filename", "file", "filepath", "imagename", "imagefile", "imagefilename", "imagepath",
@@ -56,13 +56,13 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Read:
-    """What was read of a file.
+    """The header and some columns of a table file.
 
     Attributes:
-        header: the names of all its columns.
-        first: the first row, all its values.
-        columns: the values of those that were asked for and are there, as many strings each.
-        lines: the line on which each row begins, from 1; None where the file has no lines.
+        header: the names of all columns.
+        first: all values of the first row.
+        columns: the values of the wanted columns that exist, n strings each.
+        lines: the line on which each row begins, from 1; None if the file has no lines.
     """
 
     header: list[str]
@@ -72,28 +72,28 @@ class Read:
 
 
 def shown(value: str) -> str:
-    """A value as a message quotes it: on one line, and not too long."""
+    """A value in quotes for a message: on one line and not too long."""
     return repr(value if len(value) <= LONGEST else value[: LONGEST - 3] + "...")
 
 
 def one_line(message: str) -> str:
-    """What another library says of a file, which may quote bytes of it."""
+    """Another library's message about a file, made safe to print on one line."""
     line = " ".join(message.split())[:200]
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def quoted_names(names: Sequence[str]) -> str:
-    """Names of columns as a message lists them, in quotes where that shows what is meant."""
+    """The names of columns for a message; those with unusual characters are in quotes."""
     plain = [name if name.strip() == name and name.isprintable() else repr(name) for name in names]
     short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in plain[:12]]
     return ", ".join(short) + (", ..." if len(names) > 12 else "")
 
 
 def places_of(path: Path, header: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
-    """The place of each wanted column that is there: by its name, or but for outer blanks.
+    """The place of each wanted column that exists: by exact name, or else without outer blanks.
 
     Raises:
-        DataError: a wanted column is there twice.
+        DataError: the header has a wanted column twice.
     """
     places: dict[str, int] = {}
     plain = [trimmed(name) for name in header]
@@ -110,10 +110,11 @@ def places_of(path: Path, header: Sequence[str], wanted: Sequence[str]) -> dict[
 
 
 def way_out(read: Read, flags: Mapping[str, str]) -> str:
-    """What follows ``it has ...`` where a column is not there; empty where nothing is known.
+    """Advice about missing columns, for the end of a message; ``""`` if there is none.
 
     Args:
-        flags: by the name of each column that was asked for, the option that names it.
+        read: the table.
+        flags: for each requested column, the option that names it.
     """
     missing = {flag: name for name, flag in flags.items() if name not in read.columns}
     found = {flag: alike(read.header, flag, name) for flag, name in missing.items()}
@@ -136,7 +137,7 @@ def way_out(read: Read, flags: Mapping[str, str]) -> str:
 
 
 def alike(header: Sequence[str], flag: str, asked: str) -> str | None:
-    """The column that is meant by one that is not there: alike in name, or by a usual name."""
+    """The column that a missing one probably means: with a similar name or with a usual name."""
     folded: dict[str, str] = {}
     for name in header:
         folded.setdefault(_folded(name), name)
@@ -151,7 +152,7 @@ def _folded(name: str) -> str:
 
 
 def _one_hot(read: Read) -> list[str]:
-    """The columns of which the first row holds one 1, and else 0."""
+    """The columns of 0 and 1 if the first row has exactly one 1 among them; else empty."""
     cells = dict(zip(map(trimmed, read.header), map(trimmed, read.first), strict=False))
     marked = {name: value for name, value in cells.items() if value in {"0", "1", "0.0", "1.0"}}
     ones = sum(value.startswith("1") for value in marked.values())

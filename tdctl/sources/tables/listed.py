@@ -1,4 +1,4 @@
-"""Data sets that are a table: of file names, labels and splits."""
+"""Data sets that are given as a table of file names, labels and splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tdctl.sources.listing import Listing
 from tdctl.sources.tables.advice import advice
 from tdctl.sources.tables.columns import BROKEN, CONTROL, Table, flags_of, read_table, shown
 from tdctl.sources.tables.headers import SPLIT_FLAG, alike
-from tdctl.sources.tables.paths import Disk, Found, locate
+from tdctl.sources.tables.paths import Disk, MatchedFiles, locate
 from tdctl.sources.tables.rows import SKIPS, Sieve
 
 __all__ = ["list_table"]
@@ -27,27 +27,36 @@ Bools = NDArray[np.bool_]
 
 
 def list_table(config: DataConfig, split_seed: int) -> Listing:
-    """The images, labels and splits that the table ``config.labels`` names.
+    """The images, labels and splits of the table ``config.labels``.
 
-    ``config.file_column`` has the images' paths below ``config.data_dir`` (below the table's own
-    folder where that is not set), as ``locate`` reads them, ``config.label_column`` class names,
-    ``config.true_column`` the right ones where they are known, ``config.split_column`` train, val
-    or test. Without rows of test, those of val are the test set; with them, those of val are held
-    out for validation. Without that column ``config.test_share`` is held out as test set,
-    stratified by true label where it is known, so that a table of other given labels is split
-    alike; no class loses its last image so.
+    The columns of the table are:
 
-    ``index`` is the position in the table, for training and test images alike; rows that are left
-    out, by ``config.skip_unreadable`` or because they repeat another one, leave a gap. Classes are
-    sorted by name, or by value where all are whole numbers. ``limit`` takes images by file name.
+    - ``config.file_column``: the path of the image, relative to ``config.data_dir``, or to the
+      table's own folder if ``data_dir`` is not set. ``locate`` says which forms are understood.
+    - ``config.label_column``: the given label, a class name.
+    - ``config.true_column``: the true label, if it is known.
+    - ``config.split_column``: train, val or test. If no row is test, the val rows are the test
+      set. Otherwise the val rows are held out for validation.
+
+    Without a split column, the share ``config.test_share`` becomes the test set. It is stratified
+    by true label if this is known. So two tables that differ only in their given labels have the
+    same split. No class loses its last training image.
+
+    ``index`` is the position in the table, for training and test images alike. Rows that are left
+    out leave a gap: those that ``config.skip_unreadable`` skips, and those that repeat another row.
+    Classes are sorted by name, or by value if all are whole numbers. ``limit`` takes images by
+    file name.
 
     Args:
         config: names the table, its columns and the folder of the images.
-        split_seed: of the test set that is held out.
+        split_seed: seed of the held-out test set.
+
+    Returns:
+        The listing of the training and test images.
 
     Raises:
-        DataError: the table is not readable, lacks a column, or has a row that names no class, no
-            split, a file twice, none, or one that is not there.
+        DataError: the table is not readable or lacks a column; or a row has no class or no valid
+            split, repeats a file, or names no file or a missing one.
     """
     path, root = config.labels or Path(), config.root
     label_columns = [config.label_column]
@@ -97,8 +106,8 @@ def _at(values: Sequence[str], rows: Ints) -> list[str]:
     return [values[row] for row in rows.tolist()]
 
 
-def _located(config: DataConfig, table: Table, sieve: Sieve) -> Found:
-    """The files of all rows; those without one are left out, or refused."""
+def _located(config: DataConfig, table: Table, sieve: Sieve) -> MatchedFiles:
+    """The file of each row. Rows without a file are left out or refused."""
     root, names = config.root, table[config.file_column]
     if not root.is_dir():
         raise DataError(f"folder {root}: no such folder; expected the images of {table.path} in it")
@@ -123,7 +132,7 @@ def _located(config: DataConfig, table: Table, sieve: Sieve) -> Found:
 
 
 def _written_otherwise(
-    table: Table, written: Sequence[str], found: Found, sieve: Sieve
+    table: Table, written: Sequence[str], found: MatchedFiles, sieve: Sieve
 ) -> tuple[str, ...]:
     rows = [row for row in found.otherwise if sieve.kept[row]]
     if not rows:
@@ -137,13 +146,13 @@ def _written_otherwise(
 
 def _class_names(found: set[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in found):
-        # By value, without a limit to its digits: 2 before 10.
+        # Sort by value, so that 2 comes before 10. This works for any number of digits.
         return sorted(found, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))
     return sorted(found)
 
 
 def _splits(config: DataConfig, table: Table, sieve: Sieve) -> list[str | None] | None:
-    """The split of each row; None where the table has no column of them."""
+    """The split of each row; None if the table has no split column."""
     column = config.split_column
     if column not in table.columns and column == type(config).model_fields["split_column"].default:
         return None
@@ -164,7 +173,7 @@ def _splits(config: DataConfig, table: Table, sieve: Sieve) -> list[str | None] 
 def _split(
     config: DataConfig, table: Table, splits: Sequence[str | None] | None, labels: Labels, seed: int
 ) -> tuple[Bools, Bools | None, tuple[str, ...]]:
-    """Which rows are the test set, which are held out for validation, and what to say of it."""
+    """The rows of the test set, the rows held out for validation, and notes about the split."""
     column = shown(config.split_column)
     if splits is None:
         tested = held_out_for_test(labels.true, config.test_share, seed)
@@ -190,6 +199,6 @@ def _split(
 
 
 def _by_file_name(names: list[str]) -> Ints:
-    # One string a name, which compares faster than a pair; no name holds a zero byte.
+    # Strings compare faster than pairs. No file name contains a zero byte.
     keys = [f"{name.rpartition('/')[2]}\0{name}" for name in names]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)

@@ -1,7 +1,8 @@
-"""Tables as Parquet."""
+"""Reads tables in Parquet files."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(path: Path, wanted: Sequence[str]) -> Read:
-    """The wanted columns, as far as they are there; a missing value is an empty string.
+    """The wanted columns that exist. A missing value becomes an empty string.
 
     Raises:
-        DataError: pyarrow is not installed, the file is no such table or has no rows, or a column
-            holds something else than strings and whole numbers.
+        DataError: pyarrow is not installed, the file is not a Parquet table or has no rows, or a
+            wanted column holds other values than strings and whole numbers.
     """
     try:
         import pyarrow
@@ -49,9 +50,28 @@ def _strings(path: Path, name: str, column: Any) -> list[str]:
 
     plain = column.type.value_type if types.is_dictionary(column.type) else column.type
     text = types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain)
+    values = column.to_pylist()
+    if types.is_floating(plain) and (whole := _whole(values)) is not None:
+        return whole
     if not (text or types.is_integer(plain) or types.is_null(plain)):
         raise DataError(
             f"{path}: column {shown(name)} holds values of the type {plain}; expected strings or "
-            "whole numbers"
+            "whole numbers: write the column as strings"
         )
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+    return ["" if value is None else str(value) for value in values]
+
+
+def _whole(values: list[float | None]) -> list[str] | None:
+    """Floating-point values as whole numbers; None if one of them is no whole number.
+
+    pandas turns whole numbers into floating-point numbers if one value is missing.
+    """
+    found = []
+    for value in values:
+        if value is None or math.isnan(value):
+            found.append("")
+        elif float(value).is_integer():
+            found.append(str(int(value)))
+        else:
+            return None
+    return found

@@ -1,9 +1,7 @@
-"""File names as tools write them, and the files that they mean."""
+"""Finds the files that a table means, from names as spreadsheets and label tools write them."""
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +9,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tdctl.errors import DataError
+from tdctl.folders.entries import files_and_folders
 from tdctl.names import normal
 from tdctl.sources.tables.headers import shown
 
-__all__ = ["Disk", "Found", "Known", "locate"]
+__all__ = ["Disk", "MatchedFiles", "Known", "locate"]
 
 # An empty, '.' or '..' part, as in /a, a//b, ./a and ../a.
 UNPLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 SUFFIX = re.compile(r"(?<=[^./])\.[A-Za-z0-9]{1,5}$")
-# Label Studio: an upload, whose file it gave a prefix; and a file that it was given by path.
+# Label Studio's names: of an uploaded file, which gets a prefix, and of a local file.
 UPLOAD = re.compile(r"^(?:.*/)?data/upload/(?:\d+/)?(?P<name>.+)$")
 PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 LOCAL = re.compile(r"^(?:.*/)?data/local-files/\?d=(?P<name>.+)$")
@@ -28,9 +27,10 @@ Find = Callable[[str], tuple[str, ...]]
 
 
 class Known:
-    """Names that are there, found by a name that may be written otherwise.
+    """A set of known names that also finds a name written in a slightly different way.
 
-    In this order: exactly; in the same normal form; in another case; without suffix.
+    It tries, in this order: the exact name, the same Unicode normal form, another case, and the
+    name without its suffix.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -41,7 +41,7 @@ class Known:
         return name in self._names
 
     def find(self, name: str) -> tuple[str, ...]:
-        """The names that are meant; more than one where that is not clear."""
+        """The known names that fit; more than one if the name is ambiguous."""
         if name in self._names:
             return (name,)
         plain = normal(name)
@@ -53,7 +53,7 @@ class Known:
         return ()
 
     def same_but_suffix(self, name: str) -> str | None:
-        """A name that differs in its suffix alone."""
+        """A known name that differs only in its suffix; None if there is none."""
         stem = SUFFIX.sub("", normal(name).casefold())
         found = self._made()[2].get(stem)
         return found[0] if found else None
@@ -72,14 +72,14 @@ class Known:
 
 
 class Disk:
-    """The files below a folder, of which each folder is listed once, when a name asks for it."""
+    """The files below a folder. Each folder is listed once, when a name in it is looked up."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._listed: dict[str, tuple[Known, Known] | None] = {}
 
     def find(self, path: str) -> tuple[str, ...]:
-        """The files that a path with ``/`` means, relative to the root; see ``Known``."""
+        """The files that fit a path with ``/``, relative to the root; see ``Known``."""
         folder, _, name = path.rpartition("/")
         exact = self._of(folder)
         if exact is not None and name in exact[0]:
@@ -92,7 +92,7 @@ class Disk:
         return tuple(found)
 
     def same_but_suffix(self, path: str) -> str | None:
-        """A file that differs in its suffix alone."""
+        """A file whose path differs only in its suffix; None if there is none."""
         folder, _, name = path.rpartition("/")
         listed = self._of(folder)
         found = None if listed is None else listed[0].same_but_suffix(name)
@@ -110,46 +110,32 @@ class Disk:
         return tuple(found)
 
     def _of(self, folder: str) -> tuple[Known, Known] | None:
-        """Files and folders in a folder; None where there is none of this name."""
+        """The files and the folders in a folder; None if the folder does not exist."""
         if folder not in self._listed:
             self._listed[folder] = _content(self._root / folder)
         return self._listed[folder]
 
 
 def _content(folder: Path) -> tuple[Known, Known] | None:
-    files: list[str] = []
-    folders: list[str] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                # A link costs a look at what it leads to, other entries cost none.
-                if entry.is_symlink():
-                    target = Path(entry.path)
-                    is_file, is_folder = target.is_file(), target.is_dir()
-                else:
-                    is_file, is_folder = entry.is_file(), entry.is_dir()
-                if is_file:
-                    files.append(entry.name)
-                elif is_folder:
-                    folders.append(entry.name)
+        found = files_and_folders(folder)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-            return None
         raise DataError(
             f"folder {folder}: cannot be listed ({error.strerror}); the table names images in it"
         ) from None
-    return Known(files), Known(folders)
+    return None if found is None else (Known(found[0]), Known(found[1]))
 
 
 @dataclass
-class Found:
-    """The files that the rows of a table mean.
+class MatchedFiles:
+    """The files that were found for the rows of a table.
 
     Attributes:
-        names: the real name of each row; empty where there is none.
-        wrong: what is wrong with a row, as a message goes on after the row.
-        missing: rows that name no file, though the name is one.
-        otherwise: rows whose file has another name than the table writes, in any normal form.
+        names: the real name of each row's file; ``""`` if there is none.
+        wrong: for each faulty row, the end of the message about it.
+        missing: the rows with a valid name for which no file exists.
+        otherwise: the rows whose name in the table differs from the file's name by more than its
+            Unicode form.
     """
 
     names: list[str]
@@ -158,18 +144,20 @@ class Found:
     otherwise: list[int] = field(default_factory=list)
 
 
-def locate(names: Sequence[str], find: Find, root: Path, column: str) -> Found:
-    """The files that names mean, written as spreadsheets and label tools write them.
+def locate(names: Sequence[str], find: Find, root: Path, column: str) -> MatchedFiles:
+    """Finds the files for names as spreadsheets and label tools write them.
 
-    Absolute below ``root`` or beginning with the last folders of it, with ``./`` or backslashes,
-    quoted as in a URL, with what Label Studio puts before a name, and as ``find`` knows them.
+    A name may be relative to ``root``, absolute, or begin with the last folders of ``root``. It may
+    have ``./`` or backslashes, be quoted as in a URL, or have the prefix that Label Studio adds.
+    ``find`` may know further forms.
 
     Args:
-        find: the names that a path with ``/`` means.
-        root: the folder that they are relative to.
-        column: of the names, for a message.
+        names: the name in each row.
+        find: gives the files that fit a path with ``/``.
+        root: the folder that the files are relative to.
+        column: the column of the names, for messages.
     """
-    found = Found([])
+    found = MatchedFiles([])
     roots = tuple(dict.fromkeys((root.absolute().as_posix(), root.resolve().as_posix())))
     for row, name in enumerate(names):
         meant = find(name) if name and not UNPLAIN.search(name) else ()
@@ -197,7 +185,7 @@ def _meant(name: str, find: Find, roots: Sequence[str]) -> tuple[str, ...]:
 
 
 def _forms(name: str, roots: Sequence[str]) -> Iterator[str]:
-    """What a name may mean, as paths below the root; the nearest to what is written first."""
+    """The paths relative to the root that a name may mean; the closest to the name first."""
     yield name
     yield name.strip()
     text = name.strip().replace("\\", "/")
@@ -207,7 +195,7 @@ def _forms(name: str, roots: Sequence[str]) -> Iterator[str]:
     yield from _below(plain, roots)
     if "%" in plain:
         yield from _below(unquote(plain), roots)
-    # What Label Studio exports is quoted as in a URL, or not.
+    # Names that Label Studio exports may or may not be quoted as in a URL.
     for path in dict.fromkeys((plain, unquote(plain))):
         if upload := UPLOAD.match(path):
             yield upload["name"]
@@ -217,7 +205,7 @@ def _forms(name: str, roots: Sequence[str]) -> Iterator[str]:
 
 
 def _collapsed(path: str) -> str:
-    """Without ``.`` and empty parts; a slash at either end stays, and so does what begins a URL."""
+    """The path without ``.`` and empty parts. A slash at either end stays; a URL stays as it is."""
     if "://" in path:
         return path
     start, end = path[:1] == "/", path[-1:] == "/"
@@ -226,13 +214,13 @@ def _collapsed(path: str) -> str:
 
 
 def _below(path: str, roots: Sequence[str]) -> Iterator[str]:
-    """The path as it is relative to a root."""
+    """The path itself, and its forms relative to each root."""
     yield path
     for root in roots:
         if path.startswith(f"{root}/"):
             yield path[len(root) + 1 :]
         elif not path.startswith("/"):
-            # The names begin above the folder that was given: at a folder of its path.
+            # The names may start further up: with a folder that is a part of the root's path.
             parts = root.strip("/").split("/")
             for count in range(1, len(parts) + 1):
                 start = "/".join(parts[-count:]) + "/"
@@ -241,7 +229,7 @@ def _below(path: str, roots: Sequence[str]) -> Iterator[str]:
 
 
 def _wrong(name: str, meant: Sequence[str], root: Path) -> str | None:
-    """What is wrong with a name that means no file, or several; None where it is just missing."""
+    """What is wrong with a name that fits no file or several; None if its file is just missing."""
     if not name.strip():
         return "is empty; expected the name of an image"
     if meant:

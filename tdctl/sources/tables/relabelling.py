@@ -24,20 +24,20 @@ __all__ = ["ACTION", "ACTIONS", "TableLabels", "labels_from_table", "read_labels
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 INDEX = "index"
-# A table that says of each row what became of it says of images without one that they are gone.
+# A table of ``tdctl clean`` has this column. Images without a row there were dropped.
 ACTION, ACTIONS = "action", frozenset({"keep", "relabel"})
-# By these a table is known as a ranking.
+# A table with these columns is a ranking.
 RANKING = {"suspicion", "rank"}
 
 
 @dataclass(frozen=True)
 class TableLabels:
-    """What a table says of the n images of a data set.
+    """The labels that a table gives to the n images of a data set.
 
     Attributes:
-        labels: of the images that have a row with a label, in their order.
-        kept: bool [n], which images these are; the others are left out.
-        skipped: what was left out because it lacks something, as the user asked for.
+        labels: the labels of the images that have a row with a label, in the order of the images.
+        kept: bool [n], True for these images. The others are left out.
+        skipped: the rows and images that were left out at the user's request.
         notes: what the user should know, one line each.
     """
 
@@ -54,10 +54,10 @@ def labels_from_table(
     class_names: list[str],
     own: Ints | None,
 ) -> Labels:
-    """Labels of all n images; as ``read_labels``, but every image must have one.
+    """The labels of all n images. As ``read_labels``, but every image must have a label.
 
     Raises:
-        DataError: as ``read_labels``, or an image has no row or no label.
+        DataError: as ``read_labels``; or an image has no row or no label.
     """
     return read_labels(config, names, index, class_names, own, every=True).labels
 
@@ -72,35 +72,37 @@ def read_labels(
     tested: int = 0,
     every: bool = False,
 ) -> TableLabels:
-    """Labels of the n images in their order, from the table ``config.labels``.
+    """The labels of the n images, in their order, from the table ``config.labels``.
 
-    Rows are joined to images by ``config.file_column`` where the images have names and that
-    column is filled, as ``locate`` reads it, else by the column ``index``; where both are, they
-    must agree. Each image has one row; rows of other images are passed over only with ``limit`` or
-    ``skip_unreadable``. A column of labels holds class names, or, where none of its values is one,
-    class numbers in [0, k).
+    If the images have names and the column ``config.file_column`` is filled, rows are joined to
+    images by name; ``locate`` says which forms are understood. Otherwise they are joined by the
+    column ``index``. If both columns exist, they must agree. Each image has one row. Rows for other
+    images are ignored with ``limit`` or ``skip_unreadable``; without these they are an error. A
+    label column holds class names. If none of its values is a class name, it holds class numbers
+    in [0, k).
 
-    Images without a row are left out where the table says so, by a column ``action`` of ``keep``
-    and ``relabel`` as ``tdctl clean`` writes it. With ``skip_unreadable`` images without a row or
+    Images without a row are left out if the table has a column ``action`` of ``keep`` and
+    ``relabel``, as ``tdctl clean`` writes it. With ``skip_unreadable``, images without a row or
     without a label are left out as well, and listed.
 
     Args:
         config: names the table, its columns, and what may be left out.
-        names: n file names relative to the data folder with ``/``, or None.
+        names: n file names relative to the data folder, with ``/``; or None.
         index: int64 [n], the images' positions in the source data set.
         class_names: k different names.
-        own: int64 [n] in [0, k), the data set's own labels, where they are known to be right.
-        tested: how many of the images, the last ones, were held out as test set.
-        every: leave out no image whatever the settings say.
+        own: int64 [n] in [0, k), the data set's own labels, if they are known to be right.
+        tested: the number of images at the end of the list that were held out as the test set.
+        every: leave out no image, whatever the settings say.
 
     Returns:
-        ``assigned`` from ``config.label_column``. ``true`` is ``own`` where that is given, which
-        ``config.true_column`` must then repeat; else that column; else ``assigned``.
+        Labels whose ``assigned`` is the column ``config.label_column``. ``true`` is ``own``, if it
+        is given; then ``config.true_column`` must have the same labels. Without ``own``, ``true``
+        is ``config.true_column``, or ``assigned`` if there is no such column.
 
     Raises:
         DataError: the table is not readable, a column is missing, a row names an unknown image or
-            class, or an image twice in different ways; an image has no row; the true column is not
-            ``own``.
+            class, two rows of one image differ, an image has no row, or the column of true labels
+            differs from ``own``.
     """
     columns = [config.label_column]
     columns += [config.true_column] if config.true_column is not None else []
@@ -140,7 +142,7 @@ def read_labels(
 def _images(
     config: DataConfig, table: Table, names: list[str] | None, index: Ints, sieve: Sieve
 ) -> tuple[Ints, list[str], tuple[str, ...]]:
-    """Of each row the image, or -1; what the table calls it; and what to say of it."""
+    """The image of each row, or -1; the name of each row in the table; and notes."""
     notes: tuple[str, ...] = ()
     if names is not None and table.filled(config.file_column):
         column = config.file_column
@@ -156,7 +158,7 @@ def _images(
                 f"are named, first {shown(called[first])}, read as {shown(found.names[first])}",
             )
     else:
-        # Without an index, the column of names is what the user most likely meant to give.
+        # If there is no index column either, the error should be about the column of names.
         column = INDEX if names is None or INDEX in table.columns else config.file_column
         numbers = _numbers(table, column)
         called = table[column]
@@ -174,13 +176,13 @@ def _images(
             f" names {shown(called[row])}, which is not a training image of the data set"
             f"{many}{broken}",
         )
-    # What is no image of ours is passed over, and no fault.
+    # Rows for other images are ignored; they are not errors here.
     sieve.kept[others] = False
     return images, called, notes
 
 
 def _row_of_each(images: Ints, kept: Bools, count: int) -> Ints:
-    """Int64 [n], the row of each image; -1 where it has none."""
+    """The row of each image, int64 [n]; -1 for an image without a row."""
     rows = np.full(count, -1, dtype=np.int64)
     ours = np.flatnonzero((images >= 0) & kept)
     rows[images[ours]] = ours
@@ -188,7 +190,7 @@ def _row_of_each(images: Ints, kept: Bools, count: int) -> Ints:
 
 
 def _says_what_became(table: Table) -> bool:
-    """Whether the table is one of ``tdctl clean``, in which what was dropped has no row."""
+    """Whether ``tdctl clean`` wrote the table. Then dropped images have no row."""
     return ACTION in table.columns and set(table.columns[ACTION]) <= ACTIONS
 
 
@@ -200,7 +202,7 @@ def _without_row(
     index: Ints,
     tested: int,
 ) -> tuple[Skipped, ...]:
-    """The images that have no row at all; of others the row is listed already."""
+    """The images without any row. Images with a faulty row are listed already."""
     told = {one.index for one in listed}
     return tuple(
         Skipped(
@@ -217,7 +219,7 @@ def _without_row(
 def _missing(
     table: Table, missing: Ints, names: list[str] | None, index: Ints, tested: int
 ) -> DataError:
-    """What is said where images have no row."""
+    """The error for images without a row."""
     first = missing[0]
     name = str(index[first]) if names is None else shown(names[first])
     held = int((missing >= len(index) - tested).sum())
@@ -250,10 +252,10 @@ def _check_index(table: Table, called: Sequence[str], images: Ints, index: Ints)
 
 
 def _numbers(table: Table, column: str) -> Ints:
-    """Int64, the values of a column of whole numbers."""
+    """The values of a column of whole numbers, int64 [n]."""
     values = table[column]
     for row, value in enumerate(values):
-        # More digits than an int64 is sure to hold are no index.
+        # An int64 may not hold 19 digits or more, so such a value is not an index.
         if not (value.isascii() and value.isdigit() and len(value) < 19):
             raise table.error(
                 row, f", column '{column}', has {shown(value)}; expected a whole number from 0"

@@ -1,4 +1,4 @@
-"""Rows of a table that do not count: without a label, without a file, or repeated."""
+"""Leaves out table rows: those without a label, without a file, or that repeat another row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ SKIPS = "; --skip-unreadable leaves such rows out"
 
 
 class Sieve:
-    """Which rows of a table count.
+    """Decides which rows of a table are used.
 
     Args:
-        skip: leave out rows that are at fault; without it the first of them is an error.
+        table: the table.
+        skip: True leaves out faulty rows; False makes the first faulty row an error.
 
     Attributes:
-        kept: bool [n], rows that count.
+        kept: bool [n], True for the rows that are used.
         notes: what the user should know, one line each.
     """
 
@@ -33,14 +34,14 @@ class Sieve:
         self._reasons: dict[int, str] = {}
 
     def refuse(self, wrong: Mapping[int, str], skippable: bool = True) -> None:
-        """Leaves rows out, or raises for the first of them.
+        """Leaves faulty rows out, or raises an error for the first of them.
 
         Args:
-            wrong: by row, how a message goes on after it.
-            skippable: whether such rows may be left out.
+            wrong: for each faulty row, the end of the message about it.
+            skippable: whether rows with this fault may be left out.
 
         Raises:
-            DataError: they are not to be left out, or no other row is left.
+            DataError: the rows may not be left out, or no row is left.
         """
         wrong = {row: why for row, why in wrong.items() if self.kept[row]}
         if not wrong:
@@ -56,12 +57,12 @@ class Sieve:
             )
 
     def merge(self, keys: Sequence[Hashable], names: Sequence[str], columns: Sequence[str]) -> None:
-        """Lets rows of one image that agree in everything count once, and refuses others.
+        """Merges rows of the same image if they agree, and refuses them if they differ.
 
         Args:
-            keys: by row, the image that it is of.
-            names: by row, what the table calls it.
-            columns: those in which rows must agree, as far as the table has them.
+            keys: for each row, its image.
+            names: for each row, the image's name in the table.
+            columns: the columns in which the rows must agree, if the table has them.
         """
         rows = np.flatnonzero(self.kept).tolist()
         of_image: dict[Hashable, list[int]] = {}
@@ -87,7 +88,7 @@ class Sieve:
                 )
         if not self._skip:
             self.refuse(wrong)
-        # Which of them is right is not known: none of them counts.
+        # Nobody knows which of the rows is right, so none of them is used.
         doubtful = {keys[row]: row for row in reversed(wrong)}
         says = {key: f" is contradicted by {self._table.at(row)}" for key, row in doubtful.items()}
         self.refuse({row: says[keys[row]] for row in rows if keys[row] in says} | wrong)
@@ -103,12 +104,12 @@ class Sieve:
     def skipped(
         self, names: Sequence[str], splits: Sequence[str] | None, index: Sequence[int] | None = None
     ) -> tuple[Skipped, ...]:
-        """The rows that were left out, in their order; see ``Skipped``.
+        """The faulty rows that were left out, in order; see ``Skipped``.
 
         Args:
-            names: by row.
-            splits: by row, or None.
-            index: by row; None for the row itself.
+            names: the file name of each row.
+            splits: the split of each row, or None.
+            index: the index of each row; None if it is the row's number.
         """
         return tuple(
             Skipped(
@@ -121,7 +122,7 @@ class Sieve:
         )
 
     def note(self, skipped: Sequence[Skipped]) -> tuple[str, ...]:
-        """The notes, and one of what was left out."""
+        """All notes, with one about the rows that were left out."""
         if not skipped:
             return tuple(self.notes)
         many = f"{len(skipped)} rows were" if len(skipped) > 1 else "a row was"

@@ -1,0 +1,125 @@
+"""The subcommand that drops the worst-ranked share and retrains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tdctl.cli.boundary import guarded, joined, print_json, say
+from tdctl.cli.flags import (
+    WAYS,
+    AsJson,
+    DetectorFile,
+    DryRun,
+    KeepPerClass,
+    Overwrite,
+    PrintConfig,
+    Quiet,
+    Resume,
+    Runs,
+    ScoreName,
+    check_one_way,
+    the_source,
+)
+from tdctl.cli.options import DATA, NET, Settings, print_config_of, section, with_settings
+from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
+from tdctl.cli.show import show_denoise
+from tdctl.errors import ConfigError
+
+__all__ = ["denoise"]
+
+
+@guarded
+@with_settings(*(key for key in DATA if key != "data.num_valid"), *NET, *section("retrain"))
+def denoise(
+    settings: Settings,
+    td: Runs,
+    remove_ratio: Annotated[
+        list[str],
+        typer.Option(
+            "--remove-ratio",
+            help="Share to drop, in [0, 1), or auto: the estimated share of wrong labels "
+            f"({WAYS}); repeatable.",
+        ),
+    ],
+    keep_per_class: KeepPerClass = None,
+    detector: DetectorFile = None,
+    score: ScoreName = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also train on all labels, on random removals, and on the truly clean subset.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder of the retrainings (default: next to the run, named after it)."
+        ),
+    ] = None,
+    report_to: ReportFile = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    print_config: PrintConfig = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Step 3: drop the worst-ranked share, retrain a new network on the rest, compare.
+
+    The data set and the labels come from the (first) run. Settings such as --epochs and --lr are
+    those of the retraining.
+
+    Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
+    """
+    check_one_way(resume, overwrite)
+    source = the_source(detector, score)
+    from tdctl import runner
+
+    base = runner.settings_of_run(td[0])
+    if base is None and not settings.names_data():
+        raise ConfigError(
+            f"{td[0]}: holds no config.yaml of tdctl; name the data it was made from with "
+            "--dataset and --data-dir"
+        )
+    # A run of another program used no recipe of ours, so the paper's values are the defaults.
+    found = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
+    if resume:
+        place = out if out is not None else runner.default_denoising(td, found.config.seed)
+        own = runner.denoising_to_resume(place)
+        found = found if own is None else settings.resolve(own, runner.PINNED)
+    if print_config:
+        print_config_of(found)
+        return
+    config = found.config
+    check_report_file(td, report_to, overwrite)
+    with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
+        result = runner.denoise(
+            config,
+            td,
+            source,
+            remove_ratio,
+            keep_per_class=keep_per_class,
+            baselines=baselines,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            report=report,
+            world=world,
+        )
+    for note in result.notes:
+        say(f"note: {note}")
+    if not world.is_first:
+        return
+    if as_json:
+        print_json(runner.denoise_report(result))
+    else:
+        show_denoise(result, dry_run)
+    if not dry_run:
+        table = None if result.file is None else result.file.parent
+        report_beside(result.detection, report_to, overwrite, table)

@@ -1,0 +1,187 @@
+"""The subcommand that goes the whole way: from a folder of images to the labels to look at."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tdctl.cli.boundary import guarded, joined, print_json, say, untouched_by_torchrun
+from tdctl.cli.console import console
+from tdctl.cli.flags import AsJson, DetectorFile, Quiet, the_source
+from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
+from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.show import show_plan
+from tdctl.config import Config
+from tdctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tdctl.runner import FindResult
+
+__all__ = ["find", "seconds_of"]
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+PART = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+
+
+@guarded
+@with_settings("recipe", *(key for key in DATA if key != "data.data_dir"), *NOISE, *NET,
+               *section("train"))  # fmt: skip
+def find(
+    settings: Settings,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of images, DIR/<class>/<image>; or a table of file names and labels.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write (default: find_NAME, after the data)."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="How long the recording may take, such as 10m, 90s or 1h30m."),
+    ] = None,
+    detector: DetectorFile = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look, say what would be done and how long, stop.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the wrong labels: look at the images, record a training, rank, say where to look.
+
+    What is not set is chosen by the images. The same command goes on after Ctrl-C.
+
+    Example: tdctl find photos
+
+    Example: tdctl find photos --labels labels.csv --time 10m --out found
+    """
+    untouched_by_torchrun("find")
+    source = the_source(detector, score)
+    seconds = None if time is None else seconds_of(time)
+    settings = _of_path(settings, path)
+    from tdctl import runner
+
+    named = settings.named_keys()
+    resolve = _resolver(settings, named)
+    base = resolve({})
+    folder = out if out is not None else runner.default_out(base)
+    begun = runner.begun_with(folder, base)
+    if begun is not None:
+        config = replace(settings, reads_data=False).resolve(begun).config
+        if (found := runner.find_finished(folder, config, source)) is not None:
+            _show(found, as_json)
+            return
+        say(f"note: {folder} was begun already: it goes on with its settings")
+        if seconds is not None:
+            say("note: --time chose nothing: the number of epochs stays that of the beginning")
+        if dry_run:
+            show_plan([f"would go on with {folder}"], as_json)
+            return
+    else:
+        settings.resolve()  # says which data set is taken
+        plan = runner.plan_find(resolve, named, seconds, base.device)
+        for note in plan.notes:
+            say(f"note: {note}")
+        for line in plan.lines(folder):
+            say(line)
+        if dry_run:
+            if as_json:
+                print_json(plan.report(folder))
+            return
+        config = plan.config
+    with joined(config.device) as world, shown_progress(quiet) as report:
+        try:
+            result = runner.find(config, folder, source, report=report, world=world)
+        except KeyboardInterrupt:
+            say("note: the same command goes on from the last whole epoch")
+            raise
+    _show(result, as_json)
+
+
+def seconds_of(text: str) -> float:
+    """The seconds that a time such as ``1h30m`` means; a bare number is minutes.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    parts = PART.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        found = sum(float(number) * UNITS[unit] for number, unit in parts)
+        if found > 0:
+            return found
+    raise ConfigError(f"time: {text!r} is no time; expected such as 10m, 90s or 1h30m")
+
+
+def _of_path(settings: Settings, path: Path) -> Settings:
+    """The settings with the data that lie at a path: a folder, or a table that names images."""
+    named = settings.overrides
+    if not path.exists():
+        raise ConfigError(f"{path}: no such folder; give the folder of your images")
+    if path.is_file():
+        if "data.labels" in named:
+            raise ConfigError(f"{path}: is a file; give the folder of the images, and --labels")
+        table: dict[str, Any] = {"data.dataset": "table", "data.labels": str(path)}
+        return replace(settings, overrides={**table, **named})
+    return replace(settings, overrides={**named, "data.data_dir": str(path)})
+
+
+def _resolver(settings: Settings, named: frozenset[str]) -> Callable[[Mapping[str, Any]], Config]:
+    """Gives the settings above chosen ones: what the user sets wins, wherever it stands."""
+    recipe = {} if "recipe" in named else {"recipe": "detect"}
+
+    def resolve(chosen: Mapping[str, Any]) -> Config:
+        free = {key: value for key, value in {**recipe, **chosen}.items() if key not in named}
+        overrides = {**free, **settings.overrides}
+        return replace(settings, overrides=overrides, reads_data=False).resolve().config
+
+    return resolve
+
+
+def _show(result: FindResult, as_json: bool) -> None:
+    """Three lines: how many look wrong, where to look, what to type next."""
+    for note in result.notes:
+        say(f"note: {note}")
+    if result.again:
+        say(f"note: {result.out} is finished already; another --out begins anew")
+    if as_json:
+        print_json(result.report())
+        return
+    stdout = console()
+    if result.wrong is None:
+        stdout.print(f"found      the {result.samples:,} images are ranked, the worst first")
+    else:
+        between = ""
+        if result.low is not None and result.high is not None:
+            none = " (perhaps none)" if result.low == 0 else ""
+            between = f", between {result.low:,}{none} and {result.high:,}"
+        share = result.wrong / result.samples
+        stdout.print(
+            f"found      about {result.wrong:,} of {result.samples:,} labels look wrong "
+            f"({share:.1%}{between})"
+        )
+    # The JSON is for programs.
+    shown = [str(file) for file in result.files if file.suffix in {".html", ".csv"}]
+    stdout.print(f"look at    {', '.join(reversed(shown))}")
+    stdout.print(f"next       {_next(result)}")
+
+
+def _next(result: FindResult) -> str:
+    """What to do next, and to type: a look at the worst, and the labels as a person decides."""
+    words = ["tdctl", "apply-review", "--td", str(result.run), "review.csv"]
+    then = shlex.join([*words, "--out", str(result.out / "labels.csv")])
+    return f"open the report, decide, save review.csv, then: {then}"

@@ -1,0 +1,117 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tdctl.runner import Source
+
+__all__ = [
+    "AUTO",
+    "BUILTIN",
+    "WAYS",
+    "AsJson",
+    "DetectorFile",
+    "Device",
+    "DryRun",
+    "KeepPerClass",
+    "Overwrite",
+    "PrintConfig",
+    "Quiet",
+    "Resume",
+    "Run",
+    "Runs",
+    "ScoreName",
+    "check_one_kind",
+    "check_one_way",
+    "the_source",
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+PrintConfig = Annotated[
+    bool,
+    typer.Option(
+        "--print-config",
+        help="Print all settings as YAML, each with its origin, and stop.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Continue an unfinished run; its own settings are the defaults."),
+]
+Run = Annotated[Path, typer.Option("--td", help="Run folder of generate-td.")]
+Runs = Annotated[
+    list[Path],
+    typer.Option(
+        "--td",
+        help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
+        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
+    ),
+]
+DetectorFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--detector",
+        help="Detector file (.pth.tar or .safetensors), or a shipped one: builtin, builtin:NAME; "
+        "tdctl detectors lists them. The default is auto: builtin; but for runs that the score "
+        "aum ranks better, aum instead or both together, and a note says so.",
+        show_default=False,
+    ),
+]
+ScoreName = Annotated[
+    str | None,
+    typer.Option("--score", help="Hand-made score instead of a detector; tdctl scores lists them."),
+]
+# What may follow ``auto``. ``tdctl.cuts.METHODS`` has the same names, but its import loads numpy.
+WAYS = (
+    "auto:combined, the default, separates wrong labels from hard images; auto:mixture: two "
+    "components of the mean loss; auto:sum: the mean of a "
+    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
+    "samples (with --score aum, exactly the samples that they flag); auto:late: InterpretDL's "
+    "rule, at most 1 in 26 (with --score mean-correct-epoch, exactly the samples that it flags)"
+)
+KeepPerClass = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-per-class",
+        help="What is always kept of each given class: a share below 1, or a number of samples "
+        "(default: 0.5 with auto, else 0).",
+    ),
+]
+BUILTIN = Path("builtin")
+AUTO = Path("auto")
+
+
+def the_source(detector: Path | None, score: str | None) -> Source:
+    """The detector or the score that was given; if none was given, the automatic choice.
+
+    Raises:
+        typer.BadParameter: both were given.
+        ConfigError: the score is unknown.
+    """
+    check_one_kind(detector is not None, score is not None)
+    if score is None:
+        return detector or AUTO
+    from tdctl.scores import find_score
+
+    return find_score(score)
+
+
+def check_one_kind(detector: bool, scores: bool) -> None:
+    """Refuses a detector together with a score."""
+    if detector and scores:
+        raise typer.BadParameter("give either --detector FILE or --score NAME")
+
+
+def check_one_way(resume: bool, overwrite: bool) -> None:
+    """Refuses --resume together with --overwrite."""
+    if resume and overwrite:
+        raise typer.BadParameter("--resume continues, --overwrite starts again; give one of them")

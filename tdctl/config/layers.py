@@ -1,0 +1,105 @@
+"""Combines the layers of settings, and records where each value came from.
+
+Each layer overrides those before it: defaults, the data set's preset, the recipe, the user's
+settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from tdctl.catalogue import known_name
+from tdctl.recipes import DETECT_UP_TO, find_recipe, preset_of, recipe_names
+
+__all__ = ["Origins", "fill_in", "merge"]
+
+# The origin of each setting's value, by dotted key. A default has no entry.
+Origins = dict[str, str]
+
+
+def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
+    """The given settings, with preset and recipe filled in below them.
+
+    The default recipe is ``detect``, or ``paper`` for images of more than 64 pixels. An explicit
+    ``recipe: null`` means no recipe.
+
+    Args:
+        given: the nested settings, section to key to value. A section may be a model. Then only
+            the fields that were set count.
+
+    Returns:
+        All settings that were given or filled in, nested; and the origins of those filled in.
+    """
+    tree = {key: _as_mapping(value) for key, value in given.items()}
+    name = _data_set(tree)
+    preset = preset_of(name) if name is not None else {}
+    tree.setdefault("recipe", _default_recipe(preset, tree))
+    whole: dict[str, Any] = {}
+    origins: Origins = {}
+    merge(whole, preset, origins, f"preset {name}")
+    for recipe in _recipes(tree["recipe"]):
+        merge(whole, recipe.settings, origins, f"recipe {recipe.name}")
+    for section in ("train", "retrain"):
+        # Label smoothing belongs to cross-entropy. If the user names another loss, the recipe's
+        # label smoothing is dropped. It must not count as a contradiction.
+        asked = tree.get(section)
+        if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
+            whole.get(section, {}).pop("label_smoothing", None)
+            origins.pop(f"{section}.label_smoothing", None)
+    merge(whole, tree)
+    return whole, origins
+
+
+def merge(
+    tree: dict[str, Any],
+    upper: Mapping[str, Any],
+    origins: Origins | None = None,
+    origin: str = "",
+    prefix: str = "",
+) -> None:
+    """Overrides settings with others, in place.
+
+    Args:
+        tree: nested settings, which are changed.
+        upper: nested settings that override those in ``tree``.
+        origins: receives ``origin`` for each dotted key of ``upper``; None to record nothing.
+        origin: where the settings in ``upper`` came from.
+        prefix: the dotted key of ``tree``, with a dot at its end.
+    """
+    for key, value in upper.items():
+        if isinstance(value, Mapping) and isinstance(tree.setdefault(key, {}), dict):
+            merge(tree[key], value, origins, origin, f"{prefix}{key}.")
+            continue
+        tree[key] = dict(value) if isinstance(value, Mapping) else value
+        if origins is not None:
+            origins[f"{prefix}{key}"] = origin
+
+
+def _as_mapping(value: Any) -> Any:
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
+
+
+def _data_set(tree: Mapping[str, Any]) -> str | None:
+    """The named data set; None if none is named. An unknown one is refused later."""
+    data = tree.get("data")
+    name = data.get("dataset") if isinstance(data, Mapping) else None
+    try:
+        return known_name(name) if isinstance(name, str) else None
+    except ValueError:
+        return None
+
+
+def _recipes(name: object) -> list[Any]:
+    """The layers of a recipe; empty for an unknown one, which is refused later."""
+    return find_recipe(name).layers if isinstance(name, str) and name in recipe_names() else []
+
+
+def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+    size = None
+    for layer in (preset, tree):
+        data = layer.get("data")
+        size = data.get("image_size", size) if isinstance(data, Mapping) else size
+    return "paper" if isinstance(size, int) and size > DETECT_UP_TO else "detect"

@@ -1,0 +1,232 @@
+"""The settings of the classifier's training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tdctl.config.section import Positive, Section
+
+__all__ = ["FitConfig", "RetrainConfig", "TrainConfig"]
+
+
+class FitConfig(Section):
+    """The settings of a classifier's training.
+
+    Source: the defaults are those of the published code of Jia et al. (AAAI 2023).
+    """
+
+    epochs: Positive = Field(200, description="Epochs of training.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(128, description="Images per step.")
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        0.1, description="Learning rate at the start; with one-cycle, at the peak."
+    )
+    schedule: Literal["step", "constant", "one-cycle", "cosine"] = Field(
+        "step",
+        description="step: the learning rate drops as lr_drops says; constant: it never drops; "
+        "one-cycle: it rises linearly to --lr and falls to 0; cosine: it falls from --lr to 0 "
+        "along half a cosine.",
+    )
+    lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.75),
+        description="Shares of the run after which a step schedule multiplies the learning rate "
+        "by 0.1.",
+    )
+    warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.3, description="Share of the run during which a one-cycle schedule rises."
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.9, description="Momentum of SGD (Nesterov momentum if above 0)."
+    )
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1e-4, description="Weight decay."
+    )
+    augment: bool = Field(True, description="Augment by random crops and flips.")
+    augment_policy: Literal["none", "trivial", "rand"] = Field(
+        "none",
+        description="Distort each image as well. trivial: torchvision's TrivialAugmentWide; rand: "
+        "torchvision's RandAugment. An image takes 0.2 ms of a core at 32 pixels and 1.5 ms at "
+        "224.",
+    )
+    cutout: Annotated[int, Field(ge=0, le=512)] = Field(
+        0, description="Side in pixels of a square that is blanked in each image; 0 for none."
+    )
+    crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
+        None, description="Padding of the random crop (default: an eighth of the image's side)."
+    )
+    flip: bool | None = Field(
+        None, description="Mirror half of the images (default: if it suits the data set)."
+    )
+    amp: bool | None = Field(
+        None,
+        description="Compute in lower precision (default: if the hardware supports it).",
+    )
+    amp_dtype: Literal["bfloat16", "float16"] = Field(
+        "bfloat16",
+        description="The lower precision. float16 scales the loss and is for older GPUs.",
+    )
+    compile: bool | None = Field(
+        None,
+        description="Compile the network (default: if the run is long enough to save time).",
+    )
+    eval_every: Positive = Field(
+        1, description="Evaluate after every Nth epoch and after the last."
+    )
+    loss: Literal["ce", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr"] = Field(
+        "ce",
+        description="ce: cross-entropy; bootstrap-soft, bootstrap-hard: mix the target with the "
+        "prediction; gce: generalised cross-entropy; sce: symmetric cross-entropy; elr: "
+        "early-learning regularisation.",
+    )
+    loss_detach: bool = Field(
+        False,
+        description="Stop the gradient through the prediction in the target of bootstrap-soft. The "
+        "gradient is then that of cross-entropy times 0.95.",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Label smoothing of the cross-entropy; only with loss ce."
+    )
+    mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Train on mixtures of two images, with a share drawn from Beta(ALPHA, ALPHA). "
+        "0: train on single images.",
+    )
+    average: Literal["none", "ema"] = Field(
+        "none",
+        description="ema: evaluate and save a running average of the weights, and (with "
+        "eval-pass) record with it.",
+    )
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.998,
+        description="Share of the running average that is kept at each step; less in the first "
+        "steps.",
+    )
+
+    @field_validator("lr_drops", mode="before")
+    @classmethod
+    def _read_list(cls, value: object) -> object:
+        return re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _augmentation_is_wanted(self) -> FitConfig:
+        for name, asked in {
+            "augment_policy": self.augment_policy != "none",
+            "cutout": self.cutout > 0,
+        }.items():
+            if asked and not self.augment:
+                raise ValueError(f"{name}: goes with --augment; leave out --no-augment or {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_goes_with_the_rest(self) -> FitConfig:
+        if self.loss != "ce" and self.label_smoothing > 0:
+            raise ValueError(
+                f"label_smoothing: goes with --loss ce, not with '{self.loss}'; give "
+                "--set train.label_smoothing=0"
+            )
+        if self.loss_detach and self.loss != "bootstrap-soft":
+            raise ValueError(
+                f"loss_detach: goes with --loss bootstrap-soft, not with '{self.loss}'; leave it "
+                "out"
+            )
+        if self.loss == "elr" and self.mixup > 0:
+            raise ValueError(
+                "mixup: 'elr' keeps a target for each image, and a mixed one is none of them; "
+                "give --mixup 0 or another --loss"
+            )
+        return self
+
+
+class TrainConfig(FitConfig):
+    """The settings of the training whose dynamics are recorded."""
+
+    capture: Literal["in-loop", "eval-pass"] = Field(
+        "in-loop",
+        description="in-loop: record the softmax of the training step itself, at no cost; "
+        "eval-pass: record the softmax of an extra pass in eval mode after each epoch.",
+    )
+    store: str = Field(
+        "full",
+        description="What is kept of each epoch's softmax. full: all classes; given: the given "
+        "label and the largest other class; topk:K: the given label and the K largest others.",
+    )
+    leave_out: Path | None = Field(
+        None,
+        description="Ranking of the same samples (CSV of tdctl detect --out). Its worst samples "
+        "are left out of the training; their softmax is predicted after each epoch, without "
+        "augmentation.",
+    )
+    leave_out_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="Share that --leave-out leaves out; half of each given class stays in.",
+    )
+    threshold_samples: bool = Field(
+        False,
+        description="Train two networks, each with some images under an extra class (AUM's "
+        "threshold samples), for --cut auto:threshold. This takes twice the time.",
+    )
+
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Number of networks, each trained on all images except its fold. Each image is "
+        "also recorded by the network that has not seen it. 0: one network on all images.",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_leave_something(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a single fold leaves nothing to train on; give 0, or 2 and more")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_known(cls, value: str) -> str:
+        if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
+            raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
+        return value
+
+    @model_validator(mode="after")
+    def _folds_are_of_all_images_and_plain_networks(self) -> TrainConfig:
+        for other, asked, why in (
+            ("leave_out", self.leave_out is not None, "have all images predicted already"),
+            ("threshold_samples", self.threshold_samples, "train one network each, not two"),
+        ):
+            if self.folds and asked:
+                raise ValueError(f"folds: {why}; leave out --folds or --{other.replace('_', '-')}")
+        return self
+
+    @model_validator(mode="after")
+    def _two_networks_see_every_image(self) -> TrainConfig:
+        if self.threshold_samples and self.leave_out is not None:
+            raise ValueError(
+                "threshold_samples: trains two networks, and leave_out goes with one; leave one of "
+                "the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _capture_sees_single_images(self) -> TrainConfig:
+        if self.mixup > 0 and self.capture == "in-loop":
+            raise ValueError(
+                "mixup: the training step sees mixed images, and dynamics are of single ones; "
+                "give --capture eval-pass"
+            )
+        return self
+
+
+class RetrainConfig(FitConfig):
+    """The settings of the retraining on the samples that were kept.
+
+    Source: the defaults are those of the published denoising scripts of Jia et al. (AAAI 2023).
+    """
+
+    epochs: Positive = Field(300, description="Epochs of retraining.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(256, description="Images per step.")
+    lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5,),
+        description="Shares of the run after which the learning rate is multiplied by 0.1.",
+    )

@@ -1,0 +1,177 @@
+"""The ranker that is used if the user names neither a detector nor a score."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdctl.cuts import Evidence, separation
+from tdctl.detector.ranks import mid_ranks
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import DynamicsError, TdctlError
+from tdctl.rankers.ranker import ByDetector, ByScore
+from tdctl.run import read_config
+from tdctl.scores import find_score
+from tdctl.training import Report, World
+
+__all__ = ["AUTOMATIC", "STRANGE", "Automatic", "probability_of", "stands_out"]
+
+# Its name as a value of --detector.
+AUTOMATIC = "auto"
+# The shipped detectors were not trained on curves of these losses. The mean loss ranks them better.
+STRANGE = {"gce", "sce", "elr"}
+# The AUM values of a run are fitted by two components. If these are at least this far apart, in
+# standard deviations, they separate right from wrong labels.
+STAND_OUT = 3.5
+# Shares of wrong labels. Below the first one AUM ranks, below the second one AUM and the detector
+# rank together, because the detector was trained on shares from 5 to 40 %.
+VERY_FEW, FEW = 0.07, 0.09
+# The reported ranker of a run that AUM ranks because its wrong labels are well separated.
+STANDS_OUT = "aum, as wrong labels stand out"
+# The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
+OF_AUM = 3
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """Ranks by the shipped detector, or by a score if that score was better in our trials.
+
+    - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
+    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
+    - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
+      by the ranks of the detector and of AUM together.
+    - All other runs: by the detector.
+
+    The rule uses only the curves, never the true labels. The rule and its constants were chosen
+    on runs with known flips: see replication/README.md, "Easy and nearly clean data".
+
+    Attributes:
+        detector: the shipped detector.
+        chosen: for each run ranked so far, the name of what ranked it.
+        probabilities: for each run ranked so far, the detector's P(mislabeled), float64 [n].
+    """
+
+    detector: ByDetector
+    chosen: dict[Path, str] = field(default_factory=dict)
+    probabilities: dict[Path, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def gives_probability(self) -> bool:
+        """Whether the suspicion is P(mislabeled) for all runs ranked so far."""
+        return set(self.chosen.values()) <= {str(self.detector.file)}
+
+    @property
+    def label(self) -> str:
+        """The name of the output folder."""
+        return f"detector_{AUTOMATIC}"
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The facts for tables; ``chosen`` says which ranker was chosen for each run."""
+        return {"detector": AUTOMATIC, "score": None}
+
+    def suspicion(
+        self, run: Path, dynamics: TrainingDynamics, world: World, report: Report | None = None
+    ) -> NDArray[np.float64]:
+        """The suspicion of each sample, float64 [n]; higher means more likely mislabeled.
+
+        Every process gets the whole array.
+
+        Raises:
+            DynamicsError, DetectorError: as in ``ByDetector``.
+        """
+        probability = self.detector.suspicion(run, dynamics, world, report)
+        self.probabilities[run] = probability
+        chosen, suspicion = world.together(lambda: self._choose(run, dynamics, probability))
+        self.chosen[run] = chosen
+        return suspicion
+
+    def _choose(
+        self, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+    ) -> tuple[str, NDArray[np.float64]]:
+        by_loss, by_aum = ByScore(find_score("loss-mean")), ByScore(find_score("aum"))
+        if _loss_of(run) in STRANGE and by_loss.why_not(dynamics) is None:
+            return "loss-mean", by_loss.scored(run, dynamics)
+        name = str(self.detector.file)
+        if by_aum.why_not(dynamics) is not None:
+            return name, probability
+        aum = by_aum.scored(run, dynamics)
+        if stands_out(aum):
+            return STANDS_OUT, aum
+        rate = Evidence.of(dynamics, probability).range().rate
+        if rate < VERY_FEW:
+            return "aum", aum
+        if rate < FEW:
+            shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
+            return f"{name} and aum", shared.astype(np.float64)
+        return name, probability
+
+    def notes(self) -> tuple[str, ...]:
+        """One line for each run that was not ranked by the detector alone, with the reason."""
+        detector = self.detector.file
+        why = {
+            STANDS_OUT: "there AUM ranks them better",
+            "aum": "few of its labels look wrong, and there AUM ranks them better",
+            "loss-mean": f"{detector} was not trained on curves of its loss",
+            f"{detector} and aum": "few of its labels look wrong",
+        }
+        return tuple(
+            f"{run} is ranked by {name}: {why[name]}; --detector {detector} ranks by that alone"
+            for run, name in self.chosen.items()
+            if name in why
+        )
+
+    def why_not(self, dynamics: TrainingDynamics) -> str | None:
+        """What the detector needs and the run lacks; None if it can rank the run."""
+        return self.detector.why_not(dynamics)
+
+    def has_seen(self, fingerprint: str) -> bool | None:
+        """Whether the detector was trained on the run; None if its file does not say."""
+        return self.detector.has_seen(fingerprint)
+
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of the detector's weights; with the run, it determines the choice."""
+        return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
+
+
+def stands_out(aum: NDArray[np.float64]) -> bool:
+    """Whether the wrong labels of a run are well separated: two components of AUM lie far apart.
+
+    Args:
+        aum: float64 [n], the score ``aum`` of each sample.
+    """
+    return separation(aum) >= STAND_OUT
+
+
+def _loss_of(run: Path) -> str | None:
+    # A run of other code has no settings. If settings cannot be read, the run is still ranked.
+    with suppress(TdctlError):
+        return read_config(run).train.loss
+    return None
+
+
+def probability_of(
+    ranker: object, run: Path, dynamics: TrainingDynamics, detector: ByDetector, world: World
+) -> NDArray[np.float64] | None:
+    """P(mislabeled) by the shipped detector, float64 [n]; None if it cannot judge the run.
+
+    Args:
+        ranker: what ranked the run; a result that it has already computed is used again.
+        run: the run folder.
+        dynamics: the run's dynamics.
+        detector: the shipped detector.
+        world: the processes.
+    """
+    if isinstance(ranker, Automatic) and run in ranker.probabilities:
+        return ranker.probabilities[run]
+    if detector.why_not(dynamics) is not None:
+        return None
+    try:
+        return detector.suspicion(run, dynamics, world)
+    except DynamicsError:
+        # All curves are the same: nothing can be estimated from them.
+        return None

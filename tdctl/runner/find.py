@@ -1,0 +1,424 @@
+"""The whole way from images to a ranking: look, choose, forecast, record, rank, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tdctl.config import Config
+from tdctl.cuts import Estimate
+from tdctl.data.picture import megapixels
+from tdctl.data.shown import sides
+from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
+from tdctl.files import MANIFEST_FILE, read_json, write_json
+from tdctl.finding.choices import FEWEST_EPOCHS, SMALLER, Choice, Seen, choose, epochs_within
+from tdctl.finding.forecast import Forecast, forecast_training
+from tdctl.inputs.given_labels import list_training_data
+from tdctl.inputs.prepare import with_whole_paths
+from tdctl.rankers.open_ranker import Source
+from tdctl.rankers.ranked import DetectResult
+from tdctl.rankers.ranking_files import ranking_files
+from tdctl.run import RunFolder, refuse_existing
+from tdctl.run.outside import refuse_in_data
+from tdctl.run.resuming import settings_to_resume
+from tdctl.runner.detect import detect
+from tdctl.runner.generate_td import generate_td
+from tdctl.runner.report import report_of
+from tdctl.scores import Score
+from tdctl.sources import Listing
+from tdctl.training import Report, World, pick_device
+
+__all__ = ["FindPlan", "FindResult", "begun_with", "default_out", "find", "finished", "plan_find"]
+
+RUN, RANKING, PAGE, RECORD = "run", "ranking.csv", "report.html", "find.json"
+METHOD = "combined"
+SCHEMA_VERSION = 1
+# The settings of a training whose epochs were chosen for the network of this recipe.
+OWN_RECIPE = "detect"
+Resolve = Callable[[Mapping[str, Any]], Config]
+
+
+@dataclass(frozen=True)
+class FindPlan:
+    """What will be done, and how long it takes.
+
+    Attributes:
+        config: all settings.
+        seen: of the data set.
+        name: of the data set.
+        reasons: why what was chosen was chosen, a line each.
+        forecast: of the recording.
+        held_out: images that get no rank: those that the user's own splits hold out.
+        notes: what the user should know of the data, a line each.
+    """
+
+    config: Config
+    seen: Seen
+    name: str
+    reasons: tuple[str, ...]
+    forecast: Forecast
+    held_out: int
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of the recording, from the start to the end."""
+        return self.forecast.whole(self.config.train.epochs)
+
+    def lines(self, out: Path) -> list[str]:
+        """The plan in words."""
+        seen, config = self.seen, self.config
+        alike = "" if seen.alike else " (the median)"
+        size = config.data.image_size
+        at = "as they are" if size is None else f"at {size} by {size} pixels"
+        held = f"; {self.held_out:,} are held out and get no rank" if self.held_out else ""
+        plan = self.forecast
+        return [
+            f"data       {self.name}: {seen.images:,} images in {len(seen.class_names):,} classes, "
+            f"{seen.short} by {seen.long} pixels{alike}{held}",
+            f"will do    train a network ({config.net.label}) for {config.train.epochs} epochs on "
+            f"them {at}, rank every image",
+            *(f"because    {reason}" for reason in self.reasons),
+            f"time       {_time(self.seconds)} on this machine ({plan.device}, {plan.threads} "
+            f"thread{'s' * (plan.threads > 1)}), {_time(plan.epoch)} an epoch",
+            f"writes     {out}: {RUN}/, {RANKING}, ranking.json, {PAGE}",
+        ]
+
+    def report(self, out: Path) -> dict[str, Any]:
+        """The plan as JSON-ready values."""
+        return {
+            "dry_run": True,
+            "out": str(out),
+            "data": {"name": self.name, **asdict(self.seen)},
+            "reasons": list(self.reasons),
+            "epochs": self.config.train.epochs,
+            "image_size": self.config.data.image_size,
+            "seconds": self.seconds,
+            "forecast": asdict(self.forecast),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class FindResult:
+    """How many labels look wrong, and where to look.
+
+    Attributes:
+        out: the folder.
+        samples: how many images have a rank.
+        wrong: how many labels look wrong; None where that cannot be estimated.
+        low, high: an interval of that number; None where there is none.
+        files: what was written for the user.
+        notes: what the user should know, a line each.
+        again: whether all was there already.
+    """
+
+    out: Path
+    samples: int
+    wrong: int | None
+    low: int | None
+    high: int | None
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    again: bool = False
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.out / RUN
+
+    def report(self) -> dict[str, Any]:
+        """The result as JSON-ready values."""
+        return {
+            "out": str(self.out),
+            "run": str(self.run),
+            "samples": self.samples,
+            "look_wrong": self.wrong,
+            "low": self.low,
+            "high": self.high,
+            "files": [str(path) for path in self.files],
+            "notes": list(self.notes),
+            "again": self.again,
+        }
+
+
+def default_out(config: Config) -> Path:
+    """``find_NAME`` here, after the data's name; beside the data where that is read from here."""
+    data = config.data
+    place = data.labels if data.dataset == "table" and data.labels is not None else data.root
+    out = Path(f"find_{place.resolve().stem if place.is_file() else place.resolve().name}")
+    try:
+        refuse_in_data(with_whole_paths(config).data, out)
+    except RunError:
+        return place.resolve().parent / out
+    return out
+
+
+def begun_with(out: Path, config: Config) -> dict[str, Any] | None:
+    """The settings that a recording in the folder began with; None where none began.
+
+    Args:
+        out: the folder.
+        config: the settings of now, which say where the data lies.
+
+    Raises:
+        RunError: the folder is no folder of ``find``, or lies in the data.
+    """
+    refuse_in_data(with_whole_paths(config).data, out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; give a folder with --out")
+    run = out / RUN
+    if not (run / MANIFEST_FILE).exists():
+        if out.is_dir() and any(path.name != RUN for path in out.iterdir()):
+            raise RunError(
+                f"{out}: holds files but nothing that tdctl find began; give another --out"
+            )
+        return None
+    return settings_to_resume(run)
+
+
+def finished(out: Path, config: Config, source: Source) -> FindResult | None:
+    """What an earlier call found, if it ran to its end; None where it did not.
+
+    Args:
+        out: its folder.
+        config: the settings of now.
+        source: what ranks, as it is asked for now.
+
+    Raises:
+        RunError: it had other settings, ranked by something else, or its record is malformed.
+    """
+    path = out / RECORD
+    if not path.exists():
+        return None
+    record = read_json(path)
+    try:
+        if record["status"] != "complete":
+            return None
+        files = tuple(out / name for name in record["files"])
+        found = FindResult(
+            out, record["samples"], record["look_wrong"], record["low"], record["high"], files,
+            tuple(record["notes"]), again=True,
+        )  # fmt: skip
+        was = record["ranked_by"]
+    except (KeyError, TypeError):
+        raise RunError(f"{path}: is not what tdctl find wrote; give another --out") from None
+    if was != _named(source):
+        raise RunError(
+            f"{out}: is ranked by {was}, and {_named(source)} is asked for; give another --out, or "
+            "rank its run by itself: "
+            f"tdctl detect --td {out / RUN} --out OTHER.csv"
+        )
+    # Refuses other settings than those of the run.
+    status = RunFolder(out / RUN, "generate-td").open(
+        with_whole_paths(config), resume=True, overwrite=False
+    )
+    there = all(file.exists() for file in files)
+    return found if there and status == "complete" else None
+
+
+def plan_find(
+    resolve: Resolve, named: frozenset[str], seconds: float | None, device: str
+) -> FindPlan:
+    """Looks at the data and chooses what the user has not; decodes a few pictures, writes nothing.
+
+    Args:
+        resolve: the settings of the user above some chosen ones, by dotted key.
+        named: the dotted keys that the user set.
+        seconds: that the recording may take; None for no limit.
+        device: that computes.
+
+    Raises:
+        DataError: the data set is missing or malformed.
+        ConfigError: the time is too short for five epochs, or a setting does not fit.
+    """
+    first = resolve({})
+    listing = list_training_data(with_whole_paths(first))
+    seen = _seen(first, listing, "data.test_share" in named)
+    choice = choose(seen)
+    config = resolve(_free(choice, named, first))
+    listing = list_training_data(with_whole_paths(config))
+    reasons = _still_true(choice, named, config)
+    world = World(device=pick_device(device))
+    forecast = forecast_training(config, listing, world)
+    if seconds is not None:
+        if "train.epochs" in named:
+            raise ConfigError(
+                "time: --epochs says how long the recording is; leave out one of them"
+            )
+        chosen, most = dict(choice.settings), config.train.epochs
+        fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
+        size = config.data.image_size
+        if fit < 2 * FEWEST_EPOCHS and size is not None and size > SMALLER:
+            smaller = {**chosen, "data.image_size": SMALLER}
+            tried = resolve(_free(Choice(smaller, ()), named, first))
+            if tried.data.image_size == SMALLER:
+                chosen, config = smaller, tried
+                forecast = forecast_training(config, listing, world)
+                fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
+                reasons = (
+                    *(reason for reason in reasons if not reason.startswith("image size")),
+                    f"image size {SMALLER}: larger ones take too long for --time",
+                )
+        if fit < FEWEST_EPOCHS:
+            needed = forecast.whole(FEWEST_EPOCHS)
+            raise ConfigError(
+                f"time: {_time(seconds)} is too short: {FEWEST_EPOCHS} epochs, the least that tell "
+                f"something, take {_time(needed)} here; give --time {_asked(needed)}, or fewer "
+                "images with --limit"
+            )
+        if fit < most:
+            chosen["train.epochs"] = fit
+            config = resolve({**_free(Choice(chosen, ()), named, first), "train.epochs": fit})
+            reasons = (
+                *(reason for reason in reasons if not reason.startswith("epochs")),
+                f"epochs {fit}: as many as fit into {_time(seconds)}",
+            )
+    held = 0 if listing.held is None else int(listing.held.sum())
+    return FindPlan(
+        config=config,
+        seen=seen,
+        name=str(config.data.root) if config.data.dataset in {"folder", "table"} else listing.name,
+        reasons=reasons,
+        forecast=forecast,
+        held_out=held + len(listing.test_index),
+        notes=listing.notes,
+    )
+
+
+def find(
+    config: Config,
+    out: Path,
+    source: Source,
+    *,
+    report: Report | None = None,
+    world: World | None = None,
+) -> FindResult:
+    """Records, or goes on with what was begun, ranks, estimates how many are wrong, and writes.
+
+    Args:
+        config: all settings.
+        out: the folder of ``run/``, ``ranking.csv``, ``ranking.json`` and ``report.html``.
+        source: what ranks, as ``detect`` takes it.
+
+    Raises:
+        As ``generate_td`` and ``detect``.
+    """
+    world = World(device=pick_device(config.device)) if world is None else world
+    run, ranking = out / RUN, out / RANKING
+    ours = (out / RECORD).exists()
+    page = out / PAGE
+    refuse_existing([*ranking_files(ranking), page], overwrite=ours)
+    begun = (run / MANIFEST_FILE).exists()
+    recorded = generate_td(config, run, resume=begun, report=report, world=world)
+    # From here on the files beside the run are known as ours, and written anew after a kill.
+    write_json(out / RECORD, {"schema_version": SCHEMA_VERSION, "status": "running"})
+    ranked, why_not = _ranked(run, source, ranking, report, world)
+    shown = report_of(ranked, page, config=with_whole_paths(config), overwrite=True, world=world)
+    files = [*ranking_files(ranking), page]
+    # The report says again what the ranking did.
+    said = (*recorded.notes, *ranked.notes, *((why_not,) if why_not else ()), *shown.notes)
+    notes = tuple(dict.fromkeys(said))
+    n = len(ranked.labels)
+    estimate = ranked.estimates.get(METHOD)
+    wrong = None if ranked.flagged is None else int(ranked.flagged.rows.sum())
+    result = FindResult(out, n, wrong, *_interval(estimate, n), tuple(files), notes)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "status": "complete",
+        "ranked_by": _named(source),
+        **result.report(),
+        "files": [file.name for file in files],
+    }
+    write_json(out / RECORD, record)
+    return result
+
+
+def _ranked(
+    run: Path, source: Source, ranking: Path, report: Report | None, world: World
+) -> tuple[DetectResult, str | None]:
+    """The ranking with a cut where one can be estimated, else why not."""
+    common: dict[str, Any] = {"out": ranking, "overwrite": True, "report": report, "world": world}
+    try:
+        cut = f"auto:{METHOD}"
+        return detect(run, source, cut=cut, keep_per_class=0.0, **common), None
+    except DynamicsError as error:
+        return detect(run, source, **common), f"how many are wrong is not estimated: {error}"
+
+
+def _interval(estimate: Estimate | None, n: int) -> tuple[int | None, int | None]:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None, None
+    return round(estimate.low * n), round(estimate.high * n)
+
+
+def _seen(config: Config, listing: Listing, share_named: bool) -> Seen:
+    """What is seen of the data without decoding it: heads of at most 1,000 files.
+
+    A share that is held out as test set is to be ranked, too, unless the user named it.
+    """
+    images, held = listing.images, listing.one_list and not share_named
+    n = len(listing) + (len(listing.test_index) if held else 0)
+    held = held and len(listing.test_index) > 0
+    if isinstance(images, torch.Tensor):
+        height, width = images.shape[2:]
+        found = np.array([[width, height]])
+    else:
+        found = sides(images, megapixels(config.data.max_megapixels)).sides
+    if not len(found):
+        raise DataError(
+            f"{listing.name}: none of the images that were looked at opens; expected pictures that "
+            "Pillow reads"
+        )
+    short, long = np.median(found.min(axis=1)), np.median(found.max(axis=1))
+    alike = len(np.unique(found, axis=0)) == 1
+    return Seen(n, tuple(listing.class_names), round(float(short)), round(float(long)), alike, held)
+
+
+def _free(choice: Choice, named: frozenset[str], config: Config) -> dict[str, Any]:
+    """What was chosen and the user has not set; with another recipe its length is its own."""
+    settings = {key: value for key, value in choice.settings.items() if key not in named}
+    if "recipe" in named and config.recipe != OWN_RECIPE:
+        settings.pop("train.epochs", None)
+    if "data.image_size" in named:
+        settings.pop("data.fit", None)
+    return settings
+
+
+def _still_true(choice: Choice, named: frozenset[str], config: Config) -> tuple[str, ...]:
+    """The reasons of what the user has not set otherwise."""
+    told = {
+        "data.image_size": "image size",
+        "data.fit": "fit",
+        "train.epochs": "epochs",
+        "train.flip": "no mirrored",
+    }
+    gone = [word for key, word in told.items() if key in named]
+    if "recipe" in named and config.recipe != OWN_RECIPE:
+        gone.append("epochs")
+    return tuple(one for one in choice.reasons if not one.startswith(tuple(gone) or ("\0",)))
+
+
+def _named(source: Source) -> str:
+    return source.name if isinstance(source, Score) else str(source)
+
+
+def _time(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 90:
+        return f"about {round(seconds)} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {seconds / 3600:.1f} hours"
+
+
+def _asked(seconds: float) -> str:
+    """A time as ``--time`` takes it, a little more."""
+    return f"{int(seconds / 60) + 1}m"

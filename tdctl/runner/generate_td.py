@@ -1,0 +1,398 @@
+"""Step 1: train a classifier and record every sample's softmax at every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tdctl.classifier import Plan, forecast_disk, plan_training, stopped, train_classifier
+from tdctl.classifier.tensorboard_log import check_logger, logged
+from tdctl.config import Config
+from tdctl.csv_files import write_csv
+from tdctl.cuts import count_threshold_samples
+from tdctl.data import DataSet, Images
+from tdctl.dynamics import Store
+from tdctl.errors import RunError
+from tdctl.files import read_json
+from tdctl.inputs import (
+    SPLIT_BY,
+    Channels,
+    LeftOut,
+    Prepared,
+    RankingFile,
+    channels_of_run,
+    check_same_data,
+    find_left_out,
+    normalised_alike,
+    prepare,
+    read_ranking,
+    split_rule,
+    with_whole_paths,
+)
+from tdctl.labels import stratified_folds
+from tdctl.pretrained import weights_file
+from tdctl.recorder import EpochRows, Recorder, check_room
+from tdctl.run import (
+    MANIFEST_FILE,
+    SKIPPED_FILE,
+    RunFolder,
+    Status,
+    check_places,
+    refuse_in_data,
+)
+from tdctl.training import (
+    Folds,
+    Plain,
+    Recording,
+    Report,
+    SecondRound,
+    ThresholdSamples,
+    World,
+    pick_device,
+)
+
+__all__ = ["GenerateResult", "default_folder", "generate_td", "plan_generate"]
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """The run folder, its manifest, and notes for the user.
+
+    Attributes:
+        folder: the run folder.
+        manifest: the content of ``manifest.json``.
+        notes: one line each.
+        resumed: whether an earlier run was continued, or was already complete.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    resumed: bool = False
+
+
+def default_folder(config: Config, root: Path) -> Path:
+    """The paper's folder name for a run, below ``root``; for a second round, with its share."""
+    name = f"{config.data.dataset}_{config.net.label}_{_noise_name(config)}"
+    folder = f"computation4td_seed{config.seed}"
+    if config.train.leave_out is not None:
+        folder += f"_leaveout{config.train.leave_out_ratio:g}"
+    return root / name / folder
+
+
+def _noise_name(config: Config) -> str:
+    """The noise in a folder's name: the paper's words if it has them, else type and file."""
+    noise, labels = config.noise, config.data.labels
+    name = f"percmislabeled{noise.noise_ratio:g}_{noise.noise_type}"
+    if noise.noise_type == "labels" and labels is not None:
+        name = f"labels-{labels.stem}-{config.data.label_column}"
+    elif noise.noise_type == "matrix" and noise.matrix is not None:
+        name = f"matrix-{noise.matrix.stem}"
+    elif noise.pairs is not None:
+        name += f"-{noise.pairs.stem}"
+    return f"{name}_oracle" if noise.oracle else name
+
+
+def generate_td(
+    config: Config,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    log_with: str | None = None,
+    report: Report | None = None,
+    world: World | None = None,
+) -> GenerateResult:
+    """Trains a classifier and writes a run folder: dynamics, metadata, log, models and settings.
+
+    Args:
+        config: all settings.
+        out: the run folder.
+        resume: continues a run that has begun in the folder; starts a new one if none has.
+        overwrite: replaces an existing run.
+        log_with: what gets the log beside ``train_log.csv``: ``tensorboard``, or None.
+        report: is told the progress of the training.
+        world: the processes that train together; the first one writes. None means this process
+            only.
+
+    Returns:
+        The folder, its manifest, and notes.
+
+    Raises:
+        RunError: the folder is occupied, or is inside the data; or the run to resume had other
+            settings; or the disk has not enough space.
+        DataError: the data set is missing or malformed.
+        ConfigError: a setting does not suit the data or the machine.
+        TrainingError: the training diverged; it can be resumed from the last complete epoch.
+
+    Example::
+
+        >>> config = tdctl.load_config(Path("my.yaml"))
+        >>> result = tdctl.generate_td(config, Path("runs/a"))
+        >>> dynamics, labels, valid_indices = tdctl.read_run(result.folder)
+    """
+    world = World(device=pick_device(config.device)) if world is None else world
+    config = with_whole_paths(config)
+    check_logger(log_with)
+    run = RunFolder(out, "generate-td")
+    begun = world.told(lambda: _begin(run, config, resume, overwrite))
+    if begun.status == "complete":
+        return GenerateResult(out, begun.manifest, ("already complete",), True)
+
+    prepared, left = world.together(lambda: _read_data(config, begun))
+    dataset = normalised_alike(prepared.dataset, begun.channels, world)
+    prepared = replace(prepared, dataset=dataset)
+    images, unseen = left.split(prepared.train)
+    mode = _mode(config, prepared, unseen)
+    plan = plan_training(config, config.train, dataset, images, mode, world, begun.computation)
+    facts = {**_facts(config, prepared, left), **plan.facts(world)}
+    world.check_same(dataset.name, facts["data_fingerprint"] + facts["given_fingerprint"])
+
+    recorder: Recording | None
+    recorder = world.first(lambda: _start(run, begun, config, prepared, facts, plan, mode, world))
+    if recorder is None:
+        recorder = _collect_rows(config, prepared, mode, world)
+    with logged(report, log_with if world.is_first else None, out) as told:
+        outcome = train_classifier(
+            run,
+            config,
+            config.train,
+            dataset,
+            images,
+            valid=prepared.valid,
+            plan=plan,
+            world=world,
+            mode=mode,
+            recorder=recorder,
+            report=told,
+            stage="generate-td",
+        )
+    with stopped(run, world):
+        manifest = world.told(lambda: _write(run, prepared, mode, recorder, outcome))
+    notes = (*plan.notes, *dataset.notes, *filter(None, [begun.other_versions]))
+    return GenerateResult(out, manifest, notes, begun.resumed)
+
+
+def plan_generate(
+    config: Config, out: Path, *, resume: bool = False, overwrite: bool = False
+) -> list[str]:
+    """What ``generate_td`` would do, one line each; raises the errors that it would start with.
+
+    Only the first image is decoded. Other images that cannot be decoded are found by the run.
+    """
+    world = World(device=pick_device(config.device))
+    run = RunFolder(out, "generate-td")
+    begun = _begin(run, config, resume, overwrite)
+    if begun.status == "complete":
+        raise RunError(f"{out}: the run is complete already; nothing is left to do")
+    prepared, left = _read_data(config, begun, dry=True)
+    images, unseen = left.split(prepared.train)
+    mode = _mode(config, prepared, unseen)
+    plan = plan_training(
+        config, config.train, prepared.dataset, images, mode, world, begun.computation
+    )
+    disk = forecast_disk(config, prepared, plan, mode)
+    if begun.status == "new":
+        check_room(out, disk.needed_bytes, config.train.store)
+    started = None if plan.weights is None else plan.weights.note
+    notes = (plan.choice, *filter(None, (started, begun.other_versions)), *prepared.dataset.notes)
+    facts, left_out = prepared.facts(), len(prepared.train) - len(images)
+    return [
+        *(f"note: {note}" for note in notes),
+        f"would train {_planned(config, len(images), left_out)}, "
+        f"{prepared.dataset.num_classes} classes "
+        f"({facts['flipped']} labels flipped, {facts['realised_rate']:.2%}) on {world.device} in "
+        f"{plan.precision}, and write about {disk.file_bytes / 1e6:,.1f} MB to {out} "
+        f"({begun.status}); until it ends, {disk.capture_bytes / 1e6:,.1f} MB more",
+    ]
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What the first process finds out before any image is read.
+
+    Attributes:
+        status: status of the folder.
+        resumed: whether a training that has begun is continued.
+        manifest: of a complete run; otherwise empty.
+        ranking: the ranking of a second round; None without one.
+        split_by: the labels by which held-out images and folds are stratified.
+        channels: the channel means and deviations that the run began with; None for a new run.
+        computation: how the run was computed when it began; None for a new run.
+        other_versions: a note for the user if another version of tdctl began the run.
+    """
+
+    status: Status
+    resumed: bool = False
+    manifest: dict[str, Any] = field(default_factory=dict)
+    ranking: RankingFile | None = None
+    split_by: str = SPLIT_BY
+    channels: Channels | None = None
+    computation: dict[str, Any] | None = None
+    other_versions: str | None = None
+
+
+def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
+    """Checks the folder and the files that the settings name."""
+    weights_file(config)  # checked before the images, whose reading may take minutes
+    status = run.open(config, resume, overwrite)
+    if status == "complete":
+        run.tidy()
+        return _Begun(status, manifest=read_json(run.path / MANIFEST_FILE))
+    if status == "new":
+        refuse_in_data(config.data, run.path)
+        return _Begun(status, ranking=read_ranking(config.train))
+    check_places(config, run.path)
+    ranking = read_ranking(config.train)
+    if not run.checkpoint.exists():  # the run ended before its first complete epoch
+        return _Begun(status, ranking=ranking)
+    return _Begun(
+        status,
+        resumed=True,
+        ranking=ranking,
+        split_by=split_rule(run.path),
+        channels=channels_of_run(run.path, config),
+        computation=run.began_with(),
+        other_versions=run.other_versions(),
+    )
+
+
+def _read_data(config: Config, begun: _Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
+    """The data set with its given labels and splits, and what a second round leaves out."""
+    prepared = prepare(config, dry=dry, split_by=begun.split_by)
+    names = prepared.dataset.class_names
+    left = find_left_out(begun.ranking, config.train, prepared.labels, names, prepared.names)
+    return prepared, left
+
+
+def _mode(config: Config, prepared: Prepared, unseen: Images | None) -> Plain:
+    """The recording mode; the settings allow only one."""
+    if config.train.folds:
+        count = config.train.folds
+        return Folds(stratified_folds(prepared.strata, count, config.split_seed), count)
+    if config.train.threshold_samples:
+        return ThresholdSamples(prepared.dataset.num_classes)
+    return Plain() if unseen is None else SecondRound(unseen)
+
+
+def _planned(config: Config, images: int, left_out: int) -> str:
+    """The networks, epochs and images that would be trained, in words."""
+    train, times, of = config.train, "two " if config.train.threshold_samples else "", ""
+    if train.folds:
+        times, of = f"{train.folds} times ", f"all but one of {train.folds} folds of "
+    without = f", {left_out} more left out" if left_out else ""
+    return f"{times}{config.net.label} for {train.epochs} epochs on {of}{images} images{without}"
+
+
+def _facts(config: Config, prepared: Prepared, left: LeftOut) -> dict[str, Any]:
+    """The facts about the run for the manifest, except how it is computed."""
+    threshold_samples = 0
+    if config.train.threshold_samples:
+        n, k = len(prepared.train), prepared.dataset.num_classes
+        threshold_samples = count_threshold_samples(n, k)
+    return {
+        **prepared.facts(),
+        "seed": config.seed,
+        "recipe": config.recipe,
+        "normalise": config.data.normalise,
+        "net": config.net.label,
+        "capture": config.train.capture,
+        "store": config.train.store,
+        "folds": config.train.folds,
+        "threshold_samples": threshold_samples,
+        "watched": _watched(config, prepared),
+        "left_out": left.facts(),
+    }
+
+
+def _start(
+    run: RunFolder,
+    begun: _Begun,
+    config: Config,
+    prepared: Prepared,
+    facts: dict[str, Any],
+    plan: Plan,
+    mode: Plain,
+    world: World,
+) -> Recorder:
+    """Marks the folder as running and opens the recordings; returns the one of all images."""
+    if begun.resumed:
+        check_same_data(run.path, prepared.dataset)
+        given = "the labels that its noise or table gives"
+        run.check_same("given_fingerprint", facts["given_fingerprint"], where_known=True, of=given)
+        run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
+        run.check_same("left_out", facts["left_out"], of="the ranks in --leave-out")
+        # Streamed images have no digest, so the one in the manifest stays.
+        if facts["pixel_digest"] is None:
+            del facts["pixel_digest"]
+    else:
+        # This is checked before the folder is changed, so that a refusal changes nothing.
+        needed = forecast_disk(config, prepared, plan, mode).needed_bytes
+        check_room(run.path, needed, config.train.store)
+    with stopped(run, world):
+        run.start(config, facts, "unfinished" if begun.resumed else "new")
+        make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
+        k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
+        of_run = (run.path, prepared.labels, k, epochs, world.device, store)
+        if isinstance(mode, Folds):
+            mode.heldout_recording = make(*of_run, heldout=True)
+        return make(*of_run)
+
+
+def _collect_rows(config: Config, prepared: Prepared, mode: Plain, world: World) -> EpochRows:
+    """Collects the rows that a process other than the first sees of each epoch."""
+    k = prepared.dataset.num_classes
+    given = (prepared.labels, k, world.device, Store.of(config.train.store, k))
+    if isinstance(mode, Folds):
+        mode.heldout_recording = EpochRows(*given)
+    return EpochRows(*given)
+
+
+def _write(
+    run: RunFolder,
+    prepared: Prepared,
+    mode: Plain,
+    recorder: Recording,
+    outcome: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes what was recorded and marks the run as complete; returns its manifest.
+
+    The capture is deleted only after the manifest says "complete". So a run that is killed in
+    between can be resumed. The held-out dynamics are written before the other dynamics. So if the
+    other dynamics exist, both files exist.
+    """
+    for recording in reversed(mode.recordings(recorder)):
+        if isinstance(recording, Recorder):
+            recording.write(prepared.valid_indices)
+    _write_samples(run.path, prepared.dataset)
+    _write_confusion(run.path / "confusion.csv", prepared)
+    return run.finish(outcome)
+
+
+def _watched(config: Config, prepared: Prepared) -> str:
+    """Which images are evaluated after each epoch, in words."""
+    if prepared.valid is not None:
+        return f"held-out images with {config.data.valid_labels} labels"
+    if prepared.dataset.test is not None:
+        return "test set (nothing is selected on it)"
+    return "nothing"
+
+
+def _write_samples(folder: Path, dataset: DataSet) -> None:
+    """Writes the images' file names, and the files that were skipped, if there are any."""
+    if dataset.file_names is not None:
+        names = {"index": dataset.train.index, "file_name": dataset.file_names}
+        write_csv(folder / "samples.csv", pd.DataFrame(names))
+    if dataset.skipped:
+        write_csv(folder / SKIPPED_FILE, pd.DataFrame([asdict(one) for one in dataset.skipped]))
+
+
+def _write_confusion(path: Path, prepared: Prepared) -> None:
+    """Writes true against given labels, if noise could have changed labels or some are wrong."""
+    confusion = prepared.given.confusion
+    if confusion.expected_rate or confusion.realised_rate:
+        write_csv(path, pd.DataFrame(confusion.table(prepared.dataset.class_names)))

@@ -1,0 +1,219 @@
+"""One command from a folder to the labels to look at."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from conftest import make_image_folder, refused, tdctl
+from PIL import Image
+
+from tdctl.cli.find_command import seconds_of
+from tdctl.errors import ConfigError
+from tdctl.files import read_json
+from tdctl.run import read_config
+from tdctl.training.progress import Progress
+
+# Few epochs: the tests are of the way, not of the ranking.
+FAST = ("--epochs", 3, "--quiet")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes without a test set; pictures of different sizes, two in the wrong class."""
+    root = make_image_folder(tmp_path_factory.mktemp("data") / "photos", per_class=24, test=False)
+    for number, path in enumerate(sorted(root.glob("*/*.png"))[:6]):
+        Image.open(path).resize((20 + number, 30)).save(path)
+    for path in sorted((root / "dark").iterdir())[:2]:
+        path.rename(root / "light" / f"moved_{path.name}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    out = tmp_path_factory.mktemp("found") / "out"
+    return out, tdctl("find", photos, "--out", out, *FAST)
+
+
+def test_it_records_ranks_and_ends_with_three_lines(
+    photos: Path, done: tuple[Path, Result]
+) -> None:
+    out, result = done
+    assert result.exit_code == 0, result.output
+    heads = [line[:10].strip() for line in result.stdout.splitlines()]
+    assert heads == ["found", "look at", "next"]
+    assert f"look at    {out / 'report.html'}, {out / 'ranking.csv'}" in result.stdout
+    assert f"then: tdctl apply-review --td {out / 'run'} review.csv --out" in result.stdout
+    assert "<!doctype html>" in (out / "report.html").read_text(encoding="utf-8")[:200].lower()
+    table = pd.read_csv(out / "ranking.csv")
+    assert len(table) == 48, "no image is held out"
+    assert set(table["file_name"]) == {p.relative_to(photos).as_posix() for p in photos.glob("*/*")}
+    content = json.loads((out / "ranking.json").read_text())
+    assert content["samples"]["index"] == table["index"].tolist()
+    config = read_config(out / "run")
+    assert config.recipe == "detect" and config.net.net_type == "wide"
+    assert config.data.test_share == 0 and config.data.image_size == 32
+    assert config.train.epochs == 3 and config.train.flip is None
+
+
+def test_what_it_will_do_is_said_before(done: tuple[Path, Result]) -> None:
+    _, result = done
+    said = {line[:10].strip(): line[11:] for line in result.stderr.splitlines()}
+    assert "48 images in 2 classes" in said["data"]
+    assert "for 3 epochs on them at 32 by 32 pixels, rank every image" in said["will do"]
+    assert "on this machine (cpu, " in said["time"] and "an epoch" in said["time"]
+    assert "epochs" not in said["because"], "these the user set"
+
+
+def test_the_same_command_again_ends_at_once(photos: Path, done: tuple[Path, Result]) -> None:
+    out, first = done
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = tdctl("find", photos, "--out", out, *FAST)
+    assert again.exit_code == 0 and again.stdout == first.stdout
+    assert "is finished already" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    content = json.loads(tdctl("find", photos, "--out", out, "--json", *FAST).stdout)
+    assert content["again"] is True and content["samples"] == 48
+
+
+def test_other_settings_of_a_finished_folder_are_refused(
+    photos: Path, done: tuple[Path, Result]
+) -> None:
+    out, _ = done
+    refused(tdctl("find", photos, "--out", out, "--epochs", 4, "--quiet"), "train.epochs: 3, now 4")
+    refused(
+        tdctl("find", photos, "--out", out, "--score", "p-mean", *FAST),
+        "is ranked by auto, and p-mean is asked for", "give another --out",
+    )  # fmt: skip
+
+
+def test_what_was_stopped_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    class Stopped:
+        def __enter__(self) -> Any:
+            def report(progress: Progress) -> None:
+                if progress.epoch == 2:
+                    raise KeyboardInterrupt
+
+            return report
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            importlib.import_module("tdctl.cli.find_command"),
+            "shown_progress",
+            lambda quiet: Stopped(),
+        )
+        stopped = tdctl("find", photos, "--out", out, *FAST)
+    assert stopped.exit_code == 130 and "the same command goes on" in stopped.stderr
+    assert read_json(out / "run" / "manifest.json")["status"] == "interrupted"
+    assert not (out / "ranking.csv").exists()
+    again = tdctl("find", photos, "--out", out, *FAST)
+    assert again.exit_code == 0 and "was begun already" in again.stderr, again.output
+    assert read_json(out / "run" / "manifest.json")["epochs"] == 3
+    assert len(pd.read_csv(out / "ranking.csv")) == 48
+
+
+def test_files_that_are_lost_are_made_again(
+    photos: Path, done: tuple[Path, Result], tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(done[0], tmp_path / "out"))
+    text = (out / "ranking.csv").read_bytes()
+    (out / "ranking.csv").unlink()
+    assert tdctl("find", photos, "--out", out, *FAST).exit_code == 0
+    assert (out / "ranking.csv").read_bytes() == text
+
+
+def test_a_dry_run_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    result = tdctl("find", photos, "--out", tmp_path / "out", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["epochs"] == 20 and plan["image_size"] == 32 and plan["seconds"] > 0
+    assert plan["data"]["images"] == 48 and not (tmp_path / "out").exists()
+
+
+def test_a_time_fits_the_epochs(photos: Path, tmp_path: Path) -> None:
+    asked = ["find", photos, "--out", tmp_path / "out", "--dry-run", "--json"]
+    assert json.loads(tdctl(*asked, "--time", "10m").stdout)["epochs"] == 20
+    refused(tdctl(*asked, "--time", "1s"), "is too short: 5 epochs", "give --time")
+    refused(tdctl(*asked, "--time", "10m", "--epochs", 3), "leave out one of them")
+    refused(tdctl(*asked, "--time", "soon"), "'soon' is no time; expected such as 10m")
+
+
+def test_a_user_of_a_test_set_keeps_it(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path / "d", per_class=8)
+    result = tdctl("find", root, "--dry-run", "--out", tmp_path / "o")
+    assert "16 images in 2 classes" in result.stderr
+    assert "16 are held out and get no rank" in result.stderr
+
+
+def test_a_table_is_found_too(photos: Path, tmp_path: Path) -> None:
+    names = sorted(p.relative_to(photos).as_posix() for p in photos.glob("*/*"))
+    table = pd.DataFrame({"file_name": names, "label": [name.split("/")[0] for name in names]})
+    table.to_csv(photos.parent / "labels.csv", index=False)
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for number, name in enumerate(names):
+        Image.open(photos / name).save(loose / f"{number}.png")
+    own = table.assign(file_name=[f"{number}.png" for number in range(len(names))])
+    own.to_csv(tmp_path / "own.csv", index=False)
+    first = tdctl("find", loose, "--labels", tmp_path / "own.csv", "--out", tmp_path / "a", *FAST)
+    assert first.exit_code == 0, first.output
+    assert len(pd.read_csv(tmp_path / "a" / "ranking.csv")) == 48
+    own.assign(file_name="loose/" + own["file_name"]).to_csv(tmp_path / "two.csv", index=False)
+    plan = json.loads(tdctl("find", tmp_path / "two.csv", "--dry-run", "--json").stdout)
+    assert plan["data"]["images"] == 48 and plan["out"] == "find_two"
+
+
+def test_digits_are_not_mirrored_unless_the_user_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for digit in "012":
+        (tmp_path / "d" / digit).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 255, (12, 12), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "d" / digit / f"{number}.png")
+    asked = ["find", tmp_path / "d", "--out", tmp_path / "o", "--dry-run"]
+    assert "no mirrored images: class names such as '0'" in tdctl(*asked).stderr
+    assert "no mirrored" not in tdctl(*asked, "--flip").stderr
+    plain = tdctl(*asked, "--recipe", "paper").stderr
+    assert "for 200 epochs" in plain and "epochs 20" not in plain, "another recipe has its own"
+
+
+def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    refused(tdctl("find", tmp_path / "none"), "no such folder; give the folder of your images")
+    (tmp_path / "empty").mkdir()
+    refused(tdctl("find", tmp_path / "empty"), "holds no data set")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    refused(
+        tdctl("find", photos, "--out", tmp_path / "mine", *FAST), "nothing that tdctl find began"
+    )
+    refused(tdctl("find", photos, "--out", photos / "out", *FAST), "lies in")
+    # Called from within the data, the default goes beside them.
+    monkeypatch.chdir(photos)
+    plan = json.loads(tdctl("find", ".", "--dry-run", "--json").stdout)
+    assert plan["out"] == str(photos.parent / "find_photos")
+
+
+@pytest.mark.parametrize(
+    "text, seconds", [("10m", 600), ("90s", 90), ("1h30m", 5400), ("0.5h", 1800)]
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "10x", "-5m", "0m", "10m!"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no time"):
+        seconds_of(text)

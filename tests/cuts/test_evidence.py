@@ -1,0 +1,188 @@
+"""The estimate by default, and the choice of what ranks: on planted curves of known kinds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_published_run, make_run, planted_labels, tdctl
+from numpy.typing import NDArray
+
+from tdctl import runner
+from tdctl.cuts import Evidence, separation, surest_disagreement
+from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.errors import DynamicsError
+from tdctl.rankers.automatic import stands_out
+from tdctl.scores import find_score
+from tdctl.settings import load_config
+
+
+def dynamics_of(
+    given: NDArray[np.float64], other: NDArray[np.float64], classes: int = 4
+) -> TrainingDynamics:
+    """Curves [n, E] of the given label and of one other class; the rest is spread evenly."""
+    n, epochs = given.shape
+    td = np.empty((n, epochs, classes), dtype=np.float16)
+    td[:, :, 0], td[:, :, 1] = given, other
+    td[:, :, 2:] = ((1 - given - other) / (classes - 2))[:, :, None]
+    label = np.arange(n) % classes
+    labels = (label[:, None] + np.arange(classes)) % classes
+    margin = np.log(np.maximum(given, 1e-6)) - np.log(np.maximum(other, 1e-6))
+    loss = -np.log(np.maximum(given, 1e-6))
+    return TrainingDynamics(
+        td, labels.astype(np.int16), np.arange(n), margin.astype(np.float32),
+        loss.astype(np.float32),
+    )  # fmt: skip
+
+
+def curves(kind: str, n: int, epochs: int = 20, seed: int = 0) -> NDArray[np.float64]:
+    """Given and other probability [2, n, E] of easy, hard or wrong labels."""
+    rng = np.random.default_rng(seed)
+    levels = {"easy": (0.85, 0.05), "hard": (0.48, 0.28), "wrong": (0.06, 0.82)}[kind]
+    rise = np.linspace(0.6, 1, epochs)
+    noise = rng.normal(0, 0.05, (2, n, 1))
+    level = np.clip(np.array(levels)[:, None, None] + noise, 0.01, None)
+    return np.clip(level / float(level.sum(axis=0).max(initial=1.0)), 0, 0.97) * rise
+
+
+def mixed(easy: int, hard: int, wrong: int) -> tuple[TrainingDynamics, NDArray[np.bool_]]:
+    parts = [curves("easy", easy), curves("hard", hard, seed=1), curves("wrong", wrong, seed=2)]
+    given, other = np.concatenate(parts, axis=1)
+    truth = np.r_[np.zeros(easy + hard, np.bool_), np.ones(wrong, np.bool_)]
+    # Rows are dealt to the classes in turn: no class is of one kind.
+    order = np.random.default_rng(3).permutation(len(truth))
+    return dynamics_of(given[order], other[order]), truth[order]
+
+
+def test_hard_pictures_are_not_taken_for_wrong_labels() -> None:
+    dynamics, _ = mixed(easy=800, hard=200, wrong=0)
+    evidence = Evidence.of(dynamics, np.full(1000, 0.2))
+    assert evidence.mixture > 0.1, "the mixture alone takes them for wrong"
+    found = evidence.range()
+    assert found.rate < 0.01 and found.low == 0 and found.high <= 0.03
+
+
+@pytest.mark.parametrize("wrong", [50, 200, 400])
+def test_wrong_labels_are_counted_where_sure_predictions_contradict_them(wrong: int) -> None:
+    dynamics, truth = mixed(easy=1000 - wrong - 100, hard=100, wrong=wrong)
+    probability = np.where(truth, 0.9, 0.1)
+    found = Evidence.of(dynamics, probability).range()
+    assert found.rate == pytest.approx(truth.mean(), rel=0.5)
+    assert found.low <= truth.mean() <= found.high
+
+
+def test_the_surest_of_every_class_are_looked_at() -> None:
+    dynamics, truth = mixed(easy=900, hard=0, wrong=100)
+    assert 0 < surest_disagreement(dynamics) < 0.5
+    right, _ = mixed(easy=500, hard=0, wrong=0)
+    assert surest_disagreement(right) == 0
+    # All wrong: every sure prediction contradicts its label.
+    wrong, _ = mixed(easy=0, hard=0, wrong=300)
+    assert surest_disagreement(wrong) == 1
+    assert truth.any()
+
+
+def test_one_epoch_and_one_sample_a_class_are_enough() -> None:
+    given, other = curves("easy", 4, epochs=1)
+    assert surest_disagreement(dynamics_of(given, other)) == 0
+
+
+def test_a_single_class_has_nothing_to_disagree_with() -> None:
+    dynamics = TrainingDynamics(
+        np.ones((5, 3, 1), np.float16), np.zeros((5, 1), np.int16), np.arange(5)
+    )
+    with pytest.raises(DynamicsError, match="single class"):
+        surest_disagreement(dynamics)
+
+
+@pytest.mark.parametrize("distance", [4.0, 10.0])
+def test_separation_is_the_distance_of_two_normals(distance: float) -> None:
+    rng = np.random.default_rng(0)
+    values = np.r_[rng.normal(0, 1, 4000), rng.normal(distance, 1, 500)]
+    assert separation(values) == pytest.approx(distance, rel=0.1)
+    assert separation(np.ones(50)) == 0 == separation(np.zeros(0))
+
+
+def test_the_interval_is_told_in_words(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    shown = tdctl("detect", "--td", run, "--cut", "auto", "--top", 0).stdout
+    assert " wrong labels, between " in shown and " by combined" in shown
+    found = json.loads(tdctl("detect", "--td", run, "--cut", "auto", "--json").stdout)
+    estimate = found["estimates"]["combined"]
+    assert estimate["low"] <= estimate["rate"] <= estimate["high"]
+
+
+def test_perhaps_none_where_the_interval_begins_at_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    monkeypatch.setattr("tdctl.cuts.evidence.NONE", 2.0)
+    monkeypatch.setattr("tdctl.cuts.evidence.SOME", 3.0)
+    monkeypatch.setattr("tdctl.cuts.evidence.NEAR", 1e6)
+    monkeypatch.setattr("tdctl.cuts.evidence.FAR", 2e6)
+    shown = tdctl("detect", "--td", run, "--cut", "auto", "--top", 0).stdout
+    assert ", at most " in shown and ", perhaps none, by combined" in shown
+
+
+def test_a_run_that_the_detector_cannot_read_is_estimated_by_the_mixture(tmp_path: Path) -> None:
+    run = make_published_run(tmp_path / "r", planted_labels(200, 5), epochs=1)
+    result = tdctl("detect", "--td", run, "--score", "p-mean", "--cut", "auto", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["estimates"]["combined"]
+    assert found["method"] in {"mixture", "combined"} and 0 < found["rate"] < 1
+
+
+def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", n=400, epochs=30)
+    dynamics, _, _ = read_run(run)
+    aum = find_score("aum")
+    if not stands_out(aum(dynamics)):
+        pytest.fail("the planted flips are meant to stand out")
+    out = tmp_path / "ranking.csv"
+    result = tdctl("detect", "--td", run, "--out", out)
+    assert f"note: {run} is ranked by aum, as wrong labels stand out: " in result.stderr
+    table = pd.read_csv(out).set_index("index").sort_index()
+    assert table["suspicion"].to_numpy() == pytest.approx(aum(dynamics), abs=1e-9)
+    content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
+    assert (
+        content["ranked_by"] == {str(run): "aum, as wrong labels stand out"}
+        and content["metrics"]["at_half"] is None
+    )
+    told = tdctl("detect", "--td", run, "--detector", "builtin", "--top", 0).stderr
+    assert f"wrong labels stand out in {run}" in told and "without --detector" in told
+
+
+def test_few_wrong_labels_are_ranked_by_both_and_many_by_the_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
+    ways = ((1.0, 1.0, "aum"), (0.0, 1.0, "builtin and aum"), (0.0, 0.0, "builtin"))
+    for very_few, few, by in ways:
+        monkeypatch.setattr("tdctl.rankers.automatic.VERY_FEW", very_few)
+        monkeypatch.setattr("tdctl.rankers.automatic.FEW", few)
+        content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
+        assert content["ranked_by"] == {str(run): by}
+        assert (content["metrics"]["at_half"] is None) == (by != "builtin")
+        assert content["metrics"]["ap"] > 0.9
+
+
+def test_curves_of_a_strange_loss_are_ranked_by_the_mean_loss(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    settings = {"train.loss": "gce", "train.label_smoothing": 0.0}
+    (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
+    result = runner.detect(run, Path("auto"))
+    assert result.ranked_by == {str(run): "loss-mean"}
+    expected = find_score("loss-mean")(read_run(run)[0])
+    assert result.ranking.suspicion == pytest.approx(expected)
+
+
+def test_several_runs_are_chosen_for_one_by_one(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a", seed=0), make_run(tmp_path / "b", seed=0, epochs=20)]
+    result = runner.detect(runs, Path("auto"), cut="auto")
+    assert set(result.ranked_by) == {str(run) for run in runs}
+    assert result.flagged is not None and result.estimates["combined"].low is not None
+    assert result.metrics.ap is not None and result.metrics.ap > 0.9
