@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,7 +95,9 @@ def show_report(result: ReportResult, td: Path) -> None:
         if result.flagged is not None:
             stdout.print(f"look wrong {result.flagged:,} labels")
         stdout.print("next       open the page in a browser, decide, save review.csv, and then")
-        stdout.print(f"           tdctl apply-review --td {td} review.csv --out labels.csv")
+        # Quoted, so that what is shown can be typed.
+        whole = shlex.quote(str(td))
+        stdout.print(f"           tdctl apply-review --td {whole} review.csv --out labels.csv")
 
 
 def _facts(result: ReportResult) -> dict[str, object]:
