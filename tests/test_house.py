@@ -124,7 +124,7 @@ def test_a_test_file_is_named_after_what_it_tests(path: Path) -> None:
 
 
 # What fails a test beside assert: a call of one of these, or of a function that asserts.
-FAILS = {"raises", "warns", "fail", "assert_frame_equal"}
+FAILS = {"raises", "warns", "fail", "assert_frame_equal", "assert_allclose", "assert_close"}
 
 
 def called(node: ast.AST) -> set[str]:

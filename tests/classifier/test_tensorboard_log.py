@@ -10,8 +10,8 @@ import pytest
 from conftest import refused, tdctl, tiny_config
 
 from tdctl import runner
+from tdctl.classifier import tensorboard_log as board
 from tdctl.errors import ConfigError
-from tdctl.runner import board
 from tdctl.training.progress import Progress
 
 pytest.importorskip("tensorboard")

@@ -16,7 +16,8 @@ from conftest import make_image_folder, make_run, refused, tdctl, tiny_config
 from tdctl import runner
 from tdctl.cells import safe_cell
 from tdctl.errors import ConfigError, DataError, RunError
-from tdctl.runner import ReviewResult, copying
+from tdctl.inputs import copy_pictures as copying
+from tdctl.runner import ReviewResult
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 

@@ -357,7 +357,7 @@ def test_the_second_round_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ranked.exit_code == 0, ranked.output
     second = ["generate-td", *TINY, "--leave-out", "ranking.csv"]
     result = tdctl(*second, "--out", "second", "--dry-run")
-    assert "for 2 epochs on 135 images, 15 more left out (" in result.stderr
+    assert "for 2 epochs on 135 images, 15 more left out, 10 classes (" in result.stderr
     result = tdctl(*second, "--out", "second")
     assert "left out   15 of the worst ranked" in result.stdout
     assert len(read_run(tmp_path / "second")[0]) == 150
