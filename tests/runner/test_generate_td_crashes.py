@@ -25,7 +25,7 @@ from tdctl.errors import RunError
 from tdctl.training import Progress, World
 
 # The manifest alone differs: it holds times.
-KILLS = 12
+KILLS = 8
 
 
 @pytest.mark.slow
