@@ -117,7 +117,8 @@ class RobustConfig(RetrainConfig):
         "50 classes and more, but at most 0.4 of the run).",
     )
     clean_above: Share = Field(
-        0.5, description="A sample counts as labelled if its label is right with this probability."
+        0.5,
+        description="A sample counts as labelled above this probability that its label is right.",
     )
     sharpening: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="Temperature that sharpens refined labels and guessed labels."
