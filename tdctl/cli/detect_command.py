@@ -10,7 +10,6 @@ import typer
 
 from tdctl.cli.boundary import guarded, joined, print_json, say
 from tdctl.cli.flags import (
-    AUTO,
     WAYS,
     AsJson,
     DetectorFile,
@@ -20,6 +19,7 @@ from tdctl.cli.flags import (
     Quiet,
     Runs,
     check_one_kind,
+    the_source,
 )
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
@@ -99,7 +99,7 @@ def detect(
         if world.is_first:
             _show_table(table, td[0], as_json)
         return
-    source = scores[0] if scores else detector or AUTO
+    source = scores[0] if scores else the_source(detector, None)
     check_report_file(td, report_to, overwrite)
     with joined(device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.detect(

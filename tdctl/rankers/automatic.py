@@ -47,7 +47,7 @@ class Automatic:
     - All other runs: by the detector.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
-    on runs with known flips: see replication/README.md, "Easy and nearly clean data".
+    on runs with known flips: see replication/easy_data.md.
 
     Attributes:
         detector: the shipped detector.

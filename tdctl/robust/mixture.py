@@ -86,8 +86,9 @@ def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
     if len(np.unique(values)) < 2:
         return np.ones(len(values)), "all losses are alike"
-    seed = ROBUST_DIVISION.number()
-    mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=seed)
+    mixture = GaussianMixture(
+        2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=ROBUST_DIVISION.number()
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are what is asked
         mixture.fit(values[:, None])
