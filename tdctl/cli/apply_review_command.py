@@ -25,22 +25,24 @@ def apply_review(
         list[Path],
         typer.Argument(
             metavar="REVIEW.csv...",
-            help="What one or several people decided: index, file_name, given_label, decision "
-            "(keep, relabel, drop or unsure), new_label.",
+            help="One or several review.csv files of the report, with the columns index, "
+            "file_name, given_label, decision (keep, relabel, drop or unsure), new_label.",
             show_default=False,
         ),
     ],
     td: Run,
     out: Annotated[
         Path,
-        typer.Option("--out", help="CSV to write: index, file_name, label, action, all images."),
+        typer.Option(
+            "--out", help="CSV to write, with the columns index, file_name, label, action."
+        ),
     ],
     copy_to: Annotated[
         Path | None,
         typer.Option(
             "--copy-to",
-            help="Also copy the pictures of an image folder into class folders as decided, in "
-            "this new folder. Nothing is moved or deleted.",
+            help="Also copy the pictures of an image folder into this new folder, each into the "
+            "folder of its decided class. Nothing is moved or deleted.",
         ),
     ] = None,
     data_dir: Annotated[
@@ -61,9 +63,9 @@ def apply_review(
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Write the labels of a run's images as people decided on them in the report.
+    """Write a table of a run's labels, corrected by the decisions that people made in the report.
 
-    All images are in the table but those that were dropped. It goes back in with --labels FILE.
+    The table has all images except the dropped ones. Train on it with --labels FILE.
 
     Example: tdctl apply-review --td runs/a review.csv --out labels.csv
 

@@ -29,7 +29,7 @@ def cache(
     keep_gb: Annotated[
         float | None,
         typer.Option(
-            "--keep-gb", min=0, help="Remove the least recently used ones until N GB are left."
+            "--keep-gb", min=0, help="Remove the least recently used entries until N GB are left."
         ),
     ] = None,
     dry_run: Annotated[

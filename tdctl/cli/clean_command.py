@@ -52,7 +52,9 @@ def clean(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", help="CSV to write, all images: index, file_name, label, action."),
+        typer.Option(
+            "--out", help="CSV to write, with the columns index, file_name, label, action."
+        ),
     ],
     detector: DetectorFile = None,
     score: ScoreName = None,
@@ -75,8 +77,8 @@ def clean(
 ) -> None:
     """Write the labels of a run's images, with the flagged ones dropped or relabelled.
 
-    All images are in the table; those that were held out keep their labels. Use it with
-    generate-td --labels FILE, which leaves out what was dropped.
+    The table also has the held-out images, with their labels unchanged. Use it with generate-td
+    --labels FILE, which leaves out the dropped images.
 
     Example: tdctl clean --td runs/a --remove-ratio auto --action drop --out clean.csv
 

@@ -48,8 +48,8 @@ def compare(
         list[str] | None,
         typer.Option(
             "--score",
-            help="Hand-made score; repeatable; or all, or none. tdctl scores lists them "
-            "(default: all that a run has the data for).",
+            help="Hand-made score (repeatable), all, or none. tdctl scores lists the scores "
+            "(default: all scores for which a run has the data).",
         ),
     ] = None,
     out: Annotated[

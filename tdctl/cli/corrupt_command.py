@@ -43,9 +43,9 @@ def corrupt(
 ) -> None:
     """Write a table of noisy labels, for other tools or for --labels; train nothing.
 
-    The labels are those that generate-td gives with the same settings and seeds. Use the table
-    with --labels FILE --true-column true_label. If your own table has splits, the new one has
-    them too.
+    generate-td would make the same labels with the same settings and seeds. Use the table with
+    --labels FILE --true-column true_label. If your own table has splits, the new table has the
+    same splits.
 
     Example: tdctl corrupt --dataset folder --data-dir photos --noise-ratio 0.2 --out noisy.csv
     """

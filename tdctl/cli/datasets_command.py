@@ -56,13 +56,13 @@ def datasets(
         str | None, typer.Argument(help="Show everything about this data set (default: list all).")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Say which of them are in this folder.")
+        Path | None, typer.Option("--data-dir", help="Say which data sets are in this folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List the data sets known by name: layout, sizes, the paper's settings, terms.
 
-    With --data-dir, the data sets that are found there are checked as before a training.
+    With --data-dir, it also checks the data sets in that folder, as before a training.
 
     Example: tdctl datasets --data-dir ~/data
     """

@@ -71,8 +71,8 @@ def denoise(
 ) -> None:
     """Step 3: drop the worst-ranked share, retrain a new network on the rest, compare.
 
-    The data set and the labels come from the (first) run. Settings such as --epochs and --lr are
-    those of the retraining.
+    The data set and the labels come from the (first) run. Settings such as --epochs and --lr apply
+    to the retraining.
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
     """

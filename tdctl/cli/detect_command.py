@@ -49,7 +49,7 @@ def detect(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="CSV to write, all samples, worst first; the same as JSON goes beside it."
+            "--out", help="CSV to write: all samples, worst first. The same as JSON goes beside it."
         ),
     ] = None,
     cut: Annotated[

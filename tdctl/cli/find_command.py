@@ -57,14 +57,17 @@ def find(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Look, say what would be done and how long, stop.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be done and how long it would take, and stop."
+        ),
     ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the wrong labels: look at the images, record a training, rank, say where to look.
 
-    What is not set is chosen by the images. The same command goes on after Ctrl-C.
+    tdctl chooses missing settings to suit the images. After Ctrl-C, the same command continues.
 
     Example: tdctl find photos
 

@@ -33,7 +33,7 @@ __all__ = [
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, say what would be done, and stop.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 PrintConfig = Annotated[
     bool,
@@ -42,7 +42,7 @@ PrintConfig = Annotated[
         help="Print all settings as YAML, each with its origin, and stop.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress on stderr.")]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue an unfinished run; its own settings are the defaults."),
@@ -52,8 +52,8 @@ Runs = Annotated[
     list[Path],
     typer.Option(
         "--td",
-        help="Run folder of generate-td; repeatable for runs of the same images and labels: each "
-        "is ranked, and the suspicion is the mean of its ranks, scaled to (0, 1).",
+        help="Run folder of generate-td; repeatable for runs of the same images and labels. Then "
+        "each run is ranked, and a sample's suspicion is the mean of its ranks, scaled to (0, 1).",
     ),
 ]
 DetectorFile = Annotated[
@@ -61,8 +61,8 @@ DetectorFile = Annotated[
     typer.Option(
         "--detector",
         help="Detector file (.pth.tar or .safetensors), or a shipped one: builtin, builtin:NAME; "
-        "tdctl detectors lists them. The default is auto: builtin; but for runs that the score "
-        "aum ranks better, aum instead or both together, and a note says so.",
+        "tdctl detectors lists them. The default, auto, looks at the run: it takes builtin, a "
+        "score that ranks such runs better, or both together. A note says what it took.",
         show_default=False,
     ),
 ]
@@ -75,14 +75,15 @@ WAYS = (
     "auto:combined, the default, separates wrong labels from hard images; auto:mixture: two "
     "components of the mean loss; auto:sum: the mean of a "
     "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
-    "samples (with --score aum, exactly the samples that they flag); auto:late: InterpretDL's "
-    "rule, at most 1 in 26 (with --score mean-correct-epoch, exactly the samples that it flags)"
+    "samples (with --score aum, it flags exactly the samples below their cut); auto:late: "
+    "InterpretDL's rule, at most 1 sample in 26 (with --score mean-correct-epoch, it flags "
+    "exactly the samples of this rule)"
 )
 KeepPerClass = Annotated[
     float | None,
     typer.Option(
         "--keep-per-class",
-        help="What is always kept of each given class: a share below 1, or a number of samples "
+        help="How much of each given class is always kept: a share below 1, or a number of samples "
         "(default: 0.5 with auto, else 0).",
     ),
 ]

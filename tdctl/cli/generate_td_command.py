@@ -32,7 +32,7 @@ def generate_td(
         str | None,
         typer.Option(
             "--log-with",
-            help="tensorboard: write the log for it too, into OUT/tensorboard (needs the extra "
+            help="tensorboard: also write a TensorBoard log, into OUT/tensorboard (needs the extra "
             "tensorboard).",
         ),
     ] = None,

@@ -264,8 +264,8 @@ def _shared_parameters(example: str) -> list[inspect.Parameter]:
     one = typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help=f"Any setting, such as {example}; also those that have no flag. --print-config "
-        "shows all of them.",
+        help=f"Change any setting, also one without a flag, such as {example}. --print-config "
+        "shows all settings.",
         rich_help_panel=LAST_PANEL,
     )
     return [

@@ -41,19 +41,23 @@ def plot(
         typer.Option(
             "--top",
             min=1,
-            help="How many pictures of samples (default: 50) or pairs of confusion (default: 20).",
+            help="For --kind samples: number of pictures (default: 50). For --kind confusion: "
+            "number of class pairs (default: 20).",
             show_default=False,
         ),
     ] = None,
     by_class: Annotated[
         bool,
         typer.Option(
-            "--by-class", help="Of samples: the worst of each given class, class by class."
+            "--by-class", help="For --kind samples: show the worst of each class, class by class."
         ),
     ] = False,
     denoise: Annotated[
         Path | None,
-        typer.Option("--denoise", help="Of sweep: folder of a denoising (default: the run's own)."),
+        typer.Option(
+            "--denoise",
+            help="For --kind sweep: folder of a denoising (default: the run's own).",
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,

@@ -34,7 +34,7 @@ def report(
     ] = None,
     denoise: Annotated[
         Path | None,
-        typer.Option("--denoise", help="Folder of a denoising, to show its table and curve too."),
+        typer.Option("--denoise", help="Folder of a denoising: also show its table and curve."),
     ] = None,
     data_dir: Annotated[
         Path | None,
@@ -50,7 +50,7 @@ def report(
     ] = 10_000_000,
     max_rows: Annotated[
         int | None,
-        typer.Option("--max-rows", min=1, help="Most cards (default: as many as fit)."),
+        typer.Option("--max-rows", min=1, help="Largest number of cards (default: all that fit)."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
@@ -61,8 +61,8 @@ def report(
 ) -> None:
     """Write one HTML file in which people look at the worst pictures and correct labels.
 
-    The file opens from disk and sends nothing. Decisions made in it are saved as review.csv, which
-    tdctl apply-review turns into a label table.
+    The file opens from disk and sends nothing. People save their decisions as review.csv, and
+    tdctl apply-review makes a label table from it.
 
     Example: tdctl report --td runs/a --out report.html
 

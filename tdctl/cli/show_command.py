@@ -40,7 +40,7 @@ def show(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
-    """Show a run: what was recorded, how suspicion is spread, the worst, and what to do next.
+    """Show a run: what was recorded, a histogram of suspicion, the worst, and what to do next.
 
     Example: tdctl show runs/a
     """

@@ -27,11 +27,11 @@ def train(
     settings: Settings,
     td: Annotated[
         Path | None,
-        typer.Option("--td", help="Run folder of generate-td whose data and labels are taken."),
+        typer.Option("--td", help="Run folder of generate-td; train on its data and its labels."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Run folder to write (default: beside --td, or under --root)."),
+        typer.Option("--out", help="Run folder to write (default: beside --td, else in --root)."),
     ] = None,
     root: Annotated[Path, typer.Option("--root", help="Where default folders go.")] = Path(
         "replication"
@@ -45,7 +45,7 @@ def train(
 ) -> None:
     """Train a classifier that is robust to wrong labels: SSR, DivideMix, AugDesc, or plain.
 
-    It writes a run folder like that of generate-td, on which detect and denoise work too.
+    It writes a run folder like that of generate-td. detect and denoise also work on this folder.
 
     Example: tdctl train --algorithm ssr --dataset folder --data-dir photos --image-size 64 --out a
 

@@ -22,7 +22,10 @@ def train_detector(
     settings: Settings,
     td: Annotated[
         list[Path],
-        typer.Option("--td", help="Run folder with known flips; repeatable; the last is held out."),
+        typer.Option(
+            "--td",
+            help="Run folder whose flipped labels are known; repeatable. The last one is held out.",
+        ),
     ],
     out: Annotated[
         Path,

@@ -77,7 +77,7 @@ class DataConfig(Section):
     labels: Path | None = Field(
         None,
         description="Table (CSV, TSV or Parquet) whose labels replace those of the data set; one "
-        "row per training image. With dataset 'table', it also names the images.",
+        "row per training image. With --dataset table, it also names the images.",
     )
     label_column: str = Field(
         "label",
@@ -98,8 +98,8 @@ class DataConfig(Section):
     )
     limit: Positive | None = Field(
         None,
-        description="Use only the first N training images: by file name for a folder or table; "
-        "from each class in turn for data sets sorted by class.",
+        description="Use only N training images: for a folder or table the first N by file name; "
+        "for data sets sorted by class, from each class in turn.",
     )
     num_valid: Annotated[int, Field(ge=0)] = Field(
         0, description="Hold out N training images, stratified by given label, for validation."
@@ -114,14 +114,15 @@ class DataConfig(Section):
     drop_clutter: bool = Field(False, description="Leave out the class 'clutter' of caltech256.")
     skip_unreadable: bool = Field(
         False,
-        description="Leave out, and list, images that do not decode, table rows without a label "
-        "or a file, and images without a row.",
+        description="Leave out images that cannot be decoded, table rows without a label or a "
+        "file, and images without a row; skipped.csv lists them.",
     )
     download: bool = Field(False, description="Let torchvision download a missing data set.")
     images: Literal["auto", "memory", "cache", "stream"] = Field(
         "auto",
         description="Where decoded images are kept: in memory, in a cache on the disk, or nowhere "
-        "(stream: they are decoded again in every pass). auto takes the first that has room.",
+        "(stream: they are decoded again in every pass). auto takes the first of these that has "
+        "room.",
     )
     cache_dir: Path | None = Field(
         None, description="Folder of the cache (default: tdctl in your cache folder)."

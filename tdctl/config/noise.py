@@ -21,13 +21,14 @@ class NoiseConfig(Section):
         "uniform",
         description="The class that replaces a label. uniform: any other class, all equally "
         "likely; uniform-inclusive: any class, the true one included; flip (or asym): the next "
-        "class; pair: the class it is mistaken for (--pairs); matrix: as --matrix says; instance: "
-        "depends on the image; labels: the column --label-column of --labels.",
+        "class; pair: a class with which it is confused (--pairs); matrix: drawn from --matrix; "
+        "instance: depends on the image; labels: taken from the column --label-column of "
+        "--labels.",
     )
     noise_ratio: Fraction = Field(
         0.0,
-        description="Probability that a label is replaced, in [0, 1). Not for matrix and labels, "
-        "which define it themselves.",
+        description="Probability that a label is replaced, in [0, 1). Not for the noise types "
+        "matrix and labels, which define it themselves.",
     )
     noise_seed: Seed | None = Field(None, description="Seed of the noise only (default: --seed).")
     pairs: Path | None = Field(

@@ -64,83 +64,85 @@ PresetName = Literal[
 
 
 class RobustConfig(RetrainConfig):
-    """How ``tdctl train`` trains; ``ce`` does as a retraining, the others as published."""
+    """How ``tdctl train`` trains: ``ce`` like a retraining, the other algorithms as published."""
 
     algorithm: Literal["ce", "ssr", "dividemix", "augdesc"] = Field(
         "ssr",
-        description="ce: plain training, as a retraining; ssr: one network that relabels and "
+        description="ce: plain training, like a retraining; ssr: one network that relabels and "
         "selects samples; dividemix: two networks that divide the samples for each other; "
         "augdesc: dividemix that learns from strongly augmented images.",
     )
     epochs: Positive = Field(300, description="Epochs of training; with the recipe detect 60.")
     batch_size: Annotated[int, Field(ge=2)] = Field(
         64,
-        description="Images per step; of dividemix and augdesc so many labelled and so many "
-        "unlabelled ones (ssr: 128, with --net-type wide 64; ce: as --set retrain.batch_size).",
+        description="Images per step; dividemix and augdesc take this number of labelled images "
+        "and the same number of unlabelled ones (default for ssr: 128, with --net-type wide 64; "
+        "for ce: as --set retrain.batch_size).",
     )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         0.02,
-        description="Learning rate at the start (--net-type wide: 0.1; ce: as --set retrain.lr).",
+        description="Learning rate at the start (default with --net-type wide: 0.1; for ce: as "
+        "--set retrain.lr).",
     )
     weight_decay: Weight = Field(5e-4, description="Weight decay.")
     mixup: Weight = Field(
         4.0,
-        description="Train on pairs of images mixed by a share from Beta(ALPHA, ALPHA); 0: on "
-        "single ones (ce: as --set retrain.mixup).",
+        description="Train on mixtures of two images, with a share drawn from Beta(ALPHA, ALPHA). "
+        "0: train on single images (default for ce: as --set retrain.mixup).",
     )
     split_from: Path | None = Field(
         None,
-        description="Ranking of the same samples (CSV of tdctl detect --out): its worst are the "
-        "ones that the first split takes for wrong.",
+        description="Ranking of the same samples (CSV of tdctl detect --out). The first split "
+        "takes its worst samples as wrong.",
     )
     split_ratio: Share | None = Field(
         None,
-        description="Share of --split-from that is taken for wrong; of each given class at most "
-        "half.",
+        description="Share of the samples that --split-from takes as wrong; at most half of each "
+        "given class.",
     )
     preset: PresetName | None = Field(
         None,
-        description="The published settings of dividemix for a data set and its noise: weight of "
-        "the unlabelled loss, warm-up, penalties (such as cifar10-sym50).",
+        description="The published settings of dividemix for a data set and its noise, such as "
+        "cifar10-sym50: weight of the unlabelled loss, warm-up, penalties.",
     )
     unlabelled_weight: str = Field(
         "auto",
-        description="Weight of the loss on unlabelled images: a number, or auto: 0 up to an "
-        "estimate of 30 % wrong labels, then 25, and 50 from 85 % on; with 50 classes and more "
-        "150.",
+        description="Weight of the loss on unlabelled images: a number, or auto, which depends on "
+        "the estimated share of wrong labels: 0 up to 30 %, 25 up to 85 %, 50 above. With 50 "
+        "classes and more: 0 up to 30 %, 150 above.",
     )
     warmup_epochs: Positive | None = Field(
         None,
-        description="Epochs of plain training before the first division (default: 10, with 50 "
-        "classes and more 30; at most 0.4 of the run).",
+        description="Epochs of plain training before the first division (default: 10, or 30 with "
+        "50 classes and more, but at most 0.4 of the run).",
     )
     clean_above: Share = Field(
-        0.5, description="A sample is labelled from this probability of a right label on."
+        0.5, description="A sample counts as labelled if its label is right with this probability."
     )
     sharpening: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="Temperature by which refined labels and guesses are sharpened."
+        0.5, description="Temperature that sharpens refined labels and guessed labels."
     )
     loss_epochs: Annotated[int, Field(ge=1, le=100)] = Field(
-        1, description="The division looks at the mean loss of so many last epochs."
+        1, description="Number of last epochs whose mean loss the division looks at."
     )
     prior_penalty: bool = Field(
-        True, description="Penalise a batch's mean prediction that is far from even classes."
+        True, description="Penalise a mean prediction of a batch that is far from equal classes."
     )
     confidence_penalty: bool = Field(
-        False, description="Penalise sure predictions in the warm-up, for asymmetric noise."
+        False, description="Penalise confident predictions in the warm-up, for asymmetric noise."
     )
     relabel_above: Annotated[float, Field(gt=0, le=1)] = Field(
         0.9,
-        description="A sample takes the predicted class as its label above this probability "
-        "(0.8 suits many classes and much noise).",
+        description="A sample takes the predicted class as its label if the probability of this "
+        "class is higher (0.8 suits many classes and much noise).",
     )
     neighbours: Positive | None = Field(
         None,
-        description="How many nearest neighbours vote on a label (default: 200, of small data half "
-        "the images of a class).",
+        description="How many nearest neighbours vote on a label (default: 200, or half the images "
+        "of a class if the data set is small).",
     )
     strong_policy: Literal["rand", "trivial", "none"] = Field(
-        "rand", description="Distortion of the strong view, as --set train.augment_policy."
+        "rand", description="Distortion of the strong view; values as of train.augment_policy."
     )
     strong_cutout: Annotated[int, Field(ge=0, le=512)] | None = Field(
         None,
@@ -149,8 +151,8 @@ class RobustConfig(RetrainConfig):
     )
     class_floor: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.05,
-        description="Of each label's images the surest share is kept as labelled, however few the "
-        "algorithm keeps.",
+        description="Share of each label's images that is always kept, the surest first, even if "
+        "the algorithm would keep fewer.",
     )
     store: str = Field(
         TrainConfig.model_fields["store"].default,

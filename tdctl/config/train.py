@@ -52,13 +52,13 @@ class FitConfig(Section):
         "224.",
     )
     cutout: Annotated[int, Field(ge=0, le=512)] = Field(
-        0, description="Side in pixels of a square that is blanked in each image; 0 for none."
+        0, description="Side in pixels of a square that is blanked in each image; 0: no square."
     )
     crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
         None, description="Padding of the random crop (default: an eighth of the image's side)."
     )
     flip: bool | None = Field(
-        None, description="Mirror half of the images (default: if it suits the data set)."
+        None, description="Mirror half of the images (default: only if this suits the data set)."
     )
     amp: bool | None = Field(
         None,
@@ -101,8 +101,8 @@ class FitConfig(Section):
     )
     average_decay: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.998,
-        description="Share of the running average that is kept at each step; less in the first "
-        "steps.",
+        description="Share of the running average that is kept at each step; in the first steps "
+        "it is smaller.",
     )
 
     @field_validator("lr_drops", mode="before")
@@ -151,7 +151,8 @@ class TrainConfig(FitConfig):
     store: str = Field(
         "full",
         description="What is kept of each epoch's softmax. full: all classes; given: the given "
-        "label and the largest other class; topk:K: the given label and the K largest others.",
+        "label and the largest other class; topk:K: the given label and the K largest other "
+        "classes.",
     )
     leave_out: Path | None = Field(
         None,
@@ -161,7 +162,8 @@ class TrainConfig(FitConfig):
     )
     leave_out_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1,
-        description="Share that --leave-out leaves out; half of each given class stays in.",
+        description="Share of the samples that --leave-out leaves out; at least half of each given "
+        "class stays in.",
     )
     threshold_samples: bool = Field(
         False,
