@@ -4,12 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from conftest import tiny_config
+from conftest import tdctl, tiny_config
 from typer.testing import CliRunner
 
 from tdctl import runner
@@ -20,12 +21,11 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
 
 
-def call(script: str, *arguments: object, cwd: Path, dry: bool = True) -> str:
+def call(script: str, *arguments: object, cwd: Path) -> str:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TDCTL": str(cwd / "tdctl")}
     (cwd / "tdctl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tdctl "$@"\n')
     (cwd / "tdctl").chmod(0o755)
-    if dry:
-        environment["TESTRUN"] = "1"
+    environment["TESTRUN"] = "1"
     outcome = subprocess.run(
         [SCRIPTS / script, *map(str, arguments)],
         cwd=cwd, env=environment, capture_output=True, text=True,
@@ -162,12 +162,37 @@ def test_too_few_arguments_show_the_usage(tmp_path: Path, script: str) -> None:
     assert outcome.returncode == 2 and "usage:" in outcome.stderr
 
 
+# In place of tdctl: hands its words to the test, which has imported torch once, and waits.
+ASKS = """#!/bin/sh
+printf '%s\\n' "$@" > ask.part && mv ask.part ask
+while [ ! -e answer ]; do sleep 0.02; done
+code=$(cat answer); rm answer; cat said; exit "$code"
+"""
+
+
 def test_a_sweep_over_remove_ratios_leaves_one_table(tmp_path: Path, detector_file: Path) -> None:
     run = runner.generate_td(tiny_config(), tmp_path / "run" / "a").folder
-    output = call(
-        "sweep.sh", run, detector_file, 0.1, 0.2, "--", "--epochs", 1, "--quiet", "--out",
-        tmp_path / "out", cwd=tmp_path, dry=False,
+    (tmp_path / "tdctl").write_text(ASKS)
+    (tmp_path / "tdctl").chmod(0o755)
+    words = [run, detector_file, 0.1, 0.2, "--", "--epochs", 1, "--quiet", "--out"]
+    script = subprocess.Popen(
+        [SCRIPTS / "sweep.sh", *map(str, words), tmp_path / "out"],
+        cwd=tmp_path, env=os.environ | {"TDCTL": str(tmp_path / "tdctl")},
+        stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    asked, ask = [], tmp_path / "ask"
+    while script.poll() is None:
+        if not ask.exists():
+            time.sleep(0.01)
+            continue
+        asked.append(ask.read_text().splitlines())
+        ask.unlink()
+        result = tdctl(*asked[-1])
+        (tmp_path / "said").write_text(result.stdout)
+        (tmp_path / "code").write_text(str(result.exit_code))
+        (tmp_path / "code").rename(tmp_path / "answer")
+    output, _ = script.communicate()
+    assert script.returncode == 0 and [words.count("--resume") for words in asked] == [0, 1, 1]
     assert "without the worst 0.1" in output and "without the worst 0.2" in output
     table = pd.read_csv(tmp_path / "out" / "detector_hand" / "denoise.csv")
     assert table["remove_ratio"].tolist() == [0.1, 0.2]
