@@ -145,9 +145,9 @@ def resolve(
         All settings, with the origin of each.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, a value is out of range, the recipe
-            differs from that of ``base``, the data set does not read a given setting, or no data
-            set is named and ``data.data_dir`` holds none or several.
+        ConfigError: the file cannot be read, a key is unknown, or a value is out of range. The
+            recipe differs from that of ``base``. The data set does not read a given setting. Or no
+            data set is named, and ``data.data_dir`` holds none or several.
     """
     base, overrides = base or {}, overrides or {}
     origins: Origins = {}
