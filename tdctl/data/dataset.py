@@ -28,12 +28,14 @@ class Images:
         rows: int64 [n], the position of each image in the store.
         index: int64 [n], the position of each image in the source data set.
         targets: int64 [n] in [0, k), the label of each image.
+        weights: float32 [n], the weight of each image's loss in training; None weighs all alike.
     """
 
     store: PixelStore
     rows: NDArray[np.int64]
     index: NDArray[np.int64]
     targets: NDArray[np.int64]
+    weights: NDArray[np.float32] | None = None
 
     @classmethod
     def held(
@@ -62,16 +64,22 @@ class Images:
         return self.store.kind == "memory"
 
     def take(
-        self, rows: NDArray[np.int64] | NDArray[np.bool_], targets: NDArray[np.int64] | None = None
+        self,
+        rows: NDArray[np.int64] | NDArray[np.bool_],
+        targets: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float32] | None = None,
     ) -> Images:
         """Some of the images. No pixel is copied.
 
         Args:
             rows: int64 positions, or a bool mask [n].
             targets: new labels, one for each row taken; None keeps the labels.
+            weights: new weights, one for each row taken; None keeps the weights, if there are any.
         """
         given = self.targets[rows] if targets is None else targets
-        return Images(self.store, self.rows[rows], self.index[rows], given)
+        if weights is None and self.weights is not None:
+            weights = self.weights[rows]
+        return Images(self.store, self.rows[rows], self.index[rows], given, weights)
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """The pixels of each part, uint8 [B, C, H, W] on the CPU, in the given order.
@@ -85,13 +93,13 @@ class Images:
         return self.store.batches([self.rows[part] for part in parts])
 
     def joined(self, others: Images) -> Images:
-        """These images, followed by other images of the same store."""
-        both = (
-            (self.rows, others.rows),
-            (self.index, others.index),
-            (self.targets, others.targets),
+        """These images, followed by other images of the same store; without weights."""
+        return Images(
+            self.store,
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.index, others.index]),
+            np.concatenate([self.targets, others.targets]),
         )
-        return Images(self.store, *(np.concatenate(parts) for parts in both))
 
     def rows_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows with the given indices, in the order of the indices.

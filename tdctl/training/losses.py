@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from tdctl.config import FitConfig
@@ -188,6 +190,7 @@ class Loss:
     Args:
         config: the settings of the training.
         n: number of training images.
+        weights: float32 [n], the weight of each image's loss; None weighs all alike.
 
     Attributes:
         networks: how many networks' losses are added.
@@ -195,7 +198,10 @@ class Loss:
 
     networks = 1
 
-    def __init__(self, config: FitConfig, n: int) -> None:
+    def __init__(
+        self, config: FitConfig, n: int, weights: NDArray[np.float32] | None = None
+    ) -> None:
+        self._weights = None if weights is None else torch.from_numpy(weights)
         self._name, self._smoothing = config.loss, config.label_smoothing
         self._detach = config.loss_detach
         self._memory = EarlyLearning(n) if config.loss == "elr" else None
@@ -204,18 +210,29 @@ class Loss:
         self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
         """The sum over a batch, a scalar; ``rows``, int64 [B], are the images' positions."""
+        if self._weights is not None:
+            each = self._of_each(logits, targets, rows, "none")
+            self._weights = self._weights.to(each.device)
+            return (self._weights[rows] * each).sum()
+        return self._of_each(logits, targets, rows, "sum").sum()
+
+    def _of_each(
+        self, logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, reduction: str
+    ) -> torch.Tensor:
+        """The loss of each sample [B]; cross-entropy sums them itself with reduction ``sum``."""
         if self._memory is not None:
-            return self._memory(logits, targets, rows).sum()
+            return self._memory(logits, targets, rows)
         if self._name == "bootstrap-soft":
-            return soft_bootstrapping(logits, targets, detach=self._detach).sum()
+            return soft_bootstrapping(logits, targets, detach=self._detach)
         if self._name == "bootstrap-hard":
-            return hard_bootstrapping(logits, targets).sum()
+            return hard_bootstrapping(logits, targets)
         if self._name == "gce":
-            return generalised_cross_entropy(logits, targets).sum()
+            return generalised_cross_entropy(logits, targets)
         if self._name == "sce":
-            return symmetric_cross_entropy(logits, targets).sum()
+            return symmetric_cross_entropy(logits, targets)
+        # torch's own sum has other last bits than a sum of the losses, and is faster.
         return functional.cross_entropy(
-            logits, targets, label_smoothing=self._smoothing, reduction="sum"
+            logits, targets, label_smoothing=self._smoothing, reduction=reduction
         )
 
     def epoch_done(self, world: World) -> None:

@@ -182,7 +182,7 @@ class Trainer:
             recorder.record(self._index[rows], logits)
 
     def _make_loss(self, config: FitConfig, images: Images, seed: int) -> TrainingLoss:
-        return Loss(config, len(images))
+        return Loss(config, len(images), images.weights)
 
     def _recorded_net(self, net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         """The function whose logits are recorded, for a network in eval mode."""

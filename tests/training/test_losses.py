@@ -179,6 +179,17 @@ def test_the_settings_choose_the_loss(name: str) -> None:
     assert torch.allclose(found, LOSSES[name](some_logits(), TARGETS).sum())
 
 
+@pytest.mark.parametrize("name", ["ce", "bootstrap-soft", "bootstrap-hard", "gce", "sce", "elr"])
+def test_a_weight_counts_its_sample_as_often(name: str) -> None:
+    logits, targets = torch.randn(3, 4), torch.tensor([0, 3, 1])
+    config = TrainConfig(loss=name)  # type: ignore[arg-type]
+    weights = np.array([9, 0, 2, 1], dtype=np.float32)
+    weighed = Loss(config, 4, weights)(logits, targets, torch.tensor([2, 1, 3]))
+    rows = torch.tensor([2, 2, 3])
+    repeated = Loss(config, 4)(logits[[0, 0, 2]], targets[[0, 0, 2]], rows)
+    torch.testing.assert_close(weighed, repeated)
+
+
 def test_a_loss_takes_back_only_a_state_of_its_own() -> None:
     elr, plain = Loss(TrainConfig(loss="elr"), B), Loss(TrainConfig(), B)
     assert plain.state_dict() == {} == elr.state_dict()
