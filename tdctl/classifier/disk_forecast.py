@@ -17,8 +17,12 @@ MODELS = 2
 CHECKPOINT_PARTS = 3
 
 
-def forecast_disk(config: Config, prepared: Prepared, plan: Plan, mode: Plain) -> Forecast:
+def forecast_disk(
+    config: Config, prepared: Prepared, plan: Plan, mode: Plain, recordings: int | None = None
+) -> Forecast:
     """The disk space, in bytes, for the arrays of a recording and the files of its networks.
+
+    ``recordings`` is how many arrays are recorded; by default as many as ``mode`` has.
 
     Raises:
         ConfigError: as in ``tdctl.recorder.forecast``.
@@ -29,7 +33,7 @@ def forecast_disk(config: Config, prepared: Prepared, plan: Plan, mode: Plain) -
         prepared.dataset.num_classes,
         train.epochs,
         train.store,
-        recordings=2 if mode.heldout else 1,
+        recordings=(2 if mode.heldout else 1) if recordings is None else recordings,
     )
     models = MODELS * plan.model_bytes
     parts = CHECKPOINT_PARTS + (train.average != "none")

@@ -103,6 +103,7 @@ MOST_USED = (
 )
 LABEL_SETTINGS = {"labels", "label_column", "true_column", "file_column", "split_column"}
 RECORDING_SETTINGS = {
+    "record",
     "capture",
     "store",
     "leave_out",

@@ -155,6 +155,12 @@ class RobustConfig(RetrainConfig):
         description="Share of each label's images that is always kept, the surest first, even if "
         "the algorithm would keep fewer.",
     )
+    record: Literal["none", "first", "both"] = Field(
+        "first",
+        description="Networks whose dynamics are recorded. first: the only one, or the first of "
+        "two; both: also the second, in the folder network2; none: nothing, which saves a pass "
+        "over the images in each epoch with ce.",
+    )
     store: str = Field(
         TrainConfig.model_fields["store"].default,
         description=TrainConfig.model_fields["store"].description,
@@ -195,6 +201,14 @@ class RobustConfig(RetrainConfig):
                     f"{name}: '{self.algorithm}' has a training of its own; leave it out, or give "
                     "--algorithm ce"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _both_are_two(self) -> RobustConfig:
+        if self.record == "both" and self.algorithm not in MIXMATCH:
+            raise ValueError(
+                f"record: '{self.algorithm}' trains one network, not both; give first or none"
+            )
         return self
 
     @model_validator(mode="after")

@@ -53,9 +53,9 @@ class CrossEntropy:
         """One pass over the images."""
         return self._trainer.train_epoch(epoch, None, tell)
 
-    def logits(self) -> torch.Tensor:
-        """Float32 [n, k] of all training images."""
-        return look(self.judged, self._pipeline, self._feed, self._n, "the network").logits
+    def logits(self) -> list[torch.Tensor]:
+        """Float32 [n, k] of all training images by the network."""
+        return [look(self.judged, self._pipeline, self._feed, self._n, "the network").logits]
 
     def facts(self) -> dict[str, Any]:
         """Nothing is chosen."""

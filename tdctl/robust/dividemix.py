@@ -233,9 +233,9 @@ class DivideMix:
             self._looks = [learner.look(self._feed, self._n) for learner in self._learners]
         return self._looks
 
-    def logits(self) -> torch.Tensor:
-        """Float32 [n, k] of all training images by the first network."""
-        return self._look()[0].logits
+    def logits(self) -> list[torch.Tensor]:
+        """Float32 [n, k] of all training images by each of the two networks."""
+        return [look.logits for look in self._look()]
 
     def facts(self) -> dict[str, Any]:
         """Warm-up, weight of the unlabelled loss and the share of wrong labels that it is for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -67,7 +68,7 @@ def open_algorithm(setup: RobustSetup) -> Algorithm:
 
 def train_robustly(
     setup: RobustSetup,
-    recorder: Recorder,
+    recorders: Sequence[Recorder],
     *,
     valid: Images | None,
     test: Images | None,
@@ -81,8 +82,8 @@ def train_robustly(
     on from its checkpoint is the run that was never stopped.
 
     Args:
-        recorder: of the first network's softmax on all training images, after each epoch, in eval
-            mode and without augmentation.
+        recorders: of the first network's softmax, and of the second's if there are two, on all
+            training images, after each epoch, in eval mode and without augmentation.
         valid: held-out images, by which the best epoch is chosen; None where there are none.
         test: never selects anything.
 
@@ -107,8 +108,12 @@ def train_robustly(
     tell = Teller(report, stage, *course, errors, "test" if valid is None else "valid")
     for epoch in range(start, epochs):
         row = algorithm.epoch(epoch, tell)
-        recorder.record(index, algorithm.logits())
-        recorder.commit(epoch)
+        # Only if something is recorded: with "ce", the answers cost a pass over the images.
+        for recorder, logits in zip(
+            recorders, algorithm.logits() if recorders else (), strict=False
+        ):
+            recorder.record(index, logits)
+            recorder.commit(epoch)
         last = epoch + 1 == epochs
         if last or (epoch + 1) % setup.config.eval_every == 0:
             watched.evaluate(algorithm, row)

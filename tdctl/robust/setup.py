@@ -126,8 +126,8 @@ class Algorithm(Protocol):
         """Trains for one epoch; its row of the log, without evaluation."""
         ...
 
-    def logits(self) -> torch.Tensor:
-        """Float32 [n, k] of all training images by the first network, after the epoch."""
+    def logits(self) -> list[torch.Tensor]:
+        """Float32 [n, k] of all training images by each network, after the epoch."""
         ...
 
     def facts(self) -> dict[str, Any]:

@@ -166,9 +166,9 @@ class Ssr:
             self._seen = self._learner.look(self._feed, self._n, with_features=True)
         return self._seen
 
-    def logits(self) -> torch.Tensor:
-        """Float32 [n, k] of all training images."""
-        return self._look().logits
+    def logits(self) -> list[torch.Tensor]:
+        """Float32 [n, k] of all training images by the network."""
+        return [self._look().logits]
 
     def facts(self) -> dict[str, Any]:
         """The number of neighbours."""

@@ -32,6 +32,7 @@ __all__ = [
     "CONFIG_FILE",
     "HELD",
     "MANIFEST_FILE",
+    "SECOND",
     "RunFolder",
     "Status",
     "read_config",
@@ -43,6 +44,8 @@ CHECKPOINT_FILE = "checkpoint.pth"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
 BOARD_FOLDER = "tensorboard"
+# The recording of a robust training's second network.
+SECOND = "network2"
 # The files that a command may leave in a run folder. --overwrite removes only these.
 OUR_FILES = (
     CONFIG_FILE,
@@ -232,6 +235,7 @@ class RunFolder:
         """Removes the checkpoint and the capture, which only an unfinished run needs."""
         for name in OUR_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
+            shutil.rmtree(self.path / SECOND / name, ignore_errors=True)
         for path in (*self._leftovers(), self.checkpoint):
             path.unlink(missing_ok=True)
 
@@ -260,7 +264,8 @@ class RunFolder:
     def _clear(self) -> None:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / BOARD_FOLDER, ignore_errors=True)
+        for name in (BOARD_FOLDER, SECOND):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         self.tidy()
 
     def began_with(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.show import RunSummary, summarise
 from tdctl.runner.train import plan_train, train
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
+from tdctl.runner.train_outcome import Cleaned
 from tdctl.runner.train_settings import default_training, settings_to_train_on
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "FORMATS",
     "PINNED",
     "CleanResult",
+    "Cleaned",
     "Compared",
     "ComparedRow",
     "CorruptResult",

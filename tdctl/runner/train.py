@@ -26,7 +26,7 @@ from tdctl.inputs import (
     with_whole_paths,
 )
 from tdctl.pretrained import weights_file
-from tdctl.recorder import Recorder, check_room
+from tdctl.recorder import Forecast, Recorder, check_room
 from tdctl.robust import (
     Networks,
     RobustSetup,
@@ -40,13 +40,20 @@ from tdctl.robust import (
 from tdctl.run import (
     LOG_FILE,
     MANIFEST_FILE,
+    SECOND,
     RunFolder,
     Status,
     check_places,
     refuse_in_data,
 )
 from tdctl.runner.generate_td import GenerateResult
-from tdctl.runner.train_outcome import Training, facts_of, write_training
+from tdctl.runner.train_outcome import (
+    RECORDED,
+    Cleaned,
+    Training,
+    facts_of,
+    write_training,
+)
 from tdctl.training import Pipeline, Report, World, pick_device
 
 __all__ = ["plan_train", "train"]
@@ -57,19 +64,22 @@ def train(
     out: Path,
     *,
     td: Path | None = None,
+    cleaned: Cleaned | None = None,
     resume: bool = False,
     overwrite: bool = False,
     report: Report | None = None,
 ) -> GenerateResult:
     """Trains by ``config.robust`` and writes a run folder like that of ``generate_td``.
 
-    The dynamics are those of the (first) network, of a pass in eval mode after each epoch.
+    The dynamics are those of the (first) network, of a pass in eval mode after each epoch;
+    ``config.robust.record`` adds those of the second network, or records nothing.
 
     Args:
         config: all settings.
         out: the run folder.
         td: the run whose data and given labels ``config`` names, which is then checked; None
             where the settings stand for themselves.
+        cleaned: what a cleaning made of the given labels; None trains on all of them.
         resume: goes on with a training that has begun in the folder; begins where none has.
         overwrite: replaces a run that is there.
         report: is told how far the training is.
@@ -87,22 +97,22 @@ def train(
     begun = _begin(run, config, resume, overwrite)
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
-    whole = _read(config, begun, td, world)
+    whole = _read(config, begun, td, world, cleaned=cleaned)
     prepared, plan = whole.prepared, whole.plan
     facts = {**facts_of(config, whole, td), **plan.facts(world)}
-    recorder = _start(run, begun, config, whole, facts)
+    recorders = _start(run, begun, config, whole, facts)
     setup = _setup(config, whole, world)
     with stopped(run, world), plan.threads.used():
         result = train_robustly(
             setup,
-            recorder,
+            recorders,
             valid=prepared.valid,
             test=prepared.dataset.test,
             checkpoint=run.checkpoint,
             log_file=run.path / LOG_FILE,
             report=report,
         )
-        outcome = write_training(run.path, whole, setup, result, recorder)
+        outcome = write_training(run.path, whole, setup, result, recorders)
         manifest = run.finish(outcome)
     notes = (*plan.notes, *prepared.dataset.notes, *filter(None, [begun.other_versions]))
     if events := result.algorithm.events:
@@ -131,7 +141,7 @@ def plan_train(
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     whole = _read(config, begun, td, world, dry=True)
     prepared, robust = whole.prepared, config.robust
-    disk = forecast_disk(_as_recorded(config), prepared, whole.plan, whole.mode)
+    disk = _disk(config, whole)
     if begun.status == "new":
         check_room(out, disk.needed_bytes, robust.store)
     count = whole.mode.trained_at_once
@@ -189,19 +199,27 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Be
 
 
 def _read(
-    config: Config, begun: _Begun, td: Path | None, world: World, *, dry: bool = False
+    config: Config,
+    begun: _Begun,
+    td: Path | None,
+    world: World,
+    *,
+    dry: bool = False,
+    cleaned: Cleaned | None = None,
 ) -> Training:
     """The data set with its given labels, the first split, and the plan."""
     prepared = prepare(config, dry=dry, split_by=begun.split_by)
     robust, dataset = config.robust, prepared.dataset
+    if td is not None:
+        _check_as_run(td, prepared)
+    if cleaned is not None:
+        prepared = cleaned.of(prepared)
     present = len(np.unique(prepared.labels.assigned))
     if present < 2:
         raise ConfigError(
             f"{dataset.name}: the given labels of the {len(prepared.train)} training images hold "
             f"{present} class; expected at least two, or there is nothing to learn"
         )
-    if td is not None:
-        _check_as_run(td, prepared)
     check_strong(robust, dataset)
     names = dataset.class_names
     split = find_first_split(begun.ranking, robust, prepared.labels, names, prepared.names)
@@ -212,7 +230,7 @@ def _read(
     plain = robust.algorithm == "ce"
     fit = robust if plain else robust.model_copy(update={"compile": False})
     plan = plan_training(config, fit, dataset, prepared.train, mode, world, begun.computation)
-    return Training(prepared, split, mode, plan)
+    return Training(prepared, split, mode, plan, cleaned)
 
 
 def _check_as_run(td: Path, prepared: Prepared) -> None:
@@ -231,15 +249,18 @@ def _check_as_run(td: Path, prepared: Prepared) -> None:
         )
 
 
-def _as_recorded(config: Config) -> Config:
-    """The settings with this training in the place of a recorded one, for the disk's forecast."""
-    return config.model_copy(update={"train": config.robust})
+def _disk(config: Config, whole: Training) -> Forecast:
+    """The disk space of this training, by the forecast of a recorded one."""
+    robust = config.robust
+    recorded = config.model_copy(update={"train": robust})
+    count = RECORDED[robust.record]
+    return forecast_disk(recorded, whole.prepared, whole.plan, whole.mode, count)
 
 
 def _start(
     run: RunFolder, begun: _Begun, config: Config, whole: Training, facts: dict[str, Any]
-) -> Recorder:
-    """Marks the folder as running and opens the recording."""
+) -> list[Recorder]:
+    """Marks the folder as running and opens the recordings."""
     prepared, robust = whole.prepared, config.robust
     if begun.resumed:
         check_same_data(run.path, prepared.dataset)
@@ -247,12 +268,13 @@ def _start(
         run.check_same("given_fingerprint", facts["given_fingerprint"], of=given)
         run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
         run.check_same("first_split", facts["first_split"], of="the ranks in --split-from")
+        run.check_same("cleaned", facts["cleaned"], where_known=True, of="the cleaned labels")
         # Streamed images have no digest: what the run's start knew stays in the manifest.
         if facts["pixel_digest"] is None:
             del facts["pixel_digest"]
     else:
         # Before the folder is cleared and marked: what does not fit leaves no trace.
-        disk = forecast_disk(_as_recorded(config), prepared, whole.plan, whole.mode)
+        disk = _disk(config, whole)
         check_room(run.path, disk.needed_bytes, robust.store)
         device = pick_device(config.device)
         open_algorithm(_setup(config, whole, World(device=device)))
@@ -260,8 +282,11 @@ def _start(
     with stopped(run, world):
         run.start(config, facts, "unfinished" if begun.resumed else "new")
         make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
-        k = prepared.dataset.num_classes
-        return make(run.path, prepared.labels, k, robust.epochs, world.device, robust.store)
+        k, store = prepared.dataset.num_classes, robust.store
+        places = [run.path, run.path / SECOND][: RECORDED[robust.record]]
+        return [
+            make(place, prepared.labels, k, robust.epochs, world.device, store) for place in places
+        ]
 
 
 def _setup(config: Config, whole: Training, world: World) -> RobustSetup:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,53 @@ from tdctl.config import Config
 from tdctl.csv_files import write_csv
 from tdctl.files import save_tensors
 from tdctl.inputs import LeftOut, Prepared
+from tdctl.labels import Labels
 from tdctl.recorder import Recorder
+from tdctl.retraining import LabelSet
 from tdctl.robust import Networks, RobustResult, RobustSetup
+from tdctl.run import SECOND
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import evaluate
 
-__all__ = ["Training", "facts_of", "write_training"]
+__all__ = ["RECORDED", "Cleaned", "Training", "facts_of", "write_training"]
+
+
+# How many networks are recorded, by ``robust.record``.
+RECORDED = {"none": 0, "first": 1, "both": 2}
+CAPTURES = {
+    "none": None,
+    "first": "eval-pass of the first network, without augmentation",
+    "both": f"eval-pass of each network, without augmentation; the second is in {SECOND}",
+}
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What a cleaning made of the given labels of a run.
+
+    Attributes:
+        labels: given and true labels of the n recorded samples.
+        label_set: what is trained on, row by row of ``labels``.
+    """
+
+    labels: Labels
+    label_set: LabelSet
+
+    def of(self, prepared: Prepared) -> Prepared:
+        """The prepared data with the cleaned labels."""
+        labels, made = self.labels, self.label_set
+        images = prepared.train.take(prepared.train.rows_of(labels.index))
+        after = Labels(labels.index, made.assigned, labels.true).take(made.keep)
+        return replace(prepared, labels=after, train=made.of(images))
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        made = self.label_set
+        return {
+            "kind": made.kind,
+            **made.facts(self.labels),
+            "fingerprint": made.fingerprint(self.labels),
+        }
 
 
 @dataclass(frozen=True)
@@ -27,6 +69,7 @@ class Training:
     split: LeftOut
     mode: Networks
     plan: Plan
+    cleaned: Cleaned | None = None
 
 
 def facts_of(config: Config, whole: Training, td: Path | None) -> dict[str, Any]:
@@ -45,7 +88,8 @@ def facts_of(config: Config, whole: Training, td: Path | None) -> dict[str, Any]
         "normalise": config.data.normalise,
         "net": config.net.label,
         "networks": whole.mode.trained_at_once,
-        "capture": "eval-pass of the first network, without augmentation",
+        "capture": CAPTURES[robust.record],
+        "cleaned": None if whole.cleaned is None else whole.cleaned.facts(),
         "store": robust.store,
         "watched": watched,
         "first_split": whole.split.facts(),
@@ -53,14 +97,19 @@ def facts_of(config: Config, whole: Training, td: Path | None) -> dict[str, Any]
 
 
 def write_training(
-    folder: Path, whole: Training, setup: RobustSetup, result: RobustResult, recorder: Recorder
+    folder: Path,
+    whole: Training,
+    setup: RobustSetup,
+    result: RobustResult,
+    recorders: Sequence[Recorder],
 ) -> dict[str, Any]:
     """Writes models, dynamics and tables; gives what the manifest says of the outcome."""
     prepared, judged = whole.prepared, result.algorithm.judged
     last = {key: value.detach().cpu() for key, value in judged.state_dict().items()}
     for name, state in (("model.pth", result.best), ("model.pth.last", last)):
         save_tensors(folder / name, state)
-    recorder.write(prepared.valid_indices)
+    for recorder in recorders:
+        recorder.write(prepared.valid_indices)
     write_samples(folder, prepared.dataset)
     write_confusion(folder / "confusion.csv", prepared)
     row, valid, test = result.log[-1], prepared.valid, prepared.dataset.test

@@ -17,6 +17,7 @@ from tdctl import runner
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError, RunError, TrainingError
 from tdctl.files import load_tensors, read_json
+from tdctl.retraining.label_sets import clean_subset
 from tdctl.robust.dividemix import DivideMix
 from tdctl.robust.learner import Learner
 from tdctl.run import read_config
@@ -341,3 +342,51 @@ def test_labels_that_are_trained_on_are_right_on_digits(
     assert manifest["labels_right_last"] >= 0.9
     assert manifest["clean_auc_last"] >= 0.95
     assert manifest["test_error_last"] < 0.25
+
+
+def test_both_networks_are_recorded_and_resumed(trained: dict[str, Path], tmp_path: Path) -> None:
+    both, stopped = tmp_path / "both", tmp_path / "stopped"
+    config = tiny("dividemix", robust__record="both")
+    runner.train(config, both)
+    for one, other in ((both, trained["dividemix"]), (both / "network2", None)):
+        dynamics, _, _ = read_run(one)
+        assert dynamics.td.shape[:2] == (120, 3)
+        if other is not None:
+            assert np.array_equal(dynamics.td, read_run(other)[0].td)
+    first, second = (read_run(place)[0].td for place in (both, both / "network2"))
+    assert not np.array_equal(first, second)
+
+    def stop(progress: Any) -> None:
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.train(config, stopped, report=stop)
+    runner.train(config, stopped, resume=True)
+    assert np.array_equal(read_run(stopped / "network2")[0].td, second)
+
+
+def test_nothing_is_recorded_where_nothing_is_asked(tmp_path: Path) -> None:
+    out = tmp_path / "bare"
+    found = runner.train(tiny("ce", robust__record="none"), out).manifest
+    assert not (out / "training_dynamics.npz").exists()
+    assert found["capture"] is None
+    assert found["test_error_last"] is not None
+
+
+def test_one_network_is_not_both() -> None:
+    with pytest.raises(ConfigError, match="record: 'ssr' trains one network"):
+        tiny("ssr", robust__record="both")
+
+
+def test_cleaned_labels_are_trained_on(digits_run: Path, tmp_path: Path) -> None:
+    _, labels, _ = read_run(digits_run)
+    made = clean_subset(labels)
+    settings = runner.settings_to_train_on(digits_run)
+    config = load_config(None, {"robust.algorithm": "ce", "robust.epochs": 1}, settings)
+    ways: dict[str, Any] = {"td": digits_run, "cleaned": runner.Cleaned(labels, made)}
+    found = runner.train(config, tmp_path / "a", **ways).manifest
+    assert found["dataset"]["train"] == int((~labels.flipped).sum())
+    assert found["flipped"] == 0
+    assert found["cleaned"]["kind"] == "clean"
+    assert found["cleaned"]["noise_before"] > found["cleaned"]["noise_after"] == 0
