@@ -26,7 +26,7 @@ from tdctl.folders import data_set_in
 RETIRED = ("train.neighbours",)
 RETIRED_RECIPES = ("strong", "average", "neighbours")
 
-__all__ = ["Resolved", "differences", "load_config", "parse_set", "read_yaml", "resolve"]
+__all__ = ["Resolved", "differences", "flat", "load_config", "parse_set", "read_yaml", "resolve"]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
@@ -333,7 +333,7 @@ def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[
         free: dotted keys that do not count.
     """
     out = set(unread)
-    before, after = (_flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
+    before, after = (flat(config.model_dump(mode="json", exclude=out)) for config in (old, new))
     return [
         f"{key}: {before.get(key)}, now {after.get(key)}"
         for key in after
@@ -341,12 +341,12 @@ def differences(old: Config, new: Config, unread: Iterable[str], free: Iterable[
     ]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as dotted keys."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            result |= _flat(value, f"{prefix}{key}.")
+            result |= flat(value, f"{prefix}{key}.")
         else:
             result[prefix + key] = value
     return result

@@ -36,6 +36,7 @@ FLOORS = [
     {"finding"},
     {"robust"},
     {"retraining"},
+    {"sweeping"},
     {"report"},
     {"runner"},
     {"cli"},

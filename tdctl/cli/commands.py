@@ -27,6 +27,7 @@ from tdctl.cli.recipes_command import recipes
 from tdctl.cli.report_command import report
 from tdctl.cli.scores_command import scores
 from tdctl.cli.show_command import show
+from tdctl.cli.sweep_command import sweep
 from tdctl.cli.train_command import train
 from tdctl.cli.train_detector_command import train_detector
 from tdctl.processors import tune_environment
@@ -64,6 +65,7 @@ app.command("detect")(detect)
 app.command("denoise", cls=SettingsCommand)(denoise)
 app.command("train", cls=SettingsCommand)(train)
 app.command("clean")(clean)
+app.command("sweep")(sweep)
 app.command("apply-review")(apply_review)
 app.command("report")(report)
 app.command("show")(show)

@@ -99,7 +99,7 @@ class RunFolder:
     def __init__(self, path: Path, command: str) -> None:
         self.path, self._command = path, command
         self._manifest: dict[str, Any] = {}
-        self._started = time.perf_counter()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
 
     @property
     def checkpoint(self) -> Path:
@@ -187,7 +187,7 @@ class RunFolder:
         Raises:
             RunError: another process is writing the folder.
         """
-        self._started = time.perf_counter()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
         self.path.mkdir(parents=True, exist_ok=True)
         claim(self.path)
         if status == "new":
@@ -218,12 +218,14 @@ class RunFolder:
     def finish(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the run as complete, removes temporary files, and returns the manifest.
 
-        ``seconds`` covers this process only, from the start or from the point of resuming.
+        ``seconds`` and ``cpu_seconds`` cover this process only, from the start or from the point
+        of resuming.
         """
         self._manifest |= {
             "status": "complete",
             "finished": _now(),
             "seconds": round(time.perf_counter() - self._started, 2),
+            "cpu_seconds": round(time.process_time() - self._cpu, 2),
             **facts,
         }
         self._write()

@@ -31,6 +31,7 @@ from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.scores import ScoreTable, judge_scores
 from tdctl.runner.show import RunSummary, summarise
+from tdctl.runner.sweep import SweepProgress, SweepResult, plan_sweep, sweep
 from tdctl.runner.train import plan_train, train
 from tdctl.runner.train_detector import TrainDetectorResult, plan_detector, train_detector
 from tdctl.runner.train_outcome import Cleaned
@@ -58,6 +59,8 @@ __all__ = [
     "ReviewResult",
     "RunSummary",
     "ScoreTable",
+    "SweepProgress",
+    "SweepResult",
     "Source",
     "TrainDetectorResult",
     "apply_review",
@@ -80,6 +83,7 @@ __all__ = [
     "plan_detector",
     "plan_find",
     "plan_generate",
+    "plan_sweep",
     "plot",
     "prepare",
     "ranking_facts",
@@ -90,6 +94,7 @@ __all__ = [
     "settings_to_resume",
     "settings_of_run",
     "summarise",
+    "sweep",
     "default_training",
     "plan_train",
     "settings_to_train_on",

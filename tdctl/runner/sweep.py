@@ -1,0 +1,332 @@
+"""Trains the rows of a sweep, each once, and writes the table of their results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tdctl.claims import claim, release
+from tdctl.config import Config
+from tdctl.errors import RunError, TdctlError
+from tdctl.files import read_json, write_json
+from tdctl.inputs import with_whole_paths
+from tdctl.rankers import open_ranker
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, refuse_in_data
+from tdctl.run.folder import HELD, PLACES, UNREAD
+from tdctl.runner.generate_td import generate_td
+from tdctl.runner.train import train
+from tdctl.runner.train_outcome import Cleaned
+from tdctl.settings import differences, flat, load_config
+from tdctl.sweeping import (
+    ROW_FILE,
+    Made,
+    Recorded,
+    Row,
+    SweepFile,
+    SweepTable,
+    plan_rows,
+    read_rows,
+    source_of,
+    write_sweep_table,
+)
+from tdctl.sweeping.sweep_file import BEST_SCORE
+from tdctl.training import Report, World, pick_device
+
+__all__ = ["SweepProgress", "SweepResult", "plan_sweep", "sweep"]
+
+ROWS, RECORDINGS, RUN = "rows", "recordings", "run"
+# Between two looks at rows that other processes are training.
+WAIT_SECONDS = 5.0
+# Recordings whose rankings are kept in memory.
+KEPT = 2
+OF_TRAINING = (
+    "epochs",
+    "test_error_last",
+    "test_error_mean_of_last_10",
+    "test_error_best",
+    "best_epoch",
+    "seconds",
+)
+# An epoch's CPU time by algorithm, relative to plain training: docs/robust.md.
+COST = {"ce": 1.0, "ssr": 2.3, "dividemix": 4.2, "augdesc": 6.0}
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far a sweep is.
+
+    Attributes:
+        row: the row that has just ended.
+        outcome: its test error at the last epoch, in [0, 1]; or why it failed.
+        done, rows: rows with a result, and all rows.
+        seconds_left: estimated from the rows that ended since the start; None if none has.
+    """
+
+    row: Row
+    outcome: float | str | None
+    done: int
+    rows: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The table of a sweep, and the files that hold it."""
+
+    table: SweepTable
+    files: list[Path]
+
+
+def plan_sweep(sweep: SweepFile, out: Path) -> dict[str, Any]:
+    """What ``sweep`` would do, JSON-ready; raises what it would raise before it trains.
+
+    Returns:
+        ``rows``: names of all rows; ``done``: number of those with a result; ``recordings``.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        RunError: the folder holds something else, or rows with other settings.
+    """
+    rows = plan_rows(sweep)
+    _check_before(sweep, rows, out)
+    done = [row for row in rows if (out / ROWS / row.name / ROW_FILE).exists()]
+    names = list(dict.fromkeys(row.recording for row in rows))
+    return {"rows": [row.name for row in rows], "done": len(done), "recordings": names}
+
+
+def sweep(
+    sweep: SweepFile,
+    out: Path,
+    *,
+    report: Report | None = None,
+    told: Callable[[SweepProgress], None] | None = None,
+) -> SweepResult:
+    """Records, ranks, cleans and trains, and writes one row for each training.
+
+    Rows with a result are not trained again. A row that cannot be trained is noted with its
+    reason, and the others go on. Several processes may work in one folder at the same time, also
+    from several machines on a shared disk: each row and each recording is claimed by one of them.
+    Rows that failed before the start are tried again.
+
+    The test set is never cleaned, and nothing is selected on it.
+
+    Args:
+        sweep: what is trained.
+        out: the folder; it gets ``recordings``, ``rows``, and the tables.
+        report: is told the progress of each training.
+        told: is told the end of each row.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        RunError: the folder holds something else, or rows with other settings.
+    """
+    rows = plan_rows(sweep)
+    _check_before(sweep, rows, out)
+    at_work = _AtWork(sweep, rows, out, report)
+    left = [row for row in rows if not at_work.is_done(row)]
+    clock = _Clock(sweep, left, len(rows))
+    while left:
+        before = len(left)
+        for row in list(left):
+            with _claimed(out / ROWS / row.name) as ours:
+                if not ours:
+                    continue
+                # Another process may have ended it since.
+                if not at_work.is_done(row) and not at_work.end(row):
+                    continue
+            left.remove(row)
+            write_sweep_table(out, read_rows(out / ROWS, rows))
+            if told is not None:
+                told(clock.ended(row, left, read_json(out / ROWS / row.name / ROW_FILE)))
+        if len(left) == before:
+            # Others are at work on what is left. If one of them ends early, its claim ends too.
+            time.sleep(WAIT_SECONDS)
+    table = read_rows(out / ROWS, rows)
+    return SweepResult(table, write_sweep_table(out, table))
+
+
+class _AtWork:
+    """What this process does in a sweep's folder."""
+
+    def __init__(self, sweep: SweepFile, rows: list[Row], out: Path, report: Report | None) -> None:
+        self._sweep, self._out, self._report = sweep, out, report
+        self._started = time.time()
+        self._recorded: dict[str, Recorded] = {}
+        (out / ROWS).mkdir(parents=True, exist_ok=True)
+
+    def is_done(self, row: Row) -> bool:
+        """Whether a row has a result; a failure from before the start is no result."""
+        file = self._out / ROWS / row.name / ROW_FILE
+        if not file.exists():
+            return False
+        return "failed" not in read_json(file) or file.stat().st_mtime >= self._started
+
+    def end(self, row: Row) -> bool:
+        """Trains a claimed row and writes its result; False if its recording is not there yet."""
+        place = self._out / ROWS / row.name
+        key = {**row.key(), "seed": row.seed}
+        try:
+            recorded = self._recording(row)
+            if recorded is None:
+                return False
+            made = recorded.make(row)
+            result = {**key, **made.facts, **self._train(row, recorded, made)}
+        except TdctlError as error:
+            result = {**key, "failed": str(error)}
+        write_json(place / ROW_FILE, result)
+        return True
+
+    def _recording(self, row: Row) -> Recorded | None:
+        """The recording of a row, made if it is missing; None while another process makes it."""
+        name = row.recording
+        if name not in self._recorded:
+            folder = self._out / RECORDINGS / name
+            # The claim of the run folder itself is given up while it is looked at.
+            with _claimed(self._out / RECORDINGS / f".{name}.claim") as ours:
+                if not ours:
+                    return None
+                config = recording_config(self._sweep, row)
+                generate_td(config, folder, resume=True, report=_staged(self._report, name))
+            while len(self._recorded) >= KEPT:
+                del self._recorded[next(iter(self._recorded))]
+            self._recorded[name] = Recorded(folder, World(device=pick_device(config.device)))
+        return self._recorded[name]
+
+    def _train(self, row: Row, recorded: Recorded, made: Made) -> dict[str, Any]:
+        folder = self._out / RECORDINGS / row.recording
+        config = training_config(self._sweep, row)
+        share = float(made.label_set.keep.mean())
+        if row.equal == "steps":
+            epochs = round(config.robust.epochs / share)
+            config = _with_epochs(config, epochs)
+        cleaned = Cleaned(recorded.labels, made.label_set)
+        result = train(
+            config,
+            self._out / ROWS / row.name / RUN,
+            td=folder,
+            cleaned=cleaned,
+            resume=True,
+            report=_staged(self._report, row.name),
+        )
+        manifest, of_recording = result.manifest, read_json(folder / MANIFEST_FILE)
+        facts = {name: fact for name, fact in cleaned.facts().items() if name != "fingerprint"}
+        ours = {name: manifest[name] for name in OF_TRAINING}
+        # If the training was resumed, its manifest knows only the last part of its time.
+        whole = not manifest.get("resumed")
+        return {
+            **facts,
+            **ours,
+            "seconds": manifest["seconds"] if whole else None,
+            "cpu_seconds": manifest["cpu_seconds"] if whole else None,
+            "recording_cpu_seconds": of_recording.get("cpu_seconds"),
+        }
+
+
+def recording_config(sweep: SweepFile, row: Row) -> Config:
+    """The settings of a row's recording.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+    settings = flat(sweep.settings) | flat(sweep.noises[row.noise]) | {"seed": row.seed}
+    return load_config(None, settings)
+
+
+def training_config(sweep: SweepFile, row: Row) -> Config:
+    """The settings of a row's training; nothing is recorded unless the sweep asks for it.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+    """
+    algorithm = flat(sweep.settings_of(row.algorithm), "robust.")
+    settings = flat(sweep.settings) | flat(sweep.noises[row.noise]) | {"seed": row.seed}
+    return load_config(None, {"robust.record": "none"} | settings | algorithm)
+
+
+def _with_epochs(config: Config, epochs: int) -> Config:
+    robust = config.robust.model_copy(update={"epochs": epochs})
+    return config.model_copy(update={"robust": robust})
+
+
+def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
+    """Refuses what can be refused before anything is trained."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; give a folder with --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / ROWS).is_dir():
+        raise RunError(f"{out}: holds files but no sweep; give another --out, or empty it yourself")
+    for name in {row.detector for row in rows} - {None, BEST_SCORE, "auto"}:
+        source = source_of(str(name))
+        if isinstance(source, Path):
+            open_ranker(source, World(device=pick_device("cpu")))
+    for row in rows:
+        config = with_whole_paths(training_config(sweep, row))
+        if not out.exists():
+            refuse_in_data(config.data, out)
+        _check_as_trained(config, row, out / ROWS / row.name)
+
+
+def _check_as_trained(config: Config, row: Row, place: Path) -> None:
+    """Refuses a finished row that had other settings.
+
+    Raises:
+        RunError: it had.
+    """
+    if not (place / ROW_FILE).exists() or not (place / RUN / CONFIG_FILE).exists():
+        return
+    free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
+    was = read_config(place / RUN)
+    differ = differences(was, config, UNREAD["train"], free)
+    if differ:
+        raise RunError(
+            f"{place}: was trained with other settings ({'; '.join(differ)}); give another --out, "
+            "or remove that folder to train it anew"
+        )
+
+
+@contextmanager
+def _claimed(place: Path) -> Iterator[bool]:
+    """Claims a folder for the block; gives False if another process has claimed it."""
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        claim(place)
+    except RunError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        release(place)
+
+
+def _staged(report: Report | None, stage: str) -> Report | None:
+    """Reports under the name of a row."""
+    if report is None:
+        return None
+    return lambda progress: report(replace(progress, stage=stage))
+
+
+class _Clock:
+    """How far the sweep is, and how long the rest will take."""
+
+    def __init__(self, sweep: SweepFile, left: Sequence[Row], rows: int) -> None:
+        self._start, self._rows = time.perf_counter(), rows
+        self._cost = {row: _cost(sweep, row) for row in left}
+        self._whole = sum(self._cost.values())
+
+    def ended(self, row: Row, left: Sequence[Row], result: dict[str, Any]) -> SweepProgress:
+        """The report of a row that has just ended; rows that others ended count too."""
+        rest = sum(self._cost[one] for one in left)
+        elapsed = time.perf_counter() - self._start
+        seconds = elapsed * rest / max(self._whole - rest, 1e-9)
+        outcome = result.get("failed", result.get("test_error_last"))
+        return SweepProgress(row, outcome, self._rows - len(left), self._rows, seconds)
+
+
+def _cost(sweep: SweepFile, row: Row) -> float:
+    """The expected work of a row, in epochs of plain training."""
+    robust = training_config(sweep, row).robust
+    return robust.epochs * COST[robust.algorithm]

@@ -1,0 +1,29 @@
+"""A sweep: its file, its rows, and the table of its results."""
+
+from __future__ import annotations
+
+from tdctl.sweeping.recorded import Made, Recorded, source_of
+from tdctl.sweeping.rows import Row, plan_rows
+from tdctl.sweeping.sweep_file import SweepFile, read_sweep
+from tdctl.sweeping.sweep_table import (
+    ROW_FILE,
+    SweepTable,
+    read_rows,
+    records,
+    write_sweep_table,
+)
+
+__all__ = [
+    "ROW_FILE",
+    "Made",
+    "Recorded",
+    "Row",
+    "SweepFile",
+    "SweepTable",
+    "plan_rows",
+    "read_rows",
+    "read_sweep",
+    "records",
+    "source_of",
+    "write_sweep_table",
+]

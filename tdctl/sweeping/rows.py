@@ -1,0 +1,117 @@
+"""The rows of a sweep: one training each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tdctl.sweeping.sweep_file import BEST_SCORE, CLEANINGS, RowGroup, SweepFile
+
+__all__ = ["Row", "plan_rows"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of a sweep.
+
+    Attributes:
+        noise: name of the noise.
+        seed: of the recording and of the training.
+        labels: what is trained on; a word of ``LABELS``.
+        detector: what ranks; None if no ranking is needed.
+        remove_ratio: as it was asked for; None if nothing is cut.
+        algorithm: name of the algorithm.
+        equal: ``epochs`` or ``steps``.
+    """
+
+    noise: str
+    seed: int
+    labels: str
+    detector: str | None
+    remove_ratio: str | None
+    algorithm: str
+    equal: str
+
+    @property
+    def name(self) -> str:
+        """Its folder below that of the sweep's rows."""
+        return f"{self.recording}/{self.what}"
+
+    @property
+    def recording(self) -> str:
+        """The folder of its recording."""
+        return f"{self.noise}_seed{self.seed}"
+
+    @property
+    def what(self) -> str:
+        """All but noise and seed, in one word."""
+        detector = None if self.detector is None else self.detector.replace("/", "-")
+        parts = [self.algorithm, self.labels, detector, self.remove_ratio]
+        named = [part.replace(":", "-") for part in parts if part is not None]
+        return "_".join(named) + ("_steps" if self.equal == "steps" else "")
+
+    def key(self) -> dict[str, Any]:
+        """What identifies the row, but for the seed; JSON-ready."""
+        found = asdict(self)
+        del found["seed"]
+        return found
+
+
+def plan_rows(sweep: SweepFile) -> list[Row]:
+    """All rows of a sweep, each once, the seeds outermost: so every seed is whole early."""
+    rows = (
+        row
+        for seed in sweep.seeds
+        for noise in sweep.noises
+        for group in sweep.rows
+        for row in _of_group(group, noise, seed)
+    )
+    return list(dict.fromkeys(rows))
+
+
+def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
+    cleans = [word for word in group.labels if word in CLEANINGS]
+    for algorithm in group.algorithms:
+
+        def row(
+            labels: str,
+            detector: str | None = None,
+            ratio: str | None = None,
+            equal: str = "epochs",
+            algorithm: str = algorithm,
+        ) -> Row:
+            return Row(noise, seed, labels, detector, ratio, algorithm, equal)
+
+        yield from _controls(group, row) if cleans and group.controls else ()
+        for word in group.labels:
+            for equal in group.equal if word not in ("all", "true") else ("epochs",):
+                for ratio in group.remove_ratios:
+                    for detector in group.detectors:
+                        if word in ("prune", "relabel"):
+                            yield row(word, detector, ratio, equal)
+                        elif word == "random":
+                            yield _random(row, detector, ratio, equal)
+                        elif word == "reweight":
+                            yield row(word, detector)
+                        else:
+                            yield row(word, equal=equal)
+
+
+def _controls(group: RowGroup, row: Any) -> Iterator[Row]:
+    """What the cleanings of a group are compared with."""
+    yield row("all")
+    yield row("clean")
+    if "relabel" in group.labels:
+        yield row("true")
+    for ratio in group.remove_ratios:
+        for equal in group.equal:
+            for detector in group.detectors:
+                yield _random(row, detector, ratio, equal)
+            yield row("prune", BEST_SCORE, ratio, equal)
+
+
+def _random(row: Any, detector: str, ratio: str, equal: str) -> Row:
+    """A random removal; only an estimated ratio depends on what ranks."""
+    found: Row = row("random", detector if ratio.startswith("auto") else None, ratio, equal)
+    return found

@@ -1,0 +1,160 @@
+"""The table of a sweep: one row a training, and means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tdctl.claims import in_turn
+from tdctl.csv_files import write_csv
+from tdctl.errors import RunError
+from tdctl.files import read_json, write_json
+from tdctl.sweeping.rows import Row
+from tdctl.versions import software_versions
+
+__all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"]
+
+# The result of a row, in its folder. It exists only if the row is complete or has failed.
+ROW_FILE = "row.json"
+KEY = ["noise", "labels", "detector", "remove_ratio", "algorithm", "equal"]
+# Columns with means over the seeds.
+FIGURES = [
+    "test_error_last",
+    "test_error_mean_of_last_10",
+    "test_error_best",
+    "noise_before",
+    "noise_after",
+    "removed",
+    "relabelled",
+    "epochs",
+    "seconds",
+]
+SPREAD = "test_error_last"
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """The results of a sweep so far.
+
+    Attributes:
+        rows: one row per finished training.
+        summary: means over the seeds; columns: the key, ``seeds``, a mean of each figure, ``sd``,
+            ``low`` and ``high`` of the last epoch's test error, and ``gap_closed``.
+        failed: rows that could not be trained: their name and the reason.
+        missing: number of rows without a result.
+    """
+
+    rows: pd.DataFrame
+    summary: pd.DataFrame
+    failed: dict[str, str]
+    missing: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-ready values."""
+        return {
+            "rows": records(self.rows),
+            "summary": records(self.summary),
+            "failed": self.failed,
+            "missing": self.missing,
+        }
+
+
+def read_rows(folder: Path, rows: Iterable[Row]) -> SweepTable:
+    """The results in the folder of a sweep's rows.
+
+    Raises:
+        RunError: a result is malformed.
+    """
+    found: list[dict[str, Any]] = []
+    failed: dict[str, str] = {}
+    missing = 0
+    for row in rows:
+        file = folder / row.name / ROW_FILE
+        if not file.exists():
+            missing += 1
+            continue
+        content = read_json(file)
+        if "failed" in content:
+            failed[row.name] = str(content["failed"])
+            continue
+        if {key: content.get(key) for key in row.key()} != row.key():
+            raise RunError(f"{file}: is not the result of {row.name}; remove it")
+        found.append(content)
+    table = pd.DataFrame(found, columns=None if found else [*KEY, "seed", *FIGURES])
+    return SweepTable(table, _summary(table), failed, missing)
+
+
+def write_sweep_table(folder: Path, table: SweepTable) -> list[Path]:
+    """Writes ``sweep.csv``, ``summary.csv`` and ``sweep.json``; gives their paths."""
+    files = [folder / name for name in ("sweep.csv", "summary.csv", "sweep.json")]
+    with in_turn(folder):  # several processes may work on one sweep
+        write_csv(files[0], table.rows)
+        write_csv(files[1], table.summary)
+        write_json(files[2], {**table.to_dict(), "versions": software_versions()})
+    return files
+
+
+def _summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, in the order in which the rows were planned."""
+    parts = []
+    for key, group in rows.groupby(KEY, sort=False, dropna=False) if len(rows) else ():
+        errors = group[SPREAD].to_numpy(dtype=np.float64)
+        spread = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
+        means = {name: _mean(group[name]) for name in FIGURES}
+        parts.append(
+            {
+                **dict(zip(KEY, key, strict=True)),
+                "seeds": len(group),
+                **means,
+                "sd": spread,
+                "low": float(errors.min()),
+                "high": float(errors.max()),
+            }
+        )
+    table = pd.DataFrame(
+        parts, columns=[*KEY, "seeds", *FIGURES, "sd", "low", "high"] if not parts else None
+    )
+    table = table.astype({name: object for name in KEY})
+    table = table.where(table.notna(), None)
+    return table.assign(gap_closed=pd.Series(_gaps(table), dtype=object))
+
+
+def _mean(values: pd.Series) -> float | None:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else None
+
+
+def _gaps(summary: pd.DataFrame) -> list[float | None]:
+    """How much of the distance from all given labels to the clean subset each row closes.
+
+    1: as low a test error as the clean subset; 0: as high as all given labels; below 0: higher.
+    Only with the same noise, algorithm and seeds.
+    """
+    rows = records(summary)
+    ends = {
+        (row["labels"], row["noise"], row["algorithm"]): (row["test_error_last"], row["seeds"])
+        for row in rows
+        if row["labels"] in ("all", "clean") and row["equal"] == "epochs"
+    }
+    gaps: list[float | None] = []
+    for row in rows:
+        given, clean = (
+            ends.get((labels, row["noise"], row["algorithm"])) for labels in ("all", "clean")
+        )
+        if given is None or clean is None or not given[1] == clean[1] == row["seeds"]:
+            gaps.append(None)
+            continue
+        gap = given[0] - clean[0]
+        gaps.append((given[0] - row["test_error_last"]) / gap if gap > 0 else None)
+    return gaps
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON-ready values; what is missing is None."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
