@@ -41,7 +41,7 @@ def sweep(
     Rows with a result are not trained again: run the same command again to go on. Several
     processes may work in one folder at the same time. docs/sweeps.md describes the file.
 
-    Example: tdctl sweep configs/sweep_digits.yaml --out sweeps/digits
+    Example: tdctl sweep configs/sweeps/digits.yaml --out sweeps/digits
 
     Example: tdctl sweep my.yaml --out sweeps/mine --set data.data_dir=photos --dry-run
     """

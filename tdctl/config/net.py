@@ -32,6 +32,12 @@ class NetConfig(Section):
         "(default: for wide 2 if the side is at least 24 pixels, else 1; for resnet 1, or 2 for "
         "tiny_imagenet).",
     )
+    stem: Literal["imagenet", "cifar"] = Field(
+        "imagenet",
+        description="First layers of resnet18, resnet34 and resnet50. imagenet: torchvision's, a "
+        "convolution and a pooling that both halve the image; cifar: a 3x3 convolution that keeps "
+        "its size, for small images.",
+    )
     pretrained: Literal["none"] | Path | None = Field(
         None,
         description="File of weights to start from, made by torchvision or tdctl. 'none' starts "
@@ -45,6 +51,15 @@ class NetConfig(Section):
                 f"depth: {self.depth} is not of the form 6n+2; "
                 "use 8, 14, 20, 26, 32, 44, 56 or 110, or --net-type "
                 "wide|resnet18|resnet34|resnet50"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stem_is_of_a_torchvision_network(self) -> NetConfig:
+        if self.stem == "cifar" and self.net_type in ("resnet", "wide"):
+            raise ValueError(
+                f"stem: goes with --net-type resnet18, resnet34 or resnet50, not with "
+                f"'{self.net_type}'; leave it out"
             )
         return self
 

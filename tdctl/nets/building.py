@@ -28,7 +28,8 @@ def build_net(
     """Builds a network. Its weights depend only on the settings, the image shape and the seed.
 
     ``resnet`` is ``CifarResNet`` and ``wide`` is ``WideNet``. ``resnet18``, ``resnet34`` and
-    ``resnet50`` are torchvision's networks, with a first convolution for the image's channels.
+    ``resnet50`` are torchvision's networks, with a first convolution for the image's channels. With
+    ``stem: cifar``, it keeps the image's size.
 
     Args:
         config: the settings of the network.
@@ -46,7 +47,10 @@ def build_net(
         from torchvision import models
 
         net = cast(nn.Module, getattr(models, config.net_type)(num_classes=num_classes))
-        if channels != 3:
+        if config.stem == "cifar":
+            net.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
+            net.maxpool = nn.Identity()
+        elif channels != 3:
             net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         return net
 

@@ -114,7 +114,7 @@ class Recorded:
 
     def _flagged(self, detection: DetectResult, row: Row) -> Flagged:
         ratio = str(row.remove_ratio)
-        return detection.above(_method_of(ratio) or self._share(ratio))
+        return detection.above(_method_of(ratio) or self._share(ratio), row.keep_per_class)
 
     def _detection(self, name: str, method: str | None) -> DetectResult:
         key = (name, method)
@@ -159,7 +159,8 @@ class Recorded:
         if len(lost):
             raise ConfigError(
                 f"remove_ratio: '{row.remove_ratio}' drops all samples of class {lost[0]} "
-                f"({len(lost)} such); give a smaller ratio"
+                f"({len(lost)} such); give a smaller ratio, or "
+                "keep_per_class"
             )
 
 

@@ -23,6 +23,7 @@ class Row:
         remove_ratio: as it was asked for; None if nothing is cut.
         algorithm: name of the algorithm.
         equal: ``epochs`` or ``steps``.
+        keep_per_class: as it was asked for.
     """
 
     noise: str
@@ -32,6 +33,7 @@ class Row:
     remove_ratio: str | None
     algorithm: str
     equal: str
+    keep_per_class: float | None = None
 
     @property
     def name(self) -> str:
@@ -49,6 +51,8 @@ class Row:
         detector = None if self.detector is None else self.detector.replace("/", "-")
         parts = [self.algorithm, self.labels, detector, self.remove_ratio]
         named = [part.replace(":", "-") for part in parts if part is not None]
+        if self.keep_per_class is not None:
+            named.append(f"keep{self.keep_per_class:g}")
         return "_".join(named) + ("_steps" if self.equal == "steps" else "")
 
     def key(self) -> dict[str, Any]:
@@ -81,7 +85,8 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
             equal: str = "epochs",
             algorithm: str = algorithm,
         ) -> Row:
-            return Row(noise, seed, labels, detector, ratio, algorithm, equal)
+            floor = group.keep_per_class if detector is not None else None
+            return Row(noise, seed, labels, detector, ratio, algorithm, equal, floor)
 
         yield from _controls(group, row) if cleans and group.controls else ()
         for word in group.labels:
@@ -91,7 +96,7 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
                         if word in ("prune", "relabel"):
                             yield row(word, detector, ratio, equal)
                         elif word == "random":
-                            yield _random(row, detector, ratio, equal)
+                            yield _random(group, row, detector, ratio, equal)
                         elif word == "reweight":
                             yield row(word, detector)
                         else:
@@ -107,11 +112,12 @@ def _controls(group: RowGroup, row: Any) -> Iterator[Row]:
     for ratio in group.remove_ratios:
         for equal in group.equal:
             for detector in group.detectors:
-                yield _random(row, detector, ratio, equal)
+                yield _random(group, row, detector, ratio, equal)
             yield row("prune", BEST_SCORE, ratio, equal)
 
 
-def _random(row: Any, detector: str, ratio: str, equal: str) -> Row:
-    """A random removal; only an estimated ratio depends on what ranks."""
-    found: Row = row("random", detector if ratio.startswith("auto") else None, ratio, equal)
+def _random(group: RowGroup, row: Any, detector: str, ratio: str, equal: str) -> Row:
+    """A random removal; what ranks matters only if it decides how many samples are dropped."""
+    decides = ratio.startswith("auto") or group.keep_per_class is not None
+    found: Row = row("random", detector if decides else None, ratio, equal)
     return found

@@ -42,6 +42,8 @@ class RowGroup(Section):
         algorithms: names from the file's ``algorithms``.
         equal: epochs: each row trains for the algorithm's epochs; steps: rows with fewer images
             train for more epochs, so that the number of steps is that of all given labels.
+        keep_per_class: how much of each given class a cleaning always keeps: a share below 1, or a
+            number of samples; None: 0.5 with auto, else 0.
         controls: also train the controls: all, clean, true (with relabel), and for each ratio a
             random removal and a removal by the best hand-made score.
     """
@@ -51,6 +53,7 @@ class RowGroup(Section):
     remove_ratios: Names = ("auto",)
     algorithms: Names = ("ce",)
     equal: Annotated[tuple[Literal["epochs", "steps"], ...], Field(min_length=1)] = ("epochs",)
+    keep_per_class: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     controls: bool = True
 
     @field_validator("remove_ratios", mode="before")

@@ -21,7 +21,7 @@ __all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"
 
 # The result of a row, in its folder. It exists only if the row is complete or has failed.
 ROW_FILE = "row.json"
-KEY = ["noise", "labels", "detector", "remove_ratio", "algorithm", "equal"]
+KEY = ["noise", "labels", "detector", "remove_ratio", "algorithm", "equal", "keep_per_class"]
 # Columns with means over the seeds.
 FIGURES = [
     "test_error_last",
@@ -86,6 +86,7 @@ def read_rows(folder: Path, rows: Iterable[Row]) -> SweepTable:
             raise RunError(f"{file}: is not the result of {row.name}; remove it")
         found.append(content)
     table = pd.DataFrame(found, columns=None if found else [*KEY, "seed", *FIGURES])
+    table = table.reindex(columns=[*KEY, "seed", *(c for c in table if c not in (*KEY, "seed"))])
     return SweepTable(table, _summary(table), failed, missing)
 
 

@@ -92,3 +92,15 @@ def test_the_wide_net_takes_images_of_any_side(side: int, channels: int) -> None
 
 def test_the_wide_nets_folder_name_is_its_own() -> None:
     assert NetConfig(net_type="wide").label == "wide"
+
+
+def test_a_cifar_stem_keeps_the_size_of_the_image() -> None:
+    config = NetConfig(net_type="resnet18", stem="cifar")
+    net = build_net(config, 10, (3, 32, 32), 0)
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    sizes: list[torch.Size] = []
+    net.layer4.register_forward_hook(lambda *at: sizes.append(at[2].shape))
+    net(torch.zeros(1, 3, 32, 32))
+    assert sizes[0][2:] == (4, 4)  # torchvision's own first layers leave one pixel
+    with pytest.raises(ValueError, match="stem: goes with"):
+        NetConfig(net_type="wide", stem="cifar")
