@@ -11,6 +11,7 @@ from tdctl.figures.comparison import PLOT_FILES, Panel, plot_ap, plot_precision_
 from tdctl.figures.dynamics import Band, band_of, draw_curves, draw_data_map
 from tdctl.figures.pictures import draw_samples, sized_for_samples
 from tdctl.figures.ranking import draw_histogram, draw_pr, draw_roc
+from tdctl.figures.sweeps import SweptPoint, draw_by_share, draw_by_time
 from tdctl.figures.training import Retrained, draw_log, draw_sweep
 
 __all__ = [
@@ -30,6 +31,9 @@ __all__ = [
     "draw_roc",
     "draw_samples",
     "draw_sweep",
+    "SweptPoint",
+    "draw_by_share",
+    "draw_by_time",
     "file_kind",
     "new_figure",
     "plain",

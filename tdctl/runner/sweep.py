@@ -28,6 +28,7 @@ from tdctl.sweeping import (
     Row,
     SweepFile,
     SweepTable,
+    draw_table,
     plan_rows,
     read_rows,
     source_of,
@@ -146,7 +147,7 @@ def sweep(
             # Others are at work on what is left. If one of them ends early, its claim ends too.
             time.sleep(WAIT_SECONDS)
     table = read_rows(out / ROWS, rows)
-    return SweepResult(table, write_sweep_table(out, table))
+    return SweepResult(table, [*write_sweep_table(out, table), *draw_table(out, table)])
 
 
 class _AtWork:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdctl.sweeping.recorded import Made, Recorded, source_of
 from tdctl.sweeping.rows import Row, plan_rows
+from tdctl.sweeping.sweep_figures import draw_table
 from tdctl.sweeping.sweep_file import SweepFile, read_sweep
 from tdctl.sweeping.sweep_table import (
     ROW_FILE,
@@ -20,6 +21,7 @@ __all__ = [
     "Row",
     "SweepFile",
     "SweepTable",
+    "draw_table",
     "plan_rows",
     "read_rows",
     "read_sweep",

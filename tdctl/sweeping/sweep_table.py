@@ -31,8 +31,11 @@ FIGURES = [
     "noise_after",
     "removed",
     "relabelled",
+    "kept",
     "epochs",
     "seconds",
+    "cpu_seconds",
+    "cpu_seconds_in_all",
 ]
 SPREAD = "test_error_last"
 
@@ -86,6 +89,7 @@ def read_rows(folder: Path, rows: Iterable[Row]) -> SweepTable:
             raise RunError(f"{file}: is not the result of {row.name}; remove it")
         found.append(content)
     table = pd.DataFrame(found, columns=None if found else [*KEY, "seed", *FIGURES])
+    table = table.assign(cpu_seconds_in_all=_in_all(table)) if found else table
     table = table.reindex(columns=[*KEY, "seed", *(c for c in table if c not in (*KEY, "seed"))])
     return SweepTable(table, _summary(table), failed, missing)
 
@@ -123,6 +127,12 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     table = table.astype({name: object for name in KEY})
     table = table.where(table.notna(), None)
     return table.assign(gap_closed=pd.Series(_gaps(table), dtype=object))
+
+
+def _in_all(rows: pd.DataFrame) -> pd.Series:
+    """CPU seconds of each training, and of its recording if it needed a ranking."""
+    recording = rows["recording_cpu_seconds"].astype(float)
+    return rows["cpu_seconds"].astype(float) + recording.where(rows["detector"].notna(), 0.0)
 
 
 def _mean(values: pd.Series) -> float | None:

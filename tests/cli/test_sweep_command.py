@@ -109,6 +109,17 @@ def test_means_are_those_of_the_seeds(swept: Path) -> None:
         assert pruned["gap_closed"] is None
 
 
+def test_its_figures_show_each_noise_and_kind(swept: Path) -> None:
+    for name in ("by_share.svg", "by_time.svg"):
+        assert (swept / name).read_text().startswith("<?xml"), name
+    content = read_json(swept / "sweep.json")
+    whole = {(one["labels"], one["detector"]): one for one in content["rows"]}
+    assert whole["all", None]["cpu_seconds_in_all"] == whole["all", None]["cpu_seconds"]
+    by_ranking = whole["prune", "loss-mean"]
+    both = by_ranking["cpu_seconds"] + by_ranking["recording_cpu_seconds"]
+    assert by_ranking["cpu_seconds_in_all"] == pytest.approx(both)
+
+
 def test_a_finished_row_is_not_trained_again(swept: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in swept.rglob("row.json")}
     again = tdctl("sweep", swept.parent / "tiny.yaml", "--out", swept, "--json")
