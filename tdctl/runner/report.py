@@ -201,7 +201,7 @@ def report_of(
         folder=None if pictures is None else pictures.url_from(out),
     )
     content = replace(content, deck=deck)
-    budget = max_bytes - MARGIN - len(render(content, with_review=True).encode("utf-8"))
+    budget = max_bytes - MARGIN - len(render(content, with_review=True))
     flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
     shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
     worst = result.ranking.worst_first()
@@ -224,12 +224,12 @@ def _fitted(
     while True:
         said = [*_left_out(deck, max_rows, max_bytes), *_without_picture(deck, has_pictures)]
         notes = [*content.notes, *map(_sentence, said)]
-        page = render(replace(content, notes=notes)).encode("utf-8")
+        page = render(replace(content, notes=notes))
         over = len(page) - max_bytes
         if over <= 0 and len(deck):
             return said, page
         if not len(deck):
-            needed = len(render(replace(content, notes=notes), with_review=True).encode("utf-8"))
+            needed = len(render(replace(content, notes=notes), with_review=True))
             raise ConfigError(
                 f"--max-bytes {max_bytes}: the page takes {needed:,} bytes without any card; give "
                 "more"
@@ -269,7 +269,7 @@ def _without_ranking(
         fingerprint="",
         version=version("tdctl"),
     )
-    page = render(content).encode("utf-8")
+    page = render(content)
     if len(page) > max_bytes:
         raise ConfigError(f"--max-bytes {max_bytes}: the page takes {len(page):,}; give more")
     _write(out, page)

@@ -46,6 +46,7 @@ from tdctl.run import (
     refuse_in_data,
 )
 from tdctl.runner.generate_td import GenerateResult
+from tdctl.runner.run_tables import write_samples
 from tdctl.runner.train_outcome import Training, facts_of, write_training
 from tdctl.training import Pipeline, Report, World, pick_device
 
@@ -261,7 +262,10 @@ def _start(
         run.start(config, facts, "unfinished" if begun.resumed else "new")
         make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
         k = prepared.dataset.num_classes
-        return make(run.path, prepared.labels, k, robust.epochs, world.device, robust.store)
+        recorder = make(run.path, prepared.labels, k, robust.epochs, world.device, robust.store)
+        # Before the first epoch, as the epochs so far can be ranked, too.
+        write_samples(run.path, prepared.dataset)
+        return recorder
 
 
 def _setup(config: Config, whole: Training, world: World) -> RobustSetup:

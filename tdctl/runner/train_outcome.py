@@ -13,7 +13,7 @@ from tdctl.files import save_tensors
 from tdctl.inputs import LeftOut, Prepared
 from tdctl.recorder import Recorder
 from tdctl.robust import Networks, RobustResult, RobustSetup
-from tdctl.runner.run_tables import write_confusion, write_samples
+from tdctl.runner.run_tables import write_confusion
 from tdctl.training import evaluate
 
 __all__ = ["Training", "facts_of", "write_training"]
@@ -61,7 +61,6 @@ def write_training(
     for name, state in (("model.pth", result.best), ("model.pth.last", last)):
         save_tensors(folder / name, state)
     recorder.write(prepared.valid_indices)
-    write_samples(folder, prepared.dataset)
     write_confusion(folder / "confusion.csv", prepared)
     row, valid, test = result.log[-1], prepared.valid, prepared.dataset.test
     judged.load_state_dict(result.best)
