@@ -97,6 +97,10 @@ class ArrayFile:
         other._offset += i * int(np.prod(shape, dtype=np.int64)) * self._kind.itemsize
         return other
 
+    def first(self, count: int) -> ArrayFile:
+        """The first rows of the array, of which none was taken or swapped yet."""
+        return self._again((count, *self._stored[1:]))
+
     def block(self, start: int, stop: int) -> NDArray[Any]:
         """Rows ``start`` to ``stop`` as stored, memory-mapped.
 

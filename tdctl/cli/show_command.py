@@ -73,8 +73,11 @@ def _show_manifest(found: RunSummary) -> None:
     stdout, facts = console(), found.manifest
     total = facts.get("epochs")
     stdout.print(f"run        {found.run}")
-    if found.ranked is None:
+    if found.status != "complete":
         over = "no epoch is over" if not found.epochs else f"{found.epochs} epochs are over"
+        if found.ranked is not None and found.ranked.recorded.planned is not None:
+            runs = found.ranked.recorded
+            over = f"{runs.dynamics[0].epochs} of {runs.planned} epochs are over, and are ranked"
         why = f" ({facts['reason']})" if facts.get("reason") else ""
         stdout.print(f"status     not finished: {found.status}{why}; {over}")
     elif not facts:

@@ -26,11 +26,12 @@ def mid_ranks(
         groups: int [n]; each value is ranked only among the values of its group.
     """
     n = len(values)
+    order = np.argsort(values)
     if groups is None:
-        groups = np.zeros(n, dtype=np.int64)
-        order = np.argsort(values)
+        groups = np.zeros(n, dtype=np.int8)
     else:
-        order = np.lexsort((values, groups))
+        # The second sort is by small numbers, which is several times as fast as numpy.lexsort.
+        order = order[np.argsort(groups[order], kind="stable")]
     sorted_values, sorted_groups = values[order], groups[order]
     new_group = np.ones(n, dtype=np.bool_)
     new_group[1:] = sorted_groups[1:] != sorted_groups[:-1]

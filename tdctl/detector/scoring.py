@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from tdctl.detector.reader import PAPERS, Reader, check_readable
 from tdctl.dynamics import TrainingDynamics
+from tdctl.processors import own_processors, threads_are_asked
 from tdctl.slabs import SLAB, slabs_of
 from tdctl.training.progress import Clock, Progress, Report
 
@@ -22,6 +24,8 @@ __all__ = ["curves_at_once", "score_run", "suspicion"]
 # 100 epochs took 2.7 s in batches of 256 and 4.3 s in batches of 4,096, on one core.
 BATCH = {"cpu": 256}
 BATCH_ELSEWHERE = 16384
+# Slabs scored at the same time, at most: each of them takes about 60 MB.
+MOST_SLABS = 8
 
 
 def curves_at_once(device: torch.device) -> int:
@@ -44,7 +48,6 @@ def _whole_float32() -> Iterator[None]:
             kind.fp32_precision = precision
 
 
-@torch.no_grad()
 @_whole_float32()
 def suspicion(
     net: nn.Module, curves: NDArray[np.floating[Any]], batch_size: int | None = None
@@ -69,8 +72,12 @@ def suspicion(
         >>> probability = tdctl.suspicion(detector.net, curves)
     """
     net.eval()
+    return _scored(net, curves, batch_size or curves_at_once(next(net.parameters()).device))
+
+
+@torch.no_grad()
+def _scored(net: nn.Module, curves: NDArray[np.floating[Any]], size: int) -> NDArray[np.float64]:
     device = next(net.parameters()).device
-    size = batch_size or curves_at_once(device)
     scores = torch.empty(len(curves), dtype=torch.float64, device=device)
     for start, stop in slabs_of(len(curves), size):
         batch = torch.from_numpy(curves[start:stop]).to(device).float()
@@ -79,6 +86,38 @@ def suspicion(
     return np.asarray(scores.cpu().numpy(), dtype=np.float64)
 
 
+def _workers(device: torch.device, slabs: int) -> int:
+    """How many slabs are scored at the same time.
+
+    On a CPU an operation on a batch of curves is too small for several threads, but each
+    processor can score a slab of its own: the batches, and so all bits, stay the same. If the
+    user sets the number of threads, torch computes with them and one slab is scored at a time.
+    """
+    if device.type != "cpu" or threads_are_asked():
+        return 1
+    return max(1, min(own_processors() // torch.get_num_threads(), slabs, MOST_SLABS))
+
+
+def _in_turn(
+    scored: Callable[[int, int], NDArray[np.float64]],
+    slabs: Sequence[tuple[int, int]],
+    workers: int,
+) -> Iterator[NDArray[np.float64]]:
+    """The scores of the slabs, in their order, computed by several threads."""
+    if workers == 1:
+        yield from (scored(a, b) for a, b in slabs)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(scored, a, b) for a, b in slabs]
+        try:
+            yield from (one.result() for one in waiting)
+        finally:
+            # After an error or Ctrl-C, slabs that were not begun are not scored.
+            for one in waiting:
+                one.cancel()
+
+
+@_whole_float32()
 def score_run(
     dynamics: TrainingDynamics,
     net: nn.Module,
@@ -90,9 +129,9 @@ def score_run(
 ) -> NDArray[np.float64]:
     """P(mislabeled) of the rows ``start`` to ``stop`` of a run, float64 in [0, 1].
 
-    One slab of curves is in memory at a time, and all ranks if the reader uses ranks. Several
-    processes may score a range of rows each: the suspicion of a row does not depend on the other
-    rows, except for the last bits of float32.
+    One slab of curves for each processor is in memory at a time, and all ranks if the reader uses
+    ranks. Several processes may score a range of rows each: the suspicion of a row does not
+    depend on the other rows, except for the last bits of float32.
 
     Args:
         dynamics: the dynamics of the run.
@@ -118,9 +157,15 @@ def score_run(
     # Slabs of complete batches, so that only the last batch is smaller than the best size.
     rows = size * max(1, SLAB // (values * size))
     slabs = list(slabs_of(last, rows, first))
+    net.eval()
+
+    def scored(a: int, b: int) -> NDArray[np.float64]:
+        return _scored(net, curves(a, b), size)
+
     clock, told = Clock(len(slabs)), False
-    for a, b in slabs:
-        scores[a - first : b - first] = suspicion(net, curves(a, b))
+    parts = _in_turn(scored, slabs, _workers(device, len(slabs)))
+    for (a, b), part in zip(slabs, parts, strict=True):
+        scores[a - first : b - first] = part
         due = clock.step(b - a)
         if report is not None and (told if b == last else due):
             told = True

@@ -82,7 +82,8 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
                 "record the run again with --overwrite"
             )
         raise DynamicsError(
-            f"{folder}: the run is not finished; continue it with tdctl generate-td --resume"
+            f"{folder}: the run is not finished; continue it with tdctl generate-td --resume, or "
+            "let tdctl report or tdctl show rank the epochs that are over"
         )
     path, metadata = folder / TD_FILE, folder / METADATA_FILE
     valid = np.zeros(0, dtype=np.int64)

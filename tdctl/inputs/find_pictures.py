@@ -1,8 +1,11 @@
-"""Pictures of a run's samples, to be looked at."""
+"""The pictures of a run's samples, to be looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,61 +18,110 @@ from tdctl.errors import DataError
 from tdctl.inputs.given_labels import list_training_data
 from tdctl.names import normal
 from tdctl.sources import Encoded
+from tdctl.sources.encoded import Files
 
-__all__ = ["pictures_of"]
+__all__ = ["FoundPictures", "find_pictures"]
 
 Picture = NDArray[np.uint8]
+Rows = NDArray[np.int64]
 
 
-def pictures_of(
-    config: Config, index: NDArray[np.int64], names: Sequence[str], side: int
-) -> list[Picture | None]:
-    """Uint8 [side, side, 3] of each index, the whole picture between black bars; small ones grow.
+@dataclass(frozen=True)
+class FoundPictures:
+    """The pictures of a data set, found by the indices and file names that a run has of them.
+
+    Attributes:
+        title: the name of the data set.
+        images: encoded, or uint8 [n, C, H, W].
+        reading: how encoded ones are read.
+        order, own: int64 [n], the rows of the data set by index, and their indices.
+        names: of the files of the data set; None where they are no files.
+        folder: where the files lie, None where they are no files.
+    """
+
+    title: str
+    images: Encoded | torch.Tensor
+    reading: Reading
+    order: Rows
+    own: Rows
+    names: list[str] | None
+    folder: Path | None
+
+    def rows_of(self, index: Rows, names: Sequence[str]) -> Rows:
+        """Int64 [m], the rows of some samples; -1 where a picture is gone, or has another name.
+
+        Args:
+            index: int64 [m], of the samples.
+            names: m file names as the run has them; empty ones where it has none.
+        """
+        at = np.minimum(np.searchsorted(self.own, index), len(self.own) - 1)
+        rows = np.where(self.own[at] == index, self.order[at], -1)
+        if self.names is not None:
+            for place, name in enumerate(names):
+                row = rows[place]
+                if row >= 0 and name and normal(self.names[row]) != normal(name):
+                    rows[place] = -1
+        return rows
+
+    def squares(self, index: Rows, names: Sequence[str], side: int) -> list[Picture | None]:
+        """Uint8 [side, side, 3] of each sample: the whole picture between black bars.
+
+        Small pictures grow. A picture that does not decode any more is None.
+
+        Args:
+            index: int64 [m], of the samples.
+            names: m file names as the run has them; empty ones where it has none.
+            side: in pixels.
+
+        Raises:
+            DataError: a picture is gone, or has another name than in the run.
+        """
+        rows = self.rows_of(index, names)
+        for place in np.flatnonzero(rows < 0)[:1]:
+            self._refuse(int(index[place]), names[place])
+        if isinstance(self.images, torch.Tensor):
+            return [_of_pixels(self.images[row], side) for row in rows]
+        reading = replace(self.reading, size=side, fit="pad")
+        found: list[Picture | None] = []
+        with quiet():
+            for row in rows.tolist():
+                try:
+                    found.append(read_rgb(self.images, row, reading))
+                except Unreadable:
+                    found.append(None)
+        return found
+
+    def _refuse(self, index: int, name: str) -> None:
+        at = int(np.searchsorted(self.own, index))
+        known = self.names is not None and at < len(self.own) and self.own[at] == index
+        what = f"is named {self.names[self.order[at]]!r}" if known and self.names else "is gone"
+        raise DataError(
+            f"{self.title}: the picture of index {index}, {name!r} in the run, {what}; give the "
+            "data that the run was made with by --data-dir"
+        )
+
+
+def find_pictures(config: Config) -> FoundPictures:
+    """The pictures of a run.
 
     Args:
         config: the run's settings, which say where its data lies.
-        index: int64 [m], of the samples.
-        names: m file names as the run has them; empty ones where it has none.
-        side: in pixels.
-
-    Returns:
-        None in the place of a picture that does not decode any more.
 
     Raises:
-        DataError: the data set is missing, or a picture of it has another name than in the run.
+        DataError: the data set is missing, or another one.
     """
     listing = list_training_data(config)
+    images: Any = listing.images
+    reading = Reading()
+    if not isinstance(images, torch.Tensor):
+        limit = megapixels(config.data.max_megapixels)
+        # What the pictures have in common, such as the bits in use: one rule for all of them.
+        seen = survey(images, limit)
+        reading = Reading(bits=seen.bits, ground=seen.ground, max_pixels=limit)
     order = np.argsort(listing.labels.index, kind="stable")
+    folder = config.data.root if isinstance(images, Files) and listing.names else None
     own = listing.labels.index[order]
-    at = np.minimum(np.searchsorted(own, index), len(own) - 1)
-    for place, (row, wanted, name) in enumerate(zip(at, index, names, strict=True)):
-        known = own[row] == wanted
-        now = "" if listing.names is None or not known else listing.names[order[row]]
-        if not known or (name and normal(now) != normal(name)):
-            what = f"is named {now!r}" if known else "is gone"
-            raise DataError(
-                f"{listing.name}: the picture of index {wanted}, {names[place]!r} in the run, "
-                f"{what}; give the data that the run was made with by --data-dir"
-            )
-    rows = order[at]
-    if isinstance(listing.images, torch.Tensor):
-        return [_of_pixels(listing.images[row], side) for row in rows]
-    return _of_files(listing.images.take(rows), config, side)
-
-
-def _of_files(images: Encoded, config: Config, side: int) -> list[Picture | None]:
-    limit = megapixels(config.data.max_megapixels)
-    # What these pictures have in common, such as the bits in use: one rule for all of them.
-    seen = survey(images, limit)
-    reading = Reading(side, "pad", seen.bits, seen.ground, limit)
-    found: list[Picture | None] = []
-    with quiet():
-        for row in range(len(images)):
-            try:
-                found.append(read_rgb(images, row, reading))
-            except Unreadable:
-                found.append(None)
-    return found
+    return FoundPictures(listing.name, images, reading, order, own, listing.names, folder)
 
 
 def _of_pixels(pixels: torch.Tensor, side: int) -> Picture:

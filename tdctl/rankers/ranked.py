@@ -27,7 +27,7 @@ from tdctl.run.class_and_file_names import class_names, file_names
 from tdctl.scores import SCORES
 from tdctl.training import Report, World
 
-__all__ = ["DetectResult", "Flagged", "rank_runs"]
+__all__ = ["DetectResult", "Flagged", "rank_recorded", "rank_runs"]
 
 
 # With an estimated ratio, this share of each given class is always kept.
@@ -77,7 +77,7 @@ class DetectResult:
             False for scores.
         fingerprints: hex digests of the runs' dynamics and of the detector's weights.
         ranker: the detector or score that ranked.
-        runs: the run folders.
+        recorded: the runs.
         estimates: the estimated share of wrong labels, by the name of the method.
         flagged: the flagged samples; None if no cut was asked for.
         notes: what the user should know about the ranking, one line each.
@@ -91,10 +91,15 @@ class DetectResult:
     in_sample: bool | None
     fingerprints: dict[str, str]
     ranker: Ranker
-    runs: tuple[Path, ...]
+    recorded: RecordedRuns
     estimates: dict[str, Estimate] = field(default_factory=dict)
     flagged: Flagged | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """The run folders."""
+        return self.recorded.folders
 
     @property
     def label(self) -> str:
@@ -171,6 +176,17 @@ def rank_runs(
         DetectorError: the detector gives a constant.
     """
     runs = world.together(lambda: RecordedRuns.read(folders))
+    return rank_recorded(runs, ranker, world, methods, report)
+
+
+def rank_recorded(
+    runs: RecordedRuns,
+    ranker: Ranker,
+    world: World,
+    methods: Sequence[str] = (),
+    report: Report | None = None,
+) -> DetectResult:
+    """Ranks runs that are already read; see ``rank_runs``."""
     labels = runs.labels
     suspicion = runs.suspicion(ranker, world, report)
     ranking = Ranking(runs.index, suspicion)
@@ -190,7 +206,7 @@ def rank_runs(
         in_sample=seen_by(ranker, prints),
         fingerprints={"run": fingerprint_of(prints), **ranker.fingerprints()},
         ranker=ranker,
-        runs=runs.folders,
+        recorded=runs,
         estimates=estimates,
         notes=world.first(lambda: _notes(runs, ranker)) or (),
     )

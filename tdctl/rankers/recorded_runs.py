@@ -19,6 +19,7 @@ from tdctl.labels import Labels
 from tdctl.rankers.automatic import Automatic, probability_of
 from tdctl.rankers.open_ranker import Ranker, shipped
 from tdctl.rankers.ranker import ByDetector
+from tdctl.recorder import goes_on, read_so_far
 from tdctl.run.class_and_file_names import names_something
 from tdctl.training import Report, World
 
@@ -35,12 +36,14 @@ class RecordedRuns:
         labels: given labels, which are the same in all runs; the true labels come from a run that
             knows them.
         valid_indices: int64 [m], the samples that the first run held out.
+        planned: how many epochs the recording is to have, if it is not finished; else None.
     """
 
     folders: tuple[Path, ...]
     dynamics: tuple[TrainingDynamics, ...]
     labels: Labels
     valid_indices: NDArray[np.int64]
+    planned: int | None = None
 
     @classmethod
     def read(cls, folders: Sequence[Path]) -> RecordedRuns:
@@ -62,6 +65,19 @@ class RecordedRuns:
             if not labels.flipped.any():
                 labels, first = others, folder
         return cls(tuple(folders), tuple(dynamics for dynamics, _, _ in found), labels, valid)
+
+    @classmethod
+    def so_far(cls, folder: Path) -> RecordedRuns:
+        """Opens a run that may not be finished, with the epochs that are over.
+
+        Raises:
+            DynamicsError: as ``read``; or the run has no whole epoch yet.
+        """
+        if not goes_on(folder):
+            return cls.read([folder])
+        found = read_so_far(folder)
+        none = np.zeros(0, dtype=np.int64)
+        return cls((folder,), (found.dynamics,), found.labels, none, found.planned)
 
     @property
     def index(self) -> NDArray[np.int64]:

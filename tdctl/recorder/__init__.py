@@ -7,6 +7,7 @@ from tdctl.recorder.epoch_rows import EpochRows
 from tdctl.recorder.margin import logit_margin
 from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
 from tdctl.recorder.recording import Recorder
+from tdctl.recorder.so_far import SoFar, goes_on, read_so_far
 
 __all__ = [
     "CLASSES_FILE",
@@ -14,7 +15,10 @@ __all__ = [
     "EpochRows",
     "Forecast",
     "Recorder",
+    "SoFar",
     "check_room",
     "forecast",
+    "goes_on",
     "logit_margin",
+    "read_so_far",
 ]

@@ -17,10 +17,25 @@ from tdctl.errors import RunError
 from tdctl.files import nearest_folder
 from tdctl.slabs import ArrayFile, create_array, open_array
 
-__all__ = ["Forecast", "check_room", "create_capture", "forecast", "open_capture"]
+__all__ = [
+    "BEGUN",
+    "CAPTURE_FOLDERS",
+    "COMMITTED",
+    "Forecast",
+    "check_room",
+    "create_capture",
+    "forecast",
+    "open_capture",
+]
 
+# The folders of the recordings: of what is trained on, and of what is held out.
+CAPTURE_FOLDERS = ("capture", "capture_heldout")
+# The state of an epoch in the capture; 0 means that it was not begun.
+BEGUN, COMMITTED = 1, 2
 # Bytes for the headers of an array, in the capture and in the finished file.
 OVERHEAD = 512
+# Bytes of a sample's labels: three int64 and a bool.
+LABELS = 25
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,8 @@ def forecast(
         )
     ]
     capture, file = (recordings * sum(size.values()) for size in sizes)
+    # The labels are kept beside one capture, for the ranking of the epochs so far.
+    capture += LABELS * n
     # While td is written, the classes of its columns are kept in a temporary file.
     needed = capture + file + sizes[1]["labels"]
     return Forecast(capture, file, recordings * (sizes[1]["td"] - OVERHEAD), needed)

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from tdctl.dynamics import Store
 from tdctl.errors import DynamicsError, RunError, TdctlError
 from tdctl.labels import Labels
+from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.recorder.capture import (
+    BEGUN,
+    CAPTURE_FOLDERS,
+    COMMITTED,
     capture_layout,
     check_room,
     create_capture,
@@ -30,10 +34,6 @@ from tdctl.recorder.naming import Names, names_left, refuse_stale_names, write_n
 from tdctl.slabs import ArrayFile
 
 __all__ = ["CAPTURE_FOLDERS", "Recorder"]
-
-CAPTURE_FOLDERS = ("capture", "capture_heldout")
-# The state of an epoch in the capture; 0 means that it was not begun.
-BEGUN, COMMITTED = 1, 2
 
 
 class Recorder:
@@ -131,6 +131,7 @@ class Recorder:
         check_room(folder, size.needed_bytes, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = create_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        _keep_labels(folder, labels, heldout)
         write_names(names)
         return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
@@ -168,6 +169,7 @@ class Recorder:
         rows, kind = _checked(labels, num_classes, epochs, device, store)
         layout = capture_layout(len(labels), num_classes, epochs, kind)
         capture = open_capture(folder / CAPTURE_FOLDERS[heldout], layout)
+        _keep_labels(folder, labels, heldout)
         write_names(names_left(folder, labels, num_classes, file_names, class_names, False))
         return cls(folder, labels, num_classes, rows, kind, capture, heldout)
 
@@ -301,6 +303,13 @@ class Recorder:
         self.write(valid_indices)
         self._capture.clear()
         shutil.rmtree(self._folder)
+
+
+def _keep_labels(folder: Path, labels: Labels, heldout: bool) -> None:
+    """Keeps the labels beside the capture, so that its epochs can be ranked before the last one."""
+    path = folder / CAPTURE_FOLDERS[heldout] / METADATA_FILE
+    if not heldout and not path.exists():
+        write_metadata(path, labels, np.zeros(0, dtype=np.int64))
 
 
 def _checked(

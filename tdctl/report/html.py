@@ -22,10 +22,12 @@ SCRIPTS = (
 # In a script element these would end it, or begin a comment.
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 STATIC_ROWS = 50
+# What opens the element with the data, in the template.
+DATA_ELEMENT = '<script type="application/json" id="data">'
 
 
-def render(content: Content, with_review: bool | None = None) -> str:
-    """The whole page as one text.
+def render(content: Content, with_review: bool | None = None) -> bytes:
+    """The whole page, as UTF-8.
 
     Args:
         content: what it shows.
@@ -45,9 +47,8 @@ def render(content: Content, with_review: bool | None = None) -> str:
     )
     environment.filters["shown"] = _shown
     program, styles = script(), _file("page.css")
-    return environment.get_template("page.html").render(
+    text = environment.get_template("page.html").render(
         content=content,
-        data=data_of(content),
         static=_static(content),
         script=program,
         styles=styles,
@@ -55,6 +56,11 @@ def render(content: Content, with_review: bool | None = None) -> str:
         style_hash=_hash(styles),
         with_review=bool(content.deck) if with_review is None else with_review,
     )
+    # The data is most of the page. It is put in as bytes: as part of a text with a letter beyond
+    # Latin-1 it would take twice as much memory. In the text no name can open such an element.
+    head, opened, tail = text.partition(DATA_ELEMENT)
+    parts = (head + opened, data_of(content), tail)
+    return b"".join(part.encode("utf-8") for part in parts)
 
 
 @cache

@@ -6,25 +6,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.data.picture import Reading, megapixels
-from tdctl.data.survey import survey
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import TdctlError
-from tdctl.inputs.given_labels import list_training_data
-from tdctl.names import normal
+from tdctl.inputs.find_pictures import FoundPictures, find_pictures
 from tdctl.rankers.ranked import DetectResult
 from tdctl.rankers.recorded_runs import RecordedRuns
 from tdctl.report import CardTable, Thumbnails, as_bytes
 from tdctl.run.class_and_file_names import file_names
-from tdctl.sources.encoded import Files
 
 __all__ = ["Pictures", "looks_right", "pictures_of_run", "tables_of"]
 
@@ -101,36 +95,21 @@ def _means(part: TrainingDynamics) -> tuple[Rows, NDArray[np.float64]]:
     return classes, np.concatenate(parts)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pictures:
-    """The pictures of a run's samples, where they are still those of the run.
+    """The pictures of a run's cards.
 
     Attributes:
+        found: the pictures of the data set.
         thumbnails: makes small ones.
-        order, own: int64, the rows of the data set by index, and their indices.
-        names: of the files of the data set; None where they are no files.
-        moved: how many cards were asked for whose picture is another now, or gone.
-        folder: where the files lie, None where they are no files.
     """
 
+    found: FoundPictures
     thumbnails: Thumbnails
-    order: Rows
-    own: Rows
-    names: list[str] | None
-    folder: Path | None
-    moved: int = 0
 
     def rows_of(self, table: CardTable) -> Rows:
         """Int64 [m], the rows of the pictures of some cards; -1 where there is none."""
-        at = np.minimum(np.searchsorted(self.own, table.index), len(self.own) - 1)
-        rows = np.where(self.own[at] == table.index, self.order[at], -1)
-        if self.names is not None:
-            for place, name in enumerate(table.names):
-                row = rows[place]
-                if row >= 0 and name and normal(self.names[row]) != normal(name):
-                    rows[place] = -1
-        self.moved += int((rows < 0).sum())
-        return rows
+        return self.found.rows_of(table.index, table.names)
 
     def url_from(self, page: Path) -> str | None:
         """The folder of the files as a URL that is relative to the page; None where there is none.
@@ -138,10 +117,11 @@ class Pictures:
         Relative: a page and its pictures can be moved together, and no path of this computer is
         in a page that is passed on.
         """
-        if self.folder is None:
+        folder = self.found.folder
+        if folder is None:
             return None
         try:
-            path = os.path.relpath(self.folder.resolve(), page.resolve().parent)
+            path = os.path.relpath(folder.resolve(), page.resolve().parent)
         except ValueError:  # on another drive of Windows
             return None
         return quote(Path(path).as_posix(), errors="surrogateescape") + "/"
@@ -155,20 +135,10 @@ def pictures_of_run(config: Config | None, run: Path) -> tuple[Pictures | None, 
             "have none."
         ]
     try:
-        listing = list_training_data(config)
+        found = find_pictures(config)
     except TdctlError as error:
         return None, [
             f"The pictures cannot be read now, so the cards have none: {error}. Where they have "
             "moved, name their folder with --data-dir."
         ]
-    images: Any = listing.images
-    reading = Reading()
-    if not isinstance(images, torch.Tensor):
-        limit = megapixels(config.data.max_megapixels)
-        # What the pictures have in common, such as the bits in use: one rule for all of them.
-        seen = survey(images, limit)
-        reading = Reading(bits=seen.bits, ground=seen.ground, max_pixels=limit)
-    order = np.argsort(listing.labels.index, kind="stable")
-    folder = config.data.root if isinstance(images, Files) and listing.names else None
-    own = listing.labels.index[order]
-    return Pictures(Thumbnails(images, reading), order, own, listing.names, folder), []
+    return Pictures(found, Thumbnails(found.images, found.reading)), []

@@ -10,15 +10,14 @@ from typing import Any
 from tdctl.cuts import Estimate
 from tdctl.errors import RunError
 from tdctl.files import MANIFEST_FILE, RECORDER, read_json
-from tdctl.rankers.ranked import DetectResult, Flagged
+from tdctl.rankers import DetectResult, Flagged, RecordedRuns
 from tdctl.report import Fact, Table
 from tdctl.retraining.denoise_table import RESULT_FILE
 from tdctl.run import CONFIG_FILE, LOG_FILE, read_config
 
 __all__ = [
-    "KINDS", "answer_of", "denoising_of", "denoising_table", "facts_of", "log_of", "manifest_of",
-    "settings_of",
-    "unfinished_notes",
+    "KINDS", "answer_of", "denoising_of", "denoising_table", "epochs_so_far", "facts_of", "log_of",
+    "manifest_of", "settings_of", "unfinished_note",
 ]  # fmt: skip
 
 # An interval that begins below this share may hold no wrong label.
@@ -148,10 +147,25 @@ def _recorded(manifest: Mapping[str, Any]) -> str:
     return day + took
 
 
+def epochs_so_far(runs: RecordedRuns) -> str | None:
+    """How many epochs of a run that is not finished are over; None for a finished one."""
+    return None if runs.planned is None else f"{runs.dynamics[0].epochs:,} of {runs.planned:,}"
+
+
 def answer_of(
     result: DetectResult, estimate: Estimate | None, flagged: Flagged | None
 ) -> tuple[str, str]:
     """How many labels look wrong, in a sentence, and what to make of it."""
+    head, detail = _answer(result, estimate, flagged)
+    over = epochs_so_far(result.recorded)
+    if over is not None:
+        head = f"Not finished, {over} epochs are over: {head[0].lower()}{head[1:]}"
+    return head, detail
+
+
+def _answer(
+    result: DetectResult, estimate: Estimate | None, flagged: Flagged | None
+) -> tuple[str, str]:
     n = len(result.labels)
     if flagged is None:
         return (
@@ -188,19 +202,24 @@ def _judged(flagged: Flagged) -> str:
     )
 
 
-def unfinished_notes(run: Path, manifest: Mapping[str, Any], epochs: int) -> list[str]:
-    """What to know of a run that is not finished."""
+def unfinished_note(run: Path, manifest: Mapping[str, Any], over: str, ranking: str) -> str:
+    """What to know of a run that is not finished.
+
+    Args:
+        run: the run folder.
+        manifest: what it says of itself; empty where it says nothing.
+        over: how many of its epochs are over, such as ``3 of 10``.
+        ranking: a sentence on its ranking.
+    """
     why = f" ({manifest['reason']})" if manifest.get("reason") else ""
-    total = f" of {manifest['epochs']}" if manifest.get("epochs") else ""
+    status = f"it is {manifest['status']}{why}, and " if manifest.get("status") else ""
+    own = not manifest or manifest.get("command") == RECORDER
     then = (
         "Go on with it in your own training loop"
-        if manifest.get("command") == RECORDER
+        if own
         else f"Go on with it: tdctl generate-td --resume --out {run}"
     )
-    return [
-        f"The run is not finished: it is {manifest.get('status')}{why}, and {epochs:,}{total} "
-        f"epochs are over. Nothing is ranked before its end. {then}."
-    ]
+    return f"The run is not finished: {status}{over} epochs are over. {ranking} {then}."
 
 
 def log_of(run: Path) -> dict[str, list[float | None]]:
@@ -221,18 +240,27 @@ def log_of(run: Path) -> dict[str, list[float | None]]:
         raise RunError(f"{path}: is not the log that tdctl wrote; expected numbers") from None
 
 
-def denoising_of(folder: Path) -> list[Row]:
+def denoising_of(folder: Path, run: Path | None = None) -> list[Row]:
     """The rows of a denoising.
+
+    Args:
+        folder: of one denoising, or the folder that it lies in.
+        run: the run that was to be denoised, for the message.
 
     Raises:
         RunError: there is none, or several, or it is not the table that tdctl wrote.
     """
     found = sorted({*folder.glob(RESULT_FILE), *folder.glob(f"*/{RESULT_FILE}")})
-    if len(found) != 1:
-        what = "several denoisings" if found else f"no {RESULT_FILE}"
-        raise RunError(f"{folder}: holds {what}; name the folder of one tdctl denoise")
+    if not found:
+        raise RunError(
+            f"{folder}: holds no {RESULT_FILE}; run tdctl denoise --td {run or 'RUN'}, or name the "
+            "folder of a denoising with --denoise"
+        )
+    if len(found) > 1:
+        some = ", ".join(str(file.parent) for file in found[:5])
+        raise RunError(f"{folder}: holds several denoisings; name one with --denoise: {some}")
     rows = read_json(found[0]).get("rows")
-    needed = {"kind", "remove_ratio", "removed", "kept", "test_error_last"}
+    needed = {"kind", "remove_ratio", "test_error_last"}
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and needed <= set(row) and row["kind"] in KINDS for row in rows
     ):
@@ -253,8 +281,8 @@ def denoising_table(rows: Sequence[Row]) -> Table:
         (
             KINDS[row["kind"]]
             + ("" if row["remove_ratio"] is None else f", {row['remove_ratio']:.3g}"),
-            count(row["removed"]),
-            count(row["kept"]),
+            count(row.get("removed")),
+            count(row.get("kept")),
             count(row.get("flipped_left")),
             percent(row["test_error_last"]),
             percent(row.get("test_error_best")),

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.figures import (
+    Band,
     Retrained,
     band_of,
     confused_pairs,
@@ -28,7 +30,10 @@ from tdctl.report import Figure, Pair, drawn
 from tdctl.report.run_facts import KINDS
 from tdctl.scores import SCORES, scores_of
 
-__all__ = ["figure_of_log", "figure_of_sweep", "figures_of", "pairs_of"]
+__all__ = [
+    "bands_of", "cut_of", "figure_of_log", "figure_of_sweep", "figures_of", "pairs_of",
+    "retrained_of",
+]  # fmt: skip
 
 # Quartiles of so many curves are those of all, as far as a figure shows.
 MOST_CURVES = 20_000
@@ -53,9 +58,7 @@ def figures_of(runs: RecordedRuns, result: DetectResult, flagged: Flags | None) 
 
 def _histogram(result: DetectResult, flagged: Flags | None, known: Flags | None) -> Figure:
     suspicion = result.ranking.suspicion
-    cut = None
-    if flagged is not None and flagged.any():
-        cut = float(suspicion[flagged].min())
+    cut = cut_of(suspicion, flagged)
     said = "The dashed line is the cut: labels to its right look wrong." if cut is not None else ""
     if known is not None:
         said += " Right and wrong labels are drawn apart, as the truth is known."
@@ -65,6 +68,13 @@ def _histogram(result: DetectResult, flagged: Flags | None, known: Flags | None)
         drawn(lambda ax: draw_histogram(ax, suspicion, cut, known), "hist", described),
         f"How many labels have which suspicion, on a logarithmic scale. {said}".strip(),
     )
+
+
+def cut_of(suspicion: NDArray[np.float64], flagged: Flags | None) -> float | None:
+    """The suspicion from which on labels look wrong; None where none does."""
+    if flagged is None or not flagged.any():
+        return None
+    return float(suspicion[flagged].min())
 
 
 def _roc(result: DetectResult, known: Flags) -> Figure:
@@ -92,16 +102,7 @@ def _number(value: float | None) -> str:
 
 
 def _curves(runs: RecordedRuns, marked: Flags | None, names: tuple[str, str]) -> Figure:
-    dynamics = runs.dynamics[0]
-    bands = []
-    kinds = [("all labels", np.ones(len(dynamics), np.bool_))]
-    if marked is not None:
-        kinds = list(zip(names, (~marked, marked), strict=True))
-    for name, rows in kinds:
-        chosen = np.flatnonzero(rows)
-        if len(chosen):
-            some = chosen[evenly(len(chosen), MOST_CURVES)]
-            bands.append(band_of(name, dynamics.take(some).given_curve(), len(chosen)))
+    bands = bands_of(runs.dynamics[0], marked, names)
     described = "Mean curves of the given label's probability, with bands between quartiles."
     return Figure(
         "How the network learned the labels",
@@ -109,6 +110,22 @@ def _curves(runs: RecordedRuns, marked: Flags | None, names: tuple[str, str]) ->
         "The probability that the network gave the given label, epoch by epoch: mean, and a band "
         "that holds the middle half. Wrong labels are learned late, or not at all.",
     )
+
+
+def bands_of(
+    dynamics: TrainingDynamics, marked: Flags | None, names: tuple[str, str]
+) -> list[Band]:
+    """The mean curves of what is not marked and of what is; of all where nothing can be marked."""
+    kinds = [("all labels", np.ones(len(dynamics), np.bool_))]
+    if marked is not None:
+        kinds = list(zip(names, (~marked, marked), strict=True))
+    bands = []
+    for name, rows in kinds:
+        chosen = np.flatnonzero(rows)
+        if len(chosen):
+            some = chosen[evenly(len(chosen), MOST_CURVES)]
+            bands.append(band_of(name, dynamics.take(some).given_curve(), len(chosen)))
+    return bands
 
 
 def _data_map(runs: RecordedRuns, marked: Flags | None, names: tuple[str, str]) -> list[Figure]:
@@ -154,11 +171,7 @@ def figure_of_log(columns: Mapping[str, Sequence[float | None]]) -> list[Figure]
 
 def figure_of_sweep(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Test error over the share removed; none where no retraining has a test error."""
-    found = [
-        Retrained(KINDS[row["kind"]], row["remove_ratio"], row["test_error_last"])
-        for row in rows
-        if row["test_error_last"] is not None
-    ]
+    found = retrained_of(rows)
     if not found:
         return []
     described = "Test error after retraining over the share of labels that was removed."
@@ -168,6 +181,15 @@ def figure_of_sweep(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
             drawn(lambda ax: draw_sweep(ax, found), "sweep", described),
             "Test error at the last epoch of networks trained without a share of the samples.",
         )
+    ]
+
+
+def retrained_of(rows: Sequence[Mapping[str, Any]]) -> list[Retrained]:
+    """The retrainings of a denoising that have a test error."""
+    return [
+        Retrained(KINDS[row["kind"]], row["remove_ratio"], row["test_error_last"])
+        for row in rows
+        if row["test_error_last"] is not None
     ]
 
 

@@ -337,7 +337,10 @@ def _start(
         of_run = (run.path, prepared.labels, k, epochs, world.device, store)
         if isinstance(mode, Folds):
             mode.heldout_recording = make(*of_run, heldout=True)
-        return make(*of_run)
+        recorder = make(*of_run)
+        # Before the first epoch: the epochs so far can be ranked, too, and have these names.
+        write_samples(run.path, prepared.dataset)
+        return recorder
 
 
 def _collect_rows(config: Config, prepared: Prepared, mode: Plain, world: World) -> EpochRows:
@@ -365,7 +368,6 @@ def _write(
     for recording in reversed(mode.recordings(recorder)):
         if isinstance(recording, Recorder):
             recording.write(prepared.valid_indices)
-    write_samples(run.path, prepared.dataset)
     write_confusion(run.path / "confusion.csv", prepared)
     return run.finish(outcome)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.config import Config
-from tdctl.dynamics import TrainingDynamics, read_run
-from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
+from tdctl.dynamics import TrainingDynamics
+from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.exchange import data_map
 from tdctl.figures import (
-    Retrained,
-    band_of,
     draw_confusion,
     draw_curves,
     draw_data_map,
@@ -34,13 +31,20 @@ from tdctl.figures import (
     save_figure,
     sized_for_samples,
 )
-from tdctl.figures.canvas import evenly
 from tdctl.files import read_json
-from tdctl.inputs.find_pictures import pictures_of
+from tdctl.inputs.find_pictures import find_pictures
 from tdctl.labels import Labels
-from tdctl.rankers.open_ranker import Source, open_ranker
-from tdctl.rankers.ranked import DetectResult, rank_runs
-from tdctl.retraining.denoise_table import RESULT_FILE
+from tdctl.rankers import (
+    DetectResult,
+    LooksWrong,
+    RecordedRuns,
+    Source,
+    looks_wrong,
+    open_ranker,
+    rank_recorded,
+)
+from tdctl.report.run_facts import denoising_of, log_of
+from tdctl.report.run_figures import bands_of, cut_of, retrained_of
 from tdctl.run import LOG_FILE, refuse_existing
 from tdctl.run.class_and_file_names import class_names, file_names
 from tdctl.run.outside import refuse_in_data_of
@@ -49,16 +53,7 @@ from tdctl.training import Report, World, pick_device
 
 __all__ = ["PLOTS", "TAKES_TOP", "PlotResult", "plot"]
 
-METHOD = "combined"
-# A band is computed of so many curves at most.
-MOST_CURVES = 20_000
 SIDE = 120
-NAMES = {
-    "all": "all given labels",
-    "clean": "truly clean labels",
-    "pruned": "without the worst",
-    "random": "without a random share",
-}
 # How many are drawn where nobody says.
 TAKES_TOP = {"samples": 50, "confusion": 20}
 
@@ -87,39 +82,51 @@ class _Run:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
-    def read(self) -> tuple[TrainingDynamics, Labels]:
-        dynamics, labels, _ = read_run(self.folder)
-        return dynamics, labels
+    def recorded(self) -> RecordedRuns:
+        return RecordedRuns.read([self.folder])
+
+    @property
+    def dynamics(self) -> TrainingDynamics:
+        return self.recorded.dynamics[0]
+
+    @property
+    def labels(self) -> Labels:
+        return self.recorded.labels
 
     @cached_property
-    def ranked(self) -> DetectResult:
-        """With the estimate of how many are wrong, where there can be one."""
+    def wrong(self) -> LooksWrong:
+        """The ranking, and what looks wrong in it."""
         ranker = open_ranker(self.source, self.world)
-        try:
-            result = rank_runs([self.folder], ranker, self.world, [METHOD], self.report)
-        except DynamicsError as error:
-            result = rank_runs([self.folder], ranker, self.world, (), self.report)
-            self.notes.append(f"no cut is drawn: {error}")
-        self.notes += result.notes
-        return result
+        result = rank_recorded(self.recorded, ranker, self.world, (), self.report)
+        found = looks_wrong(result, self.world)
+        self.notes += [*result.notes, *found.notes]
+        return found
 
-    @cached_property
+    @property
+    def ranked(self) -> DetectResult:
+        return self.wrong.result
+
+    @property
     def flagged(self) -> NDArray[np.bool_] | None:
         """Bool [n], what looks wrong; None where there is no estimate."""
-        if METHOD not in self.ranked.estimates:
-            return None
-        return self.ranked.above(METHOD, 0.0).rows
+        return None if self.wrong.flagged is None else self.wrong.flagged.rows
 
     @property
     def known(self) -> NDArray[np.bool_] | None:
         """Bool [n], what is known to be wrong; None where the truth is unknown."""
-        flipped = self.read[1].flipped
+        flipped = self.labels.flipped
         return flipped if flipped.any() else None
+
+    def marked(self) -> tuple[NDArray[np.bool_] | None, tuple[str, str]]:
+        """What is or looks wrong, and what the others and these are called."""
+        if self.known is not None:
+            return self.known, ("right", "wrong")
+        return self.flagged, ("looks right", "looks wrong")
 
     @cached_property
     def names(self) -> NDArray[np.object_]:
-        dynamics, labels = self.read
-        return class_names(self.folder, max(dynamics.num_classes, 1 + int(labels.true.max())))
+        most = max(self.dynamics.num_classes, 1 + int(self.labels.true.max()))
+        return class_names(self.folder, most)
 
 
 def plot(
@@ -179,10 +186,7 @@ def plot(
 
 def _histogram(run: _Run) -> Any:
     figure, suspicion = new_figure(), run.ranked.ranking.suspicion
-    cut = None
-    if run.flagged is not None and run.flagged.any():
-        cut = float(suspicion[run.flagged].min())
-    draw_histogram(figure.subplots(), suspicion, cut, run.known)
+    draw_histogram(figure.subplots(), suspicion, cut_of(suspicion, run.flagged), run.known)
     return figure
 
 
@@ -199,7 +203,7 @@ def _pr(run: _Run) -> Any:
 
 
 def _truth(run: _Run) -> NDArray[np.bool_]:
-    flipped = run.read[1].flipped
+    flipped = run.labels.flipped
     if flipped.all() or not flipped.any():
         few = "every" if flipped.all() else "no"
         raise DataError(
@@ -211,28 +215,15 @@ def _truth(run: _Run) -> NDArray[np.bool_]:
 
 
 def _data_map(run: _Run) -> Any:
-    figure, found = new_figure(), data_map(run.read[0])
-    marked, names = run.known, ("right", "wrong")
-    if marked is None:
-        marked, names = run.flagged, ("not flagged", "flagged")
+    figure, found = new_figure(), data_map(run.dynamics)
+    marked, names = run.marked()
     draw_data_map(figure.subplots(), found["confidence"], found["variability"], marked, names)
     return figure
 
 
 def _curves(run: _Run) -> Any:
-    figure, dynamics = new_figure(), run.read[0]
-    marked, names = run.known, ("right", "wrong")
-    if marked is None:
-        marked, names = run.flagged, ("looks right", "looks wrong")
-    if marked is None:
-        marked, names = np.zeros(len(dynamics), np.bool_), ("all", "")
-    bands = []
-    for name, rows in zip(names, (~marked, marked), strict=True):
-        chosen = np.flatnonzero(rows)
-        if len(chosen):
-            some = chosen[evenly(len(chosen), MOST_CURVES)]
-            bands.append(band_of(name, dynamics.take(some).given_curve(), len(chosen)))
-    draw_curves(figure.subplots(), bands)
+    figure = new_figure()
+    draw_curves(figure.subplots(), bands_of(run.dynamics, *run.marked()))
     return figure
 
 
@@ -243,14 +234,13 @@ def _samples(run: _Run) -> Any:
             "the other kinds need no pictures"
         )
     table = run.ranked.table
-    labels = run.read[1]
     worst = run.ranked.ranking.worst_first()
     columns = 10
     if run.by_class:
         given = table["given_label"].astype(object)
         within = given.groupby(given, sort=False).cumcount().to_numpy()
         place = np.sort(np.argsort(within, kind="stable")[: run.top])
-        place = place[np.argsort(labels.assigned[worst[place]], kind="stable")]
+        place = place[np.argsort(run.labels.assigned[worst[place]], kind="stable")]
         each = run.top // max(1, int(given.nunique()))
         columns = each if 1 < each <= columns else columns
     else:
@@ -258,7 +248,7 @@ def _samples(run: _Run) -> Any:
     shown = table.iloc[place]
     index = shown["index"].to_numpy(np.int64)
     names = [str(name) for name in file_names(run.folder, index)]
-    pictures = pictures_of(run.config, index, names, SIDE)
+    pictures = find_pictures(run.config).squares(index, names, SIDE)
     if lost := sum(picture is None for picture in pictures):
         run.notes.append(f"{lost} of {len(pictures)} pictures do not decode any more")
     titles = [
@@ -271,7 +261,7 @@ def _samples(run: _Run) -> Any:
 
 
 def _confusion(run: _Run) -> Any:
-    suggested, given = run.read[0].suggested(), run.read[1].assigned
+    suggested, given = run.recorded.suggested(), run.labels.assigned
     rows = np.ones(len(given), np.bool_) if run.flagged is None else run.flagged
     differ = len({*zip(given[rows].tolist(), suggested[rows].tolist(), strict=True)})
     figure = new_figure(6.4, 1.2 + 0.24 * max(4, min(run.top, differ)))
@@ -284,25 +274,14 @@ def _confusion(run: _Run) -> Any:
 
 
 def _log(run: _Run) -> Any:
-    path = run.folder / LOG_FILE
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = {
-            name: [float(row[name]) if row[name] else None for row in rows]
-            for name in (rows[0] if rows else {})
-        }
-    except FileNotFoundError:
-        raise RunError(
-            f"{path}: is missing; a run has a log once its first epoch is over"
-        ) from None
-    except (ValueError, TypeError, UnicodeDecodeError):
-        raise RunError(f"{path}: is not the log that tdctl wrote; expected numbers") from None
-    if not rows:
+    path, columns = run.folder / LOG_FILE, log_of(run.folder)
+    if not path.exists():
+        raise RunError(f"{path}: is missing; a run has a log once its first epoch is over")
+    if not columns:
         raise RunError(f"{path}: holds no epoch yet; call again after the first one")
     manifest = run.folder / "manifest.json"
     if manifest.exists() and read_json(manifest).get("status") != "complete":
-        run.notes.append(f"{run.folder} is not finished: {len(rows)} epochs so far")
+        run.notes.append(f"{run.folder} is not finished: {len(columns['epoch'])} epochs so far")
     figure = new_figure(9.6, 3.6)
     errors, losses = figure.subplots(1, 2)
     draw_log(errors, losses, columns)
@@ -314,26 +293,10 @@ def _sweep(run: _Run) -> Any:
         base = run.denoise
     else:
         base = default_denoising([run.folder], 0 if run.config is None else run.config.seed)
-    files = sorted({*base.glob(RESULT_FILE), *base.glob(f"*/{RESULT_FILE}")})
-    if not files:
-        raise RunError(
-            f"{base}: holds no {RESULT_FILE}; run tdctl denoise --td {run.folder}, or name the "
-            "folder of a denoising with --denoise"
-        )
-    if len(files) > 1:
-        some = ", ".join(str(file.parent) for file in files[:5])
-        raise RunError(f"{base}: holds several denoisings; name one with --denoise: {some}")
-    rows = read_json(files[0]).get("rows")
-    try:
-        found = [
-            Retrained(NAMES[row["kind"]], row["remove_ratio"], row["test_error_last"])
-            for row in rows or []
-            if row["test_error_last"] is not None
-        ]
-    except (KeyError, TypeError):
-        raise RunError(f"{files[0]}: is not the table that tdctl wrote") from None
+    rows = denoising_of(base, run.folder)
+    found = retrained_of(rows)
     if not found:
-        raise RunError(f"{files[0]}: no retraining has a test error; there was no test set")
+        raise RunError(f"{base}: no retraining has a test error; there was no test set")
     figure = new_figure()
     draw_sweep(figure.subplots(), found)
     return figure

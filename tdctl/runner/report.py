@@ -10,23 +10,29 @@ from pathlib import Path
 import numpy as np
 
 from tdctl.config import Config
-from tdctl.cuts import Estimate
-from tdctl.errors import ConfigError, DynamicsError, RunError
+from tdctl.errors import ConfigError, DetectorError, DynamicsError, RunError
 from tdctl.files import atomic_path
-from tdctl.rankers.open_ranker import Source, open_ranker
-from tdctl.rankers.ranked import DetectResult, Flagged, rank_runs
-from tdctl.rankers.recorded_runs import RecordedRuns
+from tdctl.rankers import (
+    DetectResult,
+    RecordedRuns,
+    Source,
+    looks_wrong,
+    open_ranker,
+    rank_recorded,
+)
+from tdctl.recorder import goes_on
 from tdctl.report import Content, Deck, Table, deal, render, typical_curves
 from tdctl.report.run_cards import looks_right, pictures_of_run, tables_of
 from tdctl.report.run_facts import (
     answer_of,
     denoising_of,
     denoising_table,
+    epochs_so_far,
     facts_of,
     log_of,
     manifest_of,
     settings_of,
-    unfinished_notes,
+    unfinished_note,
 )
 from tdctl.report.run_figures import figure_of_log, figure_of_sweep, figures_of, pairs_of
 from tdctl.run import refuse_existing
@@ -37,7 +43,7 @@ from tdctl.training import Report, World, pick_device
 __all__ = ["MAX_BYTES", "ReportResult", "check_report", "report", "report_of"]
 
 MAX_BYTES = 10_000_000
-METHOD = "combined"
+RANKED_SO_FAR = "The ranking is of these epochs; it changes as the training goes on."
 # What is left of the bytes for what a card takes more than was counted.
 MARGIN = 4096
 
@@ -49,7 +55,7 @@ class ReportResult:
     Attributes:
         file: where it is.
         size: bytes.
-        samples: of the run; 0 of one that is not finished.
+        samples: of the run; 0 of one that cannot be ranked yet.
         cards: of these, how many the gallery shows.
         flagged: how many labels look wrong; None where that cannot be estimated.
         without_picture: cards without a picture.
@@ -95,7 +101,7 @@ def report(
     device: str = "auto",
     report: Report | None = None,
 ) -> ReportResult:
-    """Ranks a run and writes its report; of a run that is not finished, what is there.
+    """Ranks a run and writes its report; of a run that is not finished, the epochs so far.
 
     Args:
         run: the run folder.
@@ -116,11 +122,18 @@ def report(
         what = "is a file" if run.exists() else "no such run folder"
         raise RunError(f"{run}: {what}; expected a folder that tdctl generate-td wrote")
     check_report([run], out, overwrite, denoise)
-    manifest = manifest_of(run)
-    if manifest.get("status", "complete") != "complete":
-        return _of_unfinished(run, out, denoise, max_bytes)
+    unfinished = manifest_of(run).get("status", "complete") != "complete" or goes_on(run)
+    if unfinished and not goes_on(run):
+        return _without_ranking(run, out, denoise, max_bytes, "Its labels are not ranked yet.")
     world = World(device=pick_device(device))
-    result = rank_runs([run], open_ranker(source, world), world, (), report)
+    try:
+        ranker = open_ranker(source, world)
+        result = rank_recorded(RecordedRuns.so_far(run), ranker, world, (), report)
+    except (DynamicsError, DetectorError) as error:
+        if not unfinished:
+            raise
+        why = f"Its labels are not ranked yet: {error}."
+        return _without_ranking(run, out, denoise, max_bytes, why)
     return report_of(
         result, out, config=config, denoise=denoise, max_bytes=max_bytes, max_rows=max_rows,
         overwrite=overwrite, world=world,
@@ -146,24 +159,26 @@ def report_of(
         ConfigError, RunError: as ``report``.
     """
     check_report(result.runs, out, overwrite, denoise)
-    world = World() if world is None else world
-    runs = RecordedRuns.read(result.runs)
-    estimate, flagged, notes = _cut(runs, result, world)
+    runs, wrong = result.recorded, looks_wrong(result, World() if world is None else world)
+    flagged, notes = wrong.flagged, list(wrong.notes)
     if len(runs.folders) > 1:
         notes.append(f"curves and probabilities are those of {runs.folders[0]}")
     rows = None if flagged is None else flagged.rows
-    first, manifest = runs.folders[0], manifest_of(runs.folders[0])
+    first = runs.folders[0]
+    manifest = {**settings_of(first), **manifest_of(first)}
+    if (over := epochs_so_far(runs)) is not None:
+        notes.insert(0, unfinished_note(first, manifest, over, RANKED_SO_FAR))
     names = class_names(runs.naming, max(runs.num_classes, 1 + int(runs.labels.true.max())))
     pairs, pairs_left = pairs_of(runs, rows, names.tolist())
     denoising = [] if denoise is None else denoising_of(denoise)
-    answer, detail = answer_of(result, estimate, flagged)
+    answer, detail = answer_of(wrong.result, wrong.estimate, flagged)
     pictures, why_none = pictures_of_run(config, first)
     content = Content(
         title=first.resolve().name,
         answer=answer,
         detail=detail,
         facts=facts_of(manifest, result),
-        notes=[_sentence(note) for note in (*result.notes, *notes, *why_none)],
+        notes=[_sentence(note) for note in (*notes, *result.notes, *why_none)],
         deck=None,
         pairs=pairs,
         pairs_left=pairs_left,
@@ -186,7 +201,7 @@ def report_of(
         folder=None if pictures is None else pictures.url_from(out),
     )
     content = replace(content, deck=deck)
-    budget = max_bytes - MARGIN - len(render(content, with_review=True).encode("utf-8"))
+    budget = max_bytes - MARGIN - len(render(content, with_review=True))
     flags = np.zeros(len(runs.labels), np.bool_) if rows is None else rows
     shown = None if pictures is None else (pictures.thumbnails, pictures.rows_of)
     worst = result.ranking.worst_first()
@@ -209,12 +224,12 @@ def _fitted(
     while True:
         said = [*_left_out(deck, max_rows, max_bytes), *_without_picture(deck, has_pictures)]
         notes = [*content.notes, *map(_sentence, said)]
-        page = render(replace(content, notes=notes)).encode("utf-8")
+        page = render(replace(content, notes=notes))
         over = len(page) - max_bytes
         if over <= 0 and len(deck):
             return said, page
         if not len(deck):
-            needed = len(render(replace(content, notes=notes), with_review=True).encode("utf-8"))
+            needed = len(render(replace(content, notes=notes), with_review=True))
             raise ConfigError(
                 f"--max-bytes {max_bytes}: the page takes {needed:,} bytes without any card; give "
                 "more"
@@ -231,33 +246,19 @@ def _without_picture(deck: Deck, has_pictures: bool) -> list[str]:
     ]
 
 
-def _cut(
-    runs: RecordedRuns, result: DetectResult, world: World
-) -> tuple[Estimate | None, Flagged | None, list[str]]:
-    """What looks wrong: by the ranking's own cut where it has one, else as estimated."""
-    if result.flagged is not None:
-        method = result.flagged.method
-        return (result.estimates[method] if method else None), result.flagged, []
-    try:
-        estimate = result.estimates.get(METHOD) or runs.estimate(
-            METHOD, result.ranker, result.ranking.suspicion, runs.labels.flipped, world
-        )
-        result = replace(result, estimates={METHOD: estimate})
-        return estimate, result.above(METHOD, 0.0), []
-    except DynamicsError as error:
-        return None, None, [f"how many labels are wrong is not estimated: {error}"]
-
-
-def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -> ReportResult:
-    """A page of a run that goes on: what it is, and its training so far."""
+def _without_ranking(
+    run: Path, out: Path, denoise: Path | None, max_bytes: int, why: str
+) -> ReportResult:
+    """A page of a run that is not finished and cannot be ranked yet: its settings and training."""
     manifest, columns = {**settings_of(run), **manifest_of(run)}, log_of(run)
-    epochs = len(next(iter(columns.values()), ()))
-    notes = unfinished_notes(run, manifest, epochs)
+    total = f" of {manifest['epochs']}" if manifest.get("epochs") else ""
+    over = f"{len(next(iter(columns.values()), ())):,}{total}"
+    notes = [unfinished_note(run, manifest, over, why)]
     denoising = [] if denoise is None else denoising_of(denoise)
     content = Content(
         title=run.resolve().name,
         answer="This run is not finished.",
-        detail="Its labels are ranked once its last epoch is over.",
+        detail=why,
         facts=facts_of(manifest, None),
         notes=notes,
         deck=None,
@@ -268,7 +269,7 @@ def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -
         fingerprint="",
         version=version("tdctl"),
     )
-    page = render(content).encode("utf-8")
+    page = render(content)
     if len(page) > max_bytes:
         raise ConfigError(f"--max-bytes {max_bytes}: the page takes {len(page):,}; give more")
     _write(out, page)

@@ -5,23 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tdctl.errors import DynamicsError, RunError
+from tdctl.errors import DetectorError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, RECORDER, read_json
-from tdctl.rankers.open_ranker import Source, open_ranker
-from tdctl.rankers.ranked import DetectResult, rank_runs
+from tdctl.rankers import (
+    DetectResult,
+    LooksWrong,
+    RecordedRuns,
+    Source,
+    looks_wrong,
+    open_ranker,
+    rank_recorded,
+)
 from tdctl.rankers.ranking_files import ranking_facts
+from tdctl.recorder import goes_on
 from tdctl.run import LOG_FILE
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["RunSummary", "summarise"]
 
-METHOD = "combined"
 BINS = 16
 
 
@@ -33,7 +40,7 @@ class RunSummary:
         run: the folder.
         manifest: what it says of itself; empty where other code wrote it.
         epochs: how many are over, as its log says; None where it has none.
-        ranked: its ranking; None where the run is not finished.
+        ranked: its ranking, of the epochs so far; None where there can be none yet.
         flagged: how many labels look wrong; None where that cannot be estimated.
         edges, counts: of the histogram of suspicion, BINS + 1 and BINS numbers.
         notes: what the user should know, a line each.
@@ -53,7 +60,8 @@ class RunSummary:
     @property
     def status(self) -> str:
         """``complete``, ``running``, ``interrupted`` or ``failed``."""
-        return str(self.manifest.get("status", "complete"))
+        goes_on = self.ranked is not None and self.ranked.recorded.planned is not None
+        return str(self.manifest.get("status", "running" if goes_on else "complete"))
 
     def report(self, top: int) -> dict[str, Any]:
         """The summary as JSON-ready values."""
@@ -96,38 +104,49 @@ def summarise(
         )
     epochs = _epochs(run / LOG_FILE)
     whole = shlex.quote(str(run))
-    if manifest.get("status", "complete") != "complete":
+    if manifest.get("status", "complete") != "complete" or goes_on(run):
         command = f"tdctl generate-td --resume --out {whole}"
         going_on = (command, "go on with it")
-        if manifest.get("command") == RECORDER:
+        if not manifest or manifest.get("command") == RECORDER:
             going_on = ("", "go on with it in your own training loop")
-        return RunSummary(run, manifest, epochs, None, None, (), (), (), (going_on,))
-    ranked, flagged, notes = _ranked(run, source, device, report)
-    counts, edges = np.histogram(ranked.ranking.suspicion, BINS)
+        looking = (f"tdctl report --td {whole} --out report.html", "look at the pictures so far")
+        found = RunSummary(run, manifest, epochs, None, None, (), (), (), (going_on,))
+        if not goes_on(run):
+            return found
+        try:
+            ranked = _ranked(run, source, device, report)
+        except (DynamicsError, DetectorError) as error:
+            return replace(found, notes=(f"its labels are not ranked yet: {error}",))
+        return _with_ranking(replace(found, next=(going_on, looking)), ranked)
     # Quoted, so that what is shown can be typed.
     then = (
         (f"tdctl report --td {whole} --out report.html", "look at the pictures, decide"),
         (f"tdctl detect --td {whole} --cut auto --out ranking.csv", "the ranking of all"),
         (f"tdctl denoise --td {whole} --remove-ratio auto --baselines", "train without the worst"),
     )
-    return RunSummary(
-        run, manifest, epochs, ranked, flagged,
-        tuple(edges.tolist()), tuple(counts.tolist()), notes, then,
-    )  # fmt: skip
+    found = RunSummary(run, manifest, epochs, None, None, (), (), (), then)
+    return _with_ranking(found, _ranked(run, source, device, report))
 
 
-def _ranked(
-    run: Path, source: Source, device: str, report: Report | None
-) -> tuple[DetectResult, int | None, tuple[str, ...]]:
-    """The ranking with an estimate of how many labels are wrong, where there can be one."""
+def _ranked(run: Path, source: Source, device: str, report: Report | None) -> LooksWrong:
+    """The ranking, of the epochs so far, with an estimate of how many labels are wrong."""
     world = World(device=pick_device(device))
     ranker = open_ranker(source, world)
-    try:
-        result = rank_runs([run], ranker, world, [METHOD], report)
-    except DynamicsError as error:
-        result = rank_runs([run], ranker, world, (), report)
-        return result, None, (*result.notes, f"how many are wrong is not estimated: {error}")
-    return result, int(result.above(METHOD, 0.0).rows.sum()), result.notes
+    result = rank_recorded(RecordedRuns.so_far(run), ranker, world, (), report)
+    return looks_wrong(result, world)
+
+
+def _with_ranking(found: RunSummary, wrong: LooksWrong) -> RunSummary:
+    counts, edges = np.histogram(wrong.result.ranking.suspicion, BINS)
+    return replace(
+        found,
+        epochs=wrong.result.recorded.dynamics[0].epochs if found.epochs is None else found.epochs,
+        ranked=wrong.result,
+        flagged=None if wrong.flagged is None else int(wrong.flagged.rows.sum()),
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
+        notes=(*wrong.result.notes, *wrong.notes),
+    )
 
 
 def _epochs(log: Path) -> int | None:

@@ -47,6 +47,7 @@ from tdctl.run import (
     refuse_in_data,
 )
 from tdctl.runner.generate_td import GenerateResult
+from tdctl.runner.run_tables import write_samples
 from tdctl.runner.train_outcome import (
     RECORDED,
     Cleaned,
@@ -284,9 +285,12 @@ def _start(
         make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
         k, store = prepared.dataset.num_classes, robust.store
         places = [run.path, run.path / SECOND][: RECORDED[robust.record]]
-        return [
+        recorders = [
             make(place, prepared.labels, k, robust.epochs, world.device, store) for place in places
         ]
+        # Before the first epoch, as the epochs so far can be ranked, too.
+        write_samples(run.path, prepared.dataset)
+        return recorders
 
 
 def _setup(config: Config, whole: Training, world: World) -> RobustSetup:

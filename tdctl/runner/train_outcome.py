@@ -17,7 +17,7 @@ from tdctl.recorder import Recorder
 from tdctl.retraining import LabelSet
 from tdctl.robust import Networks, RobustResult, RobustSetup
 from tdctl.run import SECOND
-from tdctl.runner.run_tables import write_confusion, write_samples
+from tdctl.runner.run_tables import write_confusion
 from tdctl.training import evaluate
 
 __all__ = ["RECORDED", "Cleaned", "Training", "facts_of", "write_training"]
@@ -110,7 +110,6 @@ def write_training(
         save_tensors(folder / name, state)
     for recorder in recorders:
         recorder.write(prepared.valid_indices)
-    write_samples(folder, prepared.dataset)
     write_confusion(folder / "confusion.csv", prepared)
     row, valid, test = result.log[-1], prepared.valid, prepared.dataset.test
     judged.load_state_dict(result.best)

@@ -1,15 +1,21 @@
-"""The report in Chromium: reviews by keys and mouse, kept, saved, applied; hostile names; axe."""
+"""The report in Chromium: reviews by keys and mouse, kept, saved, applied; hostile names; axe.
+
+``TDCTL_REVIEW_RUN`` names a finished run of 220 samples or more. The review by keys, which is saved
+and applied, then works on the report of that run, with what ranks it by default.
+"""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from browser import axe, chromium, opened
-from conftest import make_run, tdctl, tiny_config
+from conftest import make_image_folder, make_run, tdctl, tiny_config
+from PIL import Image
 
 from tdctl import runner
 from tdctl.cells import safe_cell
@@ -56,6 +62,21 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
+def reviewed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, pd.DataFrame]:
+    """The run that is reviewed, its report, and its ranking, worst first."""
+    if asked := os.environ.get("TDCTL_REVIEW_RUN"):
+        chromium()
+        run, page = Path(asked), tmp_path_factory.mktemp("reviewed") / "report.html"
+        result = tdctl("report", "--td", run, "--out", page, "--quiet")
+        assert result.exit_code == 0, result.output
+        return run, page, runner.detect(run, Path("auto")).table
+    run, page = request.getfixturevalue("digits")
+    return run, page, runner.detect(run, find_score("aum")).table
+
+
+@pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run without pictures."""
     chromium()
@@ -72,10 +93,10 @@ def rows_of(file: Path) -> dict[int, dict[str, str]]:
 
 
 def test_a_review_by_keys_is_kept_saved_and_applied(
-    tmp_path: Path, digits: tuple[Path, Path]
+    tmp_path: Path, reviewed: tuple[Path, Path, pd.DataFrame]
 ) -> None:
-    run, report = digits
-    ranking = runner.detect(run, find_score("aum")).table
+    run, report, ranking = reviewed
+    classes = sorted(map(str, ranking["given_label"].unique()))
     expected: dict[int, str] = {}
     with opened(report, tmp_path / "profile") as page:
         page.page.locator(".card").first.focus()
@@ -88,8 +109,9 @@ def test_a_review_by_keys_is_kept_saved_and_applied(
                 key = "k"
             page.press(key)
             if key == "l":
-                label = "7" if given != "7" else "4"
-                page.press(label, "Enter")
+                label = next(name for name in classes[place % 3 :] if name != str(given))
+                page.page.keyboard.type(label)
+                page.press("Enter")
             else:
                 label = {"k": given, "u": given, "r": suggested, "d": "dropped"}[key]
             expected[index] = str(label)
@@ -117,6 +139,49 @@ def test_a_review_by_keys_is_kept_saved_and_applied(
     for index, given in zip(ranking["index"], ranking["given_label"], strict=True):
         wanted = expected.get(index, str(given))
         assert got.get(str(index), "dropped") == wanted, index
+
+
+def test_the_key_o_opens_the_original_file_at_its_full_size(tmp_path: Path) -> None:
+    chromium()
+    data = make_image_folder(tmp_path / "my photos", per_class=12)
+    odd = sorted((data / "train" / "dark").iterdir())[0]
+    large = np.random.default_rng(0).integers(0, 60, (420, 700, 3), dtype=np.uint8)
+    for path in (data / "train" / "light").iterdir():
+        path.unlink()
+        # Names that mean something in a URL; these files are larger than any picture of a page.
+        Image.fromarray(large).save(path.with_name(f"50% #{path.stem}?&é ñ.png"))
+    odd.rename(odd.with_name("a+b;c.png"))
+    config = tiny_config(
+        data__dataset="folder", data__data_dir=str(data), data__image_size=16, data__limit=None
+    )
+    run = runner.generate_td(config, tmp_path / "run").folder
+    report = tmp_path / "pages" / "report.html"
+    report.parent.mkdir()
+    result = tdctl("report", "--td", run, "--out", report, *SCORE)
+    assert result.exit_code == 0, result.output
+    sizes = {}
+    with opened(report, tmp_path / "profile") as page:
+        page.page.locator(".card").first.focus()
+        for _ in range(24):
+            name = page.page.locator(".card.current .file").get_attribute("title")
+            with page.page.context.expect_page() as other:
+                page.press("o")
+            image = other.value.locator("img")
+            image.wait_for()
+            sizes[name] = image.evaluate("one => [one.naturalWidth, one.naturalHeight]")
+            other.value.close()
+            page.press("ArrowRight")
+        # From the large picture, too.
+        page.press("Enter")
+        with page.page.context.expect_page() as other:
+            page.press("o")
+        other.value.locator("img").wait_for()
+        assert not page.errors and not page.requests
+    assert len(sizes) == 24
+    for name, size in sizes.items():
+        with Image.open(data / str(name)) as file:
+            assert list(file.size) == size, name
+    assert [700, 420] in sizes.values()
 
 
 def test_undo_lasso_and_any_class_by_its_name(tmp_path: Path, made: Path) -> None:
