@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Evidence, separation
+from tdctl.cuts import Evidence, judged_by_heldout, separation
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError, TdctlError
@@ -32,6 +32,8 @@ STAND_OUT = 3.5
 VERY_FEW, FEW = 0.07, 0.09
 # The reported ranker of a run that AUM ranks because its wrong labels are well separated.
 STANDS_OUT = "aum, as wrong labels stand out"
+# The score of runs with few images and held-out curves.
+HELDOUT = "oof-posterior"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
 
@@ -40,6 +42,7 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
+    - Runs with few images and held-out curves: by ``oof-posterior``.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
@@ -47,7 +50,7 @@ class Automatic:
     - All other runs: by the detector.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
-    on runs with known flips: see replication/easy_data.md.
+    on runs with known flips: see replication/easy_data.md and replication/small_sets.md.
 
     Attributes:
         detector: the shipped detector.
@@ -84,6 +87,9 @@ class Automatic:
         Raises:
             DynamicsError, DetectorError: as in ``ByDetector``.
         """
+        if judged_by_heldout(dynamics):
+            self.chosen[run] = HELDOUT
+            return ByScore(find_score(HELDOUT)).suspicion(run, dynamics, world)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
         chosen, suspicion = world.together(lambda: self._choose(run, dynamics, probability))
@@ -114,6 +120,8 @@ class Automatic:
         """One line for each run that was not ranked by the detector alone, with the reason."""
         detector = self.detector.file
         why = {
+            HELDOUT: "it has few images, and there predictions by networks that have not seen the "
+            "label rank them better",
             STANDS_OUT: "there AUM ranks them better",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",

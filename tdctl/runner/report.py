@@ -236,8 +236,10 @@ def _cut(
 ) -> tuple[Estimate | None, Flagged | None, list[str]]:
     """What looks wrong: by the ranking's own cut where it has one, else as estimated."""
     if result.flagged is not None:
+        # An estimate is stored by the method that was asked for, which may have used another one.
         method = result.flagged.method
-        return (result.estimates[method] if method else None), result.flagged, []
+        made = (found for found in result.estimates.values() if found.method == method)
+        return next(made, None), result.flagged, []
     try:
         estimate = result.estimates.get(METHOD) or runs.estimate(
             METHOD, result.ranker, result.ranking.suspicion, runs.labels.flipped, world

@@ -217,23 +217,3 @@ def test_times_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no time"):
         seconds_of(text)
-
-
-@pytest.mark.parametrize(
-    ("train_error", "images", "wrong", "told"),
-    [
-        (0.0, 240, 0, True),
-        (0.04, 999, 9, True),
-        (0.0, 1000, 0, False),
-        (0.2, 240, 0, False),
-        (0.0, 240, 24, False),
-        (None, 240, 0, False),
-        (0.0, 240, None, False),
-    ],
-)
-def test_an_estimate_of_memorised_labels_is_not_trusted(
-    train_error: float | None, images: int, wrong: int | None, told: bool
-) -> None:
-    note = importlib.import_module("tdctl.runner.find")._memorised(train_error, images, wrong)
-    assert (note is not None) == told
-    assert note is None or "the estimate may be too low" in note
