@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tdctl.cuts.evidence import Evidence, Range, surest_disagreement
-from tdctl.cuts.heldout import FEW_IMAGES, heldout_range, judged_by_heldout
+from tdctl.cuts.evidence import FEW_IMAGES, Evidence, Range, surest_disagreement
+from tdctl.cuts.heldout import heldout_range, judged_by_heldout
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
 from tdctl.cuts.mixture import mean_loss, mixture_rate, separation

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from tdctl.cuts.evidence import Range
+from tdctl.cuts.evidence import FEW_IMAGES, Range
 from tdctl.dynamics import TrainingDynamics
 from tdctl.scores.noise_model import NoiseModel
 
-__all__ = ["FEW_IMAGES", "heldout_range", "judged_by_heldout"]
+__all__ = ["heldout_range", "judged_by_heldout"]
 
-# So many images a network of the recipe detect memorises in a few epochs, with all wrong labels.
-# Up to this number, the estimate and the ranking use the held-out curves, if there are any.
-FEW_IMAGES = 1000
 # The ends of the interval: it contains 95 % of the posterior distribution.
 LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
 # An end that is below this share is none.
@@ -18,7 +15,10 @@ NONE = 0.002
 
 
 def judged_by_heldout(dynamics: TrainingDynamics) -> bool:
-    """Whether a run has few images, and held-out curves with every class."""
+    """Whether a run has at most ``FEW_IMAGES``, and held-out curves with every class.
+
+    Its estimate and its ranking then use the held-out curves.
+    """
     held = dynamics.heldout
     if held is None or len(dynamics) > FEW_IMAGES:
         return False
