@@ -50,16 +50,17 @@ SETS: dict[str, tuple[str, ...] | None] = {
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {"train.folds": 0},
     "find": {},
-    "plain-60": {"train.folds": 0, "train.epochs": 60},
-    "folds-5": {"train.folds": 5},
-    "folds-5-40": {"train.folds": 5, "train.epochs": 40},
-    "folds-5-60": {"train.folds": 5, "train.epochs": 60},
-    "folds-3-40": {"train.folds": 3, "train.epochs": 40},
-    "folds-10": {"train.folds": 10},
-    "batch-16": {"train.folds": 5, "train.batch_size": 16},
-    "augment": {"train.folds": 0, "train.augment_policy": "trivial"},
-    "decay": {"train.folds": 0, "train.weight_decay": 0.01},
-    "plain-10": {"train.folds": 0, "train.epochs": 10},
+    **{
+        f"plain-{epochs}": {"train.folds": 0, "train.epochs": epochs}
+        for epochs in (10, 20, 30, 40, 60)
+    },
+    **{
+        f"folds-{folds}-{epochs}": {"train.folds": folds, "train.epochs": epochs}
+        for folds, epochs in ((5, 20), (5, 40), (5, 60), (3, 40), (10, 20))
+    },
+    "folds-5-20-batch-16": {"train.folds": 5, "train.epochs": 20, "train.batch_size": 16},
+    "augment": {"train.folds": 0, "train.epochs": 20, "train.augment_policy": "trivial"},
+    "decay": {"train.folds": 0, "train.epochs": 20, "train.weight_decay": 0.01},
 }
 # Pixels a side; signs are photographs of 100 pixels, and find would take 64.
 SIDE = 32
@@ -152,7 +153,7 @@ def images_of(asked: argparse.Namespace, cell: Mapping[str, Any]) -> Path:
         root = asked.work / "images" / "letters"
         if not root.exists():
             root.parent.mkdir(exist_ok=True)
-            write_glyphs(root, "abcdefghijklmnopqrstuvwxyz", LETTERS, 0, 1.0)
+            write_glyphs(root, "abcdefghijklmnopqrstuvwxyz", LETTERS, 5, 1.0)
         root /= "train"
     classes = SETS[name] or tuple(sorted(path.name for path in root.iterdir() if path.is_dir()))
     rng = np.random.default_rng(seed)

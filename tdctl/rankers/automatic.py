@@ -32,7 +32,7 @@ STAND_OUT = 3.5
 VERY_FEW, FEW = 0.07, 0.09
 # The reported ranker of a run that AUM ranks because its wrong labels are well separated.
 STANDS_OUT = "aum, as wrong labels stand out"
-# The score of runs with few images and held-out curves.
+# The score that ranks runs with few images and held-out curves, together with the detector.
 HELDOUT = "oof-posterior"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
@@ -42,7 +42,8 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
-    - Runs with few images and held-out curves: by ``oof-posterior``.
+    - Runs with few images and held-out curves: by the ranks of the detector and of the score
+      ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
@@ -68,6 +69,10 @@ class Automatic:
         return set(self.chosen.values()) <= {str(self.detector.file)}
 
     @property
+    def _with_heldout(self) -> str:
+        return f"{self.detector.file} and {HELDOUT}"
+
+    @property
     def label(self) -> str:
         """The name of the output folder."""
         return f"detector_{AUTOMATIC}"
@@ -87,12 +92,10 @@ class Automatic:
         Raises:
             DynamicsError, DetectorError: as in ``ByDetector``.
         """
-        if judged_by_heldout(dynamics):
-            self.chosen[run] = HELDOUT
-            return ByScore(find_score(HELDOUT)).suspicion(run, dynamics, world)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
-        chosen, suspicion = world.together(lambda: self._choose(run, dynamics, probability))
+        choose = self._with_unseen if judged_by_heldout(dynamics) else self._choose
+        chosen, suspicion = world.together(lambda: choose(run, dynamics, probability))
         self.chosen[run] = chosen
         return suspicion
 
@@ -116,12 +119,19 @@ class Automatic:
             return f"{name} and aum", shared.astype(np.float64)
         return name, probability
 
+    def _with_unseen(
+        self, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+    ) -> tuple[str, NDArray[np.float64]]:
+        unseen = ByScore(find_score(HELDOUT)).scored(run, dynamics)
+        together = (mid_ranks(probability) + mid_ranks(unseen)) / 2
+        return self._with_heldout, together.astype(np.float64)
+
     def notes(self) -> tuple[str, ...]:
         """One line for each run that was not ranked by the detector alone, with the reason."""
         detector = self.detector.file
         why = {
-            HELDOUT: "it has few images, and there predictions by networks that have not seen the "
-            "label rank them better",
+            self._with_heldout: "it has few images, and predictions by networks that have not seen "
+            "them help there",
             STANDS_OUT: "there AUM ranks them better",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",

@@ -116,7 +116,7 @@ def test_detect_estimates_and_ranks_a_run_with_folds_by_its_heldout_curves(tmp_p
     estimate = content["estimates"]["combined"]
     assert estimate["method"] == "heldout" and content["cut"]["method"] == "heldout"
     assert estimate["low"] <= estimate["realised"] <= estimate["high"]
-    assert "is ranked by oof-posterior: it has few images" in result.stderr
+    assert "is ranked by builtin and oof-posterior: it has few images" in result.stderr
     named = tdctl("detect", "--td", run, "--score", "aum", "--cut", "auto:heldout", "--json")
     assert json.loads(named.stdout)["estimates"]["heldout"]["rate"] == estimate["rate"]
     page = tmp_path / "page.html"
