@@ -187,33 +187,84 @@ def _figures(ranked: Any) -> dict[str, Any]:
 
 def table_of(found: Iterable[Mapping[str, Any]], way: str) -> str:
     """The figures of one way, in %."""
-    rows: list[list[object]] = []
     ours = [one for one in found if one["way"] == way]
-    for one in ours:
-        low, high = (100 * end for end in one["interval"])
-        rows.append(
-            [
-                f"{one['set']} {one['images']}, seed {one['seed']}",
-                _percent(one["wrong"]), _percent(one["estimate"]), f"{low:.0f} to {high:.0f}",
-                *(_percent(one[name]) for name in ("ap", "precision", "recall")),
-                f"{one['cpu_seconds']:.0f}",
-            ]
-        )  # fmt: skip
+    rows: list[list[object]] = [
+        [_name(one), _percent(one["wrong"]), *_cells(one), f"{one['cpu_seconds']:.0f}"]
+        for one in ours
+    ]
+    rows.append(["all", "", *_summary(ours)])
+    head = ("set", "wrong", "estimate", "its interval", "AP", "precision", "recall", "CPU s")
+    return table(head, rows)
+
+
+def compared(found: Iterable[Mapping[str, Any]], before: str, now: str) -> str:
+    """Two ways beside each other, in %, of the sets that were trained in both."""
+    by = {(one["way"], *_key(one)): one for one in found}
+    pairs = [
+        (one, by[before, *key]) for (way, *key), one in by.items()
+        if way == now and (before, *key) in by
+    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for one, other in sorted(pairs, key=lambda pair: (pair[0]["images"], _name(pair[0]))):
+        cells = [cell for which in (other, one) for cell in _cells(which)[:3]]
+        rows.append([_name(one), _percent(one["wrong"]), *cells])
+    both = [_summary([pair[at] for pair in pairs])[:3] for at in (1, 0)]
+    rows.append(["all", "", *both[0], *both[1]])
+    head = ("set", "wrong", *(f"{way}: {what}" for way in (before, now)
+                              for what in ("estimate", "interval", "AP")))  # fmt: skip
+    return table(head, rows)
+
+
+def tried(found: Sequence[Mapping[str, Any]], ways: Sequence[str]) -> str:
+    """Each way on the sets of 240 images with a tenth of the labels flipped, in %."""
+    rows: list[list[object]] = []
+    sets = ("signs", "cifar5", "digits", "letters13")
+    for way in ways:
+        ours = {
+            one["set"]: one for one in found
+            if (one["way"], one["images"], one["share"], one["seed"]) == (way, 240, 0.1, 0)
+        }  # fmt: skip
+        cells = [
+            f"{_cells(ours[name])[0]} ({_cells(ours[name])[1]}), AP {_cells(ours[name])[2]}"
+            if name in ours
+            else "-"
+            for name in sets
+        ]
+        if ours:
+            rows.append([way, *cells])
+    return table(("way", *sets), rows)
+
+
+def _key(one: Mapping[str, Any]) -> tuple[Any, ...]:
+    return one["set"], one["images"], one["share"], one["seed"]
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    return f"{one['set']} {one['images']}, {100 * one['share']:g} % flipped"
+
+
+def _cells(one: Mapping[str, Any]) -> list[str]:
+    low, high = (100 * end for end in one["interval"])
+    shown = [_percent(one[name]) for name in ("ap", "precision", "recall")]
+    return [_percent(one["estimate"]), f"{low:.0f} to {high:.0f}", *shown]
+
+
+def _summary(ours: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Mean absolute error, how many intervals hold, mean AP, and CPU seconds."""
     error = np.mean([abs(one["estimate"] - one["wrong"]) for one in ours])
-    # A share that no number of images is can miss the end of an interval by half an image.
+    # A share is of whole images: it may miss the end of an interval by half an image.
     held = sum(
         one["interval"][0] - 0.5 / one["images"]
         <= one["wrong"]
         <= one["interval"][1] + 0.5 / one["images"]
         for one in ours
     )
-    ap = np.mean([one["ap"] for one in ours if one["ap"] is not None])
-    rows.append(
-        ["mean absolute error; mean AP", "", _percent(error), f"{held} of {len(ours)} hold",
-         _percent(ap), "", "", f"{sum(one['cpu_seconds'] for one in ours):.0f}"]
-    )  # fmt: skip
-    head = ("set", "wrong", "estimate", "its interval", "AP", "precision", "recall", "CPU s")
-    return table(head, rows)
+    ap = [one["ap"] for one in ours if one["ap"] is not None]
+    return [
+        f"mean error {_percent(float(error))}", f"{held} of {len(ours)} hold",
+        _percent(float(np.mean(ap)) if ap else None), "", "",
+        f"{sum(one['cpu_seconds'] for one in ours):.0f}",
+    ]  # fmt: skip
 
 
 def _percent(value: float | None) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-from scripts.experiments import easy_data
+from scripts.experiments import easy_data, small_sets
 from scripts.experiments.finding import reporting
 from scripts.experiments.tables import detection, detectors
 from scripts.experiments.tables.markdown import RESULTS, results, table
@@ -89,6 +89,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "easy-rankings": lambda: easy_data.rankings_of(results("easy_data")),
     "benchmark-estimates": lambda: easy_data.estimates_of(results("easy_data_benchmark")),
     "benchmark-rankings": lambda: easy_data.rankings_of(results("easy_data_benchmark")),
+    "small-sets-chosen": lambda: small_sets.compared(
+        results("small_sets"), "plain-20", "folds-5-20"
+    ),
+    "small-sets-judged": lambda: small_sets.compared(results("small_sets"), "plain", "find"),
+    "small-sets-tried": lambda: small_sets.tried(results("small_sets"), list(small_sets.WAYS)),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
     "cross-fold": lambda: detectors.more_recorded("cross-fold"),
