@@ -1,7 +1,7 @@
 """Small image sets: how many labels find says are wrong, and what it ranks first.
 
-Trains on a few hundred images of hand signs, CIFAR-10, digits and rendered letters, of which a known
-share of labels is flipped (uniform noise), one thread each. Each set is trained in one or several
+Trains on a few hundred images of hand signs, CIFAR-10, digits and rendered letters. A known share
+of the labels is flipped (uniform noise). One thread each. Each set is trained in one or several
 ways: `plain` is one network; `find` is what `tdctl find` chooses for so many images. Other ways
 are remedies that were tried: see WAYS. Prints a Markdown table of each way: true share, estimate,
 interval, AP, precision and recall at the cut, and CPU seconds. An interrupted call continues when
