@@ -72,7 +72,8 @@ ScoreName = Annotated[
 ]
 # What may follow ``auto``. ``tdctl.cuts.METHODS`` has the same names, but its import loads numpy.
 WAYS = (
-    "auto:combined, the default, separates wrong labels from hard images; auto:mixture: two "
+    "auto:combined, the default, separates wrong labels from hard images; auto:heldout: held-out "
+    "predictions (--folds), which auto takes for at most 1,000 images; auto:mixture: two "
     "components of the mean loss; auto:sum: the mean of a "
     "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
     "samples (with --score aum, it flags exactly the samples below their cut); auto:late: "

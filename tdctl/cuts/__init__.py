@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tdctl.cuts.evidence import Evidence, Range, surest_disagreement
+from tdctl.cuts.evidence import FEW_IMAGES, Evidence, Range, surest_disagreement
+from tdctl.cuts.heldout import heldout_range, judged_by_heldout
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
 from tdctl.cuts.mixture import mean_loss, mixture_rate, separation
@@ -15,6 +16,7 @@ from tdctl.cuts.threshold_samples import (
 )
 
 __all__ = [
+    "FEW_IMAGES",
     "METHODS",
     "THRESHOLD_FILE",
     "Estimate",
@@ -25,7 +27,9 @@ __all__ = [
     "count_threshold_samples",
     "draw_threshold_samples",
     "estimate_rate",
+    "heldout_range",
     "joint_rate",
+    "judged_by_heldout",
     "mean_loss",
     "mixture_rate",
     "ratio_of",

@@ -17,7 +17,11 @@ from tdctl.errors import DynamicsError
 from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
-__all__ = ["Evidence", "Range", "surest_disagreement"]
+__all__ = ["FEW_IMAGES", "Evidence", "Range", "surest_disagreement"]
+
+# A network memorises so few images in a few epochs, with all wrong labels. Up to this number, the
+# interval also covers what the other measurements count.
+FEW_IMAGES = 1000
 
 # The share of the samples with the same predicted class that are called the surest.
 SUREST = 0.1
@@ -56,6 +60,7 @@ class Evidence:
         surest: how often the surest predictions differ from the given label, in [0, 1].
         suspected: share of samples to which the shipped detector gives more than 0.5.
         contradicted: share of samples whose suggested label is not the given label.
+        few: whether there are at most ``FEW_IMAGES`` samples.
     """
 
     mixture: float
@@ -63,6 +68,7 @@ class Evidence:
     surest: float
     suspected: float
     contradicted: float
+    few: bool = False
 
     @classmethod
     def of(cls, dynamics: TrainingDynamics, probability: NDArray[np.float64]) -> Evidence:
@@ -82,6 +88,7 @@ class Evidence:
             surest=surest_disagreement(dynamics),
             suspected=float((probability > 0.5).mean()),
             contradicted=float((dynamics.suggested() != dynamics.labels[:, 0]).mean()),
+            few=len(dynamics) <= FEW_IMAGES,
         )
 
     @property
@@ -98,6 +105,10 @@ class Evidence:
         the given labels. With a support below ``NONE`` the estimate is the support. From ``SOME``
         on it is the geometric mean of support and mixture. If the components are far apart and
         the suggested labels contradict half of the upper one, the estimate is the mixture.
+
+        A network that has memorised its few images predicts the given labels with certainty, wrong
+        or not. Then the support is low, whatever the share of wrong labels is. So with few images
+        the interval also reaches to the mixture and to the contradicted share.
         """
         support, mixture = self.support, self.mixture
         weight = float(np.clip((support - NONE) / (SOME - NONE), 0, 1))
@@ -107,7 +118,10 @@ class Evidence:
         rate = apart * mixture + (1 - apart) * shared
         sure = max(weight, apart)
         low = LOWER * sure * min(rate, apart * mixture + (1 - apart) * support)
-        high = HIGHER * max(rate, (1 - apart) * weight * support) + LEAST
+        most = max(rate, (1 - apart) * weight * support)
+        if self.few:
+            most = max(most, mixture, self.contradicted)
+        high = HIGHER * most + LEAST
         return Range(rate, low, min(high, 1.0))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdctl.cuts.evidence import Evidence, Range
+from tdctl.cuts.heldout import heldout_range
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
 from tdctl.cuts.threshold_samples import Thresholds
@@ -17,6 +18,7 @@ from tdctl.dynamics import TrainingDynamics
 from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.scores import SCORES, late_learned, pred_probs
+from tdctl.scores.definition import NO_HELDOUT
 
 __all__ = ["AUTO", "METHODS", "Estimate", "estimate_rate", "ratio_of"]
 
@@ -85,6 +87,17 @@ def _combined(known: Known) -> Range:
     return Evidence.of(known.dynamics, known.probability).range()
 
 
+def _heldout(known: Known) -> Range:
+    held = known.dynamics.heldout
+    if held is None:
+        raise DynamicsError(f"auto:heldout: {NO_HELDOUT}")
+    if not held.has_every_class:
+        raise DynamicsError(
+            f"auto:heldout: needs {EVERY_CLASS}; use auto, or record the run with --store full"
+        )
+    return heldout_range(held)
+
+
 def _mixture(known: Known) -> float:
     return mixture_rate(mean_loss(known.dynamics))
 
@@ -126,6 +139,7 @@ def _late(known: Known) -> NDArray[np.bool_]:
 
 METHODS: dict[str, Method] = {
     DEFAULT: _combined,
+    "heldout": _heldout,
     "mixture": _mixture,
     "sum": _sum,
     "joint": _joint,
@@ -145,6 +159,7 @@ def ratio_of(text: float | str) -> float | str:
     of a method:
 
     - ``combined``: ``Evidence.range``, which separates wrong labels from hard images;
+    - ``heldout``: ``heldout_range`` of the held-out curves;
     - ``mixture``: ``mixture_rate`` of the mean loss;
     - ``sum``: the mean of a detector's P(mislabeled);
     - ``joint``: ``joint_rate`` of the mean softmax;

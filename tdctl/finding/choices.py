@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tdctl.cuts import FEW_IMAGES
 from tdctl.recipes import DETECT_UP_TO
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "choose",
     "epochs_for",
     "epochs_within",
+    "folds_for",
     "mirrors_by_names",
     "size_for",
 ]
@@ -27,6 +29,10 @@ SMALLEST, STEP = 32, 16
 SMALLER = 32
 # The middle square of a picture that is this many times as long as wide leaves most of it out.
 LONG = 2.0
+# With at most FEW_IMAGES, networks judge images that they have not seen: FOLDS networks, and
+# MORE_FOLDS up to VERY_FEW images, where a network misses the images of its fold most. Of fewer
+# than FEWEST_IN_FOLDS images, a network learns nothing about the others.
+FOLDS, MORE_FOLDS, VERY_FEW, FEWEST_IN_FOLDS = 5, 10, 400, 20
 # The lengths on which the shipped detector was trained reach from 5 to 60 epochs.
 MOST_EPOCHS, FEWEST_EPOCHS = 60, 5
 # Words of a class name that a mirror turns into the other class.
@@ -84,6 +90,13 @@ def choose(seen: Seen) -> Choice:
             reasons.append(f"fit pad: the pictures are long, {seen.short} by {seen.long} pixels")
     settings["train.epochs"] = epochs_for(seen.images, len(seen.class_names))
     reasons.append(f"epochs {settings['train.epochs']}: there are {seen.images:,} images")
+    folds = folds_for(seen.images)
+    if folds:
+        settings["train.folds"] = folds
+        reasons.append(
+            f"folds {folds}: a network memorises so few images, wrong labels too, so each image is "
+            "judged by a network that has not seen it"
+        )
     why = mirrors_by_names(seen.class_names)
     if why is not None:
         settings["train.flip"] = False
@@ -113,6 +126,18 @@ def epochs_for(images: int, classes: int) -> int:
     many = 60.0 * (1000.0 / max(1, images)) ** (1 / 3)
     wanted: float = min(few, 40.0, many) * (max(classes, 10) / 10) ** 0.25
     return max(10, min(MOST_EPOCHS, round(wanted)))
+
+
+def folds_for(images: int) -> int:
+    """Networks, each trained without a fold of the images, which it then judges; 0: no folds.
+
+    A network that trains on all of a few images memorises the wrong labels, and its curves do not
+    show how many there are. With folds, ``auto`` estimates from held-out predictions
+    (replication/small_sets.md). The time grows with the number of folds, minus one.
+    """
+    if not FEWEST_IN_FOLDS <= images <= FEW_IMAGES:
+        return 0
+    return MORE_FOLDS if images <= VERY_FEW else FOLDS
 
 
 def epochs_within(seconds: float, fixed: float, per_epoch: float, most: int) -> int:

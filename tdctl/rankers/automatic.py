@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Evidence, separation
+from tdctl.cuts import Evidence, judged_by_heldout, separation
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError, TdctlError
@@ -32,6 +32,8 @@ STAND_OUT = 3.5
 VERY_FEW, FEW = 0.07, 0.09
 # The reported ranker of a run that AUM ranks because its wrong labels are well separated.
 STANDS_OUT = "aum, as wrong labels stand out"
+# The score that ranks runs with few images and held-out curves, together with the detector.
+HELDOUT = "oof-posterior"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
 
@@ -40,6 +42,8 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
+    - Runs with few images and held-out curves: by the ranks of the detector and of the score
+      ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
@@ -47,7 +51,7 @@ class Automatic:
     - All other runs: by the detector.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
-    on runs with known flips: see replication/easy_data.md.
+    on runs with known flips: see replication/easy_data.md and replication/small_sets.md.
 
     Attributes:
         detector: the shipped detector.
@@ -63,6 +67,10 @@ class Automatic:
     def gives_probability(self) -> bool:
         """Whether the suspicion is P(mislabeled) for all runs ranked so far."""
         return set(self.chosen.values()) <= {str(self.detector.file)}
+
+    @property
+    def _with_heldout(self) -> str:
+        return f"{self.detector.file} and {HELDOUT}"
 
     @property
     def label(self) -> str:
@@ -86,7 +94,8 @@ class Automatic:
         """
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
-        chosen, suspicion = world.together(lambda: self._choose(run, dynamics, probability))
+        choose = self._with_unseen if judged_by_heldout(dynamics) else self._choose
+        chosen, suspicion = world.together(lambda: choose(run, dynamics, probability))
         self.chosen[run] = chosen
         return suspicion
 
@@ -110,10 +119,19 @@ class Automatic:
             return f"{name} and aum", shared.astype(np.float64)
         return name, probability
 
+    def _with_unseen(
+        self, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+    ) -> tuple[str, NDArray[np.float64]]:
+        unseen = ByScore(find_score(HELDOUT)).scored(run, dynamics)
+        together = (mid_ranks(probability) + mid_ranks(unseen)) / 2
+        return self._with_heldout, together.astype(np.float64)
+
     def notes(self) -> tuple[str, ...]:
         """One line for each run that was not ranked by the detector alone, with the reason."""
         detector = self.detector.file
         why = {
+            self._with_heldout: "it has few images, and predictions by networks that have not seen "
+            "them help there",
             STANDS_OUT: "there AUM ranks them better",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",

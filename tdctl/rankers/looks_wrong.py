@@ -34,8 +34,10 @@ class LooksWrong:
 def looks_wrong(result: DetectResult, world: World) -> LooksWrong:
     """Cuts a ranking; where the run allows no estimate, a note says why."""
     if result.flagged is not None:
+        # An estimate is stored by the method that was asked for, which may have used another one.
         method = result.flagged.method
-        return LooksWrong(result, result.estimates[method] if method else None, result.flagged)
+        made = (found for found in result.estimates.values() if found.method == method)
+        return LooksWrong(result, next(made, None), result.flagged)
     try:
         estimate = result.estimates.get(METHOD) or result.recorded.estimate(
             METHOD, result.ranker, result.ranking.suspicion, result.labels.flipped, world

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate
+from tdctl.cuts import FEW_IMAGES, Estimate
 from tdctl.detector.builtin import builtin_name
 from tdctl.errors import DynamicsError, TdctlError
 from tdctl.labels import Labels
@@ -32,6 +32,9 @@ __all__ = ["DetectResult", "Flagged", "rank_recorded", "rank_runs"]
 
 # With an estimated ratio, this share of each given class is always kept.
 FLOOR = 0.5
+# An interval that reaches further than TIMES the estimate and BEYOND says little: with many images
+# it never does.
+TIMES, BEYOND = 2.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,27 @@ def rank_recorded(
         ranker=ranker,
         recorded=runs,
         estimates=estimates,
-        notes=world.first(lambda: _notes(runs, ranker)) or (),
+        notes=(world.first(lambda: _notes(runs, ranker)) or ())
+        + _memorised(estimates, len(labels.index)),
+    )
+
+
+def _memorised(estimates: Mapping[str, Estimate], images: int) -> tuple[str, ...]:
+    """A note if the curves of few images cannot tell how many labels are wrong.
+
+    Args:
+        estimates: by the method that was asked for.
+        images: how many are ranked.
+    """
+    found = estimates.get("combined")
+    if found is None or found.method != "combined" or images > FEW_IMAGES:
+        return ()
+    if found.high is None or found.high <= TIMES * found.rate + BEYOND:
+        return ()
+    return (
+        f"a network memorises so few images ({images:,}), wrong labels too, so the estimate says "
+        f"little (up to {found.high:.0%} of the labels may be wrong); record the run with "
+        "--folds 10, or at least with fewer epochs",
     )
 
 

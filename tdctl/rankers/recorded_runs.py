@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate, Thresholds, estimate_rate
+from tdctl.cuts import Estimate, Thresholds, estimate_rate, judged_by_heldout
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
 from tdctl.errors import ConfigError, DynamicsError
@@ -121,10 +121,15 @@ class RecordedRuns:
         return mean
 
     def suggested(self) -> NDArray[np.int64]:
-        """Int64 [n]: the class with the largest mean probability over the epochs of all runs."""
-        if len(self.dynamics) == 1:
-            return self.dynamics[0].suggested()
-        return suggested_by_all(self.dynamics)
+        """Int64 [n]: the class with the largest mean probability over the epochs of all runs.
+
+        With few images and held-out curves in each run, it is the mean of these: networks that
+        have memorised a wrong label suggest it.
+        """
+        read = self.dynamics
+        if all(map(judged_by_heldout, read)):
+            read = tuple(one.heldout for one in read if one.heldout is not None)
+        return read[0].suggested() if len(read) == 1 else suggested_by_all(read)
 
     def estimate(
         self,
@@ -136,8 +141,9 @@ class RecordedRuns:
     ) -> Estimate:
         """Estimates the share of wrong labels; with several runs, the mean of their estimates.
 
-        ``combined`` needs the shipped detector. If that detector cannot read a run, the method
-        ``mixture`` is used, and the estimate has its name.
+        With few images and held-out curves in each run, ``heldout`` is used for ``combined``.
+        Otherwise ``combined`` needs the shipped detector. If that detector cannot read a run, the
+        method ``mixture`` is used. The estimate has the name of the method that is used.
 
         Args:
             method: a name in ``tdctl.cuts.METHODS``.
@@ -156,7 +162,9 @@ class RecordedRuns:
             thresholds = [Thresholds.read(folder, run.index) for folder, run in pairs]
         probabilities: list[NDArray[np.float64] | None] = [None] * len(self.folders)
         by = method
-        if method == "combined":
+        if method == "combined" and all(map(judged_by_heldout, self.dynamics)):
+            by = "heldout"
+        elif method == "combined":
             probabilities = self._probabilities(ranker, suspicion, world)
             by = "mixture" if any(one is None for one in probabilities) else method
         each = world.together(

@@ -37,9 +37,6 @@ __all__ = ["FindPlan", "FindResult", "begun_with", "default_out", "find", "finis
 
 RUN, RANKING, PAGE, RECORD = "run", "ranking.csv", "report.html", "find.json"
 METHOD = "combined"
-# In trials with 240 to 600 photographs, the network memorised nearly all labels, and the estimate
-# was 0 although 2 to 10 % of the labels were wrong.
-FEW_IMAGES, LEARNED, ALMOST_NONE = 1000, 0.05, 0.01
 SCHEMA_VERSION = 1
 # The settings of a training whose epochs were chosen for the network of this recipe.
 OWN_RECIPE = "detect"
@@ -84,13 +81,20 @@ class FindPlan:
         return [
             f"data       {self.name}: {seen.images:,} images in {len(seen.class_names):,} classes, "
             f"{seen.short} by {seen.long} pixels{alike}{held}",
-            f"will do    train a network ({config.net.label}) for {config.train.epochs} epochs on "
-            f"them {at}, rank every image",
+            f"will do    train {self._networks} for {config.train.epochs} epochs on them {at}, "
+            "rank every image",
             *(f"because    {reason}" for reason in self.reasons),
             f"time       {_time(self.seconds)} on this machine ({plan.device}, {plan.threads} "
             f"thread{'s' * (plan.threads > 1)}), {_time(plan.epoch)} an epoch",
             f"writes     {out}: {RUN}/, {RANKING}, ranking.json, {PAGE}",
         ]
+
+    @property
+    def _networks(self) -> str:
+        folds, label = self.config.train.folds, self.config.net.label
+        if not folds:
+            return f"a network ({label})"
+        return f"{folds} networks ({label}), each without one of {folds} parts,"
 
     def report(self, out: Path) -> dict[str, Any]:
         """The plan as JSON-ready values."""
@@ -100,6 +104,7 @@ class FindPlan:
             "data": {"name": self.name, **asdict(self.seen)},
             "reasons": list(self.reasons),
             "epochs": self.config.train.epochs,
+            "folds": self.config.train.folds,
             "image_size": self.config.data.image_size,
             "seconds": self.seconds,
             "forecast": asdict(self.forecast),
@@ -254,20 +259,19 @@ def plan_find(
             raise ConfigError(
                 "time: --epochs says how long the recording is; leave out one of them"
             )
-        chosen, most = dict(choice.settings), config.train.epochs
-        fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
-        size = config.data.image_size
-        if fit < 2 * FEWEST_EPOCHS and size is not None and size > SMALLER:
-            smaller = {**chosen, "data.image_size": SMALLER}
-            tried = resolve(_free(Choice(smaller, ()), named, first))
-            if tried.data.image_size == SMALLER:
-                chosen, config = smaller, tried
-                forecast = forecast_training(config, listing, world)
-                fit = epochs_within(seconds, forecast.fixed, forecast.epoch, most)
-                reasons = (
-                    *(reason for reason in reasons if not reason.startswith("image size")),
-                    f"image size {SMALLER}: larger ones take too long for --time",
-                )
+        way = _Way(dict(choice.settings), config, reasons, forecast)
+        for cheaper, reason in _CHEAPER:
+            key = next(iter(cheaper))
+            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, key):
+                continue
+            chosen = {**way.chosen, **cheaper}
+            tried = resolve(_free(Choice(chosen, ()), named, first))
+            if not _costs_more(tried, key):
+                said = tuple(one for one in way.reasons if not one.startswith(reason.split()[0]))
+                forecast = forecast_training(tried, listing, world)
+                way = _Way(chosen, tried, (*said, reason), forecast)
+        config, reasons, forecast = way.config, way.reasons, way.forecast
+        fit, most = way.fit(seconds), config.train.epochs
         if fit < FEWEST_EPOCHS:
             needed = forecast.whole(FEWEST_EPOCHS)
             raise ConfigError(
@@ -276,8 +280,7 @@ def plan_find(
                 "images with --limit"
             )
         if fit < most:
-            chosen["train.epochs"] = fit
-            config = resolve({**_free(Choice(chosen, ()), named, first), "train.epochs": fit})
+            config = resolve({**_free(Choice(way.chosen, ()), named, first), "train.epochs": fit})
             reasons = (
                 *(reason for reason in reasons if not reason.startswith("epochs")),
                 f"epochs {fit}: as many as fit into {_time(seconds)}",
@@ -292,6 +295,38 @@ def plan_find(
         held_out=held + len(listing.test_index),
         notes=listing.notes,
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Chosen settings with all others, why they were chosen, and how long they take."""
+
+    chosen: dict[str, Any]
+    config: Config
+    reasons: tuple[str, ...]
+    forecast: Forecast
+
+    def fit(self, seconds: float) -> int:
+        """How many of the epochs fit into a time."""
+        fixed, epoch, most = self.forecast.fixed, self.forecast.epoch, self.config.train.epochs
+        return epochs_within(seconds, fixed, epoch, most)
+
+
+# What is done without if too few epochs fit into --time, the first one first.
+_CHEAPER: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"train.folds": 0}, "folds 0: more networks than one take too long for --time"),
+    (
+        {"data.image_size": SMALLER},
+        f"image size {SMALLER}: larger ones take too long for --time",
+    ),
+)
+
+
+def _costs_more(config: Config, key: str) -> bool:
+    """Whether a setting takes more time than the cheaper one of ``_CHEAPER``."""
+    if key == "train.folds":
+        return config.train.folds > 0
+    return config.data.image_size is not None and config.data.image_size > SMALLER
 
 
 def find(
@@ -328,8 +363,7 @@ def find(
     n = len(ranked.labels)
     estimate = ranked.estimates.get(METHOD)
     wrong = None if ranked.flagged is None else int(ranked.flagged.rows.sum())
-    memorised = _memorised(recorded.manifest.get("train_error_last"), n, wrong)
-    extra = (note for note in (why_not, memorised) if note is not None)
+    extra = () if why_not is None else (why_not,)
     said = (*recorded.notes, *ranked.notes, *extra, *shown.notes)
     notes = tuple(dict.fromkeys(said))
     result = FindResult(out, n, wrong, *_interval(estimate, n), tuple(files), notes)
@@ -342,25 +376,6 @@ def find(
     }
     write_json(out / RECORD, record)
     return result
-
-
-def _memorised(train_error: float | None, images: int, wrong: int | None) -> str | None:
-    """A note if the estimate of a small data set cannot be trusted; else None.
-
-    Args:
-        train_error: of the last epoch, in [0, 1]; None if it is unknown.
-        images: how many are ranked.
-        wrong: how many labels look wrong; None if there is no estimate.
-    """
-    if train_error is None or wrong is None or images >= FEW_IMAGES:
-        return None
-    if train_error > LEARNED or wrong > ALMOST_NONE * images:
-        return None
-    return (
-        f"the network has learned {1 - train_error:.0%} of the given labels of these few images, "
-        "and wrong labels may be among them: the estimate may be too low, so look at the first "
-        "images of the report"
-    )
 
 
 def _ranked(
@@ -409,9 +424,18 @@ def _free(choice: Choice, named: frozenset[str], config: Config) -> dict[str, An
     settings = {key: value for key, value in choice.settings.items() if key not in named}
     if "recipe" in named and config.recipe != OWN_RECIPE:
         settings.pop("train.epochs", None)
+    if _without_folds(named, config):
+        settings.pop("train.folds", None)
     if "data.image_size" in named:
         settings.pop("data.fit", None)
     return settings
+
+
+def _without_folds(named: frozenset[str], config: Config) -> bool:
+    """Whether the user's settings do not go with folds, or with an estimate by folds."""
+    train = config.train
+    other = train.threshold_samples or train.leave_out is not None or train.store != "full"
+    return other or ("recipe" in named and config.recipe != OWN_RECIPE)
 
 
 def _still_true(choice: Choice, named: frozenset[str], config: Config) -> tuple[str, ...]:
@@ -421,8 +445,11 @@ def _still_true(choice: Choice, named: frozenset[str], config: Config) -> tuple[
         "data.fit": "fit",
         "train.epochs": "epochs",
         "train.flip": "no mirrored",
+        "train.folds": "folds",
     }
     gone = [word for key, word in told.items() if key in named]
+    if _without_folds(named, config):
+        gone.append("folds")
     if "recipe" in named and config.recipe != OWN_RECIPE:
         gone.append("epochs")
     return tuple(one for one in choice.reasons if not one.startswith(tuple(gone) or ("\0",)))

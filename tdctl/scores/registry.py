@@ -11,6 +11,7 @@ from tdctl.scores import curves, learning
 from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
 from tdctl.scores.curve_values import Floats
 from tdctl.scores.definition import Need, Score
+from tdctl.scores.noise_model import wrong_given_heldout
 
 __all__ = ["SCORES", "find_score", "score", "score_names"]
 
@@ -193,6 +194,14 @@ _ALL = (
         "[0, 1]",
         of_run=partial(_issues, last=True),
         needs=_CLEANLAB,
+        heldout=True,
+    ),
+    Score(
+        "oof-posterior",
+        "P(the given label is wrong) by a model of the labels and held-out predictions",
+        "[0, 1]",
+        of_run=wrong_given_heldout,
+        needs=("two classes", "every class"),
         heldout=True,
     ),
 )

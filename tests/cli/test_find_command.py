@@ -18,11 +18,12 @@ from PIL import Image
 from tdctl.cli.find_command import seconds_of
 from tdctl.errors import ConfigError
 from tdctl.files import read_json
+from tdctl.finding.forecast import Forecast
 from tdctl.run import read_config
 from tdctl.training.progress import Progress
 
 # Few epochs: the tests are of the way, not of the ranking.
-FAST = ("--epochs", 3, "--quiet")
+FAST = ("--epochs", 3, "--folds", 2, "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,42 @@ def test_a_time_fits_the_epochs(photos: Path, tmp_path: Path) -> None:
     refused(tdctl(*asked, "--time", "soon"), "'soon' is no time; expected such as 10m")
 
 
+def test_few_images_are_judged_by_networks_that_have_not_seen_them(
+    photos: Path, done: tuple[Path, Result], tmp_path: Path
+) -> None:
+    asked = ["find", photos, "--out", tmp_path / "out", "--dry-run"]
+    result = tdctl(*asked, "--json")
+    assert "10 networks (wide), each without one of 10 parts, for 20 epochs" in result.stderr
+    assert "because    folds 10: a network memorises so few images" in result.stderr
+    seconds = json.loads(result.stdout)["seconds"]
+    for named in (("--folds", 0), ("--store", "given"), ("--threshold-samples",)):
+        plain = tdctl(*asked, *named)
+        assert "a network (wide) for 20 epochs" in plain.stderr and "folds" not in plain.stderr
+    alone = json.loads(tdctl(*asked, "--folds", 0, "--json").stdout)
+    assert alone["folds"] == 0 and alone["seconds"] < seconds, "nine times as many passes"
+    out, _ = done
+    estimate = json.loads((out / "ranking.json").read_text())["estimates"]["combined"]
+    assert estimate["method"] == "heldout"
+
+
+def test_a_short_time_leaves_out_the_folds_first(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forecast(config: Any, *_: Any) -> Forecast:
+        networks = max(1, config.train.folds - 1)
+        return Forecast(0.0, 1.0 * networks, 1.0, 1, "cpu")
+
+    monkeypatch.setattr(importlib.import_module("tdctl.runner.find"), "forecast_training", forecast)
+    asked = ["find", photos, "--out", tmp_path / "out", "--dry-run", "--json"]
+    plans = {time: tdctl(*asked, "--time", time) for time in ("185s", "95s", "85s", "15s")}
+    found = {time: json.loads(plan.stdout) for time, plan in plans.items()}
+    assert [(one["folds"], one["epochs"]) for one in found.values()] == [
+        (10, 20), (10, 10), (0, 20), (0, 14),
+    ]  # fmt: skip
+    assert "because    folds 0: more networks than one take too long" in plans["15s"].stderr
+    assert "folds 10" not in plans["15s"].stderr
+
+
 def test_a_user_of_a_test_set_keeps_it(tmp_path: Path) -> None:
     root = make_image_folder(tmp_path / "d", per_class=8)
     result = tdctl("find", root, "--dry-run", "--out", tmp_path / "o")
@@ -217,23 +254,3 @@ def test_times_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no time"):
         seconds_of(text)
-
-
-@pytest.mark.parametrize(
-    ("train_error", "images", "wrong", "told"),
-    [
-        (0.0, 240, 0, True),
-        (0.04, 999, 9, True),
-        (0.0, 1000, 0, False),
-        (0.2, 240, 0, False),
-        (0.0, 240, 24, False),
-        (None, 240, 0, False),
-        (0.0, 240, None, False),
-    ],
-)
-def test_an_estimate_of_memorised_labels_is_not_trusted(
-    train_error: float | None, images: int, wrong: int | None, told: bool
-) -> None:
-    note = importlib.import_module("tdctl.runner.find")._memorised(train_error, images, wrong)
-    assert (note is not None) == told
-    assert note is None or "the estimate may be too low" in note

@@ -11,6 +11,7 @@ from tdctl.finding.choices import (
     choose,
     epochs_for,
     epochs_within,
+    folds_for,
     mirrors_by_names,
     size_for,
 )
@@ -52,6 +53,15 @@ def test_few_images_and_many_need_fewer_epochs_and_many_classes_more(
     images: int, classes: int, epochs: int
 ) -> None:
     assert epochs_for(images, classes) == epochs
+
+
+@pytest.mark.parametrize(
+    "images, folds", [(10, 0), (20, 10), (400, 10), (401, 5), (1000, 5), (1001, 0), (10**6, 0)]
+)
+def test_few_images_are_trained_on_in_folds(images: int, folds: int) -> None:
+    choice = choose(seen(images=images))
+    assert folds_for(images) == choice.settings.get("train.folds", 0) == folds
+    assert any(reason.startswith(f"folds {folds}: ") for reason in choice.reasons) is (folds > 0)
 
 
 def test_it_is_never_the_long_training_of_a_deep_network() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-from scripts.experiments import easy_data
+from scripts.experiments import easy_data, small_sets
 from scripts.experiments.finding import reporting
 from scripts.experiments.tables import detection, detectors
 from scripts.experiments.tables.markdown import RESULTS, results, table
@@ -69,6 +69,11 @@ def _quality() -> str:
     return reporting.table_of_quality([f for f in found if f["kind"] != "full"], full)
 
 
+def _small_sets(chosen: bool) -> str:
+    found = [one for one in results("small_sets") if small_sets.chosen_on(one) is chosen]
+    return small_sets.compared(found, "plain-20", "folds-5-20")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "comparison": _comparison,
     "finding-rows": lambda: reporting.table_of_rows(results("finding")),
@@ -89,6 +94,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "easy-rankings": lambda: easy_data.rankings_of(results("easy_data")),
     "benchmark-estimates": lambda: easy_data.estimates_of(results("easy_data_benchmark")),
     "benchmark-rankings": lambda: easy_data.rankings_of(results("easy_data_benchmark")),
+    "small-sets-chosen": lambda: _small_sets(True),
+    "small-sets-judged": lambda: _small_sets(False),
+    "small-sets-tried": lambda: small_sets.tried(results("small_sets"), list(small_sets.WAYS)),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
     "cross-fold": lambda: detectors.more_recorded("cross-fold"),
