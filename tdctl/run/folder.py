@@ -30,6 +30,7 @@ from tdctl.versions import changed_versions, software_versions
 
 __all__ = [
     "CONFIG_FILE",
+    "DROPPED_FILE",
     "HELD",
     "MANIFEST_FILE",
     "RunFolder",
@@ -42,6 +43,8 @@ CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "checkpoint.pth"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
+# What the network of a retraining predicts for the samples that it was not trained on.
+DROPPED_FILE = "results_dropped.csv"
 BOARD_FOLDER = "tensorboard"
 # The files that a command may leave in a run folder. --overwrite removes only these.
 OUR_FILES = (
@@ -53,6 +56,7 @@ OUR_FILES = (
     "metadata.pth",
     "model.pth",
     "model.pth.last",
+    DROPPED_FILE,
     "results_valid.csv",
     "samples.csv",
     "threshold.npz",
