@@ -10,6 +10,7 @@ from tdctl.retraining.cleaning import (
     Cleaning,
     check_cleaning,
     cleaned,
+    cleaning_of,
 )
 from tdctl.retraining.denoise_table import RESULT_FILE, check_results, write_results
 from tdctl.retraining.jobs import Job, Retraining, plan_jobs
@@ -31,6 +32,7 @@ __all__ = [
     "check_results",
     "class_losses",
     "cleaned",
+    "cleaning_of",
     "emptied_note",
     "plan_jobs",
     "write_results",

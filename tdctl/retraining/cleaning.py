@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "RelabelBy",
     "check_cleaning",
     "cleaned",
+    "cleaning_of",
     "p_mislabeled",
     "with_true_labels",
 ]
@@ -114,6 +115,25 @@ class Cleaning:
             "below": self.below,
         }
         return {name: value for name, value in options.items() if value is not None}
+
+
+def cleaning_of(
+    action: str,
+    relabel_by: str | None = None,
+    confidence_floor: float | None = None,
+    below: str | None = None,
+) -> Cleaning:
+    """The cleaning that a user asks for in words; see ``Cleaning``.
+
+    Raises:
+        ConfigError: as ``Cleaning``.
+    """
+    return Cleaning(
+        cast(Action, action),
+        cast("RelabelBy | None", relabel_by),
+        confidence_floor,
+        cast("Below | None", below),
+    )
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

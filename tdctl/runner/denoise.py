@@ -215,6 +215,11 @@ def _notes_on(jobs: Sequence[Job], detection: DetectResult) -> tuple[str, ...]:
             continue
         names, row = detection.class_names, job.row
         notes.append(emptied_note(detection.labels, job.label_set, names, job.stage))
+        if row.action == "relabel" and not row.relabelled:
+            notes.append(
+                f"{job.stage}: no new label is sure enough, so nothing is relabelled; give a lower "
+                "--confidence-floor"
+            )
         before, after = row.noise_before, row.noise_after
         if before is not None and after is not None and after > before:
             notes.append(

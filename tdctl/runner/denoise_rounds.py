@@ -10,6 +10,7 @@ from typing import Any
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
+from tdctl.files import read_json
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
 from tdctl.rankers.ranking_files import write_ranking
 from tdctl.retraining.rounds import (
@@ -19,7 +20,7 @@ from tdctl.retraining.rounds import (
     round_of,
     write_rounds,
 )
-from tdctl.run import CONFIG_FILE, read_config
+from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
 from tdctl.runner.generate_td import generate_td
 from tdctl.settings import load_config
 from tdctl.training import Report, World
@@ -108,7 +109,7 @@ def repeat_rounds(
         keep_per_class: see ``DetectResult.above``. A recording always keeps half of each class.
         resume: takes over finished rounds and continues an unfinished one.
         overwrite: replaces existing rounds.
-        dry_run: record nothing.
+        dry_run: record nothing; with ``resume``, take over the rounds that are complete.
         report: is told the progress.
         world: the processes.
 
@@ -117,10 +118,6 @@ def repeat_rounds(
         TdctlError: as in ``generate_td`` and ``detect``.
     """
     folder = base / f"{first.label}_rounds" / _name(ratio, keep_per_class)
-    if dry_run:
-        last = f" to {rounds}" if rounds > 2 else ""
-        note = f"would record round 2{last} in {folder}; the rows are those of round 1"
-        return Rounds(first, [], (note,))
     begun = world.told(lambda: begun_rounds(folder, resume, overwrite))
     own, detection, trained_on = read_config(run), first, len(first.labels)
     rows: list[Round] = []
@@ -130,16 +127,25 @@ def repeat_rounds(
         row = round_of(number, detection, detection.above(ratio, keep_per_class), trained_on)
         rows.append(row)
         world.told(partial(check_round, folder, begun, row))
-        world.first(partial(write_rounds, folder, rows, begun))
+        if not dry_run:
+            world.first(partial(write_rounds, folder, rows, begun))
         if number == rounds:
+            break
+        out = folder / f"round{number + 1}"
+        if dry_run and not world.told(partial(_is_complete, out, resume)):
+            last = f" to {rounds}" if rounds > number + 1 else ""
+            notes += (
+                f"would record round {number + 1}{last} in {folder}; the counts are those of the "
+                f"ranking of round {number}",
+            )
             break
         if not row.flagged:
             notes += (f"round {number} flags nothing, so it is the last one",)
             break
         ranking = folder / f"round{number}.csv"
-        world.first(partial(write_ranking, ranking, detection))
+        if not dry_run:
+            world.first(partial(write_ranking, ranking, detection))
         settings = _without(run, own, ranking, row.flagged / len(detection.labels), config)
-        out = folder / f"round{number + 1}"
         result = generate_td(
             settings, out, resume=resume, overwrite=overwrite, report=report, world=world
         )
@@ -147,6 +153,12 @@ def repeat_rounds(
         ranker = world.together(lambda: open_ranker(source, world))
         detection = rank_runs([out], ranker, world, methods, report)
     return Rounds(detection, rows, notes)
+
+
+def _is_complete(folder: Path, resume: bool) -> bool:
+    """Whether a round that may be taken over is recorded."""
+    manifest = folder / MANIFEST_FILE
+    return resume and manifest.exists() and read_json(manifest).get("status") == "complete"
 
 
 def _name(ratio: float | str, keep_per_class: float | None) -> str:
