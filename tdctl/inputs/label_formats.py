@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def format_of(out: Path, asked: str | None = None) -> LabelFormat:
         )
     if asked == "csv" and out.suffix.lower() in NO_CSV:
         raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
-    return cast(LabelFormat, asked)
+    return asked
 
 
 def check_writable(kind: LabelFormat, table: pd.DataFrame, dropped: int) -> None:

@@ -127,7 +127,7 @@ def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Plac
 def _filled(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the values that tables of earlier versions lack: they dropped samples only."""
     action = "prune" if row["kind"] == "pruned" else None
-    missing = {"action": action, "relabelled": 0, "classes": []}
+    missing: dict[str, Any] = {"action": action, "relabelled": 0, "classes": []}
     return row | {name: value for name, value in missing.items() if name not in row}
 
 

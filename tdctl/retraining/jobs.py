@@ -220,7 +220,8 @@ def plan_jobs(
             raise ConfigError(
                 "keep_per_class: reweight drops nothing, so it has no effect; leave it out"
             )
-        jobs += [_reweighting(detection, ratio, place) for ratio in ratios or [None]]
+        shares: Sequence[float | str | None] = ratios or [None]
+        jobs += [_reweighting(detection, share, place) for share in shares]
     else:
         for ratio in ratios:
             found = detection.above(ratio, keep_per_class)

@@ -221,7 +221,8 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
 def _changed(table: pd.DataFrame, detection: DetectResult, after: LabelSet) -> pd.DataFrame:
     """The table by index, with the new labels and without what is dropped."""
     labels = detection.labels
-    table = table.assign(action="keep").drop(index=labels.index[~after.keep])
+    dropped = pd.Index(labels.index[~after.keep])
+    table = table.assign(action="keep").drop(index=dropped)
     changed = np.flatnonzero(after.keep & (after.assigned != labels.assigned))
     names = np.asarray(detection.class_names, dtype=object)
     table.loc[labels.index[changed], "label"] = names[after.assigned[changed]]

@@ -58,6 +58,9 @@ NAMES = {
     "clean": "truly clean labels",
     "pruned": "without the worst",
     "random": "without a random share",
+    "relabelled": "the worst relabelled",
+    "reweighted": "all, weighed by suspicion",
+    "true": "true labels",
 }
 # How many are drawn where nobody says.
 TAKES_TOP = {"samples": 50, "confusion": 20}
