@@ -160,7 +160,8 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     if result.action == "drop":
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
-        stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{_others(result)}")
+        right = "" if result.right is None else f", {result.right} of them rightly"
+        stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{right}{_others(result)}")
     if result.wrong is not None and result.noise is not None:
         (before, after), (share, now) = result.wrong, result.noise
         stdout.print(

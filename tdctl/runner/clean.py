@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
@@ -48,6 +49,7 @@ class CleanResult:
         cleaning: the action with its options, as in ``denoise``.
         dropped: number of images without a row.
         relabelled: number of images with another label than in the run.
+        right: how many of these have their true label now; None if the truth is unknown.
         wrong: number of wrong labels among the ranked images, before and after; None if the truth
             is unknown.
         noise: the shares of wrong labels among the ranked images, before and after; None if the
@@ -66,6 +68,7 @@ class CleanResult:
     cleaning: Cleaning
     dropped: int
     relabelled: int
+    right: int | None
     wrong: tuple[int, int] | None
     noise: tuple[float, float] | None
     classes: tuple[ClassLoss, ...]
@@ -88,6 +91,7 @@ class CleanResult:
             "ranked": len(self.detection.labels),
             "dropped": self.dropped,
             "relabelled": self.relabelled,
+            "relabelled_right": self.right,
             "wrong_before": wrong[0],
             "wrong_left": wrong[1],
             "noise_before": noise[0],
@@ -183,6 +187,9 @@ def clean(
         cleaning=cleaning,
         dropped=facts["removed"],
         relabelled=facts["relabelled"],
+        right=int((_new_label(detection, after) & ~after.wrong(detection.labels)).sum())
+        if known
+        else None,
         wrong=(int(detection.labels.flipped.sum()), facts["wrong_left"]) if known else None,
         noise=(facts["noise_before"], facts["noise_after"]) if known else None,
         classes=class_losses(detection.labels, after, detection.class_names),
@@ -223,11 +230,17 @@ def _changed(table: pd.DataFrame, detection: DetectResult, after: LabelSet) -> p
     labels = detection.labels
     dropped = pd.Index(labels.index[~after.keep])
     table = table.assign(action="keep").drop(index=dropped)
-    changed = np.flatnonzero(after.keep & (after.assigned != labels.assigned))
+    changed = np.flatnonzero(_new_label(detection, after))
     names = np.asarray(detection.class_names, dtype=object)
     table.loc[labels.index[changed], "label"] = names[after.assigned[changed]]
     table.loc[labels.index[changed], "action"] = "relabel"
     return table
+
+
+def _new_label(detection: DetectResult, after: LabelSet) -> NDArray[np.bool_]:
+    """Bool [n]: which samples have another label than the given one."""
+    changed: NDArray[np.bool_] = after.keep & (after.assigned != detection.labels.assigned)
+    return changed
 
 
 def _notes(detection: DetectResult, after: LabelSet, action: str) -> tuple[str, ...]:
