@@ -52,21 +52,22 @@ def _show_rows(stdout: Console, rows: Sequence[Retraining], dry_run: bool) -> No
     title = "would train" if dry_run else "test error after retraining"
     changed = any(row.relabelled != 0 for row in rows)
     counts = ["removed", *(["relabelled"] if changed else []), "kept", "wrong labels left"]
-    headers = (*counts, "noise", "last epoch", "best by held-out", "seconds")
+    before = next((row.noise_before for row in rows if row.noise_before is not None), None)
+    known = before is not None
+    headers = (*counts, *(["noise"] if known else []), "last epoch", "best by held-out", "seconds")
     table = table_of(["trained on", *headers], right=headers, title=title)
     for row in rows:
         numbers = [row.removed, *([row.relabelled] if changed else []), row.kept, row.flipped_left]
         table.add_row(
             _name(row),
             *("-" if number is None else str(number) for number in numbers),
-            percent(row.noise_after),
+            *([percent(row.noise_after)] if known else []),
             percent(row.test_error_last),
             percent(row.test_error_best),
             "-" if row.seconds is None else f"{row.seconds:.0f}",
         )
     stdout.print(table)
-    before = next((row.noise_before for row in rows if row.noise_before is not None), None)
-    if before is not None:
+    if known:
         stdout.print(f"noise      {before:.2%} of the given labels are wrong")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.detector.ranks import mid_ranks
 from tdctl.errors import ConfigError, DynamicsError
+from tdctl.files import LEFT_OUT_FILE
 from tdctl.labels import Labels
 from tdctl.rankers.ranked import DetectResult
 from tdctl.retraining.label_sets import LabelSet, pruned, relabelled, reweighted
@@ -38,24 +41,28 @@ BELOW: tuple[Below, ...] = get_args(Below)
 # The default floors, by what relabels. ``docs/retrain.md`` has the measurements. A mean over all
 # epochs is far less sure of itself than a network at the end of its training.
 FLOORS: dict[RelabelBy, float] = {"mean-softmax": 0.4, "retrained": 0.9}
+# Of a recording that left samples out: their softmax is a prediction in eval mode, which is surer
+# of itself than the softmax of a training step.
+LEFT_OUT_FLOOR = 0.7
 BY, FLOOR, UNDER = "--relabel-by", "--confidence-floor", "--below"
 
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is done with the flagged samples. Options that are None get their default.
+    """What is done with the flagged samples.
 
     Attributes:
         action: ``prune`` drops them; ``relabel`` gives them another label; ``reweight`` drops
             nothing and weighs the loss of each sample by 1 - P(mislabeled).
         relabel_by: where the new labels come from: ``mean-softmax``, the class with the largest
             mean softmax over the recorded epochs; ``retrained``, the prediction of a network that
-            is trained on the samples that are not flagged; or ``truth``, the true labels. None
-            unless the action is ``relabel``.
-        confidence_floor: the least probability of the new label, in [0, 1]. None without one.
+            is trained on the samples that are not flagged; or ``truth``, the true labels. With
+            the action ``relabel``, None means ``mean-softmax``.
+        confidence_floor: the least probability of the new label, in [0, 1]. None means the
+            default; see ``with_floor``.
         below: whether a flagged sample below the floor is dropped or keeps its given label. A
-            flagged sample whose suggested label is the given one counts as below the floor. None
-            without a floor.
+            flagged sample whose suggested label is the given one counts as below the floor. With
+            a floor, None means ``drop``.
 
     Raises:
         ConfigError: a value is unknown or out of range, or an option has no effect on the action.
@@ -84,13 +91,28 @@ class Cleaning:
             if self.confidence_floor is not None or self.below is not None:
                 raise ConfigError(f"{given[-1]}: true labels have no confidence; leave it out")
             return
-        floor = FLOORS[by] if self.confidence_floor is None else self.confidence_floor
-        if not (math.isfinite(floor) and 0 <= floor <= 1):
+        floor = self.confidence_floor
+        if floor is not None and not (math.isfinite(floor) and 0 <= floor <= 1):
             raise ConfigError(f"confidence_floor: {floor} is outside [0, 1]; give such as 0.5")
         below = "drop" if self.below is None else self.below
         _one_of("below", below, BELOW)
-        object.__setattr__(self, "confidence_floor", floor)
         object.__setattr__(self, "below", below)
+
+    def with_floor(self, runs: Sequence[Path]) -> Cleaning:
+        """The same with the default floor, if a floor is needed and none is given.
+
+        Args:
+            runs: the run folders that were ranked. If one of them left samples out, the default
+                floor of ``mean-softmax`` is higher.
+        """
+        if self.relabel_by in (None, "truth") or self.confidence_floor is not None:
+            return self
+        floor = FLOORS[self.relabel_by]
+        if self.relabel_by == "mean-softmax" and any(
+            (run / LEFT_OUT_FILE).exists() for run in runs
+        ):
+            floor = LEFT_OUT_FLOOR
+        return replace(self, confidence_floor=floor)
 
     @property
     def suffix(self) -> str:
@@ -104,7 +126,8 @@ class Cleaning:
             return "_reweight"
         if self.relabel_by == "truth":
             return "_relabel-truth"
-        return f"_relabel-{self.relabel_by}_floor{self.confidence_floor:g}_{self.below}"
+        floor = "" if self.confidence_floor is None else f"{self.confidence_floor:g}"
+        return f"_relabel-{self.relabel_by}_floor{floor}_{self.below}"
 
     def facts(self) -> dict[str, Any]:
         """The options that have a value, JSON-ready."""
@@ -179,7 +202,7 @@ def cleaned(
         ConfigError, DynamicsError: as in ``check_cleaning``, or all weights are 0.
     """
     check_cleaning(cleaning, detection)
-    labels = detection.labels
+    labels, cleaning = detection.labels, cleaning.with_floor(detection.runs)
     if cleaning.action == "prune":
         return pruned(labels, flagged)
     if cleaning.action == "reweight":

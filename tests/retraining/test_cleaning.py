@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,18 +57,27 @@ def test_options_that_do_not_go_together_are_refused(options: dict, says: str) -
 
 def test_each_way_has_its_own_floor_and_folder() -> None:
     names = {
-        Cleaning("relabel", by, floor).suffix
+        Cleaning("relabel", by, floor).with_floor([]).suffix
         for by in ("mean-softmax", "retrained")
         for floor in (None, 0.5)
     }
     assert len(names) == 4 and Cleaning().suffix == ""
-    assert Cleaning("relabel").facts() == {
+    assert Cleaning("relabel").with_floor([]).facts() == {
         "action": "relabel",
         "relabel_by": "mean-softmax",
         "confidence_floor": 0.4,
         "below": "drop",
     }
-    assert Cleaning("relabel", "retrained").confidence_floor == 0.9
+    assert Cleaning("relabel", "retrained").with_floor([]).confidence_floor == 0.9
+    for unchanged in (Cleaning(), Cleaning("relabel", "truth"), Cleaning("relabel", None, 0.2)):
+        assert unchanged.with_floor([]) == unchanged
+
+
+def test_predictions_for_samples_that_were_left_out_need_a_higher_floor(tmp_path: Path) -> None:
+    (tmp_path / "left_out.csv").write_text("index\n3\n")
+    assert Cleaning("relabel").with_floor([tmp_path]).confidence_floor == 0.7
+    assert Cleaning("relabel", "retrained").with_floor([tmp_path]).confidence_floor == 0.9
+    assert Cleaning("relabel", None, 0.2).with_floor([tmp_path]).confidence_floor == 0.2
 
 
 def test_flagged_samples_get_the_class_with_the_largest_mean(ranked: DetectResult) -> None:
