@@ -17,6 +17,7 @@ from tdctl.files import read_json
 from tdctl.runner import Cleaning, DenoiseResult
 from tdctl.scores import find_score
 from tdctl.settings import load_config
+from tdctl.training import Progress
 
 AUM = find_score("aum")
 
@@ -138,3 +139,22 @@ def test_the_command_prints_the_rounds_and_goes_on(digits_run: Path, tmp_path: P
     assert "rounds round trained on AUC" in words and "lost most" in words
     assert tdctl(*asked, "--resume").stdout == result.stdout
     refused(tdctl(*asked), "rounds.json: exists already")
+
+
+def test_an_interrupted_round_goes_on_to_the_same_bits(
+    digits_run: Path, three: tuple[Path, DenoiseResult], tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.stage == "generate-td" and progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        denoised(digits_run, tmp_path / "o", report=stop)
+    folder = tmp_path / "o" / "score_aum_rounds" / "percremove0.2"
+    assert read_json(folder / "round2" / "manifest.json")["status"] == "interrupted"
+    asked = ["denoise", "--td", digits_run, "--score", "aum", "--remove-ratio", 0.2, "--rounds", 3]
+    result = tdctl(*asked, "--out", tmp_path / "o", "--resume", "--quiet")
+    assert result.exit_code == 0, result.output
+    whole = Path(three[1].detection.runs[0])
+    for name in ("training_dynamics.npz", "model.pth.last"):
+        assert (folder / "round3" / name).read_bytes() == (whole / name).read_bytes()
