@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, Thresholds, estimate_rate
 from tdctl.detector.ranks import mid_ranks
-from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
+from tdctl.dynamics import TrainingDynamics, read_run, suggestions_of_all
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.rankers.automatic import Automatic, probability_of
@@ -122,9 +122,13 @@ class RecordedRuns:
 
     def suggested(self) -> NDArray[np.int64]:
         """Int64 [n]: the class with the largest mean probability over the epochs of all runs."""
+        return self.suggestions()[0]
+
+    def suggestions(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The classes of ``suggested``, and their mean probabilities, float64 [n] in [0, 1]."""
         if len(self.dynamics) == 1:
-            return self.dynamics[0].suggested()
-        return suggested_by_all(self.dynamics)
+            return self.dynamics[0].suggestions()
+        return suggestions_of_all(self.dynamics)
 
     def estimate(
         self,
