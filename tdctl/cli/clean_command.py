@@ -13,16 +13,21 @@ from tdctl.cli.console import console
 from tdctl.cli.flags import (
     WAYS,
     AsJson,
+    BelowFloor,
+    ConfidenceFloor,
     DetectorFile,
     Device,
     KeepPerClass,
     Overwrite,
     Quiet,
+    RelabelWith,
     Runs,
     ScoreName,
     the_source,
 )
 from tdctl.cli.progress_lines import shown_progress
+from tdctl.cli.show import percent
+from tdctl.cli.show_denoise import show_most_lost
 
 if TYPE_CHECKING:
     from tdctl.config import Config
@@ -47,15 +52,26 @@ def clean(
         typer.Option(
             "--action",
             help="What to do with the flagged images: drop removes their rows, relabel gives them "
-            "the suggested label.",
+            "the suggested label, if it is sure enough.",
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="CSV to write, with the columns index, file_name, label, action."
+            "--out", help="File to write: as CSV with the columns index, file_name, label, action."
         ),
     ],
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv; json, a flat list of class numbers; or metadata, the metadata.csv that "
+            "Hugging Face's imagefolder reads (default: what the name of --out says).",
+        ),
+    ] = None,
+    relabel_by: RelabelWith = None,
+    confidence_floor: ConfidenceFloor = None,
+    below: BelowFloor = None,
     detector: DetectorFile = None,
     score: ScoreName = None,
     keep_per_class: KeepPerClass = None,
@@ -97,12 +113,16 @@ def clean(
             remove_ratio,
             action,
             out,
+            relabel_by=relabel_by,
+            confidence_floor=confidence_floor,
+            below=below,
+            file_format=file_format,
             keep_per_class=keep_per_class,
             overwrite=overwrite,
             dry_run=dry_run,
             report=report,
         )
-    for note in result.detection.notes:
+    for note in (*result.detection.notes, *result.notes):
         say(f"note: {note}")
     if as_json:
         print_json(result.report())
@@ -140,15 +160,28 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     if result.action == "drop":
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
-        same = flagged - result.relabelled
-        alike = f"; for {same} more the suggested label is the given one" if same else ""
-        stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{alike}")
-    if result.wrong is not None:
-        before, after = result.wrong
-        stdout.print(f"wrong      {before} labels of ranked images before, {after} after")
+        right = "" if result.right is None else f", {result.right} of them rightly"
+        stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{right}{_others(result)}")
+    if result.wrong is not None and result.noise is not None:
+        (before, after), (share, now) = result.wrong, result.noise
+        stdout.print(
+            f"wrong      {before} labels of ranked images before ({share:.2%}), {after} after "
+            f"({percent(now)})"
+        )
+    if result.classes:
+        show_most_lost(stdout, result.classes)
     stdout.print(f"{'table' if result.file else 'would write':<10} {out}: {len(result.table)} rows")
-    if config is not None and result.file is not None:
+    # imagefolder's file has no column that says which images were dropped.
+    if config is not None and result.file is not None and result.format != "metadata":
         stdout.print(f"next       {next_training(config, result.one_list, out)}")
+
+
+def _others(result: CleanResult) -> str:
+    """What became of the flagged images that were not relabelled, in words."""
+    if result.dropped:
+        return f"; {result.dropped} dropped, whose new label is not sure enough"
+    same = int(result.flagged.rows.sum()) - result.relabelled
+    return f"; {same} more keep their label" if same else ""
 
 
 def _rows(result: CleanResult) -> int:

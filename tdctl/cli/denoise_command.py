@@ -1,4 +1,4 @@
-"""The subcommand that drops the worst-ranked share and retrains."""
+"""The subcommand that drops, relabels or reweights what a ranking flags, and retrains."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from tdctl.cli.boundary import guarded, joined, print_json, say
 from tdctl.cli.flags import (
     WAYS,
     AsJson,
+    BelowFloor,
+    ConfidenceFloor,
     DetectorFile,
     DryRun,
     KeepPerClass,
     Overwrite,
     PrintConfig,
     Quiet,
+    RelabelWith,
     Resume,
     Runs,
     ScoreName,
@@ -26,7 +29,7 @@ from tdctl.cli.flags import (
 from tdctl.cli.options import DATA, NET, Settings, print_config_of, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
-from tdctl.cli.show import show_denoise
+from tdctl.cli.show_denoise import show_denoise
 from tdctl.errors import ConfigError
 
 __all__ = ["denoise"]
@@ -38,13 +41,33 @@ def denoise(
     settings: Settings,
     td: Runs,
     remove_ratio: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--remove-ratio",
-            help="Share to drop, in [0, 1), or auto: the estimated share of wrong labels "
-            f"({WAYS}); repeatable.",
+            help="Share to drop or relabel, in [0, 1), or auto: the estimated share of wrong "
+            f"labels ({WAYS}); repeatable. With --action reweight it is the share of wrong labels "
+            "that the weights assume, and is only needed if the suspicion is no probability.",
         ),
-    ],
+    ] = None,
+    action: Annotated[
+        str,
+        typer.Option(
+            "--action",
+            help="What happens to the flagged images: prune drops them, relabel gives them a new "
+            "label, reweight drops none and weighs the loss of each image by 1 - P(mislabeled).",
+        ),
+    ] = "prune",
+    relabel_by: RelabelWith = None,
+    confidence_floor: ConfidenceFloor = None,
+    below: BelowFloor = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            help="How often to record and rank before the retraining. Each further round records "
+            "the run again without the flagged images, predicts these, and ranks all anew.",
+        ),
+    ] = 1,
     keep_per_class: KeepPerClass = None,
     detector: DetectorFile = None,
     score: ScoreName = None,
@@ -52,7 +75,8 @@ def denoise(
         bool,
         typer.Option(
             "--baselines",
-            help="Also train on all labels, on random removals, and on the truly clean subset.",
+            help="Also train on all labels, on random removals, on the truly clean subset, and "
+            "with --action relabel on the true labels.",
         ),
     ] = False,
     out: Annotated[
@@ -69,16 +93,24 @@ def denoise(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Step 3: drop the worst-ranked share, retrain a new network on the rest, compare.
+    """Step 3: drop or relabel the worst-ranked share, retrain a new network, compare.
 
     The data set and the labels come from the (first) run. Settings such as --epochs and --lr apply
     to the retraining.
 
     Example: tdctl denoise --td runs/a --detector detectors/b.pth.tar --remove-ratio 0.2
+
+    Example: tdctl denoise --td runs/a --remove-ratio auto --action relabel --baselines
+
+    Example: tdctl denoise --td runs/a --action reweight
     """
     check_one_way(resume, overwrite)
     source = the_source(detector, score)
+    if not remove_ratio and action in {"prune", "relabel"}:
+        raise typer.BadParameter("Missing option '--remove-ratio'.")
     from tdctl import runner
+
+    cleaning = runner.cleaning_of(action, relabel_by, confidence_floor, below)
 
     base = runner.settings_of_run(td[0])
     if base is None and not settings.names_data():
@@ -102,7 +134,9 @@ def denoise(
             config,
             td,
             source,
-            remove_ratio,
+            remove_ratio or [],
+            cleaning=cleaning,
+            rounds=rounds,
             keep_per_class=keep_per_class,
             baselines=baselines,
             out=out,

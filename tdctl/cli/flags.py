@@ -15,6 +15,8 @@ __all__ = [
     "BUILTIN",
     "WAYS",
     "AsJson",
+    "BelowFloor",
+    "ConfidenceFloor",
     "DetectorFile",
     "Device",
     "DryRun",
@@ -22,6 +24,7 @@ __all__ = [
     "Overwrite",
     "PrintConfig",
     "Quiet",
+    "RelabelWith",
     "Resume",
     "Run",
     "Runs",
@@ -86,6 +89,31 @@ KeepPerClass = Annotated[
         "--keep-per-class",
         help="How much of each given class is always kept: a share below 1, or a number of samples "
         "(default: 0.5 with auto, else 0).",
+    ),
+]
+RelabelWith = Annotated[
+    str | None,
+    typer.Option(
+        "--relabel-by",
+        help="With --action relabel: mean-softmax, the class with the largest mean softmax over "
+        "the epochs (default); retrained (denoise only), the prediction of a network that is "
+        "trained on the images that are not flagged; truth, the true label, if it is known.",
+    ),
+]
+ConfidenceFloor = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence-floor",
+        help="With --action relabel: the least probability of a new label, in [0, 1] (default: "
+        "0.4 of mean-softmax, or 0.7 if the recording left images out; 0.9 of retrained).",
+    ),
+]
+BelowFloor = Annotated[
+    str | None,
+    typer.Option(
+        "--below",
+        help="With --action relabel: drop (default) or keep the flagged images whose new label is "
+        "below the floor or is the given one.",
     ),
 ]
 BUILTIN = Path("builtin")

@@ -86,6 +86,7 @@ MOST_USED = (
     "td",
     "detector",
     "remove_ratio",
+    "action",
     "data.dataset",
     "data.data_dir",
     "data.labels",
@@ -111,9 +112,19 @@ RECORDING_SETTINGS = {
     "threshold_samples",
     "folds",
 }
+CLEANING_FLAGS = {
+    "relabel_by",
+    "confidence_floor",
+    "below",
+    "rounds",
+    "keep_per_class",
+    "score",
+    "baselines",
+}
 FIRST_PANEL = "Most used"
 LAST_PANEL = "Output and resuming"
 PANELS = {
+    "cleaning": "Cleaning",
     "data": "Data",
     "noise": "Labels and noise",
     "net": "Network",
@@ -289,6 +300,8 @@ def _panel_of(name: str, key: str | None) -> str:
     """The panel of a flag: for a setting its section, for any other flag the last panel."""
     if (key or name) in MOST_USED:
         return FIRST_PANEL
+    if key is None and name in CLEANING_FLAGS:
+        return PANELS["cleaning"]
     if key is None or "." not in key:
         return LAST_PANEL
     if name in LABEL_SETTINGS:

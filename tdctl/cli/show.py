@@ -19,18 +19,17 @@ if TYPE_CHECKING:
     from tdctl.cuts import Estimate
     from tdctl.metrics import Cut
     from tdctl.runner import (
-        DenoiseResult,
         DetectResult,
         Flagged,
         GenerateResult,
-        Retraining,
         ScoreTable,
         TrainDetectorResult,
     )
 
 __all__ = [
     "asked",
-    "show_denoise",
+    "judgement",
+    "percent",
     "show_detect",
     "show_estimates",
     "show_generate",
@@ -72,9 +71,9 @@ def show_generate(result: GenerateResult) -> None:
         console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
     console.print(
-        f"test error {_percent(manifest['test_error_last'])} at the last epoch"
+        f"test error {percent(manifest['test_error_last'])} at the last epoch"
         + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
-        + ("" if best is None else f", {_percent(best)} at the best epoch on held-out images")
+        + ("" if best is None else f", {percent(best)} at the best epoch on held-out images")
     )
     console.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
@@ -121,7 +120,7 @@ def show_detect(result: DetectResult, out: Path | None, top: int) -> None:
 def show_judged(result: DetectResult) -> None:
     """Prints by what a ranking was made, and its metrics where the truth is known."""
     console, metrics = _console(), result.metrics
-    console.print(f"judged     {_judged(result)}")
+    console.print(f"judged     {judgement(result)}")
     if metrics.auc is None:
         few = "every" if result.labels.flipped.all() else "no"
         console.print(f"metrics    none: {few} label of this run is known to be wrong")
@@ -167,39 +166,6 @@ def show_scores(table: ScoreTable, run: Path) -> None:
             console.print(f"left out   {row.left_out}")
 
 
-def show_denoise(result: DenoiseResult, dry_run: bool) -> None:
-    """Prints one row for each retraining."""
-    console = _console()
-    title = "would train" if dry_run else "test error after retraining"
-    headers = ("removed", "kept", "wrong labels left", "last epoch", "best by held-out", "seconds")
-    table = table_of(["trained on", *headers], right=headers, title=title)
-    names = {
-        "all": "all given labels",
-        "clean": "truly clean labels",
-        "pruned": "without the worst {}",
-        "random": "without a random {}",
-    }
-    for row in result.rows:
-        table.add_row(
-            names[row.kind].format(_ratio(row)),
-            str(row.removed),
-            str(row.kept),
-            "-" if row.flipped_left is None else str(row.flipped_left),
-            _percent(row.test_error_last),
-            _percent(row.test_error_best),
-            "-" if row.seconds is None else f"{row.seconds:.0f}",
-        )
-    metrics = result.detection.metrics
-    console.print(f"judged     {_judged(result.detection)}")
-    if metrics.auc is not None:
-        console.print(f"AUC        {metrics.auc:.4f}")
-        console.print(f"AP (mAP)   {metrics.ap:.4f}")
-    show_estimates(console, result.detection)
-    console.print(table)
-    if result.file is not None:
-        console.print(f"table      {result.file}")
-
-
 def _shown(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
@@ -230,20 +196,14 @@ def _share(found: Estimate) -> str:
     return f"{found.rate:.2%} wrong labels, between {found.low:.1%} and {found.high:.1%},"
 
 
-def _ratio(row: Retraining) -> str:
-    """The ratio, and how many samples the floor per class kept."""
-    ratio = row.remove_ratio or 0.0
-    text = f"{ratio:g}" if row.method is None else f"{ratio:.3f} (auto:{row.method})"
-    return text + (f", {row.spared} spared" if row.spared else "")
-
-
 def _spared(found: Flagged) -> str:
     if not found.spared:
         return ""
     return f"; {found.spared} more are kept by --keep-per-class {found.keep_per_class:g}"
 
 
-def _judged(result: DetectResult) -> str:
+def judgement(result: DetectResult) -> str:
+    """By what a ranking was made, in words, and whether its detector has seen the runs."""
     score = result.ranker.facts["score"]
     several = len(result.runs) > 1
     these = "this run" if not several else f"{'one' if result.in_sample else 'any'} of these runs"
@@ -274,7 +234,8 @@ def asked(noise: dict[str, Any]) -> str:
     return f"{noise['type']} {noise['ratio']:g} asked, "
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent, or a dash if it is unknown."""
     return "-" if value is None else f"{value:.2%}"
 
 
@@ -282,6 +243,6 @@ def _cut(cut: Cut | None) -> str:
     if cut is None:
         return "-"
     return (
-        f"precision {_percent(cut.precision)}, recall {_percent(cut.recall)}, "
-        f"F1 {_percent(cut.f1)}, {cut.flagged} flagged"
+        f"precision {percent(cut.precision)}, recall {percent(cut.recall)}, "
+        f"F1 {percent(cut.f1)}, {cut.flagged} flagged"
     )

@@ -132,6 +132,8 @@ def _trained_on(row: dict[str, Any]) -> str:
     detector = row["detector"]
     parts = [row["labels"], row["remove_ratio"], None if detector is None else f"by {detector}"]
     equal = "equal steps" if row["equal"] == "steps" else None
+    floor = row["confidence_floor"]
+    parts += [row["relabel_by"], None if floor is None else f"floor {floor:g}", row["below"]]
     return " ".join(str(part) for part in (*parts, equal) if part is not None)
 
 

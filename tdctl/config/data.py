@@ -77,7 +77,8 @@ class DataConfig(Section):
     labels: Path | None = Field(
         None,
         description="Table (CSV, TSV or Parquet) whose labels replace those of the data set; one "
-        "row per training image. With --dataset table, it also names the images.",
+        "row per training image. With --dataset table, it also names the images. A .json file is a "
+        "flat list of class numbers, one per training image.",
     )
     label_column: str = Field(
         "label",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdctl.dynamics.means import suggested_by_all
+from tdctl.dynamics.means import suggestions_of_all
 from tdctl.dynamics.read_files import HELDOUT_FILE, TD_FILE, read_run
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.dynamics.td import TrainingDynamics
@@ -17,7 +17,7 @@ __all__ = [
     "class_type",
     "file_layout",
     "read_run",
-    "suggested_by_all",
+    "suggestions_of_all",
     "write_arrays",
     "write_kept",
     "write_td",

@@ -16,7 +16,7 @@ from tdctl.dynamics.td import TrainingDynamics
 from tdctl.labels import Labels
 from tdctl.slabs import SLAB, Array, ArrayFile, rows_per_slab, slabs_of
 
-__all__ = ["largest_means", "means_of_kept", "rows_of_epochs", "suggested_by_all"]
+__all__ = ["largest_means", "means_of_kept", "rows_of_epochs", "suggestions_of_all"]
 
 # Means float16 [s, m] in falling order, and their classes. Among equal means, the given label is
 # first.
@@ -83,8 +83,10 @@ def means_of_kept(
         yield mean[best].astype(np.float16), of_class[best].astype(class_type(num_classes))
 
 
-def suggested_by_all(runs: Sequence[TrainingDynamics]) -> NDArray[np.int64]:
-    """Int64 [n]: the class with the largest mean probability over the epochs of all runs.
+def suggestions_of_all(
+    runs: Sequence[TrainingDynamics],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The class with the largest mean probability over the epochs of all runs, and that mean.
 
     Each run has the same weight, whatever its length. Among equal means, the given label is
     chosen, then the lower class. In a run that did not keep all classes, a class whose mean was
@@ -92,10 +94,13 @@ def suggested_by_all(runs: Sequence[TrainingDynamics]) -> NDArray[np.int64]:
 
     Args:
         runs: dynamics of the same samples in the same order of rows.
+
+    Returns:
+        Classes int64 [n], and probabilities float64 [n] in [0, 1].
     """
     n = len(runs[0])
     arrays = [run.td if run.mean is None else run.mean for run in runs]
-    best = np.empty(n, dtype=np.int64)
+    best, mean = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.float64)
     # The slabs are small, because each value of td becomes a key and a mean, which are sorted.
     for start, stop in slabs_of(n, max(1, rows_per_slab(*arrays) // 4)):
         parts = [_means_of(run, start, stop) for run in runs]
@@ -107,8 +112,9 @@ def suggested_by_all(runs: Sequence[TrainingDynamics]) -> NDArray[np.int64]:
         total = np.bincount(place.reshape(-1), means_sM.reshape(-1))
         row, of_class = np.divmod(keys, num_classes)
         order = np.lexsort((of_class, of_class != given_s[row], -total, row))
-        best[start:stop] = of_class[order[np.searchsorted(row, row_s)]]
-    return best
+        first = order[np.searchsorted(row, row_s)]
+        best[start:stop], mean[start:stop] = of_class[first], total[first] / len(runs)
+    return best, mean
 
 
 def _means_of(

@@ -189,16 +189,26 @@ class TrainingDynamics:
 
         It is the given label if no other class has a larger mean.
         """
-        if self.mean_class is not None:
-            return self.mean_class[:, 0].astype(np.int64)
-        if self.td.shape[2] == 1:
-            return self.labels[:, 0].astype(np.int64)
-        best = np.empty(len(self), dtype=np.int64)
+        return self.suggestions()[0]
+
+    def suggestions(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The classes of ``suggested``, int64 [n], and their mean probabilities, float64 [n]."""
+        if self.mean is not None and self.mean_class is not None:
+            return self.mean_class[:, 0].astype(np.int64), self.mean[:, 0].astype(np.float64)
+        best, mean = np.empty(len(self), dtype=np.int64), np.empty(len(self), dtype=np.float64)
         for start, stop in slabs_of(len(self), rows_per_slab(self.td)):
-            # argmax takes the first of equal values, which is the given label.
-            column = self.td[start:stop].mean(axis=1, dtype=np.float64).argmax(axis=1)
-            best[start:stop] = self.labels[start:stop][np.arange(stop - start), column]
-        return best
+            means = self.td[start:stop].mean(axis=1, dtype=np.float64)
+            # argmax takes the first of equal values, which is the given label. With one column it
+            # is always the given label.
+            rows, column = np.arange(stop - start), means.argmax(axis=1)
+            best[start:stop] = self.labels[start:stop][rows, column]
+            mean[start:stop] = means[rows, column]
+        return best, mean
+
+    @property
+    def knows_other_classes(self) -> bool:
+        """Whether the mean probability of another class than the given one is recorded."""
+        return self.mean_class is not None or int(self.td.shape[2]) > 1
 
     def digest(self) -> str:
         """Hex digest of everything that is recorded, in this order of rows."""

@@ -21,7 +21,7 @@ from tdctl.sources import Listing
 __all__ = ["NO_CSV", "AllLabels", "all_labels"]
 
 # With these suffixes a label table would not be read as CSV.
-NO_CSV = {".parquet", ".pq", ".tab", ".tsv"}
+NO_CSV = {".json", ".parquet", ".pq", ".tab", ".tsv"}
 
 
 @dataclass(frozen=True)

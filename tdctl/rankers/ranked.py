@@ -75,11 +75,17 @@ class DetectResult:
         ranking: suspicion by row of ``labels``; higher means more likely mislabeled.
         labels: given and true labels.
         valid_indices: int64 [m], the samples that the first run held out.
+        suggested: int64 [n], by row of ``labels``: the class with the largest mean probability over
+            the epochs; the given label if no other class has a larger mean.
+        confidence: float64 [n] in [0, 1], that mean probability; None if the runs recorded the
+            given label alone, so that nothing is suggested.
         metrics: the metrics; each is None if the truth is unknown.
         in_sample: whether the detector was trained on one of these runs; None if it does not say,
             False for scores.
         fingerprints: hex digests of the runs' dynamics and of the detector's weights.
         ranker: the detector or score that ranked.
+        gives_probability: whether the suspicion is P(mislabeled).
+        class_names: the names of the classes; numbers as names for runs of other programs.
         recorded: the runs.
         estimates: the estimated share of wrong labels, by the name of the method.
         flagged: the flagged samples; None if no cut was asked for.
@@ -90,10 +96,14 @@ class DetectResult:
     ranking: Ranking
     labels: Labels
     valid_indices: NDArray[np.int64]
+    suggested: NDArray[np.int64]
+    confidence: NDArray[np.float64] | None
     metrics: DetectionMetrics
     in_sample: bool | None
     fingerprints: dict[str, str]
     ranker: Ranker
+    gives_probability: bool
+    class_names: list[str]
     recorded: RecordedRuns
     estimates: dict[str, Estimate] = field(default_factory=dict)
     flagged: Flagged | None = None
@@ -200,15 +210,22 @@ def rank_recorded(
         for method in methods
     }
     prints = runs.prints()
+    suggested, confidence = runs.suggestions()
+    names = class_names(runs.naming, max(runs.num_classes, 1 + int(labels.true.max())))
+    probability = runs.gives_probability(ranker)
     return DetectResult(
-        table=_table(runs, ranking, worst_first),
+        table=_table(runs, ranking, worst_first, suggested, names),
         ranking=ranking,
         labels=labels,
         valid_indices=runs.valid_indices,
-        metrics=metrics if runs.gives_probability(ranker) else replace(metrics, at_half=None),
+        suggested=suggested,
+        confidence=confidence if any(d.knows_other_classes for d in runs.dynamics) else None,
+        metrics=metrics if probability else replace(metrics, at_half=None),
         in_sample=seen_by(ranker, prints),
         fingerprints={"run": fingerprint_of(prints), **ranker.fingerprints()},
         ranker=ranker,
+        gives_probability=probability,
+        class_names=names.tolist(),
         recorded=runs,
         estimates=estimates,
         notes=(world.first(lambda: _notes(runs, ranker)) or ())
@@ -260,9 +277,14 @@ def _notes(runs: RecordedRuns, ranker: Ranker) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _table(runs: RecordedRuns, ranking: Ranking, worst_first: NDArray[np.int64]) -> pd.DataFrame:
+def _table(
+    runs: RecordedRuns,
+    ranking: Ranking,
+    worst_first: NDArray[np.int64],
+    suggested: NDArray[np.int64],
+    names: NDArray[np.object_],
+) -> pd.DataFrame:
     labels = runs.labels
-    names = class_names(runs.naming, max(runs.num_classes, 1 + int(labels.true.max())))
     # Class names as numbers, because two classes may have the same name.
     number, unique = pd.factorize(names)
 
@@ -276,7 +298,7 @@ def _table(runs: RecordedRuns, ranking: Ranking, worst_first: NDArray[np.int64])
         "index": index,
         "file_name": file_names(runs.naming, index),
         "given_label": named(labels.assigned),
-        "suggested_label": named(runs.suggested()),
+        "suggested_label": named(suggested),
         "suspicion": ranking.suspicion[worst_first],
         "rank": np.arange(1, len(index) + 1),
     }

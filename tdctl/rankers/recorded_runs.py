@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdctl.cuts import Estimate, Thresholds, estimate_rate, judged_by_heldout
 from tdctl.detector.ranks import mid_ranks
-from tdctl.dynamics import TrainingDynamics, read_run, suggested_by_all
+from tdctl.dynamics import TrainingDynamics, read_run, suggestions_of_all
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.rankers.automatic import Automatic, probability_of
@@ -121,15 +121,24 @@ class RecordedRuns:
         return mean
 
     def suggested(self) -> NDArray[np.int64]:
-        """Int64 [n]: the class with the largest mean probability over the epochs of all runs.
+        """Int64 [n]: the class with the largest mean probability over the epochs of all runs."""
+        return self.suggestions()[0]
+
+    def suggestions(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The classes of ``suggested``, and their mean probabilities, float64 [n] in [0, 1].
 
         With few images and held-out curves in each run, it is the mean of these: networks that
         have memorised a wrong label suggest it.
         """
         read = self.dynamics
-        if all(map(judged_by_heldout, read)):
+        if self.judged_by_heldout:
             read = tuple(one.heldout for one in read if one.heldout is not None)
-        return read[0].suggested() if len(read) == 1 else suggested_by_all(read)
+        return read[0].suggestions() if len(read) == 1 else suggestions_of_all(read)
+
+    @property
+    def judged_by_heldout(self) -> bool:
+        """Whether networks that have not seen a sample judge it, in each run."""
+        return all(map(judged_by_heldout, self.dynamics))
 
     def estimate(
         self,

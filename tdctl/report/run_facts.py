@@ -26,6 +26,9 @@ KINDS = {
     "all": "all given labels",
     "pruned": "without the worst",
     "random": "without a random share",
+    "relabelled": "the worst relabelled",
+    "reweighted": "all, weighed by suspicion",
+    "true": "true labels",
     "clean": "truly clean labels",
 }
 SEEN = {
@@ -277,11 +280,14 @@ def denoising_table(rows: Sequence[Row]) -> Table:
     def count(value: int | None) -> str:
         return "-" if value is None else f"{value:,}"
 
+    # Of the controls, the true labels alone change labels.
+    changed = any(row.get("relabelled") for row in rows)
     texts = [
         (
             KINDS[row["kind"]]
             + ("" if row["remove_ratio"] is None else f", {row['remove_ratio']:.3g}"),
             count(row.get("removed")),
+            *([count(row.get("relabelled"))] if changed else []),
             count(row.get("kept")),
             count(row.get("flipped_left")),
             percent(row["test_error_last"]),
@@ -292,7 +298,8 @@ def denoising_table(rows: Sequence[Row]) -> Table:
     return Table(
         "Retraining without the worst",
         (
-            "Trained on", "Removed", "Kept", "Wrong labels left", "Test error, last epoch",
+            "Trained on", "Removed", *(["Relabelled"] if changed else []), "Kept",
+            "Wrong labels left", "Test error, last epoch",
             "Test error, best epoch by held-out images",
         ),
         texts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tdctl.errors import RunError
 from tdctl.files import read_json, write_json
 from tdctl.rankers.ranked import DetectResult
 from tdctl.retraining.jobs import Retraining
+from tdctl.retraining.rounds import Round
 from tdctl.versions import software_versions
 
 __all__ = ["RESULT_FILE", "check_results", "write_results"]
@@ -39,6 +39,7 @@ def write_results(
     detection: DetectResult,
     config: Config,
     overwrite: bool,
+    rounds: Sequence[Round] = (),
 ) -> None:
     """Adds rows to the table, as JSON and CSV; a row of the same folder is replaced.
 
@@ -50,18 +51,20 @@ def write_results(
     # A sweep calls this once per ratio, and several calls may run at the same time.
     with in_turn(path.parent):
         table = _rows_there(path, facts, overwrite) | {
-            _place(row): row for row in map(asdict, rows)
+            _place(row): row for row in (row.to_dict() for row in rows)
         }
         ordered = [table[key] for key in sorted(table)]
+        flat = pd.DataFrame(ordered).drop(columns="classes")
         content = {
             **facts,
             "detector_in_sample": detection.in_sample,
+            "rounds": [one.to_dict() for one in rounds],
             "estimates": {name: found.to_dict() for name, found in detection.estimates.items()},
             "versions": software_versions(),
             "rows": ordered,
         }
         write_json(path, content)
-        write_csv(path.with_suffix(".csv"), pd.DataFrame(ordered))
+        write_csv(path.with_suffix(".csv"), flat)
 
 
 def _facts(detection: DetectResult, config: Config) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Plac
         return {}
     try:
         old = read_json(path)
-        rows, known = {_place(row): row for row in old["rows"]}, _identity(old)
+        rows, known = {_place(row): _filled(row) for row in old["rows"]}, _identity(old)
     except (RunError, KeyError, TypeError, ValueError):
         if overwrite:
             return {}
@@ -119,6 +122,13 @@ def _rows_there(path: Path, facts: dict[str, Any], overwrite: bool) -> dict[Plac
     raise RunError(
         f"{path}: holds results of another {differs} (of {of}); give another --out, or --overwrite"
     )
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the values that tables of earlier versions lack: they dropped samples only."""
+    action = "prune" if row["kind"] == "pruned" else None
+    missing: dict[str, Any] = {"action": action, "relabelled": 0, "classes": []}
+    return row | {name: value for name, value in missing.items() if name not in row}
 
 
 def _place(row: dict[str, Any]) -> Place:

@@ -76,8 +76,9 @@ class LabelSet:
 
         ``removed``, ``kept`` and ``relabelled`` are numbers of samples. ``wrong_left`` is the
         number of kept samples whose label is wrong. ``noise_before`` and ``noise_after`` are the
-        shares of wrong labels among all samples and among the kept ones. These three are None if
-        the truth is unknown. A relabelled sample whose true label is unknown counts as right only
+        shares of wrong labels among all samples and among the kept ones; with weights, the latter
+        is the share of the weight that wrong labels have. These three are None if the truth is
+        unknown. A relabelled sample whose true label is unknown counts as right only
         if its given label was known to be wrong.
 
         Args:
@@ -87,13 +88,16 @@ class LabelSet:
         wrong = self.wrong(labels) & self.keep
         known = bool(labels.flipped.any())
         left = int(wrong.sum()) if known else None
+        share = None if left is None or not kept else left / kept
+        if share is not None and self.weights is not None:
+            share = float(self.weights[wrong].sum() / self.weights[self.keep].sum())
         return {
             "removed": len(labels) - kept,
             "kept": kept,
             "relabelled": int(((self.assigned != labels.assigned) & self.keep).sum()),
             "wrong_left": left,
             "noise_before": float(labels.flipped.mean()) if known else None,
-            "noise_after": None if left is None or not kept else left / kept,
+            "noise_after": share,
         }
 
     def wrong(self, labels: Labels) -> Bools:

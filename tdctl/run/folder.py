@@ -30,6 +30,7 @@ from tdctl.versions import changed_versions, software_versions
 
 __all__ = [
     "CONFIG_FILE",
+    "DROPPED_FILE",
     "HELD",
     "MANIFEST_FILE",
     "SECOND",
@@ -43,6 +44,8 @@ CONFIG_FILE = "config.yaml"
 CHECKPOINT_FILE = "checkpoint.pth"
 SKIPPED_FILE = "skipped.csv"
 LOG_FILE = "train_log.csv"
+# What the network of a retraining predicts for the samples that it was not trained on.
+DROPPED_FILE = "results_dropped.csv"
 BOARD_FOLDER = "tensorboard"
 # The recording of a robust training's second network.
 SECOND = "network2"
@@ -56,6 +59,7 @@ OUR_FILES = (
     "metadata.pth",
     "model.pth",
     "model.pth.last",
+    DROPPED_FILE,
     "results_valid.csv",
     "samples.csv",
     "threshold.npz",

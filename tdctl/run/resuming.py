@@ -48,7 +48,8 @@ def denoising_to_resume(base: Path) -> dict[str, Any] | None:
         ConfigError: the settings are malformed.
     """
     folders = _retrainings(base)
-    _check_begun(base, bool(folders))
+    rounds = base.glob(f"*/*/*/{MANIFEST_FILE}")  # recordings between two rankings
+    _check_begun(base, bool(folders) or any(rounds))
     found = [read_config(folder) for folder in folders if (folder / CONFIG_FILE).exists()]
     if not found or any(differences(found[0], one, ("device",), HELD) for one in found):
         return None

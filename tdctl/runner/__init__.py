@@ -10,6 +10,7 @@ from tdctl.inputs.prepare import Prepared, prepare
 from tdctl.rankers.open_ranker import Source
 from tdctl.rankers.ranked import DetectResult, Flagged
 from tdctl.rankers.ranking_files import ranking_facts
+from tdctl.retraining.cleaning import Cleaning, cleaning_of
 from tdctl.retraining.jobs import Retraining
 from tdctl.run.resuming import (
     default_denoising,
@@ -43,6 +44,7 @@ __all__ = [
     "PINNED",
     "CleanResult",
     "Cleaned",
+    "Cleaning",
     "Compared",
     "ComparedRow",
     "CorruptResult",
@@ -66,6 +68,7 @@ __all__ = [
     "apply_review",
     "check_report",
     "clean",
+    "cleaning_of",
     "compare",
     "corrupt_labels",
     "default_folder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DataError
 from tdctl.metrics import detection_metrics
 from tdctl.rankers import ByScore, DetectResult, Flagged, Source, open_ranker, rank_runs
+from tdctl.retraining import Cleaning, cleaned
 from tdctl.retraining.label_sets import (
     LabelSet,
     all_given,
     clean_subset,
-    pruned,
     randomly_removed,
-    relabelled,
-    reweighted,
     true_labels,
 )
 from tdctl.scores import SCORES, find_score, score_names
@@ -30,6 +28,8 @@ from tdctl.training import World
 __all__ = ["Made", "Recorded", "source_of"]
 
 REALISED = "realised"
+# A reweighting flags nothing.
+_NONE = np.zeros(0, dtype=np.bool_)
 
 
 class Made(NamedTuple):
@@ -84,17 +84,22 @@ class Recorded:
         detection = self._detection(row.detector or "auto", _method_of(row.remove_ratio))
         facts = self._facts(detection)
         if row.labels == "reweight":
-            return Made(reweighted(labels, 1 - detection.ranking.suspicion), facts)
+            return Made(cleaned(Cleaning("reweight"), detection, _NONE), facts)
         found = self._flagged(detection, row)
         facts |= {"remove_share": found.ratio, "spared": found.spared}
         if found.cut is not None:
             facts |= {"precision": found.cut.precision, "recall": found.cut.recall}
         if row.labels == "random":
             return Made(randomly_removed(labels, int(found.rows.sum()), row.seed), facts)
-        if row.labels == "relabel":
-            return Made(relabelled(labels, found.rows, self.dynamics.suggested()), facts)
-        self._check_classes(found, row)
-        return Made(pruned(labels, found.rows), facts)
+        cleaning = Cleaning(
+            "prune" if row.labels == "prune" else "relabel",
+            cast(Any, row.relabel_by),
+            row.confidence_floor,
+            cast(Any, row.below),
+        )
+        made = cleaned(cleaning, detection, found.rows)
+        self._check_classes(made, row)
+        return Made(made, facts)
 
     def _count(self, row: Row) -> int:
         """How many samples a ratio drops that depends on no ranking."""
@@ -152,10 +157,9 @@ class Recorded:
                 "leave it out, or name the true labels"
             )
 
-    def _check_classes(self, found: Flagged, row: Row) -> None:
-        """Refuses a removal that leaves nothing of a class."""
-        given = self.labels.assigned
-        lost = np.setdiff1d(given, given[~found.rows])
+    def _check_classes(self, made: LabelSet, row: Row) -> None:
+        """Refuses a cleaning that leaves nothing of a class."""
+        lost = np.setdiff1d(self.labels.assigned, made.assigned[made.keep])
         if len(lost):
             raise ConfigError(
                 f"remove_ratio: '{row.remove_ratio}' drops all samples of class {lost[0]} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tdctl.sweeping.sweep_file import BEST_SCORE, CLEANINGS, RowGroup, SweepFile
@@ -23,7 +23,7 @@ class Row:
         remove_ratio: as it was asked for; None if nothing is cut.
         algorithm: name of the algorithm.
         equal: ``epochs`` or ``steps``.
-        keep_per_class: as it was asked for.
+        keep_per_class, relabel_by, confidence_floor, below: as they were asked for.
     """
 
     noise: str
@@ -34,6 +34,9 @@ class Row:
     algorithm: str
     equal: str
     keep_per_class: float | None = None
+    relabel_by: str | None = None
+    confidence_floor: float | None = None
+    below: str | None = None
 
     @property
     def name(self) -> str:
@@ -53,6 +56,9 @@ class Row:
         named = [part.replace(":", "-") for part in parts if part is not None]
         if self.keep_per_class is not None:
             named.append(f"keep{self.keep_per_class:g}")
+        if self.confidence_floor is not None:
+            named.append(f"floor{self.confidence_floor:g}")
+        named += [f"{part}" for part in (self.relabel_by, self.below) if part is not None]
         return "_".join(named) + ("_steps" if self.equal == "steps" else "")
 
     def key(self) -> dict[str, Any]:
@@ -86,7 +92,15 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
             algorithm: str = algorithm,
         ) -> Row:
             floor = group.keep_per_class if detector is not None else None
-            return Row(noise, seed, labels, detector, ratio, algorithm, equal, floor)
+            made = Row(noise, seed, labels, detector, ratio, algorithm, equal, floor)
+            if labels != "relabel":
+                return made
+            return replace(
+                made,
+                relabel_by=group.relabel_by,
+                confidence_floor=group.confidence_floor,
+                below=group.below,
+            )
 
         yield from _controls(group, row) if cleans and group.controls else ()
         for word in group.labels:

@@ -42,6 +42,8 @@ class RowGroup(Section):
         algorithms: names from the file's ``algorithms``.
         equal: epochs: each row trains for the algorithm's epochs; steps: rows with fewer images
             train for more epochs, so that the number of steps is that of all given labels.
+        relabel_by, confidence_floor, below: how ``relabel`` finds new labels, as in ``denoise``;
+            ``retrained`` is not possible here.
         keep_per_class: how much of each given class a cleaning always keeps: a share below 1, or a
             number of samples; None: 0.5 with auto, else 0.
         controls: also train the controls: all, clean, true (with relabel), and for each ratio a
@@ -53,6 +55,9 @@ class RowGroup(Section):
     remove_ratios: Names = ("auto",)
     algorithms: Names = ("ce",)
     equal: Annotated[tuple[Literal["epochs", "steps"], ...], Field(min_length=1)] = ("epochs",)
+    relabel_by: Literal["mean-softmax", "truth"] | None = None
+    confidence_floor: Annotated[float, Field(ge=0, le=1)] | None = None
+    below: Literal["drop", "keep"] | None = None
     keep_per_class: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     controls: bool = True
 
@@ -68,6 +73,13 @@ class RowGroup(Section):
                     f"'{word}' is no ratio; expected a share below 1, auto, or realised+0.05"
                 )
         return words
+
+    @model_validator(mode="after")
+    def _relabelling_is_wanted(self) -> RowGroup:
+        for name in ("relabel_by", "confidence_floor", "below"):
+            if getattr(self, name) is not None and "relabel" not in self.labels:
+                raise ValueError(f"{name}: goes with labels: [relabel]; leave it out")
+        return self
 
 
 class SweepFile(Section):

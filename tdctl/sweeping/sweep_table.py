@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ __all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"
 
 # The result of a row, in its folder. It exists only if the row is complete or has failed.
 ROW_FILE = "row.json"
-KEY = ["noise", "labels", "detector", "remove_ratio", "algorithm", "equal", "keep_per_class"]
+# The columns that identify a row, but for the seed.
+KEY = [field.name for field in fields(Row) if field.name != "seed"]
 # Columns with means over the seeds.
 FIGURES = [
     "test_error_last",

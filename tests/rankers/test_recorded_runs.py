@@ -23,7 +23,7 @@ from conftest import (
 from tdctl import runner
 from tdctl.detector import Card, Detector, load_detector, save_detector
 from tdctl.detector.ranks import mid_ranks
-from tdctl.dynamics import read_run, suggested_by_all, write_td
+from tdctl.dynamics import read_run, suggestions_of_all, write_td
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.labels import Labels
@@ -129,9 +129,9 @@ def test_the_suggested_label_is_that_of_the_mean_over_runs(tmp_path: Path) -> No
         folders.append(folder)
     dynamics = [read_run(folder)[0] for folder in folders]
     assert dynamics[0].suggested()[0] == 1 and dynamics[1].suggested()[0] == 2
-    assert suggested_by_all(dynamics).tolist() == [1, 0, 0]
+    assert suggestions_of_all(dynamics)[0].tolist() == [1, 0, 0]
     for one in dynamics:
-        assert (suggested_by_all([one]) == one.suggested()).all()
+        assert (suggestions_of_all([one])[0] == one.suggested()).all()
 
 
 @pytest.mark.parametrize("store", ["full", "given", "topk:2"])
@@ -145,7 +145,7 @@ def test_runs_of_any_store_suggest_alike(tmp_path: Path, store: str) -> None:
             recorder.commit(epoch)
         recorder.finish()
         folders.append(tmp_path / str(number))
-    found = suggested_by_all([read_run(folder)[0] for folder in folders])
+    found = suggestions_of_all([read_run(folder)[0] for folder in folders])[0]
     expected = logits.softmax(dim=3).mean(dim=(0, 1)).argmax(dim=1).numpy()
     assert (found == expected).mean() > (0.99 if store == "full" else 0.8)
 

@@ -154,7 +154,8 @@ def test_of_a_table_the_splits_are_in_the_new_one(tmp_path: Path, photos: Path) 
 
 
 def test_digits_are_cleaned_by_index(tmp_path: Path, digits_run: Path) -> None:
-    result = cleaned(digits_run, tmp_path / "t.csv", "relabel", 0.1)
+    every = {"confidence_floor": 0.0, "below": "keep"}
+    result = cleaned(digits_run, tmp_path / "t.csv", "relabel", 0.1, **every)
     table = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype={"label": str})
     assert set(table["file_name"]) == {""} and len(table) == 150
     config = load_config(None, {}, runner.settings_of_run(digits_run))

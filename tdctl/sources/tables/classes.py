@@ -26,12 +26,23 @@ def classes_of(table: Table, column: str, class_names: list[str], sieve: Sieve) 
     """The label that each row of a column gives, int64 [n]; -1 for an empty value.
 
     Values are class names of the data set. The Unicode form and outer blanks do not matter. If no
-    value is a class name, values are class numbers.
+    value is a class name, values are class numbers. A table that says so has class numbers alone.
 
     Raises:
         DataError: a value is not a class, or it is empty and such rows are not left out.
     """
     values = table[column]
+    numbers = {str(label): label for label in range(len(class_names))}
+    if table.read.numbered:
+        labels = looked_up(values, numbers)
+        if (labels < 0).any():
+            row = int(np.argmax(labels < 0))
+            raise table.error(
+                row,
+                f" is {shown(values[row])}; expected a class number from 0 to "
+                f"{len(class_names) - 1}",
+            )
+        return labels
     places = {trimmed(name): label for label, name in enumerate(class_names)}
     places |= {normal(name): label for label, name in enumerate(class_names)}
     places |= {name: label for label, name in enumerate(class_names)}
@@ -44,7 +55,6 @@ def classes_of(table: Table, column: str, class_names: list[str], sieve: Sieve) 
         says = f", column {shown(column)}, is empty; expected a class name"
         sieve.refuse(dict.fromkeys(empty, says))
         if (labels < 0).all():
-            numbers = {str(label): label for label in range(len(class_names))}
             numbered = looked_up(texts, numbers)
             # If some values are numbers, the error should name a row that is not a number.
             labels = numbered if (numbered >= 0).any() else labels

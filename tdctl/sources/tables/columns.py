@@ -1,4 +1,4 @@
-"""The user's tables as columns of strings: CSV, TSV and Parquet."""
+"""The user's tables as columns of strings: CSV, TSV, Parquet, and lists of labels in JSON."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tdctl.sources.tables.headers import (
     shown,
     way_out,
 )
+from tdctl.sources.tables.label_list import read_label_list
 from tdctl.sources.tables.parquet import read_parquet
 from tdctl.sources.tables.text_tables import read_text
 
@@ -81,6 +82,8 @@ class Table:
 
     def at(self, row: int) -> str:
         """The name of a row in messages."""
+        if self.read.numbered:
+            return f"label {row} (from 0)"
         return f"row {row} (from 0)" if self.lines is None else f"line {self.lines[row]}"
 
     def error(self, row: int, text: str) -> DataError:
@@ -109,6 +112,7 @@ class Table:
             raise self.error(row, f", column {shown(column)}: {shown(values[row])} {BROKEN}")
 
 
+READERS = {".parquet": read_parquet, ".pq": read_parquet, ".json": read_label_list}
 BROKEN = "holds a line break or another control character; mend the value, or the quotes around it"
 
 
@@ -125,8 +129,9 @@ def flags_of(config: DataConfig) -> dict[str, str]:
 def read_table(path: Path, columns: Iterable[str], flags: Mapping[str, str] | None = None) -> Table:
     """The named columns of a table, if it has them. Every value is a string.
 
-    ``.parquet`` and ``.pq`` files are read as Parquet, all others as text: CSV with commas, tabs,
-    semicolons or ``|``, in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark. No value is read
+    ``.parquet`` and ``.pq`` files are read as Parquet, ``.json`` files as a flat list of labels
+    (see ``read_label_list``), all others as text: CSV with commas, tabs, semicolons or ``|``, in
+    UTF-8, or in UTF-16 or UTF-32 with a byte-order mark. No value is read
     as missing: "NA" and "null" are valid class names. Columns without a name, blank lines and rows
     of empty values are left out.
 
@@ -140,16 +145,16 @@ def read_table(path: Path, columns: Iterable[str], flags: Mapping[str, str] | No
             column twice; or a row has more or fewer values than the header.
     """
     wanted = list(dict.fromkeys(columns))
-    parquet = path.suffix.lower() in {".parquet", ".pq"}
+    read_as = READERS.get(path.suffix.lower(), read_text)
     try:
-        read = read_parquet(path, wanted) if parquet else read_text(path, wanted)
+        read = read_as(path, wanted)
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such label table; give an existing CSV, TSV or Parquet file"
+            f"{path}: no such label table; give an existing CSV, TSV, Parquet or JSON file"
         ) from None
     except OSError as error:
         why = one_line(error.strerror or str(error))
         raise DataError(
-            f"{path}: the table cannot be read ({why}); give a CSV, TSV or Parquet file"
+            f"{path}: the table cannot be read ({why}); give a CSV, TSV, Parquet or JSON file"
         ) from None
     return Table(path, read, flags or {})

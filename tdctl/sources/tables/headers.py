@@ -63,12 +63,14 @@ class Read:
         first: all values of the first row.
         columns: the values of the wanted columns that exist, n strings each.
         lines: the line on which each row begins, from 1; None if the file has no lines.
+        numbered: whether the labels are class numbers, also if a class has such a name.
     """
 
     header: list[str]
     first: list[str]
     columns: dict[str, list[str]]
     lines: Sequence[int] | None
+    numbered: bool = False
 
 
 def shown(value: str) -> str:
