@@ -72,7 +72,7 @@ def write_kept(
     Args:
         path: the file; it is written completely or not at all.
         arrays: ``given`` float16, ``margin`` and ``loss`` float32 [E, n], ``other`` float16 and
-            ``other_class`` int [E, n, K].
+            ``other_class`` int [E, n, K]; ``entropy`` float16 [E, n] if it was recorded.
         total_nk: float32 [n, k], the softmax summed over the epochs; None if the store has no
             sums: then the means are computed from the kept values.
         labels: the n samples, in the order of the rows.
@@ -93,7 +93,8 @@ def write_kept(
         "index": lambda: iter([labels.index]),
         **{
             name: lambda name=name: _by_sample(arrays[name])  # type: ignore[misc]
-            for name in ("margin", "loss", "other", "other_class")
+            for name in ("margin", "loss", "other", "other_class", "entropy")
+            if name in arrays
         },
         "mean": lambda: (mean for mean, _ in means()),
         "mean_class": lambda: (best for _, best in means()),

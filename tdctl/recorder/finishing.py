@@ -56,7 +56,7 @@ def write_files(
         margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
         if store.others:
             kept = {"margin": margin, "loss": loss}
-            for name in ("given", "other", "other_class"):
+            for name in ("given", "other", "other_class", "entropy"):
                 kept |= {name: arrays[name]} if name in arrays else {}
             total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
             write_kept(path, kept, total, labels, store, num_classes)
