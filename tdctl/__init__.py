@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tdctl.metrics import detection_metrics
     from tdctl.noise import corrupt
     from tdctl.ranking import Ranking
-    from tdctl.recorder import Recorder
+    from tdctl.recorder.loop_recorder import Recorder
     from tdctl.runner import compare, denoise, detect, export, generate_td, train, train_detector
     from tdctl.scores import score
     from tdctl.settings import load_config
@@ -38,7 +38,7 @@ _HOME = {
     "corrupt": "noise",
     "detection_metrics": "metrics",
     "Ranking": "ranking",
-    "Recorder": "recorder",
+    "Recorder": "recorder.loop_recorder",
     "compare": "runner",
     "denoise": "runner",
     "detect": "runner",

@@ -25,17 +25,19 @@ class Batches:
         filled: how many of them are filled.
     """
 
-    def __init__(self, device: torch.device, width: int, columns: int) -> None:
+    def __init__(
+        self, device: torch.device, width: int, numbers_on: Sequence[torch.device]
+    ) -> None:
         """Makes no place yet; ``fit`` does.
 
         Args:
-            device: where the tensors are.
+            device: where the logits are.
             width: k, the number of logits of a sample.
-            columns: how many whole numbers each sample has beside its logits.
+            numbers_on: for each column of whole numbers beside the logits, its device.
         """
-        self._device, self._width = device, width
+        self._width = width
         self._values = COLLECTED.get(device.type, COLLECTED_ELSEWHERE)
-        self._numbers = [torch.empty(0, dtype=torch.int64, device=device) for _ in range(columns)]
+        self._numbers = [torch.empty(0, dtype=torch.int64, device=one) for one in numbers_on]
         self._logits_SK = torch.empty(0, width, device=device)
         self._count = 0
         self.places: list[tuple[torch.Tensor, ...]] = []
@@ -49,10 +51,8 @@ class Batches:
         places = min(MOST_PLACES, max(1, self._values // max(1, count * self._width)))
         if places * count > len(self._logits_SK):
             size = places * count
-            self._numbers = [
-                torch.empty(size, dtype=torch.int64, device=self._device) for _ in self._numbers
-            ]
-            self._logits_SK = torch.empty(size, self._width, device=self._device)
+            self._numbers = [column.new_empty(size) for column in self._numbers]
+            self._logits_SK = self._logits_SK.new_empty(size, self._width)
         parts = [slice(i * count, (i + 1) * count) for i in range(places)]
         columns = (*self._numbers, self._logits_SK)
         self.places = [tuple(column[part] for column in columns) for part in parts]

@@ -83,7 +83,7 @@ class EpochRows:
         lookup[torch.from_numpy(labels.index) + 1] = torch.arange(n)
         self._row_of_index = lookup.to(device)
         self.num_classes = num_classes
-        self._batches = Batches(device, num_classes, columns=1)
+        self._batches = Batches(device, num_classes, [device])
         self._index_shape: tuple[int, ...] = ()
         self._logits_shape: tuple[int, ...] = ()
 

@@ -1,0 +1,183 @@
+"""What one process recorded of the current epoch, by sample.
+
+Shape suffixes: n samples, S samples of several batches, k classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tdctl.errors import DynamicsError
+from tdctl.recorder.epoch_files import EpochFiles, Kinds
+from tdctl.recorder.measures import Measures, all_classes, largest_classes
+from tdctl.recorder.probabilities import FEW
+from tdctl.recorder.sample_ids import SampleIds
+
+__all__ = ["LoopEpoch"]
+
+SMALLEST = 1024
+
+
+class LoopEpoch:
+    """The rows of the current epoch in their file, and how often each sample was recorded.
+
+    Of several recordings of a sample the first counts.
+
+    Attributes:
+        ids: the rows of the ids.
+        kinds: what a row contains.
+        stem: the name of the epoch's files.
+        files: the rows; None as long as nothing was recorded.
+        times: int32 [capacity], how often each sample was recorded in this epoch.
+        given: int32 [capacity], the label of each sample; -1 if it is not known yet.
+        size: number of rows up to the last sample that was recorded in any epoch.
+        total: how many rows were recorded in this epoch, repeated ones included.
+    """
+
+    def __init__(self, ids: SampleIds, kinds: Kinds, stem: Path) -> None:
+        self.ids, self.kinds, self.stem = ids, kinds, stem
+        self.files: EpochFiles | None = None
+        capacity = ids.fixed or SMALLEST
+        self.times = np.zeros(capacity, np.int32)
+        self.given = np.full(capacity, -1, np.int32)
+        self._stamp = np.zeros(capacity, np.int32)
+        self.size = self.total = 0
+
+    def end(self) -> None:
+        """Forgets what was recorded, after the files were taken over or given up."""
+        if self.files is not None:
+            self.files.close()
+        self.files, self.total = None, 0
+        self.times[:] = 0
+
+    def fit(self, size: int) -> None:
+        """Makes room for this many samples."""
+        if size > len(self.times):
+            # Names or numbers of samples that come in any order: twice as many each time.
+            capacity = max(size, 2 * len(self.times))
+            more = capacity - len(self.times)
+            self.times = np.concatenate([self.times, np.zeros(more, np.int32)])
+            self.given = np.concatenate([self.given, np.full(more, -1, np.int32)])
+            self._stamp = np.zeros(capacity, np.int32)
+            if self.files is not None:
+                self.files = self.files.grown(self.kinds, capacity)
+        self.size = max(self.size, size)
+
+    def add(self, rows: torch.Tensor, targets: torch.Tensor, logits_SK: torch.Tensor) -> None:
+        """Writes what was collected; the logits are overwritten.
+
+        Args:
+            rows: int64 [S], the samples.
+            targets: int64 [S], their labels.
+            logits_SK: float32 [S, k].
+
+        Raises:
+            DynamicsError: a row or label is out of range, a label changed, or logits are not
+                finite or are probabilities.
+            RunError: the disk is full.
+        """
+        rows_S: NDArray[np.int64] = rows.cpu().numpy()
+        targets_S: NDArray[np.int64] = targets.cpu().numpy()
+        if not len(rows_S):
+            return
+        self.ids.check_range(rows_S)
+        self._check_targets(rows_S, targets_S)
+        found = self._measured(logits_SK, targets)
+        stats_S = self._stats(found, targets_S)
+        self._check_values(found, stats_S, rows_S)
+        self._check_labels(rows_S, targets_S)
+        fresh = self._first(rows_S)
+        probs_S = self._probs(found)
+        if self.files is None:
+            self.files = EpochFiles.create(self.stem, self.kinds, len(self.times))
+        if not fresh.all():
+            rows_S, stats_S, probs_S = rows_S[fresh], stats_S[fresh], probs_S[fresh]
+        self.files.put(rows_S, stats_S, probs_S)
+
+    def _measured(self, logits_SK: torch.Tensor, targets: torch.Tensor) -> Measures:
+        given = targets.to(logits_SK.device)
+        others = self.kinds.store.others
+        if others:
+            return largest_classes(logits_SK, given, others, entropy=True)
+        return all_classes(logits_SK.t().contiguous(), given)
+
+    def _stats(self, found: Measures, targets_S: NDArray[np.int64]) -> NDArray[Any]:
+        stats_S = np.empty(len(targets_S), self.kinds.stats)
+        stats_S["margin"], stats_S["loss"] = found.margin.cpu(), found.loss.cpu()
+        stats_S["target"], stats_S["seen"] = targets_S, 1
+        if found.entropy is not None:
+            stats_S["entropy"] = found.entropy.cpu()
+        return stats_S
+
+    def _probs(self, found: Measures) -> NDArray[Any]:
+        if found.other_class is None:
+            whole = found.probs.cpu().contiguous().numpy()
+            view: NDArray[Any] = whole.view(self.kinds.probs)[:, 0]
+            return view
+        probs_S = np.empty(len(found.probs), self.kinds.probs)
+        kept = found.probs.cpu().numpy()
+        probs_S["given"], probs_S["other"] = kept[:, 0], kept[:, 1:]
+        probs_S["other_class"] = found.other_class.cpu()
+        return probs_S
+
+    def _check_targets(self, rows_S: NDArray[np.int64], targets_S: NDArray[np.int64]) -> None:
+        k = self.kinds.num_classes
+        if targets_S.min() < 0 or targets_S.max() >= k:
+            wrong = int(np.flatnonzero((targets_S < 0) | (targets_S >= k))[0])
+            raise DynamicsError(
+                f"recorder: the label of sample {self.ids.name_of(int(rows_S[wrong]))} is "
+                f"{targets_S[wrong]}; expected a class from 0 to {k - 1}; leave out samples "
+                "without a label"
+            )
+
+    def _check_values(
+        self, found: Measures, stats_S: NDArray[Any], rows_S: NDArray[np.int64]
+    ) -> None:
+        bad = np.flatnonzero(~np.isfinite(stats_S["margin"] + stats_S["loss"]))
+        if len(bad):
+            raise DynamicsError(
+                f"recorder: the logits of sample {self.ids.name_of(int(rows_S[bad[0]]))} are not "
+                f"finite ({len(bad)} of {len(rows_S)} samples); the training has diverged, lower "
+                "its rate"
+            )
+        if len(rows_S) >= FEW and bool(found.like_probs.all()):
+            raise DynamicsError(
+                f"recorder: these are probabilities, not logits (all {len(rows_S)} rows, from "
+                f"sample {self.ids.name_of(int(rows_S[0]))} on, are >= 0 and sum to 1); record "
+                "what the network gives before its softmax, or call record with probabilities=True"
+            )
+
+    def _check_labels(self, rows_S: NDArray[np.int64], targets_S: NDArray[np.int64]) -> None:
+        self.fit(int(rows_S.max()) + 1)
+        known = self.given[rows_S]
+        if (known == targets_S).all():
+            return
+        new = known < 0
+        self.given[rows_S[new]] = targets_S[new]
+        differ = np.flatnonzero(self.given[rows_S] != targets_S)
+        if len(differ):
+            row, label = int(rows_S[differ[0]]), targets_S[differ[0]]
+            raise DynamicsError(
+                f"recorder: the label of sample {self.ids.name_of(row)} is {label}, and was "
+                f"{self.given[row]} before; record the labels that the data set gives, not "
+                "corrected ones, and check that the ids belong to the samples"
+            )
+
+    def _first(self, rows_S: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Counts the samples; bool [S], which of them are recorded for the first time."""
+        self.total += len(rows_S)
+        order = np.arange(len(rows_S), dtype=np.int32)
+        # Of equal places the last value stays, so written backwards it is the first.
+        self._stamp[rows_S[::-1]] = order[::-1]
+        first: NDArray[np.bool_] = self._stamp[rows_S] == order
+        fresh = first & (self.times[rows_S] == 0)
+        if first.all():
+            self.times[rows_S] += 1
+        else:
+            np.add.at(self.times, rows_S, 1)
+        return fresh
