@@ -82,7 +82,7 @@ def targets_of(targets: Values, classes: Mapping[str, int] | None) -> torch.Tens
 def _numbers_of(values: np.ndarray[Any, Any], classes: Mapping[str, int] | None) -> Any:
     if classes is None:
         raise DynamicsError(
-            f"recorder: the target {values.flat[0]!r} is no whole number; give class_names, or "
+            f"recorder: the target {str(values.flat[0])!r} is no whole number; give class_names, or "
             "record class numbers from 0"
         )
     try:

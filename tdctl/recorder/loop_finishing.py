@@ -155,10 +155,14 @@ def finish_recording(
         own = classes or [str(label) for label in range(kinds.num_classes)]
         never = 0 if ids.fixed is None else ids.fixed - len(rows)
         facts = {
-            "samples": len(rows),
+            "epochs": len(epochs),
             "never_recorded": never,
             "bridged": gaps,
-            "dataset": {"class_names": list(own)},
+            "dataset": {
+                "name": folder.path.resolve().name,
+                "train": len(rows),
+                "class_names": list(own),
+            },
         }
         folder.write_manifest("complete", kinds, facts)
     shutil.rmtree(folder.work)

@@ -6,7 +6,6 @@ Shape suffixes: n samples.
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -122,7 +121,7 @@ class LoopFolder:
         """
         there = self.work / STATE_FILE
         if state is not None:
-            self._take_up(read_json(there), kinds, ids, state)
+            self._take_up(read_json(there), kinds, state)
         elif processes.rank() == 0:
             if there.exists() and not self._overwrite:
                 done = len(read_json(there).get("reports", []))
@@ -131,7 +130,7 @@ class LoopFolder:
                     "load_state_dict, rank what there is with Recorder.complete, or replace it "
                     "with overwrite=True"
                 )
-            shutil.rmtree(self.work, ignore_errors=True)
+            # Old files stay until new ones replace them: another process may have begun one.
             self._id = uuid.uuid4().hex
         if processes.rank() == 0:
             self._write(kinds, ids)
@@ -162,9 +161,17 @@ class LoopFolder:
                 f"after {state['epoch']}; give the folder that it was made with"
             )
 
-    def _take_up(
-        self, found: Mapping[str, Any], kinds: Kinds, ids: SampleIds, state: Mapping[str, Any]
-    ) -> None:
+    def load_names(self, ids: SampleIds, state: Mapping[str, Any]) -> None:
+        """Gives the names of an earlier recording their rows again."""
+        here = state.get("rank") == processes.rank()
+        part = self._names_of(self.part(int(state["epoch"]), processes.rank()))
+        merged = self.work / NAMES_FILE
+        if state.get("names") and here and part.exists():
+            ids.put_names(json.loads(part.read_text(encoding="utf-8")))
+        elif processes.rank() == 0 and merged.exists():
+            ids.put_names(json.loads(merged.read_text(encoding="utf-8")))
+
+    def _take_up(self, found: Mapping[str, Any], kinds: Kinds, state: Mapping[str, Any]) -> None:
         made = {"store": kinds.store.name, "classes": kinds.num_classes}
         for name, value in made.items():
             if found[name] != value:
@@ -180,8 +187,6 @@ class LoopFolder:
                 EpochFiles.open(self.epoch(epoch), kinds).moved(self.part(epoch, 0))
             for number in range(epoch, len(found["reports"])):
                 self._remove(self.epoch(number))
-            if found["names"] and not ids.names:
-                ids.put_names(json.loads((self.work / NAMES_FILE).read_text(encoding="utf-8")))
 
     def restore(self, epoch: LoopEpoch, state: Mapping[str, Any]) -> None:
         """Puts back the labels of all samples, and what this process had recorded of the epoch."""
@@ -197,9 +202,6 @@ class LoopFolder:
         epoch.size = int(np.flatnonzero(epoch.given >= 0).max(initial=-1)) + 1
         if "seen" not in state or state["rank"] != processes.rank():
             return
-        if epoch.ids.grows or state.get("names"):
-            names = self._names_of(epoch.stem)
-            epoch.ids.put_names(json.loads(names.read_text(encoding="utf-8")))
         files = EpochFiles.open(epoch.stem, epoch.kinds, writable=True)
         epoch.fit(len(files))
         if len(files) < len(epoch.times):
@@ -356,7 +358,6 @@ class LoopFolder:
                 "status": status,
                 "version": version("tdctl"),
                 "store": kinds.store.name,
-                "epochs": len(self.reports),
                 "recorded": [asdict(report) for report in self.reports],
                 **facts,
             },

@@ -264,6 +264,8 @@ class Recorder:
         self._folder.check_state(state)
         # An epoch 0 in which nothing was recorded is a new recording.
         self._state = state if state["epoch"] or "recording" in state else None
+        if self._state is not None:
+            self._folder.load_names(self._ids, state)
 
     def finish(self) -> None:
         """Writes ``training_dynamics.npz`` and ``metadata.pth``, and removes the working files.

@@ -251,7 +251,7 @@ def _cut(
 def _of_unfinished(run: Path, out: Path, denoise: Path | None, max_bytes: int) -> ReportResult:
     """A page of a run that goes on: what it is, and its training so far."""
     manifest, columns = {**settings_of(run), **manifest_of(run)}, log_of(run)
-    epochs = len(next(iter(columns.values()), ()))
+    epochs = len(manifest.get("recorded") or next(iter(columns.values()), ()))
     notes = unfinished_notes(run, manifest, epochs)
     denoising = [] if denoise is None else denoising_of(denoise)
     content = Content(
