@@ -45,8 +45,8 @@ class LSTMDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         detector_: the ``Detector``, with ``save`` as a file for ``--detector``.
         classes_: the two values of ``flipped``; the second one means that the label is wrong.
-        n_features_in_: E of the curves that it was trained on. Arrays must have as many; dynamics may
-            have any number of epochs.
+        n_features_in_: E of the curves that it was trained on. Arrays must have as many; dynamics
+            may have any number of epochs.
 
     Example::
 
