@@ -43,6 +43,11 @@ class EpochReport:
         missed: how many known samples were not. They keep their values of the epoch before; in
             the first epochs, those of the first epoch in which they were recorded.
         repeated: how many recordings were dropped, because the sample had been recorded already.
+
+    Example::
+
+        >>> tdctl.EpochReport(epoch=3, samples=98, missed=2, repeated=0)
+        EpochReport(epoch=3, samples=98, missed=2, repeated=0)
     """
 
     epoch: int
