@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.errors import DynamicsError
+from tdctl.errors import DynamicsError, RunError
 from tdctl.recorder.epoch_files import EpochFiles, Kinds
 from tdctl.recorder.measures import Measures, all_classes, all_classes_by_row, largest_classes
 from tdctl.recorder.probabilities import FEW, are_probabilities
@@ -62,9 +62,12 @@ class LoopEpoch:
             RunError: the disk is full.
         """
         self._stats["seen"] = self.times > 0
-        files = EpochFiles.create(self.stem, self.kinds, self.size)
+        # A checkpoint may refer to older files of this name, so they stay until these are whole.
+        new = self.stem.with_name(f"{self.stem.name}.new")
+        files = EpochFiles.create(new, self.kinds, self.size)
         files.put(self._stats[: self.size], self._probs[: self.size])
         files.sync()
+        files.moved(self.stem)
         return self.size
 
     def load(self, seen: NDArray[np.uint8], total: int) -> None:
@@ -84,6 +87,11 @@ class LoopEpoch:
             mine[:count] = files.block(name, 0, count)
         self.times[:count] = seen[:count]
         rows = np.flatnonzero(self.times)
+        if seen[count:].any() or not self._stats["seen"][rows].all():
+            raise RunError(
+                f"{self.stem}: lacks samples that the checkpoint says were recorded; go on from "
+                "another checkpoint, or record again with overwrite=True"
+            )
         self.given[rows] = self._stats["target"][rows]
         self.total = total
 
