@@ -34,7 +34,7 @@ PROBED, LOSS_TOLERANCE = 256, 0.05
 LARGEST_BITS = 0x3C01
 MOST_CLASSES = 1_000_000
 KEPT = ("other", "other_class", "mean", "mean_class")
-EXTRAS = ("margin", "loss")
+EXTRAS = ("margin", "loss", "entropy", "recorded")
 
 
 def check_shapes(path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels) -> None:

@@ -6,7 +6,7 @@ Shape suffixes: n samples, E epochs, k classes, K kept other classes, s rows of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,32 @@ from tdctl.dynamics.td import TrainingDynamics
 from tdctl.labels import Labels
 from tdctl.slabs import SLAB, Array, ArrayFile, rows_per_slab, slabs_of
 
-__all__ = ["largest_means", "means_of_kept", "rows_of_epochs", "suggestions_of_all"]
+__all__ = ["ByEpoch", "largest_means", "means_of_kept", "rows_of_epochs", "suggestions_of_all"]
 
 # Means float16 [s, m] in falling order, and their classes. Among equal means, the given label is
 # first.
 Means = Iterator[tuple[NDArray[np.float16], NDArray[Any]]]
 
 
-def rows_of_epochs(array_En: Array, start: int, stop: int) -> NDArray[Any]:
+class ByEpoch(Protocol):
+    """Values [E, n, ...] that are kept by epoch, and read by sample."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(E, n, ...)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the values."""
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """The rows of every epoch, [s, E, ...], as a copy."""
+
+
+def rows_of_epochs(array_En: Array | ByEpoch, start: int, stop: int) -> NDArray[Any]:
     """The rows of every epoch, [s, E, ...], as a copy."""
+    if not isinstance(array_En, ArrayFile | np.ndarray):
+        return array_En.rows(start, stop)
     if not isinstance(array_En, ArrayFile):
         return np.array(array_En[:, start:stop].swapaxes(0, 1), order="C")
     epochs, _, *row = array_En.shape
@@ -55,7 +72,7 @@ def largest_means(total_nk: Array, labels: Labels, epochs: int, store: Store) ->
 
 
 def means_of_kept(
-    arrays: Mapping[str, Array], labels: Labels, count: int, num_classes: int
+    arrays: Mapping[str, Array | ByEpoch], labels: Labels, count: int, num_classes: int
 ) -> Means:
     """The ``count`` largest means, slab by slab, from the values that were kept of each epoch.
 

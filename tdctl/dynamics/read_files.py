@@ -29,7 +29,7 @@ from tdctl.dynamics.check_arrays import (
 )
 from tdctl.dynamics.td import TrainingDynamics
 from tdctl.errors import DynamicsError
-from tdctl.files import first_line, read_json
+from tdctl.files import RECORDER, first_line, read_json
 from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, read_metadata
 from tdctl.slabs import ArrayFile, array_at, rows_per_slab, slabs_of
@@ -43,7 +43,7 @@ NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT)
 Arrays = dict[str, ArrayFile]
 
 
-def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
+def read_run(folder: Path | str) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
     """Reads a run folder written by tdctl, the published code or InterpretDL.
 
     Rows are sorted by index, so that no later result depends on the order in the file. Arrays
@@ -68,7 +68,7 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
 
         >>> dynamics, labels, valid_indices = tdctl.read_run("runs/a")
         >>> dynamics.td.shape
-        (60000, 30, 10)
+        (60, 12, 5)
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -76,7 +76,13 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
         raise DynamicsError(f"{folder}: {what}; expected a folder that tdctl generate-td wrote")
     manifest = folder / "manifest.json"
     if not (folder / TD_FILE).exists() and manifest.exists():
-        if read_json(manifest).get("status") == "complete":
+        facts = read_json(manifest)
+        if facts.get("command") == RECORDER and facts.get("status") != "complete":
+            raise DynamicsError(
+                f"{folder}: the recording is not finished; go on with it in your own training "
+                "loop, or call tdctl.Recorder.complete to rank the epochs that there are"
+            )
+        if facts.get("status") == "complete":
             raise DynamicsError(
                 f"{folder / TD_FILE}: is missing, though the run was finished; bring it back, or "
                 "record the run again with --overwrite"

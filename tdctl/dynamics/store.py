@@ -92,6 +92,7 @@ def file_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layout:
         layout |= {
             "other": (half, (n, epochs, store.others)),
             "other_class": (columns, (n, epochs, store.others)),
+            "entropy": (half, (n, epochs)),
             "mean": (half, (n, means)),
             "mean_class": (columns, (n, means)),
         }

@@ -36,6 +36,10 @@ class TrainingDynamics:
         index: int64 [n], the sample's position in the source data set.
         margin: float32 [n, E] or None, the given label's logit minus the largest other logit.
         loss: float32 [n, E] or None, cross-entropy of the given label in nats.
+        entropy: float16 [n, E] or None, entropy of the softmax in nats; written with the stores
+            ``given`` and ``topk:K``, whose td does not have it.
+        recorded: uint8 [n, E] or None, 0 in epochs in which a sample was not recorded; its other
+            values there are those of another epoch. None if every sample was always recorded.
         other: float16 [n, E, K] or None, each epoch's K largest probabilities of other classes.
         other_class: int [n, E, K] or None, their classes.
         mean: float16 [n, m] or None, the m largest mean probabilities over all epochs, falling.
@@ -43,6 +47,12 @@ class TrainingDynamics:
         heldout: the dynamics of the same samples, row by row and epoch by epoch, by networks that
             were not trained on them; or None. All other arrays come from networks that were
             trained on the samples.
+
+    Example::
+
+        >>> dynamics, labels, _ = tdctl.read_run("runs/a")
+        >>> dynamics.td.shape, dynamics.epochs, dynamics.num_classes
+        ((60, 12, 5), 12, 5)
     """
 
     td: Array
@@ -50,6 +60,8 @@ class TrainingDynamics:
     index: NDArray[np.int64]
     margin: Array | None = None
     loss: Array | None = None
+    entropy: Array | None = None
+    recorded: Array | None = None
     other: Array | None = None
     other_class: Array | None = None
     mean: Array | None = None

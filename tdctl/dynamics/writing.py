@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.dynamics.means import largest_means, means_of_kept, rows_of_epochs
+from tdctl.dynamics.means import ByEpoch, largest_means, means_of_kept, rows_of_epochs
 from tdctl.dynamics.store import Layout, Store, class_type, file_layout
 from tdctl.files import atomic_path
 from tdctl.labels import Labels
@@ -27,10 +27,11 @@ Slabs = Callable[[], Iterator[NDArray[Any]]]
 
 def write_td(
     path: Path,
-    probs_EnK: Array,
-    margin_En: Array,
+    probs_EnK: Array | ByEpoch,
+    margin_En: Array | ByEpoch,
     labels: Labels,
-    loss_En: Array | None = None,
+    loss_En: Array | ByEpoch | None = None,
+    recorded_En: ByEpoch | None = None,
 ) -> None:
     """Writes the file of the store ``full``.
 
@@ -42,6 +43,7 @@ def write_td(
         margin_En: float32 [E, n].
         labels: the n samples, in the order of the rows.
         loss_En: float32 [E, n]; None leaves it out.
+        recorded_En: uint8 [E, n], 0 where a gap was bridged; None if there is none.
     """
     epochs, n, k = probs_EnK.shape
     layout = file_layout(n, k, epochs, Store("full", 0))
@@ -56,28 +58,30 @@ def write_td(
         }
         if loss_En is not None:
             slabs["loss"] = lambda: _by_sample(loss_En)
-        write_arrays(path, layout, slabs)
+        write_arrays(path, *_with_recorded(layout, slabs, recorded_En))
 
 
 def write_kept(
     path: Path,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Array | ByEpoch],
     total_nk: Array | None,
     labels: Labels,
     store: Store,
     num_classes: int,
+    recorded_En: ByEpoch | None = None,
 ) -> None:
     """Writes the file of the stores ``given`` and ``topk:K``.
 
     Args:
         path: the file; it is written completely or not at all.
         arrays: ``given`` float16, ``margin`` and ``loss`` float32 [E, n], ``other`` float16 and
-            ``other_class`` int [E, n, K].
+            ``other_class`` int [E, n, K]; ``entropy`` float16 [E, n] if it was recorded.
         total_nk: float32 [n, k], the softmax summed over the epochs; None if the store has no
             sums: then the means are computed from the kept values.
         labels: the n samples, in the order of the rows.
         store: one of the two stores.
         num_classes: k.
+        recorded_En: uint8 [E, n], 0 where a gap was bridged; None if there is none.
     """
     epochs, n = arrays["given"].shape
     k = num_classes
@@ -93,15 +97,30 @@ def write_kept(
         "index": lambda: iter([labels.index]),
         **{
             name: lambda name=name: _by_sample(arrays[name])  # type: ignore[misc]
-            for name in ("margin", "loss", "other", "other_class")
+            for name in ("margin", "loss", "other", "other_class", "entropy")
+            if name in arrays
         },
         "mean": lambda: (mean for mean, _ in means()),
         "mean_class": lambda: (best for _, best in means()),
     }
-    write_arrays(path, file_layout(n, k, epochs, store), slabs)
+    layout = file_layout(n, k, epochs, store)
+    write_arrays(path, *_with_recorded(layout, slabs, recorded_En))
 
 
-def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
+def _with_recorded(
+    layout: Layout, slabs: dict[str, Slabs], recorded_En: ByEpoch | None
+) -> tuple[Layout, dict[str, Slabs]]:
+    """The arrays of a file, and which of their values were recorded."""
+    if recorded_En is None:
+        return layout, slabs
+    epochs, n = recorded_En.shape
+    return (
+        layout | {"recorded": (np.dtype(np.uint8), (n, epochs))},
+        slabs | {"recorded": lambda: _by_sample(recorded_En)},
+    )
+
+
+def _by_sample(array_En: Array | ByEpoch) -> Iterator[NDArray[Any]]:
     epochs, n = array_En.shape[:2]
     row = array_En.dtype.itemsize * epochs * int(np.prod(array_En.shape[2:]))
     for start, stop in slabs_of(n, max(1, SLAB // (2 * row))):
@@ -109,7 +128,7 @@ def _by_sample(array_En: Array) -> Iterator[NDArray[Any]]:
 
 
 def _sorted_by_mean(
-    probs_EnK: Array, labels: Labels, columns: BinaryIO
+    probs_EnK: Array | ByEpoch, labels: Labels, columns: BinaryIO
 ) -> Iterator[NDArray[np.float16]]:
     """td, slab by slab, given label first; the classes of the columns go to a temporary file."""
     epochs, n, k = probs_EnK.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from tdctl.ranking import Ranking, num_removed
 from tdctl.run import read_config
 from tdctl.run.class_and_file_names import class_names, file_names
 from tdctl.scores import SCORES
+from tdctl.slabs import rows_per_slab, slabs_of
 from tdctl.training import Report, World
 
 __all__ = ["DetectResult", "Flagged", "rank_recorded", "rank_runs"]
@@ -228,7 +229,7 @@ def rank_recorded(
         class_names=names.tolist(),
         recorded=runs,
         estimates=estimates,
-        notes=(world.first(lambda: _notes(runs, ranker)) or ())
+        notes=(world.first(lambda: (*_gaps(runs), *_notes(runs, ranker))) or ())
         + _memorised(estimates, len(labels.index)),
     )
 
@@ -250,6 +251,21 @@ def _memorised(estimates: Mapping[str, Estimate], images: int) -> tuple[str, ...
         f"little (up to {found.high:.0%} of the labels may be wrong); record the run with "
         "--folds 10, or at least with fewer epochs",
     )
+
+
+def _gaps(runs: RecordedRuns) -> Iterator[str]:
+    """A line for each run in which some epochs did not record all samples."""
+    for folder, dynamics in zip(runs.folders, runs.dynamics, strict=True):
+        seen = dynamics.recorded
+        if seen is not None:
+            slabs = slabs_of(len(seen), rows_per_slab(seen))
+            share = 1 - sum(int(seen[slice(*slab)].sum()) for slab in slabs) / (
+                seen.shape[0] * seen.shape[1]
+            )
+            yield (
+                f"{folder}: {share:.1%} of its values were not recorded, because their epoch left "
+                "out the sample; they are those of the epoch before"
+            )
 
 
 def _notes(runs: RecordedRuns, ranker: Ranker) -> tuple[str, ...]:

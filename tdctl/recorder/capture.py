@@ -75,6 +75,7 @@ def capture_layout(n: int, num_classes: int, epochs: int, store: Store) -> Layou
         "given": (half, (epochs, n)),
         "other": (half, kept),
         "other_class": (class_type(num_classes), kept),
+        "entropy": (half, (epochs, n)),
     }
     return layout | {"total": (single, (2, n, num_classes))} if store.sums else layout
 

@@ -27,9 +27,11 @@ def put_softmax(
 
 
 def _put_kept(capture: Mapping[str, ArrayFile], epoch: int, rows: EpochRows, store: Store) -> None:
-    """Writes the given label's probability, the largest others, and the sum over epochs."""
+    """Writes the given label's probability, the largest others, their entropy and the sums."""
     slot = epoch % 2
     places = {name: capture[name].at(epoch) for name in ("given", "other", "other_class")}
+    if rows.entropy is not None:
+        capture["entropy"].at(epoch).put(rows.entropy[:-1].cpu().numpy())
     if rows.other_class is not None:
         columns = (rows.probs[:, 0], rows.probs[:, 1:], rows.other_class)
         for place, values in zip(places.values(), columns, strict=True):

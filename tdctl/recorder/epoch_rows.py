@@ -12,15 +12,11 @@ import torch
 from tdctl.dynamics import Store
 from tdctl.errors import DynamicsError
 from tdctl.labels import Labels
-from tdctl.recorder.probabilities import are_probabilities, logits_of
+from tdctl.recorder.batches import Batches
+from tdctl.recorder.measures import Measures, all_classes, largest_classes
+from tdctl.recorder.probabilities import logits_of
 
 __all__ = ["EpochRows"]
-
-# Several batches are collected and then processed together. A small batch then costs two copies,
-# not fifteen small operations. On a CPU the collected batches should fit into its cache.
-COLLECTED = {"cpu": 1 << 17}
-COLLECTED_ELSEWHERE = 1 << 24
-MOST_PLACES = 100
 
 
 class EpochRows:
@@ -42,6 +38,8 @@ class EpochRows:
         other_class: int32 [n + 1, K], the classes of these K; None if all classes are kept.
         margin: float32 [n + 1], the given label's logit minus the largest other logit.
         loss: float32 [n + 1], cross-entropy of the given label, in nats.
+        entropy: float16 [n + 1], entropy of the softmax in nats; None with the store ``full``, of
+            which it can be computed.
         like_probs: uint8 [n + 1], 1 if the logits are >= 0 and sum to 1, as probabilities do.
         times_seen: int32 [n + 1], how often the sample was recorded in this epoch.
         given: int64 [n + 1], the given labels.
@@ -71,6 +69,9 @@ class EpochRows:
             self.other_class = torch.empty(n + 1, self._others, dtype=torch.int32, device=device)
         self.margin = torch.empty(n + 1, dtype=torch.float32, device=device)
         self.loss = torch.empty(n + 1, dtype=torch.float32, device=device)
+        self.entropy: torch.Tensor | None = None
+        if store.others:
+            self.entropy = torch.empty(n + 1, dtype=torch.float16, device=device)
         self.like_probs = torch.zeros(n + 1, dtype=torch.uint8, device=device)
         self.times_seen = torch.zeros(n + 1, dtype=torch.int32, device=device)
         given = torch.zeros(n + 1, dtype=torch.int64)
@@ -81,13 +82,10 @@ class EpochRows:
         lookup = torch.full((self._largest + 2,), n, dtype=torch.int64)
         lookup[torch.from_numpy(labels.index) + 1] = torch.arange(n)
         self._row_of_index = lookup.to(device)
-        self._values = COLLECTED.get(device.type, COLLECTED_ELSEWHERE)
-        self.num_classes, self._filled = num_classes, 0
+        self.num_classes = num_classes
+        self._batches = Batches(device, num_classes, [device])
         self._index_shape: tuple[int, ...] = ()
         self._logits_shape: tuple[int, ...] = ()
-        self._places: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._index_S = torch.empty(0, dtype=torch.int64, device=device)
-        self._logits_SK = torch.empty(0, num_classes, device=device)
 
     def record(
         self,
@@ -113,14 +111,15 @@ class EpochRows:
             self._expect(index_B, logits_BK)
         if probabilities:
             logits_BK = logits_of(logits_BK, index_B)
-        if self._filled == len(self._places):
+        batches = self._batches
+        if batches.filled == len(batches.places):
             self.settle()
         if logits_BK.requires_grad:
             logits_BK = logits_BK.detach()
-        index_place, logits_place = self._places[self._filled]
+        index_place, logits_place = batches.places[batches.filled]
         index_place.copy_(index_B)
         logits_place.copy_(logits_BK)
-        self._filled += 1
+        batches.filled += 1
 
     def _expect(self, index_B: torch.Tensor, logits_BK: torch.Tensor) -> None:
         """Prepares places for batches of this size, so that each batch needs no new views."""
@@ -136,13 +135,7 @@ class EpochRows:
                 f"expected [{count}, {self.num_classes}]"
             )
         self.settle()
-        places = min(MOST_PLACES, max(1, self._values // max(1, count * self.num_classes)))
-        device = self.probs.device
-        if places * count > len(self._index_S):
-            self._index_S = torch.empty(places * count, dtype=torch.int64, device=device)
-            self._logits_SK = torch.empty(places * count, self.num_classes, device=device)
-        bounds = [slice(i * count, (i + 1) * count) for i in range(places)]
-        self._places = [(self._index_S[part], self._logits_SK[part]) for part in bounds]
+        self._batches.fit(count)
         self._index_shape, self._logits_shape = index_B.shape, logits_BK.shape
 
     def _rows_of(self, index_S: torch.Tensor) -> torch.Tensor:
@@ -150,72 +143,33 @@ class EpochRows:
 
     def settle(self) -> None:
         """Processes the batches that have only been collected so far."""
-        if self._filled:
-            stop = self._filled * self._index_shape[0]
-            self._filled = 0
-            index_S, logits_SK = self._index_S[:stop], self._logits_SK[:stop]
-            if self.other_class is None:
-                self._work(index_S, logits_SK.t().contiguous())
-            else:
-                self._keep_largest(index_S, logits_SK, self.other_class)
-
-    @torch.no_grad()
-    def _work(self, index_S: torch.Tensor, logits_KS: torch.Tensor) -> None:
-        """Processes collected batches; the logits, [K, S], are overwritten.
-
-        The class axis comes first, because reducing over ten rows is much faster than reducing
-        over ten neighbouring values.
-        """
+        if not self._batches.filled:
+            return
+        index_S, logits_SK = self._batches.take()
         rows = self._rows_of(index_S)
-        given = self.given.index_select(0, rows).mul_(len(rows))
-        given += torch.arange(len(rows), device=rows.device)
-        flat = logits_KS.view(-1)
-        own = flat.index_select(0, given)
-        top = logits_KS.amax(dim=0)
-        like_probs = are_probabilities(logits_KS, dim=0)
-        probs_KS = (logits_KS - top).exp_()
-        total = probs_KS.sum(dim=0)
-        largest_other = flat.index_fill_(0, given, -torch.inf).view_as(logits_KS).amax(dim=0)
-        self.probs.index_copy_(0, rows, probs_KS.div_(total).half().t())
-        if self.num_classes == 1:
-            largest_other = own  # there is no other class; the margin is 0
-        self._put(rows, own - largest_other, total.log_().add_(top.sub_(own)), like_probs)
+        given_S = self.given.index_select(0, rows)
+        entropy = self.entropy is not None
+        if self.other_class is None:
+            found = all_classes(logits_SK.t().contiguous(), given_S, entropy)
+        else:
+            found = largest_classes(logits_SK, given_S, self._others, entropy)
+        self._put(rows, found)
 
-    @torch.no_grad()
-    def _keep_largest(
-        self, index_S: torch.Tensor, logits_SK: torch.Tensor, other_class: torch.Tensor
-    ) -> None:
-        """Processes collected batches if only the largest classes are kept.
-
-        The logits, [S, K], are overwritten. With many classes a search along each row is fast.
-        """
-        rows = self._rows_of(index_S)
-        given_S1 = self.given.index_select(0, rows)[:, None]
-        own_S1 = logits_SK.gather(1, given_S1)
-        total_S1 = logits_SK.logsumexp(dim=1, keepdim=True)
-        like_probs = are_probabilities(logits_SK, dim=1)
-        best = logits_SK.scatter_(1, given_S1, -torch.inf).topk(self._others, dim=1)
-        kept = torch.cat([own_S1, best.values], dim=1)
-        self.probs.index_copy_(0, rows, (kept - total_S1).exp_().half())
-        other_class.index_copy_(0, rows, best.indices.int())
-        margin_S1 = own_S1 - best.values[:, :1]
-        self._put(rows, margin_S1[:, 0], (total_S1 - own_S1)[:, 0], like_probs)
-
-    def _put(
-        self,
-        rows: torch.Tensor,
-        margin: torch.Tensor,
-        loss: torch.Tensor,
-        like_probs: torch.Tensor,
-    ) -> None:
-        self.margin.scatter_(0, rows, margin)
-        self.loss.scatter_(0, rows, loss)
-        self.like_probs.scatter_(0, rows, like_probs.to(torch.uint8))
+    def _put(self, rows: torch.Tensor, found: Measures) -> None:
+        self.probs.index_copy_(0, rows, found.probs)
+        if self.other_class is not None and found.other_class is not None:
+            self.other_class.index_copy_(0, rows, found.other_class)
+        if self.entropy is not None and found.entropy is not None:
+            self.entropy.scatter_(0, rows, found.entropy.half())
+        self.margin.scatter_(0, rows, found.margin)
+        self.loss.scatter_(0, rows, found.loss)
+        if found.like_probs is not None:
+            self.like_probs.scatter_(0, rows, found.like_probs.to(torch.uint8))
         self.times_seen.scatter_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
 
     def reset(self) -> None:
         """Forgets the epoch."""
-        self._filled = 0
+        self._batches.filled = 0
         self.times_seen.zero_()
 
     def drop_unknown(self) -> None:
@@ -228,7 +182,7 @@ class EpochRows:
 
         The dictionary contains ``rows`` int64 [m], ``times_seen`` int32 [m], ``margin`` and
         ``loss`` float32 [m], ``like_probs`` uint8 [m] and ``probs`` float16 [m, k]. It contains
-        ``other_class`` too, if only some classes are kept.
+        ``other_class`` and ``entropy`` float16 [m] too, if only some classes are kept.
         """
         self.settle()
         rows = self.times_seen.nonzero()[:, 0]
@@ -250,4 +204,6 @@ class EpochRows:
         columns = {name: getattr(self, name) for name in ("probs", "margin", "loss", "like_probs")}
         if self.other_class is not None:
             columns["other_class"] = self.other_class
+        if self.entropy is not None:
+            columns["entropy"] = self.entropy
         return columns

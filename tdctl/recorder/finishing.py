@@ -6,7 +6,8 @@ Shape suffixes: n samples, E epochs, k classes, m held-out samples.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, write_metadata
 from tdctl.slabs import ArrayFile
 
-__all__ = ["file_of", "write_files"]
+__all__ = ["file_of", "refuse_full_disk", "write_files"]
 
 
 def file_of(heldout: bool) -> str:
@@ -52,11 +53,11 @@ def write_files(
     epochs = len(arrays["state"])
     held = np.zeros(0, dtype=np.int64) if valid_indices is None else valid_indices
     path = folder / file_of(heldout)
-    try:
+    with refuse_full_disk(path):
         margin, loss = arrays["stats"].at(0), arrays["stats"].at(1)
         if store.others:
             kept = {"margin": margin, "loss": loss}
-            for name in ("given", "other", "other_class"):
+            for name in ("given", "other", "other_class", "entropy"):
                 kept |= {name: arrays[name]} if name in arrays else {}
             total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
             write_kept(path, kept, total, labels, store, num_classes)
@@ -64,6 +65,17 @@ def write_files(
             write_td(path, arrays["probs"], margin, labels, loss)
         if not heldout:
             write_metadata(folder / METADATA_FILE, labels, held)
+
+
+@contextmanager
+def refuse_full_disk(path: Path) -> Iterator[None]:
+    """Turns the error of a full disk into a message.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise

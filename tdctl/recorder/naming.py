@@ -19,6 +19,7 @@ __all__ = [
     "CLASSES_FILE",
     "SAMPLES_FILE",
     "Names",
+    "checked_names",
     "names_left",
     "refuse_stale_names",
     "write_names",
@@ -55,11 +56,13 @@ def names_left(
     """
     texts = {}
     if file_names is not None:
-        names = _checked("file_names", file_names, len(labels), "samples, in the labels' order")
+        names = checked_names(
+            "file_names", file_names, len(labels), "samples, in the labels' order"
+        )
         rows = zip(labels.index.tolist(), names, strict=True)
         texts[folder / SAMPLES_FILE] = _table(("index", "file_name"), rows)
     if class_names is not None:
-        names = _checked("class_names", class_names, num_classes, "classes, class 0 first")
+        names = checked_names("class_names", class_names, num_classes, "classes, class 0 first")
         texts[folder / CLASSES_FILE] = _table(("class", "class_name"), enumerate(names))
     left = {}
     for path, text in texts.items():
@@ -96,15 +99,25 @@ def write_names(texts: Mapping[Path, str]) -> None:
         write_text(path, text)
 
 
-def _checked(what: str, names: Names, count: int, of: str) -> list[str]:
-    """The names as a list of strings."""
+def checked_names(what: str, names: Names, count: int | None, of: str) -> list[str]:
+    """The names as a list of strings.
+
+    Args:
+        what: the argument, for messages.
+        names: the names.
+        count: how many there must be; None for any number.
+        of: what they name, for messages.
+
+    Raises:
+        DataError: as ``names_left``.
+    """
     if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
         raise DataError(
-            f"recorder: {what} is {_kind(names)}; expected a list of {count} names, one "
-            f"for each of the {of}"
+            f"recorder: {what} is {_kind(names)}; expected a list of "
+            f"{'' if count is None else f'{count} '}names, one for each of the {of}"
         )
     given = list(names)
-    if len(given) != count:
+    if count is not None and len(given) != count:
         raise DataError(f"recorder: {what} holds {len(given)} names for {count} {of}")
     place: dict[str, int] = {}
     for number, item in enumerate(given):

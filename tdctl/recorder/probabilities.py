@@ -5,6 +5,8 @@ Shape suffixes: k classes, B batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from tdctl.errors import DynamicsError
@@ -27,12 +29,15 @@ def are_probabilities(values: torch.Tensor, dim: int) -> torch.Tensor:
     return (values.amin(dim=dim) >= 0) & ((sums - 1).abs() <= TOLERANCE)
 
 
-def logits_of(probs_BK: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+def logits_of(
+    probs_BK: torch.Tensor, index_B: torch.Tensor, name_of: Callable[[int], str] = str
+) -> torch.Tensor:
     """Logits whose softmax gives the probabilities, float [B, k]; waits for the device.
 
     Args:
         probs_BK: float [B, k] of any precision; each row is >= 0 and sums to 1.
         index_B: int64 [B], names the rows in an error message.
+        name_of: the name of an index in that message.
 
     Raises:
         DynamicsError: a row does not contain probabilities.
@@ -40,8 +45,9 @@ def logits_of(probs_BK: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
     probs_BK = probs_BK.detach()
     wrong = (~are_probabilities(probs_BK, dim=1)).nonzero()[:, 0]
     if len(wrong):
+        name = name_of(int(index_B[int(wrong[0])]))
         raise DynamicsError(
-            f"recorder: the row of index {int(index_B[int(wrong[0])])} that was recorded with "
+            f"recorder: the row of index {name} that was recorded with "
             f"probabilities=True does not hold values >= 0 with sum 1 ({len(wrong)} of "
             f"{len(probs_BK)} rows of the batch); leave it out if the network returns logits"
         )

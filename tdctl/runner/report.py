@@ -252,7 +252,8 @@ def _without_ranking(
     """A page of a run that is not finished and cannot be ranked yet: its settings and training."""
     manifest, columns = {**settings_of(run), **manifest_of(run)}, log_of(run)
     total = f" of {manifest['epochs']}" if manifest.get("epochs") else ""
-    over = f"{len(next(iter(columns.values()), ())):,}{total}"
+    recorded = manifest.get("recorded") or next(iter(columns.values()), ())
+    over = f"{len(recorded):,}{total}"
     notes = [unfinished_note(run, manifest, over, why)]
     denoising = [] if denoise is None else denoising_of(denoise)
     content = Content(

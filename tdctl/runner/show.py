@@ -102,12 +102,13 @@ def summarise(
             f"{run}: is a retraining of tdctl denoise, which ranks nothing; show the run that it "
             "was made of, or read denoise.csv above it"
         )
-    epochs = _epochs(run / LOG_FILE)
+    own_loop = manifest.get("command") == RECORDER
+    epochs = len(manifest.get("recorded", ())) if own_loop else _epochs(run / LOG_FILE)
     whole = shlex.quote(str(run))
     if manifest.get("status", "complete") != "complete" or goes_on(run):
         command = f"tdctl generate-td --resume --out {whole}"
         going_on = (command, "go on with it")
-        if not manifest or manifest.get("command") == RECORDER:
+        if own_loop or not manifest:
             going_on = ("", "go on with it in your own training loop")
         looking = (f"tdctl report --td {whole} --out report.html", "look at the pictures so far")
         found = RunSummary(run, manifest, epochs, None, None, (), (), (), (going_on,))
@@ -119,11 +120,13 @@ def summarise(
             return replace(found, notes=(f"its labels are not ranked yet: {error}",))
         return _with_ranking(replace(found, next=(going_on, looking)), ranked)
     # Quoted, so that what is shown can be typed.
-    then = (
+    then: tuple[tuple[str, str], ...] = (
         (f"tdctl report --td {whole} --out report.html", "look at the pictures, decide"),
         (f"tdctl detect --td {whole} --cut auto --out ranking.csv", "the ranking of all"),
         (f"tdctl denoise --td {whole} --remove-ratio auto --baselines", "train without the worst"),
     )
+    if own_loop:
+        then = then[:2]  # tdctl cannot train the network of another loop
     found = RunSummary(run, manifest, epochs, None, None, (), (), (), then)
     return _with_ranking(found, _ranked(run, source, device, report))
 

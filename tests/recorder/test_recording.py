@@ -13,7 +13,7 @@ from conftest import planted_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdctl.dynamics import TrainingDynamics, read_run
+from tdctl.dynamics import Store, TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError, RunError
 from tdctl.labels import Labels
 from tdctl.recorder import EpochRows, Recorder, forecast
@@ -363,7 +363,7 @@ def test_rows_of_several_processes_make_one_epoch(tmp_path: Path, store: str) ->
     labels, logits = planted_labels(23, 4), torch.randn(1, 23, 4)
     alone = recorded(tmp_path / "alone", labels, logits, store)
     recorder = Recorder.create(tmp_path / "r", labels, 4, 1, store=store)
-    others = [EpochRows(labels, 4, "cpu") for _ in range(2)]
+    others = [EpochRows(labels, 4, "cpu", Store.of(store, 4)) for _ in range(2)]
     index = torch.from_numpy(labels.index)
     for rank, rows in enumerate((recorder.rows, *others)):
         rows.record(index[rank::3], logits[0, rank::3])
