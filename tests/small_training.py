@@ -12,7 +12,7 @@ from torch import nn
 from tdctl.config import DataConfig, TrainConfig
 from tdctl.data import open_dataset
 from tdctl.labels import Labels
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.training import Pipeline, World, fit
 
 # A prime: neither two nor three processes divide it, nor the batch.
@@ -37,7 +37,7 @@ def trained(folder: Path, world: World, report: Any = None, **train: Any) -> Any
     config = TrainConfig(**settings)
     labels = Labels(data.train.index, data.train.targets, data.train.targets)
     checkpoint = folder / "checkpoint.pth"
-    make = Recorder.resume if checkpoint.exists() else Recorder.create
+    make = RunRecorder.resume if checkpoint.exists() else RunRecorder.create
     recorder = (
         make(folder, labels, 10, config.epochs) if world.is_first else EpochRows(labels, 10, "cpu")
     )
@@ -55,7 +55,7 @@ def trained(folder: Path, world: World, report: Any = None, **train: Any) -> Any
         checkpoint=checkpoint,
         report=report,
     )
-    if isinstance(recorder, Recorder):
+    if isinstance(recorder, RunRecorder):
         recorder.write()
     return result.log, [p.detach().numpy() for p in net.parameters()]
 

@@ -15,7 +15,7 @@ from tdctl.dynamics import read_run, write_td
 from tdctl.errors import DynamicsError
 from tdctl.exchange import data_map, label_quality_of, order_and_predictions
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import SCORES, find_score, score
 
 
@@ -255,7 +255,7 @@ def test_what_is_there_is_not_replaced_unasked(run: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["interpretdl", "cleanlab"])
 def test_a_run_that_keeps_the_given_label_alone_has_no_matrix(tmp_path: Path, kind: Any) -> None:
     labels = planted_labels(30, 4)
-    recorder = Recorder.create(tmp_path / "r", labels, 4, 2, store="given")
+    recorder = RunRecorder.create(tmp_path / "r", labels, 4, 2, store="given")
     logits = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     for epoch in range(2):
         recorder.record(torch.from_numpy(labels.index), logits)

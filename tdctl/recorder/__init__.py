@@ -6,7 +6,7 @@ from tdctl.recorder.capture import Forecast, check_room, forecast
 from tdctl.recorder.epoch_rows import EpochRows
 from tdctl.recorder.margin import logit_margin
 from tdctl.recorder.naming import CLASSES_FILE, SAMPLES_FILE
-from tdctl.recorder.recording import Recorder
+from tdctl.recorder.recording import RunRecorder
 from tdctl.recorder.so_far import SoFar, goes_on, read_so_far
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "SAMPLES_FILE",
     "EpochRows",
     "Forecast",
-    "Recorder",
+    "RunRecorder",
     "SoFar",
     "check_room",
     "forecast",

@@ -33,10 +33,10 @@ from tdctl.recorder.finishing import file_of, write_files
 from tdctl.recorder.naming import Names, names_left, refuse_stale_names, write_names
 from tdctl.slabs import ArrayFile
 
-__all__ = ["CAPTURE_FOLDERS", "Recorder"]
+__all__ = ["CAPTURE_FOLDERS", "RunRecorder"]
 
 
-class Recorder:
+class RunRecorder:
     """Records softmax, logit margin and loss of every sample at every epoch.
 
     The current epoch is kept on the same device as the logits. ``commit`` writes it to
@@ -54,7 +54,7 @@ class Recorder:
 
     Example::
 
-        recorder = Recorder.create(folder, labels, num_classes=10, epochs=30)
+        recorder = RunRecorder.create(folder, labels, num_classes=10, epochs=30)
         for epoch in range(30):
             for index, images, targets in loader:
                 logits = net(images)
@@ -91,7 +91,7 @@ class Recorder:
         overwrite: bool = False,
         file_names: Names | None = None,
         class_names: Names | None = None,
-    ) -> Recorder:
+    ) -> RunRecorder:
         """Starts a new recording in ``folder/capture``; the disk space is reserved immediately.
 
         Args:
@@ -121,8 +121,8 @@ class Recorder:
         for path in there:
             if path.exists() and not overwrite:
                 raise RunError(
-                    f"{path}: holds a recording; give another folder, go on with Recorder.resume, "
-                    "or create it with overwrite=True"
+                    f"{path}: holds a recording; give another folder, go on with "
+                    "RunRecorder.resume, or create it with overwrite=True"
                 )
         names = names_left(folder, labels, num_classes, file_names, class_names, overwrite)
         if not heldout and any(path.exists() for path in there):
@@ -147,7 +147,7 @@ class Recorder:
         heldout: bool = False,
         file_names: Names | None = None,
         class_names: Names | None = None,
-    ) -> Recorder:
+    ) -> RunRecorder:
         """Resumes the recording that ``create`` started in the folder.
 
         Args:

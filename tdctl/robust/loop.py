@@ -13,7 +13,7 @@ import torch
 
 from tdctl.data import Images
 from tdctl.errors import TrainingError
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.robust.ce import CrossEntropy
 from tdctl.robust.dividemix import DivideMix
 from tdctl.robust.setup import Algorithm, RobustSetup
@@ -68,7 +68,7 @@ def open_algorithm(setup: RobustSetup) -> Algorithm:
 
 def train_robustly(
     setup: RobustSetup,
-    recorders: Sequence[Recorder],
+    recorders: Sequence[RunRecorder],
     *,
     valid: Images | None,
     test: Images | None,

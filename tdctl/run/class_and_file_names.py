@@ -54,7 +54,7 @@ def class_names(run: Path, at_least: int) -> NDArray[np.object_]:
 
 
 def _recorded_class_names(path: Path, at_least: int) -> NDArray[np.object_]:
-    wrong = f"{path}: not the table that Recorder.create wrote"
+    wrong = f"{path}: not the table that a recorder wrote"
     try:
         table = read_csv(path, ["class_name"])
         numbers, names = table["class"].to_numpy(np.int64), table["class_name"]

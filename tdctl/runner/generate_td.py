@@ -32,7 +32,7 @@ from tdctl.inputs import (
 )
 from tdctl.labels import stratified_folds
 from tdctl.pretrained import weights_file
-from tdctl.recorder import EpochRows, Recorder, check_room
+from tdctl.recorder import EpochRows, RunRecorder, check_room
 from tdctl.run import (
     MANIFEST_FILE,
     RunFolder,
@@ -315,7 +315,7 @@ def _start(
     plan: Plan,
     mode: Plain,
     world: World,
-) -> Recorder:
+) -> RunRecorder:
     """Marks the folder as running and opens the recordings; returns the one of all images."""
     if begun.resumed:
         check_same_data(run.path, prepared.dataset)
@@ -332,7 +332,7 @@ def _start(
         check_room(run.path, needed, config.train.store)
     with stopped(run, world):
         run.start(config, facts, "unfinished" if begun.resumed else "new")
-        make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
+        make = RunRecorder.resume if begun.resumed else partial(RunRecorder.create, overwrite=True)
         k, epochs, store = prepared.dataset.num_classes, config.train.epochs, config.train.store
         of_run = (run.path, prepared.labels, k, epochs, world.device, store)
         if isinstance(mode, Folds):
@@ -366,7 +366,7 @@ def _write(
     other dynamics exist, both files exist.
     """
     for recording in reversed(mode.recordings(recorder)):
-        if isinstance(recording, Recorder):
+        if isinstance(recording, RunRecorder):
             recording.write(prepared.valid_indices)
     write_confusion(run.path / "confusion.csv", prepared)
     return run.finish(outcome)

@@ -26,7 +26,7 @@ from tdctl.inputs import (
     with_whole_paths,
 )
 from tdctl.pretrained import weights_file
-from tdctl.recorder import Forecast, Recorder, check_room
+from tdctl.recorder import Forecast, RunRecorder, check_room
 from tdctl.robust import (
     Networks,
     RobustSetup,
@@ -266,7 +266,7 @@ def _disk(config: Config, whole: Training) -> Forecast:
 
 def _start(
     run: RunFolder, begun: _Begun, config: Config, whole: Training, facts: dict[str, Any]
-) -> list[Recorder]:
+) -> list[RunRecorder]:
     """Marks the folder as running and opens the recordings."""
     prepared, robust = whole.prepared, config.robust
     if begun.resumed:
@@ -288,7 +288,7 @@ def _start(
     world = World(device=pick_device(config.device))
     with stopped(run, world):
         run.start(config, facts, "unfinished" if begun.resumed else "new")
-        make = Recorder.resume if begun.resumed else partial(Recorder.create, overwrite=True)
+        make = RunRecorder.resume if begun.resumed else partial(RunRecorder.create, overwrite=True)
         k, store = prepared.dataset.num_classes, robust.store
         places = [run.path, run.path / SECOND][: RECORDED[robust.record]]
         recorders = [

@@ -13,7 +13,7 @@ from tdctl.csv_files import write_csv
 from tdctl.files import save_tensors
 from tdctl.inputs import LeftOut, Prepared
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.retraining import LabelSet
 from tdctl.robust import Networks, RobustResult, RobustSetup
 from tdctl.run import SECOND
@@ -101,7 +101,7 @@ def write_training(
     whole: Training,
     setup: RobustSetup,
     result: RobustResult,
-    recorders: Sequence[Recorder],
+    recorders: Sequence[RunRecorder],
 ) -> dict[str, Any]:
     """Writes models, dynamics and tables; gives what the manifest says of the outcome."""
     prepared, judged = whole.prepared, result.algorithm.judged

@@ -14,7 +14,7 @@ from torch import nn
 from tdctl.config import FitConfig
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.training.checkpoint import Checkpoint
 from tdctl.training.evaluate import evaluate
 from tdctl.training.feed import Feed
@@ -81,7 +81,7 @@ def fit(
         select: whether the best epoch is chosen on ``watched``. It must be False for a test set,
             whose error then also goes into the column ``test_error``.
         mode: how the training is recorded; plain by default.
-        recorder: records the softmax of each sample in each epoch. It is a ``Recorder`` in the
+        recorder: records the softmax of each sample in each epoch. It is a ``RunRecorder`` in the
             first process and ``EpochRows`` in the others.
         capture: ``in-loop`` records the softmax of the training step itself; ``eval-pass``
             records it in a separate pass.
@@ -137,7 +137,7 @@ def fit(
 
 
 def _rows_of(recorder: Recording) -> EpochRows:
-    return recorder.rows if isinstance(recorder, Recorder) else recorder
+    return recorder.rows if isinstance(recorder, RunRecorder) else recorder
 
 
 def _commit(recorder: Recording, epoch: int, world: World) -> None:
@@ -151,7 +151,7 @@ def _commit(recorder: Recording, epoch: int, world: World) -> None:
             rows.reset()
 
     def write() -> None:
-        if isinstance(recorder, Recorder):
+        if isinstance(recorder, RunRecorder):
             recorder.commit(epoch)
 
     world.first(write)

@@ -16,7 +16,7 @@ from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
 from tdctl.processors import unbound
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, MIXUP, ORDER
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
@@ -116,7 +116,7 @@ class Trainer:
         return self.net if self.average is None else self.average.net
 
     def train_epoch(
-        self, epoch: int, recorder: Recorder | EpochRows | None, tell: Teller
+        self, epoch: int, recorder: RunRecorder | EpochRows | None, tell: Teller
     ) -> LogRow:
         """One pass over the images; each image is seen exactly once, by one process.
 
@@ -163,7 +163,7 @@ class Trainer:
         }
 
     @torch.no_grad()
-    def capture_pass(self, epoch: int, recorder: Recorder | EpochRows) -> None:
+    def capture_pass(self, epoch: int, recorder: RunRecorder | EpochRows) -> None:
         """Records each sample in eval mode, with a new augmentation.
 
         Source: Jia et al. (AAAI 2023), published code: an extra pass over the augmented

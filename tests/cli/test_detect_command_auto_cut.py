@@ -18,7 +18,7 @@ from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.ranking import num_removed
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 
@@ -182,7 +182,7 @@ def test_a_floor_without_a_cut_and_a_run_named_twice_are_refused(run: Path) -> N
 
 def test_the_joint_needs_every_class(tmp_path: Path) -> None:
     labels = planted_labels(40, 4)
-    recorder = Recorder.create(tmp_path / "r", labels, 4, 2, store="given")
+    recorder = RunRecorder.create(tmp_path / "r", labels, 4, 2, store="given")
     logits = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
     for epoch in range(2):
         recorder.record(torch.from_numpy(labels.index), logits)

@@ -21,7 +21,7 @@ from tdctl.cuts import (
 from tdctl.dynamics import read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import pred_probs
 
 
@@ -127,7 +127,7 @@ def test_many_classes_with_small_probabilities_are_told_apart(tmp_path: Path) ->
     """At 20,000 classes even a right label's probability stays below 0.001 for a while."""
     index, wrong = np.arange(400), np.arange(400) % 5 == 0
     labels = index * 40
-    recorder = Recorder.create(
+    recorder = RunRecorder.create(
         tmp_path, Labels(index, labels, labels), num_classes=20_000, epochs=2, store="given"
     )
     for epoch in range(2):

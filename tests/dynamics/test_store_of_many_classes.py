@@ -12,7 +12,7 @@ from tdctl import runner
 from tdctl.dynamics import TrainingDynamics, read_run, store
 from tdctl.errors import DataError
 from tdctl.labels import Labels
-from tdctl.recorder import EpochRows, Recorder, forecast
+from tdctl.recorder import EpochRows, RunRecorder, forecast
 from tdctl.settings import load_config
 
 N, K, EPOCHS = 40, 7, 5
@@ -26,7 +26,7 @@ def labels() -> Labels:
 
 def recorded(folder: Path, name: str, shared_by: int = 1) -> TrainingDynamics:
     generator, given = torch.Generator().manual_seed(1), labels()
-    recorder = Recorder.create(folder, given, K, EPOCHS, store=name)
+    recorder = RunRecorder.create(folder, given, K, EPOCHS, store=name)
     index = torch.from_numpy(given.index)
     for epoch in range(EPOCHS):
         logits = 3 * torch.randn(N, K, generator=generator)

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import tdctl
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError
-from tdctl.recorder import Recorder, logit_margin
+from tdctl.recorder import RunRecorder, logit_margin
 
 N, EPOCHS, CLASSES = 40, 6, 5
 
@@ -82,7 +82,7 @@ def test_metrics_need_no_order_of_the_rows() -> None:
 def test_the_recorder_writes_aums_margin(store: str, tmp_path: Path) -> None:
     labels = planted_labels(N, CLASSES)
     logits = torch.randn(N, CLASSES, generator=torch.Generator().manual_seed(0)) * 4
-    recorder = Recorder.create(tmp_path, labels, CLASSES, 1, store=store)
+    recorder = RunRecorder.create(tmp_path, labels, CLASSES, 1, store=store)
     recorder.record(torch.from_numpy(labels.index), logits)
     recorder.commit(0)
     recorder.finish()

@@ -29,7 +29,7 @@ from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
 from tdctl.rankers.ranked import DetectResult
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 
@@ -139,7 +139,7 @@ def test_runs_of_any_store_suggest_alike(tmp_path: Path, store: str) -> None:
     logits = torch.randn(2, 6, 120, 5, generator=torch.Generator().manual_seed(0)) * 2
     folders = []
     for number, kept in enumerate(("full", store)):
-        recorder = Recorder.create(tmp_path / str(number), LABELS, 5, 6, store=kept)
+        recorder = RunRecorder.create(tmp_path / str(number), LABELS, 5, 6, store=kept)
         for epoch in range(6):
             recorder.record(torch.from_numpy(LABELS.index), logits[number, epoch])
             recorder.commit(epoch)

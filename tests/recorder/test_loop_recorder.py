@@ -18,8 +18,7 @@ from tdctl import Recorder, detection_metrics, read_run, score
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder as RunRecorder
-from tdctl.recorder import logit_margin
+from tdctl.recorder import RunRecorder, logit_margin
 
 N, K, EPOCHS = 40, 4, 3
 TARGETS = torch.arange(N) % K

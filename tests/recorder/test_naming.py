@@ -13,7 +13,7 @@ from conftest import planted_labels, refused, softmax_history, tdctl
 
 from tdctl.errors import DataError, RunError
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 
 N, K, EPOCHS = 30, 3, 4
 LABELS = planted_labels(N, K)
@@ -22,13 +22,13 @@ FILES = [f'photos/{i:02d} ü, "x".png' for i in range(N - 2)] + ["001", "null"]
 
 
 def recorded(folder: Path, **names: Any) -> Path:
-    recorder = Recorder.create(folder, LABELS, K, EPOCHS, **names)
+    recorder = RunRecorder.create(folder, LABELS, K, EPOCHS, **names)
     fill(recorder)
     recorder.finish()
     return folder
 
 
-def fill(recorder: Recorder, first: int = 0) -> None:
+def fill(recorder: RunRecorder, first: int = 0) -> None:
     logits = torch.from_numpy(softmax_history(LABELS, K, EPOCHS)[0]).float().log()
     for epoch in range(first, EPOCHS):
         recorder.record(torch.from_numpy(LABELS.index), logits[epoch])
@@ -76,25 +76,25 @@ def test_of_several_recordings_the_one_with_names_gives_them(tmp_path: Path) -> 
 @pytest.mark.parametrize("again", [{}, {"file_names": FILES, "class_names": CLASSES}])
 def test_names_are_kept_over_a_resumption(tmp_path: Path, again: Any) -> None:
     folder = tmp_path / "r"
-    Recorder.create(folder, LABELS, K, EPOCHS, file_names=FILES, class_names=CLASSES)
-    recorder = Recorder.resume(folder, LABELS, K, EPOCHS, **again)
+    RunRecorder.create(folder, LABELS, K, EPOCHS, file_names=FILES, class_names=CLASSES)
+    recorder = RunRecorder.resume(folder, LABELS, K, EPOCHS, **again)
     fill(recorder)
     recorder.finish()
     assert names_as_given(ranking(folder, tmp_path / "o.csv"))
 
 
 def test_other_names_are_refused_on_resumption(tmp_path: Path) -> None:
-    Recorder.create(tmp_path, LABELS, K, EPOCHS, file_names=FILES, class_names=CLASSES)
+    RunRecorder.create(tmp_path, LABELS, K, EPOCHS, file_names=FILES, class_names=CLASSES)
     with pytest.raises(RunError, match=r"samples.csv: holds other names than those given"):
-        Recorder.resume(tmp_path, LABELS, K, EPOCHS, file_names=FILES[::-1])
+        RunRecorder.resume(tmp_path, LABELS, K, EPOCHS, file_names=FILES[::-1])
     with pytest.raises(RunError, match=r"class_names.csv: holds other names"):
-        Recorder.resume(tmp_path, LABELS, K, EPOCHS, class_names=CLASSES[::-1])
+        RunRecorder.resume(tmp_path, LABELS, K, EPOCHS, class_names=CLASSES[::-1])
 
 
 def test_a_table_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "samples.csv").write_text("mine")
     with pytest.raises(RunError, match=r"samples.csv: holds other names"):
-        Recorder.create(tmp_path, LABELS, K, EPOCHS, file_names=FILES)
+        RunRecorder.create(tmp_path, LABELS, K, EPOCHS, file_names=FILES)
     assert (tmp_path / "samples.csv").read_text() == "mine"
     assert not (tmp_path / "capture").exists()
 
@@ -102,7 +102,7 @@ def test_a_table_of_the_users_is_not_replaced(tmp_path: Path) -> None:
 def test_a_recording_that_replaces_another_does_not_take_over_its_names(tmp_path: Path) -> None:
     recorded(tmp_path, file_names=FILES, class_names=CLASSES)
     with pytest.raises(RunError, match=r"samples.csv: .* give file_names of the new one, or"):
-        Recorder.create(tmp_path, LABELS, K, EPOCHS, overwrite=True)
+        RunRecorder.create(tmp_path, LABELS, K, EPOCHS, overwrite=True)
     others = [f"{name} 2" for name in FILES]
     recorded(tmp_path, file_names=others, class_names=CLASSES, overwrite=True)
     assert set(ranking(tmp_path, tmp_path / "o.csv")["file_name"]) == set(others)
@@ -110,9 +110,9 @@ def test_a_recording_that_replaces_another_does_not_take_over_its_names(tmp_path
 
 def test_a_recording_of_held_out_samples_shares_them(tmp_path: Path) -> None:
     names = {"file_names": FILES, "class_names": CLASSES}
-    seen = Recorder.create(tmp_path / "r", LABELS, K, EPOCHS, **names)
+    seen = RunRecorder.create(tmp_path / "r", LABELS, K, EPOCHS, **names)
     for more in (names, {}):
-        fresh = Recorder.create(
+        fresh = RunRecorder.create(
             tmp_path / "r", LABELS, K, EPOCHS, heldout=True, overwrite=True, **more
         )
     for recorder in (fresh, seen):
@@ -143,7 +143,7 @@ def test_names_that_do_not_fit_are_refused_before_anything_is_made(
     tmp_path: Path, names: Any, says: str
 ) -> None:
     with pytest.raises(DataError, match=says) as caught:
-        Recorder.create(tmp_path / "r", LABELS, K, EPOCHS, **names)
+        RunRecorder.create(tmp_path / "r", LABELS, K, EPOCHS, **names)
     assert "\n" not in str(caught.value) and not (tmp_path / "r").exists()
 
 
@@ -154,11 +154,11 @@ def test_a_damaged_table_of_class_names_is_one_line(tmp_path: Path, content: str
     run = recorded(tmp_path / "r", class_names=CLASSES)
     (run / "class_names.csv").write_text(content)
     result = tdctl("detect", "--td", run, "--score", "aum", "--out", tmp_path / "o.csv")
-    refused(result, "class_names.csv: not the table that Recorder.create wrote")
+    refused(result, "class_names.csv: not the table that a recorder wrote")
 
 
 def test_names_follow_the_labels_not_the_index(tmp_path: Path) -> None:
     labels = Labels(np.array([7, 2, 5]), np.array([0, 1, 0]), np.array([0, 1, 0]))
-    Recorder.create(tmp_path, labels, 2, 1, file_names=["seven", "two", "five"])
+    RunRecorder.create(tmp_path, labels, 2, 1, file_names=["seven", "two", "five"])
     text = (tmp_path / "samples.csv").read_text()
     assert text == "index,file_name\n7,seven\n2,two\n5,five\n"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tdctl.dynamics import Store, TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError, RunError
 from tdctl.labels import Labels
-from tdctl.recorder import EpochRows, Recorder, forecast
+from tdctl.recorder import EpochRows, RunRecorder, forecast
 from tdctl.slabs import ArrayFile
 
 
@@ -30,7 +30,7 @@ def test_rows_follow_the_index_whatever_the_order_of_batches(
     folder = tmp_path_factory.mktemp("run")
     labels = planted_labels(n, k, seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    recorder = Recorder.create(folder, labels, k, epochs=2)
+    recorder = RunRecorder.create(folder, labels, k, epochs=2)
     logits = torch.randn(2, n, k, generator=generator) * 5
     for epoch in range(2):
         for rows in torch.randperm(n, generator=generator).split(batch):
@@ -52,7 +52,7 @@ def test_rows_follow_the_index_whatever_the_order_of_batches(
 def test_margins_tell_apart_what_float16_rounds_to_one(tmp_path: Path) -> None:
     labels = planted_labels(2, 2, ratio=0.0)
     labels.assigned[:] = labels.true[:] = 0
-    recorder = Recorder.create(tmp_path, labels, 2, epochs=1)
+    recorder = RunRecorder.create(tmp_path, labels, 2, epochs=1)
     recorder.record(torch.from_numpy(labels.index), torch.tensor([[20.0, 0.0], [30.0, 0.0]]))
     recorder.commit(0)
     recorder.finish()
@@ -61,9 +61,9 @@ def test_margins_tell_apart_what_float16_rounds_to_one(tmp_path: Path) -> None:
         assert archive["margin"][:, 0].tolist() == [20.0, 30.0]
 
 
-def recorder_of(tmp_path: Path, n: int = 6) -> tuple[Recorder, torch.Tensor]:
+def recorder_of(tmp_path: Path, n: int = 6) -> tuple[RunRecorder, torch.Tensor]:
     labels = planted_labels(n, 3)
-    return Recorder.create(tmp_path, labels, 3, epochs=3), torch.from_numpy(labels.index)
+    return RunRecorder.create(tmp_path, labels, 3, epochs=3), torch.from_numpy(labels.index)
 
 
 def test_a_missing_sample_is_named(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_committed_epoch_survives_the_process(tmp_path: Path) -> None:
         recorder.record(index, torch.full((6, 3), float(epoch)))
         recorder.commit(epoch)
     del recorder
-    again = Recorder.resume(tmp_path, labels, 3, epochs=3)
+    again = RunRecorder.resume(tmp_path, labels, 3, epochs=3)
     again.record(index, torch.eye(3).repeat(2, 1))
     again.commit(2)
     again.finish()
@@ -115,7 +115,7 @@ def test_a_committed_epoch_survives_the_process(tmp_path: Path) -> None:
 def test_resuming_another_length_is_refused(tmp_path: Path) -> None:
     recorder_of(tmp_path)
     with pytest.raises(RunError, match="--overwrite"):
-        Recorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=4)
+        RunRecorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=4)
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_epoch(
@@ -156,7 +156,7 @@ def test_logits_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DynamicsError, match="2 classes"):
-        Recorder.create(tmp_path, planted_labels(20, 5), 2, epochs=1)
+        RunRecorder.create(tmp_path, planted_labels(20, 5), 2, epochs=1)
 
 
 @pytest.mark.parametrize("name", ["probs.npy", "stats.npy", "state.npy"])
@@ -165,10 +165,10 @@ def test_a_capture_that_was_cut_off_is_not_filled_up(tmp_path: Path, name: str) 
     path = tmp_path / "capture" / name
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(RunError, match="cannot be continued"):
-        Recorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=3)
+        RunRecorder.resume(tmp_path, planted_labels(6, 3), 3, epochs=3)
 
 
-def one_epoch(recorder: Recorder, labels: Labels, logits: torch.Tensor, epoch: int) -> None:
+def one_epoch(recorder: RunRecorder, labels: Labels, logits: torch.Tensor, epoch: int) -> None:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(epoch))
     for rows in order.split(7):
         recorder.record(torch.from_numpy(labels.index)[rows], logits[epoch, rows])
@@ -177,7 +177,7 @@ def one_epoch(recorder: Recorder, labels: Labels, logits: torch.Tensor, epoch: i
 
 def recorded(folder: Path, labels: Labels, logits: torch.Tensor, store: str) -> TrainingDynamics:
     epochs, _, k = logits.shape
-    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    recorder = RunRecorder.create(folder, labels, k, epochs, store=store)
     for epoch in range(epochs):
         one_epoch(recorder, labels, logits, epoch)
     recorder.finish()
@@ -240,7 +240,7 @@ def test_an_epoch_that_is_recorded_again_counts_once(
 ) -> None:
     labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
     recorded(tmp_path / "whole", labels, logits, store)
-    recorder = Recorder.create(tmp_path / "r", labels, 4, 4, store=store)
+    recorder = RunRecorder.create(tmp_path / "r", labels, 4, 4, store=store)
     for epoch in range(2):
         one_epoch(recorder, labels, logits, epoch)
     with monkeypatch.context() as patch:
@@ -256,7 +256,7 @@ def test_an_epoch_that_is_recorded_again_counts_once(
                 recorder.write()
         else:
             one_epoch(recorder, labels, logits, 2)
-    again = Recorder.resume(tmp_path / "r", labels, 4, 4, store=store)
+    again = RunRecorder.resume(tmp_path / "r", labels, 4, 4, store=store)
     for epoch in (2, 3):
         one_epoch(again, labels, logits, epoch)
     again.finish()
@@ -266,7 +266,7 @@ def test_an_epoch_that_is_recorded_again_counts_once(
 
 def test_running_means_refuse_epochs_out_of_turn(tmp_path: Path) -> None:
     labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
-    recorder = Recorder.create(tmp_path, labels, 4, 4, store="given")
+    recorder = RunRecorder.create(tmp_path, labels, 4, 4, store="given")
     one_epoch(recorder, labels, logits, 0)
     with pytest.raises(RunError, match="in turn"):
         one_epoch(recorder, labels, logits, 2)
@@ -281,7 +281,7 @@ def test_epochs_that_are_counted_from_1_are_refused_at_the_first(
     tmp_path: Path, store: str
 ) -> None:
     labels, logits = planted_labels(20, 4), torch.randn(4, 20, 4)
-    recorder = Recorder.create(tmp_path, labels, 4, 4, store=store)
+    recorder = RunRecorder.create(tmp_path, labels, 4, 4, store=store)
     with pytest.raises(RunError, match=r"epoch 1 is the first .* epochs count from 0"):
         one_epoch(recorder, labels, logits, 1)
     one_epoch(recorder, labels, logits, 0)
@@ -290,7 +290,7 @@ def test_epochs_that_are_counted_from_1_are_refused_at_the_first(
 def test_a_label_that_stands_for_none_is_refused_before_the_training(tmp_path: Path) -> None:
     labels = Labels(np.arange(4), np.array([0, 1, -1, 1]), np.array([0, 1, 1, 1]))
     with pytest.raises(DynamicsError, match=r"labels -1 to 1, .*leave out samples without a label"):
-        Recorder.create(tmp_path, labels, 2, 3)
+        RunRecorder.create(tmp_path, labels, 2, 3)
 
 
 def test_imagenet_is_forecast() -> None:
@@ -305,7 +305,7 @@ def test_imagenet_is_forecast() -> None:
 @pytest.mark.parametrize("store", ["full", "given", "topk:2"])
 def test_the_forecast_is_what_is_written(tmp_path: Path, store: str) -> None:
     labels, logits = planted_labels(3000, 5), torch.randn(3, 3000, 5)
-    recorder = Recorder.create(tmp_path, labels, 5, 3, store=store)
+    recorder = RunRecorder.create(tmp_path, labels, 5, 3, store=store)
     expected = forecast(3000, 5, 3, store)
     capture = sum(path.stat().st_size for path in (tmp_path / "capture").iterdir())
     assert capture == pytest.approx(expected.capture_bytes, rel=0.02)
@@ -326,7 +326,7 @@ def test_a_store_that_does_not_fit_the_classes_is_refused(
     classes = 1 if store == "given" else 2
     labels = planted_labels(4, 1 if classes == 1 else 2, ratio=0.0)
     with pytest.raises(ConfigError, match=says.replace("2 c", f"{classes} c")):
-        Recorder.create(tmp_path, labels, classes, 2, store=store)
+        RunRecorder.create(tmp_path, labels, classes, 2, store=store)
 
 
 def test_a_disk_that_fills_up_at_the_start_leaves_nothing(
@@ -348,13 +348,13 @@ def test_a_disk_that_fills_up_at_the_end_keeps_all_epochs(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     labels, logits = planted_labels(20, 4), torch.randn(1, 20, 4)
-    recorder = Recorder.create(tmp_path, labels, 4, 1)
+    recorder = RunRecorder.create(tmp_path, labels, 4, 1)
     one_epoch(recorder, labels, logits, 0)
     with monkeypatch.context() as patch:
         patch.setattr("tdctl.recorder.finishing.write_td", full)
         with pytest.raises(RunError, match="make room and go on with --resume"):
             recorder.write()
-    Recorder.resume(tmp_path, labels, 4, 1).finish()
+    RunRecorder.resume(tmp_path, labels, 4, 1).finish()
     assert len(read_run(tmp_path)[0]) == 20
 
 
@@ -362,7 +362,7 @@ def test_a_disk_that_fills_up_at_the_end_keeps_all_epochs(
 def test_rows_of_several_processes_make_one_epoch(tmp_path: Path, store: str) -> None:
     labels, logits = planted_labels(23, 4), torch.randn(1, 23, 4)
     alone = recorded(tmp_path / "alone", labels, logits, store)
-    recorder = Recorder.create(tmp_path / "r", labels, 4, 1, store=store)
+    recorder = RunRecorder.create(tmp_path / "r", labels, 4, 1, store=store)
     others = [EpochRows(labels, 4, "cpu", Store.of(store, 4)) for _ in range(2)]
     index = torch.from_numpy(labels.index)
     for rank, rows in enumerate((recorder.rows, *others)):
@@ -386,7 +386,7 @@ def test_what_another_process_saw_wrongly_is_refused(
     tmp_path: Path, theirs: int | None, says: str
 ) -> None:
     labels, logits = planted_labels(8, 4), torch.randn(8, 4)
-    recorder, other = Recorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
+    recorder, other = RunRecorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
     recorder.record(torch.from_numpy(labels.index), logits)
     index = 10_000 if theirs is None else labels.index[theirs]
     other.record(torch.tensor([int(index)]), logits[:1])
@@ -417,7 +417,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 torch.set_num_threads(1)
 n, k = 5_000, 100
 
@@ -428,7 +428,7 @@ def resident():
 def run(folder, epochs, store):
     given = np.arange(n) % k
     labels = Labels(np.arange(n), given, given)
-    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    recorder = RunRecorder.create(folder, labels, k, epochs, store=store)
     logits, peak = torch.randn(n, k), 0
     for epoch in range(epochs):
         for rows in torch.arange(n).split(1000):
@@ -479,15 +479,15 @@ def test_half_an_epoch_can_be_begun_again(tmp_path: Path) -> None:
 
 def test_a_recording_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     labels, logits = planted_labels(20, 4), torch.randn(1, 20, 4)
-    recorder = Recorder.create(tmp_path, labels, 4, 1)
+    recorder = RunRecorder.create(tmp_path, labels, 4, 1)
     with pytest.raises(RunError, match="capture: holds a recording; give another folder"):
-        Recorder.create(tmp_path, labels, 4, 1)
+        RunRecorder.create(tmp_path, labels, 4, 1)
     one_epoch(recorder, labels, logits, 0)
     recorder.finish()
     before = read_run(tmp_path)[0].digest()
     with pytest.raises(RunError, match=r"training_dynamics.npz: holds a recording.*overwrite=True"):
-        Recorder.create(tmp_path, labels, 4, 1)
-    again = Recorder.create(tmp_path, labels, 4, 1, overwrite=True)
+        RunRecorder.create(tmp_path, labels, 4, 1)
+    again = RunRecorder.create(tmp_path, labels, 4, 1, overwrite=True)
     one_epoch(again, labels, -logits, 0)
     again.finish()
     assert read_run(tmp_path)[0].digest() != before
@@ -495,7 +495,7 @@ def test_a_recording_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
 def test_arrays_lists_and_paths_as_text_serve_as_well(tmp_path: Path) -> None:
     labels = Labels([3, 5], [0, 1], [0, 0])  # type: ignore[arg-type]
-    recorder = Recorder.create(str(tmp_path / "r"), labels, 2, 2)  # type: ignore[arg-type]
+    recorder = RunRecorder.create(str(tmp_path / "r"), labels, 2, 2)  # type: ignore[arg-type]
     logits = [[2.0, 0.0], [0.0, 2.0]]
     recorder.record(np.array([3, 5]), np.array(logits))  # type: ignore[arg-type]
     recorder.commit(0)
@@ -509,10 +509,12 @@ def test_arrays_lists_and_paths_as_text_serve_as_well(tmp_path: Path) -> None:
     assert (dynamics.td[:, 0] == dynamics.td[:, 1]).all()
 
 
-def of_one_epoch(folder: Path, values: torch.Tensor, store: str = "full", **more: bool) -> Recorder:
+def of_one_epoch(
+    folder: Path, values: torch.Tensor, store: str = "full", **more: bool
+) -> RunRecorder:
     n, k = values.shape
     labels = planted_labels(n, k, ratio=0.25 if k > 1 else 0.0)
-    recorder = Recorder.create(folder, labels, k, 1, store=store)
+    recorder = RunRecorder.create(folder, labels, k, 1, store=store)
     index = torch.from_numpy(labels.index)
     for rows in torch.arange(n).split(7):
         recorder.record(index[rows], values[rows], **more)
@@ -541,7 +543,7 @@ def test_probabilities_in_place_of_logits_are_refused(
 
 def test_probabilities_of_several_processes_are_refused(tmp_path: Path) -> None:
     labels, probs = planted_labels(40, 4), torch.randn(40, 4).softmax(1)
-    recorder, other = Recorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
+    recorder, other = RunRecorder.create(tmp_path, labels, 4, 1), EpochRows(labels, 4, "cpu")
     index = torch.from_numpy(labels.index)
     recorder.record(index[:20], probs[:20])
     other.record(index[20:], probs[20:])

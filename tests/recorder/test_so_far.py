@@ -11,14 +11,14 @@ from conftest import planted_labels
 
 from tdctl.dynamics import read_run
 from tdctl.errors import DynamicsError
-from tdctl.recorder import Recorder, goes_on, read_so_far
+from tdctl.recorder import RunRecorder, goes_on, read_so_far
 
 N, K = 40, 6
 
 
-def begun(folder: Path, epochs: int, planned: int, store: str) -> Recorder:
+def begun(folder: Path, epochs: int, planned: int, store: str) -> RunRecorder:
     labels = planted_labels(N, K)
-    recorder = Recorder.create(folder, labels, K, planned, store=store)
+    recorder = RunRecorder.create(folder, labels, K, planned, store=store)
     generator = torch.Generator().manual_seed(0)
     for epoch in range(epochs):
         recorder.record(labels.index, torch.randn(N, K, generator=generator) * 3)
@@ -62,7 +62,7 @@ def test_without_an_epoch_or_labels_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(DynamicsError, match="earlier tdctl began the recording"):
         read_so_far(tmp_path / "old")
     # Going on with it brings the labels.
-    Recorder.resume(tmp_path / "old", planted_labels(N, K), K, 3)
+    RunRecorder.resume(tmp_path / "old", planted_labels(N, K), K, 3)
     assert read_so_far(tmp_path / "old").dynamics.epochs == 2
     (tmp_path / "old" / "capture" / "stats.npy").write_bytes(b"cut off")
     with pytest.raises(DynamicsError, match="does not read"):

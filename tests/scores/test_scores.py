@@ -22,7 +22,7 @@ from tdctl.dynamics import TrainingDynamics, read_run, write_td
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.metadata import write_metadata
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import SCORES, find_score, late_learned, score, score_names, scores_of
 from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import SLAB
@@ -192,7 +192,7 @@ def test_memory_does_not_grow_with_what_is_recorded(
 def recorded(folder: Path, store: str) -> TrainingDynamics:
     generator, n, k, epochs = torch.Generator().manual_seed(0), 40, 6, 5
     labels = planted_labels(n, k)
-    recorder = Recorder.create(folder, labels, k, epochs, store=store)
+    recorder = RunRecorder.create(folder, labels, k, epochs, store=store)
     for epoch in range(epochs):
         logits = 2 * torch.randn(n, k, generator=generator)
         recorder.record(torch.from_numpy(labels.index), logits)

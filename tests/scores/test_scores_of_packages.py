@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.scores import SCORES, issue_rank, label_quality, pred_probs, score
 
 CLEANLAB = [name for name in SCORES if name.startswith("cl-")]
@@ -29,7 +29,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingDynamics,
 def test_aum_is_that_of_its_package(tmp_path: Path) -> None:
     aum = pytest.importorskip("aum")
     generator, labels, k = torch.Generator().manual_seed(0), planted_labels(50, 4), 4
-    recorder = Recorder.create(tmp_path / "r", labels, k, epochs=6)
+    recorder = RunRecorder.create(tmp_path / "r", labels, k, epochs=6)
     theirs = aum.AUMCalculator(str(tmp_path), compressed=True)
     given = torch.from_numpy(labels.assigned)
     for epoch in range(6):

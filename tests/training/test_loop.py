@@ -15,7 +15,7 @@ from tdctl.data import Images, open_dataset
 from tdctl.errors import ConfigError, RunError, TrainingError
 from tdctl.labels import Labels
 from tdctl.nets import build_net
-from tdctl.recorder import Recorder
+from tdctl.recorder import RunRecorder
 from tdctl.training import (
     Pipeline,
     Progress,
@@ -46,7 +46,7 @@ class Setup:
 
     def recorded(self, folder: Path, seed: int = 0) -> tuple[np.ndarray[Any, Any], nn.Module]:
         labels = Labels(self.images.index, self.images.targets, self.images.targets)
-        recorder = Recorder.create(folder, labels, 10, self.config.epochs)
+        recorder = RunRecorder.create(folder, labels, 10, self.config.epochs)
         net = self.net()
         self.fit(net, seed, recorder=recorder, capture=self.config.capture)
         recorder.finish()
@@ -276,7 +276,7 @@ def test_cuda_learns_and_records(tmp_path: Path) -> None:
     config = TrainConfig(epochs=8, batch_size=64)
     device = torch.device("cuda")
     labels = Labels(data.train.index, data.train.targets, data.train.targets)
-    recorder = Recorder.create(tmp_path, labels, 10, 8, device)
+    recorder = RunRecorder.create(tmp_path, labels, 10, 8, device)
     net = build_net(NetConfig(depth=8), 10, (1, 8, 8), 0)
     pipeline = Pipeline.of(config, data, device)
     fit(net, data.train, config, pipeline, 0, recorder=recorder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import nn
 
 from tdctl.errors import ConfigError
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.training.trainer import Setup, Trainer
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildNetwork", "Plain", "Recording"]
 
 # The first process writes the recording; the others collect the rows that they saw.
-Recording = Recorder | EpochRows
+Recording = RunRecorder | EpochRows
 
 
 class BuildNetwork(Protocol):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tdctl.data.dataset import Images
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.training.feed import Feed
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.world import World
@@ -38,7 +38,7 @@ class Unseen:
         self._index = torch.from_numpy(images.index).to(pipeline.device)
 
     @torch.no_grad()
-    def record(self, net: nn.Module, recorder: Recorder | EpochRows) -> None:
+    def record(self, net: nn.Module, recorder: RunRecorder | EpochRows) -> None:
         """Records the logits of each image, without augmentation; leaves the network in eval mode.
 
         If the training mirrors images, the mean of the logits of the image and of its mirror image

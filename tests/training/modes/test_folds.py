@@ -26,7 +26,7 @@ from tdctl.errors import ConfigError, DynamicsError, RunError
 from tdctl.files import read_json
 from tdctl.labels import Labels, stratified_folds
 from tdctl.nets import build_net
-from tdctl.recorder import EpochRows, Recorder, forecast
+from tdctl.recorder import EpochRows, RunRecorder, forecast
 from tdctl.recorder.capture import LABELS
 from tdctl.scores import SCORES, pred_probs, score, scores_of
 from tdctl.settings import load_config
@@ -99,8 +99,8 @@ def fitted(
     settings = {"epochs": 2, "batch_size": 16, "amp": False, "augment": False, "lr": 0.01}
     config = TrainConfig.model_validate(settings | train)
     labels = Labels(images.index, images.targets, images.targets)
-    recorders: list[Recorder | EpochRows] = [
-        Recorder.create(folder, labels, 10, config.epochs, heldout=held)
+    recorders: list[RunRecorder | EpochRows] = [
+        RunRecorder.create(folder, labels, 10, config.epochs, heldout=held)
         if world is None or world.is_first
         else EpochRows(labels, 10, CPU)
         for held in (False, True)
@@ -119,7 +119,7 @@ def fitted(
         capture=config.capture,
     )
     for recorder in recorders:
-        if isinstance(recorder, Recorder):
+        if isinstance(recorder, RunRecorder):
             recorder.write()
     return nets, of, read_run(folder)[0] if world is None else None
 
@@ -288,9 +288,9 @@ class Stop(Exception):
 
 MOMENTS: dict[str, tuple[type, str, int]] = {
     "within the second network": (Trainer, "train_epoch", 4),
-    "between the commits": (Recorder, "commit", 4),
+    "between the commits": (RunRecorder, "commit", 4),
     "before the checkpoint": (FoldTrainer, "state_dict", 2),
-    "between the files": (Recorder, "write", 2),
+    "between the files": (RunRecorder, "write", 2),
 }
 FULL: dict[str, Any] = {
     "plain": {},
@@ -345,15 +345,15 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(
 def test_a_run_that_lacks_its_held_out_file_is_not_taken_for_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = Recorder.write, []
+    write, calls = RunRecorder.write, []
 
-    def once(recorder: Recorder, *arguments: Any) -> None:
+    def once(recorder: RunRecorder, *arguments: Any) -> None:
         if calls:
             raise Stop
         calls.append(1)
         write(recorder, *arguments)
 
-    monkeypatch.setattr(Recorder, "write", once)
+    monkeypatch.setattr(RunRecorder, "write", once)
     with pytest.raises(Stop):
         runner.generate_td(small_config(), tmp_path / "a")
     with pytest.raises(DynamicsError, match="not finished"):
@@ -406,7 +406,7 @@ def test_a_mirror_image_is_asked_where_flips_suit(tmp_path: Path) -> None:
     for flip in (True, False):
         config = TrainConfig(epochs=1, batch_size=4, amp=False, lr=1e-30, flip=flip)
         labels = Labels(images.index, targets, targets)
-        heldout = Recorder.create(tmp_path / str(flip), labels, 2, 1, heldout=True)
+        heldout = RunRecorder.create(tmp_path / str(flip), labels, 2, 1, heldout=True)
         nets = FoldEnsemble([LeftOnly(), LeftOnly()])
         folds = Folds(np.arange(8) % 2, 2, heldout)
         fit(nets, images, config, Pipeline.of(config, data, CPU), 0, mode=folds)

@@ -26,7 +26,7 @@ from tdctl.files import read_json
 from tdctl.inputs.left_out import find_left_out, read_ranking
 from tdctl.labels import Labels
 from tdctl.nets import build_net
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.scores import find_score
 from tdctl.training import Pipeline, Progress, SecondRound, World, fit
 from tdctl.training.modes.unseen import Unseen
@@ -328,13 +328,13 @@ def halved(folder: Path, size: int) -> Any:
                 0,
                 world=world,
                 recorder=(
-                    recorder := Recorder.create(folder, labels, 10, 2)
+                    recorder := RunRecorder.create(folder, labels, 10, 2)
                     if world.is_first
                     else EpochRows(labels, 10, CPU)
                 ),
                 mode=SecondRound(data.train.take(out)),
             )
-            if isinstance(recorder, Recorder):
+            if isinstance(recorder, RunRecorder):
                 recorder.finish()
 
     folder.mkdir()

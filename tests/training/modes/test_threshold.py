@@ -24,7 +24,7 @@ from tdctl.errors import ConfigError, DynamicsError
 from tdctl.files import read_json
 from tdctl.labels import Labels
 from tdctl.nets import TwoNetworks, build_net
-from tdctl.recorder import EpochRows, Recorder
+from tdctl.recorder import EpochRows, RunRecorder
 from tdctl.training import Pipeline, Progress, ThresholdSamples, World, fit
 from tdctl.training.modes.threshold import ThresholdTrainer
 
@@ -143,7 +143,7 @@ def recorded(folder: Path, world: World | None = None, report: Any = None, **tra
     settings = {"epochs": 3, "batch_size": 64, "amp": False, "lr": 0.05} | train
     config = TrainConfig.model_validate(settings)
     labels = Labels(data.train.index, data.train.targets, data.train.targets)
-    make = Recorder.resume if (folder / "checkpoint.pth").exists() else Recorder.create
+    make = RunRecorder.resume if (folder / "checkpoint.pth").exists() else RunRecorder.create
     world = world or World()
     mode = ThresholdSamples(10)
     result = fit(
