@@ -22,7 +22,7 @@ from tdctl.slabs import ArrayFile, open_array
 __all__ = ["SoFar", "goes_on", "read_so_far"]
 
 STATE, STATS, FULL = "state", "stats", "probs"
-KEPT = ("given", "other", "other_class")
+KEPT = ("given", "other", "other_class", "entropy")
 SUMS = "total"
 # A training that writes two epochs while one is read replaces the sums that are read.
 TRIES = 3
@@ -107,7 +107,7 @@ def _dynamics(arrays: dict[str, ArrayFile], done: int, labels: Labels) -> Traini
         if FULL in arrays:
             write_td(path, arrays[FULL].first(done), margin, labels, loss)
         else:
-            kept = {name: arrays[name].first(done) for name in KEPT}
+            kept = {name: arrays[name].first(done) for name in KEPT if name in arrays}
             others = int(kept["other"].shape[2])
             total = arrays[SUMS].at((done - 1) % 2) if SUMS in arrays else None
             store = Store(f"topk:{others}", others, total is not None)
