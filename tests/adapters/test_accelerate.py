@@ -27,8 +27,9 @@ ODD = 151
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Any:
-    """Accelerate keeps its state in classes."""
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Accelerate keeps its state in classes, and warns if it chooses the number of threads."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield
     for kept in (AcceleratorState, GradientState, PartialState):
         kept._reset_state()
@@ -54,12 +55,16 @@ class Loop:
         self.recording = AcceleratedRecorder(self.accelerator, self.recorder, gather)
         self.seen: list[list[int]] = []
 
-    def epoch(self, number: int, begin: int = 0, stop: int | None = None) -> None:
+    def epoch(
+        self, number: int, begin: int = 0, save: int | None = None, stops: bool = False
+    ) -> None:
         self.loader.set_epoch(number)
         loader = self.accelerator.skip_first_batches(self.loader, begin) if begin else self.loader
         for step, (ids, x, given) in enumerate(loader, begin):
-            if step == stop:
-                return self.accelerator.save_state(str(self.folder / "state"))
+            if step == save:
+                self.accelerator.save_state(str(self.folder / "state"))
+                if stops:
+                    return
             with self.accelerator.accumulate(self.net):
                 logits = self.net(x)
                 self.accelerator.backward(nn.functional.cross_entropy(logits, given))
@@ -68,7 +73,6 @@ class Loop:
             self.recording.record(ids, logits, given)
             self.seen.append(ids.tolist())
         self.recording.end_epoch()
-        return None
 
     def goes_on(self) -> None:
         self.accelerator.load_state(str(self.folder / "state"))
@@ -132,22 +136,23 @@ def test_of_a_repeated_sample_the_first_recording_counts(tmp_path: Path) -> None
     assert all(alike) and any(abs(first[i] - second[i]) > 1e-2 for i in twice)
 
 
-@pytest.mark.parametrize("stop", [None, 3], ids=["between epochs", "within an epoch"])
+@pytest.mark.parametrize("stops", [True, False], ids=["stops there", "goes on"])
+@pytest.mark.parametrize("save", [0, 3], ids=["between epochs", "within an epoch"])
 @pytest.mark.parametrize("size", [1, 2], ids=["one process", "two processes"])
-def test_a_stopped_training_goes_on(tmp_path: Path, size: int, stop: int | None) -> None:
+def test_a_training_goes_on_from_a_checkpoint(
+    tmp_path: Path, size: int, save: int, stops: bool
+) -> None:
     """What was recorded after the checkpoint is forgotten and recorded again."""
 
     def act() -> None:
         loop = Loop(tmp_path, ODD)
         loop.epoch(0)
-        if stop is None:
-            loop.accelerator.save_state(str(tmp_path / "state"))
-        loop.epoch(1, stop=stop)
+        loop.epoch(1, save=save, stops=stops)
 
     def goes_on() -> Any:
         loop = Loop(tmp_path, ODD)
         loop.goes_on()
-        loop.epoch(1, begin=stop or 0)
+        loop.epoch(1, begin=save)
         loop.epoch(2)
         loop.recorder.finish()
         return counts(loop.recorder)
