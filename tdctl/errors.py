@@ -33,6 +33,14 @@ class TdctlError(Exception):
 
     Attributes:
         told_elsewhere: True if another process of the same run already reports the error.
+
+    Example::
+
+        >>> try:
+        ...     tdctl.read_run("runs/none")
+        ... except tdctl.TdctlError as error:
+        ...     print(error)
+        runs/none: no such run folder; expected a folder that tdctl generate-td wrote
     """
 
     told_elsewhere = False

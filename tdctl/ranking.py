@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tdctl.errors import ConfigError, DynamicsError
 
-__all__ = ["Ranking", "num_kept", "num_removed"]
+__all__ = ["Ranking", "num_kept", "num_removed", "prune", "rank", "relabel"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,97 @@ class Ranking:
         keep = np.ones(len(self.index), dtype=np.bool_)
         keep[worst] = False
         return keep
+
+
+def rank(suspicion: ArrayLike) -> NDArray[np.int64]:
+    """The rows from the most suspicious to the least; equal ones in their order.
+
+    Args:
+        suspicion: float [n], finite; higher means more likely mislabeled.
+
+    Returns:
+        Int64 [n].
+
+    Raises:
+        DynamicsError: a suspicion is not finite, or it is no array [n].
+
+    Example::
+
+        >>> tdctl.rank([0.1, 0.9, 0.4]).tolist()
+        [1, 2, 0]
+    """
+    return _ranking(suspicion).worst_first()
+
+
+def prune(
+    suspicion: ArrayLike,
+    remove_ratio: float,
+    given: ArrayLike | None = None,
+    keep_per_class: float = 0.0,
+) -> NDArray[np.bool_]:
+    """Which samples stay when the most suspicious ones are dropped.
+
+    Args:
+        suspicion: float [n], as in ``rank``.
+        remove_ratio: the share of samples to drop, in [0, 1).
+        given: int [n], the given labels; only needed with a floor per class.
+        keep_per_class: how many samples of each given class always stay: a share below 1, or a
+            whole number.
+
+    Returns:
+        Bool [n]: True for the samples that stay.
+
+    Raises:
+        ConfigError: the ratio or the floor is out of range.
+        DynamicsError: as in ``rank``, or there is a floor and ``given`` is not [n].
+
+    Example::
+
+        >>> tdctl.prune([0.1, 0.9, 0.4], remove_ratio=1 / 3).tolist()
+        [True, False, True]
+    """
+    labels = None if given is None else np.asarray(given, dtype=np.int64)
+    return _ranking(suspicion).kept(remove_ratio, labels, keep_per_class)
+
+
+def relabel(
+    suspicion: ArrayLike, given: ArrayLike, suggested: ArrayLike, ratio: float
+) -> NDArray[np.int64]:
+    """The given labels, with the suggested ones for the most suspicious samples.
+
+    Args:
+        suspicion: float [n], as in ``rank``.
+        given: int [n], the given labels.
+        suggested: int [n], for example ``TrainingDynamics.suggested()``.
+        ratio: the share of samples that get the suggested label, in [0, 1).
+
+    Returns:
+        Int64 [n].
+
+    Raises:
+        ConfigError: the ratio is out of range.
+        DynamicsError: as in ``rank``, or the labels are not [n].
+
+    Example::
+
+        >>> tdctl.relabel([0.1, 0.9, 0.4], given=[3, 3, 3], suggested=[5, 6, 7], ratio=1 / 3)
+        array([3, 6, 3])
+    """
+    ranking = _ranking(suspicion)
+    old, new = np.asarray(given, dtype=np.int64), np.asarray(suggested, dtype=np.int64)
+    if not old.shape == new.shape == ranking.index.shape:
+        raise DynamicsError(
+            f"relabel: given {old.shape} and suggested {new.shape}; expected two arrays "
+            f"({len(ranking.index)},)"
+        )
+    return np.where(ranking.kept(ratio), old, new)
+
+
+def _ranking(suspicion: ArrayLike) -> Ranking:
+    values = np.asarray(suspicion, dtype=np.float64)
+    if values.ndim != 1:
+        raise DynamicsError(f"suspicion: is {values.shape}; expected [n], one for each sample")
+    return Ranking(np.arange(len(values)), values)
 
 
 def num_removed(n: int, remove_ratio: float) -> int:

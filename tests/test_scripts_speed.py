@@ -193,6 +193,15 @@ def test_the_recorder_keeps_the_margins_of_aum(tmp_path: Path) -> None:
     assert len(found["aum"]) == len(found["tdctl"]) == 3
 
 
+def test_what_recording_costs_is_told_apart(tmp_path: Path) -> None:
+    from scripts.experiments.speed.recording import PARTS, parts, step_overhead
+
+    shares = parts(tmp_path / "a", 10, 3)
+    assert set(shares) == {*PARTS, "copies and calls"} and min(shares.values()) > 0
+    found = step_overhead(tmp_path / "b", 2, 2, 8)
+    assert len(found["share"]) == 2 and min(found["record"]) > 0
+
+
 def test_each_extra_is_installed_once(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "environment.sh", tmp_path / "scripts")

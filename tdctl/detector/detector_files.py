@@ -133,7 +133,7 @@ def _on_cpu(value: Any) -> Any:
     return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
-def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
+def load_detector(path: Path | str, device: torch.device | str = "cpu") -> Detector:
     """Loads a detector: a ``.pth.tar`` (ours or published), a ``.safetensors``, or a shipped one.
 
     Unpickling is limited to tensors, plain values and the numpy scalar that published files have
@@ -157,6 +157,7 @@ def load_detector(path: Path, device: torch.device | str = "cpu") -> Detector:
         >>> dynamics, labels, _ = tdctl.read_run("runs/a")
         >>> suspicion = detector.score(dynamics)
     """
+    path = Path(path)
     name = builtin_name(path)
     file = path if name is None else builtin_file(name)
     content = _read_tensors(file) if file.name.endswith(TENSORS) else _read_tar(file)

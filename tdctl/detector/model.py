@@ -51,6 +51,13 @@ class Detector:
         card: what it was trained on; None for files of other programs.
         epoch, best_prec, optimizer: the other entries of the published layout.
         reader: which features of a run the network sees; by default those of the paper.
+
+    Example::
+
+        >>> detector = tdctl.load_detector(Path("builtin"))
+        >>> dynamics, labels, _ = tdctl.read_run("runs/a")
+        >>> detector.score(dynamics).shape
+        (60,)
     """
 
     net: nn.Module

@@ -68,7 +68,7 @@ def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]
 
         >>> dynamics, labels, valid_indices = tdctl.read_run("runs/a")
         >>> dynamics.td.shape
-        (60000, 30, 10)
+        (60, 12, 5)
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -47,6 +47,12 @@ class TrainingDynamics:
         heldout: the dynamics of the same samples, row by row and epoch by epoch, by networks that
             were not trained on them; or None. All other arrays come from networks that were
             trained on the samples.
+
+    Example::
+
+        >>> dynamics, labels, _ = tdctl.read_run("runs/a")
+        >>> dynamics.td.shape, dynamics.epochs, dynamics.num_classes
+        ((60, 12, 5), 12, 5)
     """
 
     td: Array

@@ -127,20 +127,10 @@ class EpochFiles:
             self._mapped[name] = self._arrays[name].whole()
         return self._mapped[name]
 
-    def put(self, rows: NDArray[np.int64], stats_S: Rows, probs_S: Rows) -> None:
-        """Writes rows at their places; no row appears twice."""
-        self.whole("stats")[rows] = stats_S
-        self.whole("probs")[rows] = probs_S
-
-    def grown(self, kinds: Kinds, size: int) -> EpochFiles:
-        """The same rows in new files of more rows, which replace these."""
-        part = self._stem.with_name(f"{self._stem.name}.grown")
-        larger = EpochFiles.create(part, kinds, size)
-        for name, array in self._arrays.items():
-            for start, stop in slabs_of(len(self), max(1, SLAB // array.dtype.itemsize)):
-                larger._arrays[name].put(array.block(start, stop), start)
-        self.close()
-        return larger.moved(self._stem)
+    def put(self, stats: Rows, probs: Rows) -> None:
+        """Writes all rows."""
+        self._arrays["stats"].put(stats)
+        self._arrays["probs"].put(probs)
 
     def moved(self, stem: Path) -> EpochFiles:
         """The files under another name, replacing what is there."""

@@ -82,8 +82,8 @@ def targets_of(targets: Values, classes: Mapping[str, int] | None) -> torch.Tens
 def _numbers_of(values: np.ndarray[Any, Any], classes: Mapping[str, int] | None) -> Any:
     if classes is None:
         raise DynamicsError(
-            f"recorder: the target {str(values.flat[0])!r} is no whole number; give class_names, or "
-            "record class numbers from 0"
+            f"recorder: the target {str(values.flat[0])!r} is no whole number; give class_names, "
+            "or record class numbers from 0"
         )
     try:
         return np.asarray([classes[str(value)] for value in values], dtype=np.int64)

@@ -24,15 +24,15 @@ SMALLEST = 1024
 
 
 class LoopEpoch:
-    """The rows of the current epoch in their file, and how often each sample was recorded.
+    """The rows of the current epoch in memory, and how often each sample was recorded.
 
-    Of several recordings of a sample the first counts.
+    Of several recordings of a sample the first counts. A file that is mapped into memory would
+    cost ten times as much, because the system notes each of its pages that is written.
 
     Attributes:
         ids: the rows of the ids.
         kinds: what a row contains.
         stem: the name of the epoch's files.
-        files: the rows; None as long as nothing was recorded.
         times: int32 [capacity], how often each sample was recorded in this epoch.
         given: int32 [capacity], the label of each sample; -1 if it is not known yet.
         size: number of rows up to the last sample that was recorded in any epoch.
@@ -41,19 +41,49 @@ class LoopEpoch:
 
     def __init__(self, ids: SampleIds, kinds: Kinds, stem: Path) -> None:
         self.ids, self.kinds, self.stem = ids, kinds, stem
-        self.files: EpochFiles | None = None
         capacity = ids.fixed or SMALLEST
+        self._stats, self._probs = np.zeros(capacity, kinds.stats), np.zeros(capacity, kinds.probs)
         self.times = np.zeros(capacity, np.int32)
         self.given = np.full(capacity, -1, np.int32)
         self._stamp = np.zeros(capacity, np.int32)
         self.size = self.total = 0
 
     def end(self) -> None:
-        """Forgets what was recorded, after the files were taken over or given up."""
-        if self.files is not None:
-            self.files.close()
-        self.files, self.total = None, 0
+        """Forgets what was recorded, after it was saved or given up."""
+        self.total = 0
         self.times[:] = 0
+
+    def save(self) -> int:
+        """Writes the rows to files of their own; returns how many there are.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        self._stats["seen"] = self.times > 0
+        files = EpochFiles.create(self.stem, self.kinds, self.size)
+        files.put(self._stats[: self.size], self._probs[: self.size])
+        files.sync()
+        return self.size
+
+    def load(self, seen: NDArray[np.uint8], total: int) -> None:
+        """Reads what ``save`` wrote.
+
+        Args:
+            seen: uint8, 1 for the rows that count; others were recorded after a checkpoint.
+            total: how many rows had been recorded.
+
+        Raises:
+            RunError: a file is missing, cut off, or of another recording.
+        """
+        files = EpochFiles.open(self.stem, self.kinds)
+        self.fit(len(files))
+        count = min(len(files), len(seen))
+        for mine, name in ((self._stats, "stats"), (self._probs, "probs")):
+            mine[:count] = files.block(name, 0, count)
+        self.times[:count] = seen[:count]
+        rows = np.flatnonzero(self.times)
+        self.given[rows] = self._stats["target"][rows]
+        self.total = total
 
     def fit(self, size: int) -> None:
         """Makes room for this many samples."""
@@ -64,12 +94,12 @@ class LoopEpoch:
             self.times = np.concatenate([self.times, np.zeros(more, np.int32)])
             self.given = np.concatenate([self.given, np.full(more, -1, np.int32)])
             self._stamp = np.zeros(capacity, np.int32)
-            if self.files is not None:
-                self.files = self.files.grown(self.kinds, capacity)
+            self._stats = np.concatenate([self._stats, np.zeros(more, self.kinds.stats)])
+            self._probs = np.concatenate([self._probs, np.zeros(more, self.kinds.probs)])
         self.size = max(self.size, size)
 
     def add(self, rows: torch.Tensor, targets: torch.Tensor, logits_SK: torch.Tensor) -> None:
-        """Writes what was collected; the logits are overwritten.
+        """Adds what was collected; the logits are overwritten.
 
         Args:
             rows: int64 [S], the samples.
@@ -79,7 +109,6 @@ class LoopEpoch:
         Raises:
             DynamicsError: a row or label is out of range, a label changed, or logits are not
                 finite or are probabilities.
-            RunError: the disk is full.
         """
         rows_S: NDArray[np.int64] = rows.cpu().numpy()
         targets_S: NDArray[np.int64] = targets.cpu().numpy()
@@ -88,16 +117,15 @@ class LoopEpoch:
         self.ids.check_range(rows_S)
         self._check_targets(rows_S, targets_S)
         found = self._measured(logits_SK, targets)
-        stats_S = self._stats(found, targets_S)
+        stats_S = self._stats_of(found, targets_S)
         self._check_values(found, stats_S, rows_S)
         self._check_labels(rows_S, targets_S)
         fresh = self._first(rows_S)
-        probs_S = self._probs(found)
-        if self.files is None:
-            self.files = EpochFiles.create(self.stem, self.kinds, len(self.times))
+        probs_S = self._probs_of(found)
         if not fresh.all():
             rows_S, stats_S, probs_S = rows_S[fresh], stats_S[fresh], probs_S[fresh]
-        self.files.put(rows_S, stats_S, probs_S)
+        _put(self._stats, rows_S, stats_S)
+        _put(self._probs, rows_S, probs_S)
 
     def _measured(self, logits_SK: torch.Tensor, targets: torch.Tensor) -> Measures:
         given = targets.to(logits_SK.device)
@@ -106,7 +134,7 @@ class LoopEpoch:
             return largest_classes(logits_SK, given, others, entropy=True)
         return all_classes(logits_SK.t().contiguous(), given)
 
-    def _stats(self, found: Measures, targets_S: NDArray[np.int64]) -> NDArray[Any]:
+    def _stats_of(self, found: Measures, targets_S: NDArray[np.int64]) -> NDArray[Any]:
         stats_S = np.empty(len(targets_S), self.kinds.stats)
         stats_S["margin"], stats_S["loss"] = found.margin.cpu(), found.loss.cpu()
         stats_S["target"], stats_S["seen"] = targets_S, 1
@@ -114,7 +142,7 @@ class LoopEpoch:
             stats_S["entropy"] = found.entropy.cpu()
         return stats_S
 
-    def _probs(self, found: Measures) -> NDArray[Any]:
+    def _probs_of(self, found: Measures) -> NDArray[Any]:
         if found.other_class is None:
             whole = found.probs.cpu().contiguous().numpy()
             view: NDArray[Any] = whole.view(self.kinds.probs)[:, 0]
@@ -181,3 +209,9 @@ class LoopEpoch:
         else:
             np.add.at(self.times, rows_S, 1)
         return fresh
+
+
+def _put(table: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any]) -> None:
+    """Writes rows of several fields, as bytes: field by field it takes ten times as long."""
+    whole = np.dtype((np.void, table.dtype.itemsize))
+    np.put(table.view(whole), rows, np.ascontiguousarray(values).view(whole))

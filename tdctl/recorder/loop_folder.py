@@ -43,6 +43,11 @@ class EpochReport:
         missed: how many known samples were not. They keep their values of the epoch before; in
             the first epochs, those of the first epoch in which they were recorded.
         repeated: how many recordings were dropped, because the sample had been recorded already.
+
+    Example::
+
+        >>> tdctl.EpochReport(epoch=3, samples=98, missed=2, repeated=0)
+        EpochReport(epoch=3, samples=98, missed=2, repeated=0)
     """
 
     epoch: int
@@ -202,19 +207,7 @@ class LoopFolder:
         epoch.size = int(np.flatnonzero(epoch.given >= 0).max(initial=-1)) + 1
         if "seen" not in state or state["rank"] != processes.rank():
             return
-        files = EpochFiles.open(epoch.stem, epoch.kinds, writable=True)
-        epoch.fit(len(files))
-        if len(files) < len(epoch.times):
-            files = files.grown(epoch.kinds, len(epoch.times))
-        seen = np.unpackbits(np.asarray(state["seen"], dtype=np.uint8))[: len(epoch.times)]
-        epoch.times[: len(seen)] = seen
-        stats = files.whole("stats")
-        # What was recorded after the checkpoint is recorded again.
-        stats["seen"] = epoch.times[: len(stats)]
-        rows = np.flatnonzero(epoch.times)
-        epoch.given[rows] = stats["target"][rows]
-        epoch.size = max(epoch.size, int(rows.max(initial=-1)) + 1)
-        epoch.files, epoch.total = files, int(state["total"])
+        epoch.load(np.unpackbits(np.asarray(state["seen"], dtype=np.uint8)), int(state["total"]))
 
     def _by_this_process(self, ids: SampleIds) -> bool:
         """Whether this process has the rows of the committed epochs, also with growing names."""
@@ -229,9 +222,9 @@ class LoopFolder:
             "classes": epoch.kinds.num_classes,
             "rank": processes.rank(),
         }
-        if epoch.files is None:
+        if not epoch.total:
             return found
-        epoch.files.sync()
+        epoch.save()
         if epoch.ids.grows:
             write_json(self._names_of(epoch.stem), epoch.ids.name_list())
             found["names"] = True
@@ -252,12 +245,12 @@ class LoopFolder:
         several = processes.count() > 1
 
         def on_disk() -> int | None:
-            if epoch.files is None:
+            if not epoch.total:
                 return None
-            epoch.files.sync()
+            size = epoch.save()
             if several and epoch.ids.grows:
                 write_json(self._names_of(epoch.stem), epoch.ids.name_list())
-            return len(epoch.files)
+            return size
 
         sizes = processes.together(on_disk)
         found = processes.together(
@@ -277,8 +270,7 @@ class LoopFolder:
             stats = EpochFiles.open(self.epoch(number), epoch.kinds).whole("stats")
             samples = self._take_labels(epoch, stats)
         else:
-            if epoch.files is not None:
-                epoch.files.moved(self.epoch(number))
+            EpochFiles.open(epoch.stem, epoch.kinds).moved(self.epoch(number))
             samples = int(np.count_nonzero(epoch.times))
         known = epoch.ids.fixed or int(np.count_nonzero(epoch.given >= 0))
         if not number and self._overwrite:
@@ -308,7 +300,7 @@ class LoopFolder:
             rows_of.append(rows)
         if epoch.ids.grows:
             epoch.fit(len(epoch.ids.name_list()))
-        largest = max(len(epoch.times), *(size or 0 for size in sizes))
+        largest = max(epoch.size, *(size or 0 for size in sizes))
         into = EpochFiles.create(self.epoch(number), epoch.kinds, largest)
         merge_parts(parts, rows_of, into, epoch.ids.name_of)
         into.sync()

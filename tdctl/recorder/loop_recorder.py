@@ -72,7 +72,7 @@ class Recorder:
         ...     for epoch in range(3):
         ...         for ids, images, targets in loader:
         ...             logits = net(images)
-        ...             ...  # loss, backward, optimiser step
+        ...             pass  # loss, backward, optimiser step
         ...             recorder.record(ids, logits, targets)
         ...         report = recorder.end_epoch()
         >>> report.samples, report.missed, report.repeated

@@ -71,6 +71,13 @@ def compare(
         DetectorError: a detector cannot be read, or gives NaN or a constant.
         RunError: ``out`` contains something else, or a table with another bootstrap, or is inside
             the data of a run.
+
+    Example::
+
+        >>> scores = [tdctl.scores.find_score(name) for name in ("aum", "p-mean")]
+        >>> found = tdctl.compare([Path("runs/a")], scores, bootstrap=0)
+        >>> [row.name for row in found.rows]
+        ['aum', 'p-mean']
     """
     _check(runs, sources, bootstrap)
     refuse_in_data_of(runs, out)

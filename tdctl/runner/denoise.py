@@ -188,6 +188,13 @@ def denoise(
         DataError: the data set is not the one that the run was made with.
         RunError: a folder is occupied, or is inside the data, or was made from other samples.
         DynamicsError, DetectorError, TrainingError: as in ``detect`` and ``generate_td``.
+
+    Example::
+
+        >>> score = tdctl.scores.find_score("aum")
+        >>> result = tdctl.denoise(config, Path("runs/b"), score, [0.2])
+        >>> [row.kind for row in result.rows]
+        ['pruned']
     """
     if out is not None and out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; give a folder with --out")

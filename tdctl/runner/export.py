@@ -77,6 +77,11 @@ def export(
             needs.
         DetectorError: the detector cannot be read, or gives NaN or a constant.
         RunError: a file exists already, or would be inside the data of the run.
+
+    Example::
+
+        >>> [file.name for file in tdctl.export(Path("runs/a"), "datamap", Path("map.csv"))]
+        ['map.csv']
     """
     suffix = ".csv" if kind == "datamap" else ".npz"
     if out.suffix != suffix:

@@ -129,7 +129,7 @@ def generate_td(
     Example::
 
         >>> config = tdctl.load_config(Path("my.yaml"))
-        >>> result = tdctl.generate_td(config, Path("runs/a"))
+        >>> result = tdctl.generate_td(config, Path("runs/b"))
         >>> dynamics, labels, valid_indices = tdctl.read_run(result.folder)
     """
     world = World(device=pick_device(config.device)) if world is None else world

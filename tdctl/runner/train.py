@@ -80,6 +80,12 @@ def train(
         DataError: the data set is missing or malformed, or not that of ``td``.
         ConfigError: a setting does not fit the data or the machine.
         TrainingError: a network diverged; names it.
+
+    Example::
+
+        >>> ssr = {"robust.algorithm": "ssr", "robust.epochs": 2}
+        >>> config = tdctl.load_config(Path("my.yaml"), overrides=ssr)
+        >>> result = tdctl.train(config, Path("runs/ssr"))
     """
     world = World(device=pick_device(config.device))
     config = with_whole_paths(config)

@@ -74,6 +74,13 @@ def train_detector(
         DynamicsError: a run is missing or malformed, or lacks what a channel needs.
         DetectorError: the runs lack correct or flipped labels, or the training collapsed.
         RunError: a file exists already.
+
+    Example::
+
+        >>> config = tdctl.load_config(overrides={"detector.epochs": 20, "detector.restarts": 1})
+        >>> made = tdctl.train_detector(config, [Path("runs/a")], Path("own"))
+        >>> [file.name for file in made.files]
+        ['own.pth.tar', 'own.safetensors', 'own.json']
     """
     device = pick_device(config.device)
     reader = reader_of(config.detector)

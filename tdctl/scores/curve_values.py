@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tdctl.dynamics import TrainingDynamics
 from tdctl.errors import DynamicsError
 from tdctl.slabs import SLAB, Array
 
-__all__ = ["Floats", "Rows", "rows_at_once"]
+__all__ = ["Floats", "Rows", "rows_at_once", "softmax_entropy"]
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +72,13 @@ class Rows:
         """Float64 [s, E, k]: the whole softmax, with the given label's probability first."""
         return self._finite(self._td, "td")
 
+    @cached_property
+    def entropy(self) -> Floats:
+        """Float64 [s, E]: entropy of the softmax in nats; recorded if td has not every class."""
+        if self._dynamics.entropy is not None:
+            return self._read(self._dynamics.entropy, "entropy")
+        return softmax_entropy(self.probs)
+
     def _read(self, array: Array | None, name: str) -> Floats:
         if array is None:
             raise DynamicsError(f"dynamics: there is no {name}; record them with tdctl generate-td")
@@ -93,3 +100,10 @@ def rows_at_once(dynamics: TrainingDynamics) -> int:
     others = 0 if dynamics.other is None else int(dynamics.other.shape[2])
     values = dynamics.epochs * max(2, int(dynamics.td.shape[2]), others)
     return max(1, SLAB // (8 * values))
+
+
+def softmax_entropy(probs: ArrayLike) -> Floats:
+    """Minus the sum of p_c ln p_c over the classes c, in nats: float64 [n, E], from [n, E, k]."""
+    values = np.asarray(probs, dtype=np.float64)
+    logs = np.log(values, out=np.zeros_like(values), where=values > 0)
+    return np.asarray(-(values * logs).sum(axis=2))

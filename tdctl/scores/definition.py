@@ -20,6 +20,7 @@ __all__ = ["Need", "Score", "scores_of"]
 Need = Literal[
     "two classes",
     "every class",
+    "entropy",
     "margin",
     "loss",
     "two epochs",
@@ -35,6 +36,11 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     "every class": (
         lambda dynamics: dynamics.has_every_class,
         f"it needs {EVERY_CLASS}; record the run with --store full",
+    ),
+    "entropy": (
+        lambda dynamics: dynamics.entropy is not None or dynamics.has_every_class,
+        f"it needs the softmax's entropy, or {EVERY_CLASS} by earlier versions; record the run "
+        "again",
     ),
     "margin": (
         lambda dynamics: dynamics.margin is not None,

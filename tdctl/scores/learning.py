@@ -1,8 +1,8 @@
 """Scores of when the given label was predicted, and InterpretDL's cut of one of them.
 
-Each score takes a slab of rows and returns the suspicion, float64 [s]; higher means more likely
-mislabeled. An epoch is "right" for a sample if no other class is more probable than the given
-label, in the recorded float16 values. Epochs count from 0.
+Each score takes ``right``, bool [n, E], and returns the suspicion, float64 [n]; higher means more
+likely mislabeled. An epoch is "right" for a sample if no other class is more probable than the
+given label. Epochs count from 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.scores.curve_values import Floats, Rows
+from tdctl.scores.curve_values import Floats
 
 __all__ = [
     "first_learned",
@@ -22,45 +22,45 @@ __all__ = [
 ]
 
 
-def forgetting(rows: Rows) -> Floats:
+def forgetting(right: NDArray[np.bool_]) -> Floats:
     """How often a wrong epoch followed a right one, from 0 to E/2; E if no epoch was right.
 
     Source: Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network
         Learning", ICLR 2019 (arXiv 1812.05159). Their code also gives never-learned samples the
         number of epochs.
     """
-    right = rows.right
+    right = np.asarray(right, dtype=np.bool_)
     forgotten = (right[:, :-1] & ~right[:, 1:]).sum(axis=1)
-    return np.where(right.any(axis=1), forgotten, rows.epochs).astype(np.float64)
+    return np.where(right.any(axis=1), forgotten, right.shape[1]).astype(np.float64)
 
 
-def first_learned(rows: Rows) -> Floats:
+def first_learned(right: NDArray[np.bool_]) -> Floats:
     """The first right epoch, from 0 to E - 1; E if no epoch was right.
 
     Source: first learning events of Toneva et al. 2019; see ``forgetting``.
     """
-    right = rows.right
-    return np.where(right.any(axis=1), right.argmax(axis=1), rows.epochs).astype(np.float64)
+    right = np.asarray(right, dtype=np.bool_)
+    return np.where(right.any(axis=1), right.argmax(axis=1), right.shape[1]).astype(np.float64)
 
 
-def never_learned(rows: Rows) -> Floats:
+def never_learned(right: NDArray[np.bool_]) -> Floats:
     """1 if no epoch was right, else 0.
 
     Source: the unlearned samples of Toneva et al. 2019; see ``forgetting``.
     """
-    return np.asarray(~rows.right.any(axis=1), dtype=np.float64)
+    return np.asarray(~np.asarray(right, dtype=np.bool_).any(axis=1), dtype=np.float64)
 
 
-def wrong_events(rows: Rows) -> Floats:
+def wrong_events(right: NDArray[np.bool_]) -> Floats:
     """How many epochs were wrong, from 0 to E.
 
     The correctness of data maps (Swayamdipta et al. 2020) is 1 minus this divided by E, so it
     ranks the same.
     """
-    return np.asarray((~rows.right).sum(axis=1), dtype=np.float64)
+    return np.asarray((~np.asarray(right, dtype=np.bool_)).sum(axis=1), dtype=np.float64)
 
 
-def mean_correct_epoch(rows: Rows) -> Floats:
+def mean_correct_epoch(right: NDArray[np.bool_]) -> Floats:
     """The mean number of the right epochs, from 0 to E - 1; E if no epoch was right.
 
     A right label is learned early, so its mean is near (E - 1) / 2. A wrong label is learned late.
@@ -68,9 +68,9 @@ def mean_correct_epoch(rows: Rows) -> Floats:
     Source: ``find_noisy_labels`` of InterpretDL's ``ForgettingEventsInterpreter``. It leaves out
         samples that were never learned; here they are the most suspicious.
     """
-    right = rows.right
-    total, count = right @ np.arange(rows.epochs, dtype=np.float64), right.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), rows.epochs)
+    right = np.asarray(right, dtype=np.bool_)
+    total, count = right @ np.arange(right.shape[1], dtype=np.float64), right.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), right.shape[1])
 
 
 def late_learned(mean_epoch: Floats, epochs: int, deviations: float = 5.0) -> NDArray[np.bool_]:

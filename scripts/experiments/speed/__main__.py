@@ -44,7 +44,7 @@ sections (all by default, or by number):
   1 pipeline   generate-td against a plain PIL and DataLoader pipeline; AUC and test error
   2 bare       an epoch of generate-td over as many steps of the bare network
   3 memory     peak memory of generate-td over epochs, of detect over curves; scoring
-  4 recorder   recording a batch against aum.AUMCalculator.update
+  4 recorder   tdctl.Recorder against aum.AUMCalculator.update, its parts, and a step of the network
   5 processes  one process against two, one thread each
   6 large      a folder of very many images and classes: index, memory, an epoch
   7 photographs  ResNet-18 on large JPEG files: from the decode cache against from the files

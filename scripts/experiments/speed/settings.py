@@ -24,6 +24,7 @@ QUICK = {
     "curves": [500, 2000],
     "curves_ratio": 2000,
     "record_batches": 4,
+    "steps": 2,
     "large_images": 200,
     "large_classes": 50,
     "photographs": 64,
@@ -107,6 +108,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--curve-epochs", type=int, default=100)
     add("--curves-ratio", type=int, default=40_000, help="curves scored beside the bare LSTM")
     add("--record-batches", type=int, default=400, help="batches recorded in each repetition")
+    add("--steps", type=int, default=40, help="steps of the network beside which is recorded")
     add("--large-images", type=int, default=200_000)
     add("--large-classes", type=int, default=10_000)
     add("--photographs", type=int, default=400)
