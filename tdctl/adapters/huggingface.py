@@ -19,9 +19,7 @@ except ModuleNotFoundError as error:
     raise missing("transformers", "huggingface", error) from None
 
 if TYPE_CHECKING:
-    from transformers import Trainer
-
-    _Trainer = Trainer
+    from transformers import Trainer as _Trainer
 else:
     _Trainer = object
 

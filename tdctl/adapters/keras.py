@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from tdctl.adapters.epochs import go_on_at
 from tdctl.adapters.packages import missing
-from tdctl.errors import ConfigError, DataError
+from tdctl.errors import ConfigError, DataError, MissingPackageError
 from tdctl.recorder.loop_recorder import Recorder
 
 try:
     from keras.callbacks import Callback
     from keras.losses import Loss
 except ModuleNotFoundError as error:
+    if error.name in {"tensorflow", "jax", "jaxlib"}:
+        raise MissingPackageError(
+            f"tdctl.adapters.keras: Keras looks for its backend {error.name}, which is not "
+            "installed; set the environment variable KERAS_BACKEND=torch before keras is imported"
+        ) from None
     raise missing("keras", "keras", error) from None
 
 __all__ = ["RecorderCallback"]

@@ -48,7 +48,7 @@ class RecorderCallback(Callback):
     ) -> None:
         self.recorder, self.probabilities, self.resume = recorder, probabilities, resume
 
-    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Lets the training batches carry their ids.
 
         Raises:
@@ -101,7 +101,7 @@ class RecorderCallback(Callback):
         """Ends the epoch of the recording."""
         self.recorder.end_epoch()
 
-    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
+    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Gives the net its own iterator back."""
         if isinstance(net.iterator_train, _WithIds):
             net.iterator_train = net.iterator_train.iterator

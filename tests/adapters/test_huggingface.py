@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from noisy_digits import CLASSES, N, check_found, check_once_an_epoch, noisy_digits, run_example
+from noisy_digits import CLASSES, check_found, check_once_an_epoch, noisy_digits, run_example
 from processes import in_world
 
 from tdctl import Recorder, read_run
@@ -158,10 +158,8 @@ def test_a_checkpoint_without_recording_is_refused(tmp_path: Path) -> None:
 def test_a_missing_id_column_is_said(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "run", SMALL, CLASSES)
     data = digits(index="number")
-    trainer = RecordingTrainer(
-        net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder
-    )
-    with pytest.raises(DynamicsError, match="the batch has no 'index' .*id_column="):
+    trainer = RecordingTrainer(net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder)
+    with pytest.raises(DynamicsError, match="the batch has no 'index'"):
         trainer.train()
     trainer = RecordingTrainer(
         net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder, id_column="number"

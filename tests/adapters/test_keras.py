@@ -102,7 +102,9 @@ def test_a_stopped_training_goes_on_from_its_backup(tmp_path: Path) -> None:
         recorder = Recorder(tmp_path / "run", N, CLASSES, overwrite=True)
         recording = RecorderCallback(recorder, X, Y, resume=True)
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-        stops = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: _stop(epoch, stop))
+        stops = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: _stop(epoch, stop)
+        )
         if stop is None:
             fit(model(), [recording, backup, stops], epochs)
         else:

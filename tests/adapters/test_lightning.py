@@ -158,7 +158,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(tmp_path: Path, every: i
     for epochs, checkpoint in ((2, None), (4, "stop.ckpt")):
         torch.manual_seed(0)
         recorder = Recorder(tmp_path / "run", N, CLASSES)
-        saved = ModelCheckpoint(tmp_path, "{epoch}-{step}", save_top_k=-1, every_n_train_steps=every)
+        saved = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=every)
         fitting = trainer(
             tmp_path, [RecorderCallback(recorder), saved], epochs, enable_checkpointing=True
         )
@@ -166,7 +166,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(tmp_path: Path, every: i
         fitting.fit(Net(), data, ckpt_path=checkpoint and tmp_path / checkpoint)
         if checkpoint is None:
             step = 20 if every else 30
-            next(tmp_path.glob(f"*step={step}.ckpt")).rename(tmp_path / "stop.ckpt")
+            next(tmp_path.glob(f"step={step}.ckpt")).rename(tmp_path / "stop.ckpt")
     check_once_an_epoch(recorder, 4)
     recorder.finish()
     assert read_run(tmp_path / "run")[0].epochs == 4

@@ -28,7 +28,7 @@ def test_a_missing_package_is_one_line(
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:
-        if name.split(".")[0] == package:
+        if name.split(".", maxsplit=1)[0] == package:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *rest)
 
@@ -47,7 +47,7 @@ def test_what_a_package_itself_lacks_is_said_as_it_is(monkeypatch: pytest.Monkey
     real = builtins.__import__
 
     def broken(name: str, *rest: Any) -> Any:
-        if name.split(".")[0] == "skorch":
+        if name.split(".", maxsplit=1)[0] == "skorch":
             raise ModuleNotFoundError("No module named 'tabulate'", name="tabulate")
         return real(name, *rest)
 
