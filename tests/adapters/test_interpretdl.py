@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from noisy_digits import CLASSES, noisy_digits
+from noisy_digits import CLASSES, check_found, noisy_digits, run_example
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -33,6 +33,14 @@ def samples(n: int = N, ratio: float = 0.2) -> tuple[list[Any], np.ndarray[Any, 
 def linear() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))
+
+
+def test_the_example_finds_planted_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_example("InterpretDL", tmp_path, monkeypatch)
+    assert "the 50 worst:" in capsys.readouterr().out
+    check_found(tmp_path / "runs/own")
 
 
 def test_the_notebook_of_training_dynamics(tmp_path: Path) -> None:

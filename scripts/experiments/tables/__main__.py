@@ -84,6 +84,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "capture": lambda: detection.capture_table(results("capture")),
     "capture-differences": lambda: detection.capture_differences(results("capture")),
     "forgetting": lambda: detection.forgetting_table(results("forgetting")),
+    "other-data": lambda: detection.other_data_table(results("other_data")),
     "estimates": lambda: detection.estimates_table(results("estimates")),
     "easy-estimates": lambda: easy_data.estimates_of(results("easy_data")),
     "easy-rankings": lambda: easy_data.rankings_of(results("easy_data")),

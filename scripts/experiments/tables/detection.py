@@ -121,6 +121,16 @@ def forgetting_table(rows: Sequence[Row]) -> str:
     return table(("recorded by", "flagged by", *figures, "flagged", "wrong"), lines)
 
 
+def other_data_table(rows: Sequence[Row]) -> str:
+    """AUC and AP in %, mean and standard deviation over the seeds, for each data set and ranker."""
+    lines = []
+    for data, by in dict.fromkeys((row["data"], row["by"]) for row in rows):
+        some = [row for row in rows if (row["data"], row["by"]) == (data, by)]
+        cells = [mean_and_spread([100 * row[name] for row in some]) for name in ("auc", "ap")]
+        lines.append([data, some[0]["samples"], by, *cells])
+    return table(("data", "samples", "ranked by", "AUC", "AP"), lines)
+
+
 def estimates_table(found: Row) -> str:
     """The share of wrong labels and the estimates of it in %, run by run."""
     runs, errors = found["runs"], found["errors"]
