@@ -74,7 +74,7 @@ from tdctl import IndexedDataset, LSTMDetector, Recorder, read_run, scores
 data = TensorDataset(torch.randn(8, 4), torch.arange(8) % 2)
 net = torch.nn.Linear(4, 2)
 with Recorder("runs/own", num_samples=8, class_names=["a", "b"], store="full") as recorder:
-    for _ in range(2):
+    for epoch in range(2):
         for ids, images, targets in DataLoader(IndexedDataset(data), batch_size=4):
             recorder.record(ids, net(images), targets)
         report: tdctl.EpochReport = recorder.end_epoch()

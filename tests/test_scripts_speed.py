@@ -193,6 +193,16 @@ def test_the_recorder_keeps_the_margins_of_aum(tmp_path: Path) -> None:
     assert len(found["aum"]) == len(found["tdctl"]) == 3
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_memory_does_not_grow_with_the_epochs_of_a_loop(tmp_path: Path) -> None:
+    from scripts.experiments.speed.recording_memory import measure
+
+    *epochs, peak = measure(tmp_path / "r", 200_000, 8, 10, "full")
+    assert max(epochs[2:]) - min(epochs[2:]) < 8, "an epoch takes 7 MB on the disk"
+    assert peak > 50
+
+
 def test_what_recording_costs_is_told_apart(tmp_path: Path) -> None:
     from scripts.experiments.speed.recording import PARTS, parts, step_overhead
 

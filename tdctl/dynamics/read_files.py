@@ -43,7 +43,7 @@ NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT)
 Arrays = dict[str, ArrayFile]
 
 
-def read_run(folder: Path) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
+def read_run(folder: Path | str) -> tuple[TrainingDynamics, Labels, NDArray[np.int64]]:
     """Reads a run folder written by tdctl, the published code or InterpretDL.
 
     Rows are sorted by index, so that no later result depends on the order in the file. Arrays

@@ -163,7 +163,8 @@ class EpochRows:
             self.entropy.scatter_(0, rows, found.entropy.half())
         self.margin.scatter_(0, rows, found.margin)
         self.loss.scatter_(0, rows, found.loss)
-        self.like_probs.scatter_(0, rows, found.like_probs.to(torch.uint8))
+        if found.like_probs is not None:
+            self.like_probs.scatter_(0, rows, found.like_probs.to(torch.uint8))
         self.times_seen.scatter_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
 
     def reset(self) -> None:

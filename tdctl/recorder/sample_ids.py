@@ -78,7 +78,7 @@ class SampleIds:
         elif isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
             found = torch.from_numpy(ids)
         else:
-            values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+            values: list[Any] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
             if values and all(isinstance(value, str) for value in values):
                 return self._rows_of_names(values)
             if not all(_is_whole(value) for value in values):

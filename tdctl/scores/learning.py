@@ -31,7 +31,7 @@ def forgetting(right: NDArray[np.bool_]) -> Floats:
     """
     right = np.asarray(right, dtype=np.bool_)
     forgotten = (right[:, :-1] & ~right[:, 1:]).sum(axis=1)
-    return np.where(right.any(axis=1), forgotten, right.shape[1]).astype(np.float64)
+    return np.asarray(np.where(right.any(axis=1), forgotten, right.shape[1]), dtype=np.float64)
 
 
 def first_learned(right: NDArray[np.bool_]) -> Floats:
@@ -40,7 +40,9 @@ def first_learned(right: NDArray[np.bool_]) -> Floats:
     Source: first learning events of Toneva et al. 2019; see ``forgetting``.
     """
     right = np.asarray(right, dtype=np.bool_)
-    return np.where(right.any(axis=1), right.argmax(axis=1), right.shape[1]).astype(np.float64)
+    return np.asarray(
+        np.where(right.any(axis=1), right.argmax(axis=1), right.shape[1]), dtype=np.float64
+    )
 
 
 def never_learned(right: NDArray[np.bool_]) -> Floats:
@@ -70,7 +72,7 @@ def mean_correct_epoch(right: NDArray[np.bool_]) -> Floats:
     """
     right = np.asarray(right, dtype=np.bool_)
     total, count = right @ np.arange(right.shape[1], dtype=np.float64), right.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), right.shape[1])
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), right.shape[1]))
 
 
 def late_learned(mean_epoch: Floats, epochs: int, deviations: float = 5.0) -> NDArray[np.bool_]:

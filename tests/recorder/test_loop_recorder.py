@@ -58,6 +58,17 @@ def test_it_writes_what_generate_td_writes(tmp_path: Path, store: str) -> None:
     assert found.recorded is None
 
 
+@pytest.mark.parametrize("store", ["full", "topk:3"])
+def test_many_classes_are_recorded_like_few(tmp_path: Path, store: str) -> None:
+    logits = logits_of(k=100)
+    found = recorded(tmp_path / "loop", logits, store=store)
+    own = logits.softmax(2)[:, ALL, TARGETS].T
+    assert np.allclose(found.given_curve(), own, atol=1e-3)
+    assert found.loss is not None and np.allclose(found.loss[:], -own.log(), rtol=1e-4, atol=1e-5)
+    margin = logit_margin(logits, TARGETS.expand(EPOCHS, N)).T
+    assert found.margin is not None and np.allclose(found.margin[:], margin, atol=1e-5)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 99), batch=st.integers(1, 50), known=st.booleans(), texts=st.booleans())
 def test_any_order_and_any_batches(

@@ -108,6 +108,7 @@ def alternate(
 PARTS = {
     "softmax, margin and loss": ("LoopEpoch", "_measured"),
     "checks of targets": ("LoopEpoch", "_check_targets"),
+    "checks of logits": ("LoopEpoch", "_check_logits"),
     "checks of values": ("LoopEpoch", "_check_values"),
     "comparing labels with earlier epochs": ("LoopEpoch", "_check_labels"),
     "finding repeated samples": ("LoopEpoch", "_first"),
