@@ -34,7 +34,7 @@ def test_both_notebooks_run_on_mnist_from_a_folder(
     pictures, out = tmp_path / "figures", tmp_path / "out.json"
     main(["dynamics", *data, "--figures", str(pictures), "--out", str(out)])
     assert sorted(path.name for path in pictures.iterdir()) == ["histogram.png", "worst.png"]
-    found = json.loads(out.read_text())
+    (found,) = json.loads(out.read_text())
     assert found["samples"] == 120 and 0 < found["auc"] <= 1 and 10 < found["wrong"] < 40
     main(["forgetting", *data])
     said = capsys.readouterr()

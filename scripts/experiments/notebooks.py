@@ -7,11 +7,11 @@
               were learned late, and prints recall, precision and F1
 
 The digits ship with scikit-learn. Others are read from a folder, for example MNIST's four idx
-files. --out keeps the figures (JSON); --figures is a folder for the pictures.
+files. --out keeps the figures (JSON); --figures is a folder for the pictures (of the last seed).
 
 usage: .venv/bin/python -m scripts.experiments.notebooks dynamics|forgetting
-         [--dataset digits|mnist|cifar10|...] [--data-dir DIR] [--depth 14] [--epochs 40] [--seed 0]
-         [--noise-ratio 0.2] [--device cpu] [--figures FOLDER] [--out FILE.json]
+         [--dataset digits|mnist|cifar10|...] [--data-dir DIR] [--depth 14] [--epochs 40]
+         [--seeds 0] [--noise-ratio 0.2] [--device cpu] [--figures FOLDER] [--out FILE.json]
 """
 
 from __future__ import annotations
@@ -56,11 +56,10 @@ def opened(data: DataSet, given: NDArray[np.int64]) -> IndexedDataset:
     return IndexedDataset(TensorDataset(pixels, torch.from_numpy(given)))
 
 
-def dynamics(asked: argparse.Namespace, data: DataSet) -> dict[str, Any]:
+def dynamics(asked: argparse.Namespace, data: DataSet, seed: int) -> dict[str, Any]:
     true = data.labels.true
-    given = corrupt(
-        true, data.labels.index, data.num_classes, "uniform", asked.noise_ratio, asked.seed
-    )
+    index, classes = data.labels.index, data.num_classes
+    given = corrupt(true, index, classes, "uniform", asked.noise_ratio, seed)
     model = CifarResNet(asked.depth, data.num_classes, data.train.shape[0])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(opened(data, given), batch_size=BATCH, shuffle=True)
@@ -102,8 +101,8 @@ def drawn(
     save_figure(figure, folder / "worst.png")
 
 
-def forgetting(asked: argparse.Namespace, data: DataSet) -> dict[str, Any]:
-    labels, rng = data.labels.true.copy(), np.random.default_rng(asked.seed)
+def forgetting(asked: argparse.Namespace, data: DataSet, seed: int) -> dict[str, Any]:
+    labels, rng = data.labels.true.copy(), np.random.default_rng(seed)
     for i in range(0, len(labels), 100):
         labels[i] = rng.choice(np.delete(np.arange(data.num_classes), labels[i]))
     model = CifarResNet(asked.depth, data.num_classes, data.train.shape[0])
@@ -126,19 +125,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--depth", type=int, default=14)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0")
     parser.add_argument("--noise-ratio", type=float, default=0.2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--figures", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args(arguments)
-    torch.manual_seed(asked.seed)
     data = open_dataset(DataConfig(dataset=asked.dataset, data_dir=asked.data_dir, num_valid=0))
-    found = (dynamics if asked.notebook == "dynamics" else forgetting)(asked, data)
-    print(*(f"{name}: {value:.4g}" for name, value in found.items()), sep="\n")
+    notebook = dynamics if asked.notebook == "dynamics" else forgetting
+    rows = []
+    for seed in map(int, asked.seeds.split(",")):
+        torch.manual_seed(seed)
+        found = notebook(asked, data, seed)
+        print(f"seed {seed}", *(f"{name}: {value:.4g}" for name, value in found.items()), sep="\n")
+        about = {"notebook": asked.notebook, "data": asked.dataset, "samples": len(data.train)}
+        how = {"seed": seed, "depth": asked.depth, "epochs": asked.epochs}
+        rows.append(about | how | found)
     if asked.out is not None:
-        settings = {name: str(value) for name, value in vars(asked).items()}
-        write_json(asked.out, {"settings": settings, "samples": len(data.labels.true)} | found)
+        write_json(asked.out, rows)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    # The networks are so small that a second thread costs more than it brings.
+    torch.set_num_threads(1)
     detector = load_detector(Path(asked.detector))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -24,7 +24,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 from tdctl.adapters.huggingface import RecorderMixin
 
 WORDS = 16
-SMALL = 150
+SMALL = 80
 
 
 class RecordingTrainer(RecorderMixin, Trainer):
@@ -94,7 +94,7 @@ def test_the_example_finds_planted_errors(tmp_path: Path, monkeypatch: pytest.Mo
         {},
         {"label_smoothing_factor": 0.1},
         {"gradient_accumulation_steps": 3},
-        {"eval_strategy": "steps", "eval_steps": 4},
+        {"eval_strategy": "steps", "eval_steps": 2},
     ],
     ids=lambda more: next(iter(more), "plain"),
 )
@@ -129,13 +129,13 @@ def test_models_that_return_tuples_and_predictions_without_labels(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("save", "step"),
-    [("epoch", 20), (10, 10), (5, 15)],
+    [("epoch", 10), (5, 5), (4, 8)],
     ids=["end of an epoch", "last step of an epoch", "within an epoch"],
 )
 def test_a_stopped_training_goes_on_from_its_checkpoint(
     tmp_path: Path, save: Any, step: int
 ) -> None:
-    """An epoch has 10 steps."""
+    """An epoch has 5 steps."""
     saves = {"save_strategy": "epoch"}
     if save != "epoch":
         saves = {"save_strategy": "steps", "save_steps": save}
@@ -149,7 +149,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
 
 def test_a_checkpoint_without_recording_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, 1, save_strategy="epoch")
-    checkpoint = tmp_path / "checkpoints" / "checkpoint-10"
+    checkpoint = tmp_path / "checkpoints" / "checkpoint-5"
     (checkpoint / "tdctl_recorder_0.pt").unlink()
     with pytest.raises(RunError, match="made without a recorder"):
         trained(tmp_path, 2, again=str(checkpoint))

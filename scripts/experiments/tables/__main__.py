@@ -84,6 +84,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "capture": lambda: detection.capture_table(results("capture")),
     "capture-differences": lambda: detection.capture_differences(results("capture")),
     "forgetting": lambda: detection.forgetting_table(results("forgetting")),
+    "notebooks-dynamics": lambda: detection.notebooks_dynamics(results("notebooks_dynamics")),
+    "notebooks-forgetting": lambda: detection.notebooks_forgetting(results("notebooks_forgetting")),
     "other-data": lambda: detection.other_data_table(results("other_data")),
     "estimates": lambda: detection.estimates_table(results("estimates")),
     "easy-estimates": lambda: easy_data.estimates_of(results("easy_data")),
