@@ -12,7 +12,7 @@ import torch
 from noisy_digits import CLASSES, check_found, check_once_an_epoch, noisy_digits, run_example
 from processes import in_world
 
-from tdctl import Recorder, read_run
+from tdctl import IndexedDataset, Recorder, read_run
 from tdctl.errors import DynamicsError, RunError
 
 pytest.importorskip("transformers", reason="needs pip install tdctl[huggingface]")
@@ -103,6 +103,13 @@ def test_each_sample_is_recorded_once_an_epoch(tmp_path: Path, more: dict[str, A
     check_once_an_epoch(recorder, 2, SMALL)
     recorder.finish()
     assert np.array_equal(read_run(tmp_path / "run")[1].assigned, noisy_digits(SMALL)[1])
+
+
+def test_a_data_set_of_dicts_gets_its_ids_from_indexed_dataset(tmp_path: Path) -> None:
+    rows = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in digits()]
+    data, recorder = IndexedDataset(rows, key="index"), Recorder(tmp_path, SMALL, CLASSES)
+    RecordingTrainer(net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder).train()
+    check_once_an_epoch(recorder, 1, SMALL)
 
 
 def test_the_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
