@@ -43,7 +43,10 @@ def find(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write (default: find_NAME, after the data)."),
+        typer.Option(
+            "--out",
+            help="Folder to write (default: find_NAME here, with the name of the data).",
+        ),
     ] = None,
     time: Annotated[
         str | None,
@@ -67,7 +70,9 @@ def find(
 ) -> None:
     """Find the wrong labels: look at the images, record a training, rank, say where to look.
 
-    tdctl chooses missing settings to suit the images. After Ctrl-C, the same command continues.
+    tdctl chooses missing settings to suit the images: image size, epochs, folds, mirrored images.
+    It takes a test set only if the folder has one. --dry-run says what it chooses; the defaults
+    below are those of generate-td. After Ctrl-C, the same command continues.
 
     Example: tdctl find photos
 
@@ -117,7 +122,7 @@ def find(
 
 
 def seconds_of(text: str) -> float:
-    """The seconds that a time such as ``1h30m`` means; a bare number is minutes.
+    """The seconds that a time such as ``1h30m`` means; a bare number has no unit and is refused.
 
     Raises:
         ConfigError: it is none.
