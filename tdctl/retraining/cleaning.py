@@ -98,19 +98,17 @@ class Cleaning:
         _one_of("below", below, BELOW)
         object.__setattr__(self, "below", below)
 
-    def with_floor(self, runs: Sequence[Path], heldout: bool = False) -> Cleaning:
+    def with_floor(self, runs: Sequence[Path]) -> Cleaning:
         """The same with the default floor, if a floor is needed and none is given.
 
         Args:
             runs: the run folders that were ranked. If one of them left samples out, the default
                 floor of ``mean-softmax`` is higher.
-            heldout: whether the suggested labels come from networks that have not seen the
-                samples; the default floor is then higher as well.
         """
         if self.relabel_by in (None, "truth") or self.confidence_floor is not None:
             return self
         floor = FLOORS[self.relabel_by]
-        unseen = heldout or any((run / LEFT_OUT_FILE).exists() for run in runs)
+        unseen = any((run / LEFT_OUT_FILE).exists() for run in runs)
         if self.relabel_by == "mean-softmax" and unseen:
             floor = LEFT_OUT_FLOOR
         return replace(self, confidence_floor=floor)
@@ -205,7 +203,7 @@ def cleaned(
     check_cleaning(cleaning, detection)
     labels, cleaning = (
         detection.labels,
-        cleaning.with_floor(detection.runs, detection.recorded.judged_by_heldout),
+        cleaning.with_floor(detection.runs),
     )
     if cleaning.action == "prune":
         return pruned(labels, flagged)
