@@ -247,3 +247,11 @@ def test_a_quick_section_is_measured_stored_and_printed(
     assert ratio["what"] == "epoch: tdctl / bare, eager" and ratio["value"]["median"] > 0
     assert content["machine"]["torch"] == torch.__version__
     assert "tdctl / bare" in capsys.readouterr().out
+
+
+def test_the_report_of_many_samples_is_measured(tmp_path: Path) -> None:
+    from scripts.experiments.speed.report_of_many import make_run, measured
+
+    make_run(tmp_path / "run", 300, 3, 4)
+    found = measured(tmp_path / "run", tmp_path / "report.html")
+    assert found["cpu_seconds"] > 0 and found["peak_mb"] > 100 and found["page_mb"] > 0.1
