@@ -22,7 +22,7 @@ from statistics import mean
 
 from scripts.experiments import easy_data, small_sets
 from scripts.experiments.finding import reporting
-from scripts.experiments.tables import detection, detectors
+from scripts.experiments.tables import detection, detectors, sweeps
 from scripts.experiments.tables.markdown import RESULTS, results, table
 from scripts.experiments.tables.speed import measured
 
@@ -100,6 +100,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "small-sets-chosen": lambda: _small_sets(True),
     "small-sets-judged": lambda: _small_sets(False),
     "small-sets-tried": lambda: small_sets.tried(results("small_sets"), list(small_sets.WAYS)),
+    "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
+    "sweep-course": lambda: sweeps.by_noise("sweep_course"),
+    "sweep-equal": lambda: sweeps.by_time("sweep_equal"),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
     "cross-fold": lambda: detectors.more_recorded("cross-fold"),
