@@ -53,7 +53,7 @@ def find(
     score: Annotated[
         str | None,
         typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+            "--score", help="Hand-made score instead of a detector; tdctl scores lists them."
         ),
     ] = None,
     dry_run: Annotated[
@@ -65,9 +65,9 @@ def find(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the wrong labels: look at the images, record a training, rank, say where to look.
+    """Find the wrong labels: check the images, record a training, rank, and write a report.
 
-    tdctl chooses missing settings to suit the images. After Ctrl-C, the same command continues.
+    tdctl chooses the settings that you do not give. After Ctrl-C, the same command continues.
 
     Example: tdctl find photos
 
