@@ -89,11 +89,11 @@ def find(
         if (found := runner.find_finished(folder, config, source)) is not None:
             _show(found, as_json)
             return
-        say(f"note: {folder} was begun already: it goes on with its settings")
+        say(f"note: {folder} was begun already; it continues with the settings that it began with")
         if seconds is not None:
-            say("note: --time chose nothing: the number of epochs stays that of the beginning")
+            say("note: --time has no effect: the number of epochs stays as it was at the start")
         if dry_run:
-            show_plan([f"would go on with {folder}"], as_json)
+            show_plan([f"would continue the recording in {folder}"], as_json)
             return
     else:
         settings.resolve()  # says which data set is taken

@@ -55,4 +55,4 @@ def _said_of_split(error: Exception) -> str:
     text = str(error).replace("--leave-out-ratio", "--split-ratio")
     text = text.replace("leave_out_ratio", "split_ratio").replace("--leave-out", "--split-from")
     text = text.replace("leave_out:", "split_from:")
-    return text.replace("leaves out nothing", "takes nothing for wrong")
+    return text.replace("leaves out nothing", "takes no sample as wrong")

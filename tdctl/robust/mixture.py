@@ -74,7 +74,7 @@ def divide(losses: NDArray[np.floating], above: float, before: Division | None) 
         share = float((clean > above).mean())
         if LEAST_LABELLED <= share <= MOST_LABELLED:
             return Division(clean, clean > above)
-        why = f"{share:.1%} of the labels would be taken for right"
+        why = f"{share:.1%} of the labels would be taken as right"
     if before is None:
         before = Division.of_all(len(losses))
     return Division(before.clean, before.labelled, why)
