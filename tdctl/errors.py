@@ -8,7 +8,8 @@
     ├── RunError            a run folder is missing, occupied, or belongs to other settings
     ├── DynamicsError       training dynamics or their metadata do not fit together
     ├── DetectorError       a detector cannot be read, or its output carries no information
-    └── TrainingError       a training diverged
+    ├── TrainingError       a training diverged
+    └── MissingPackageError a package that an adapter needs is not installed (an ImportError too)
 
 Every message is one line. It says what is wrong, where, what was expected and what to do next.
 """
@@ -20,6 +21,7 @@ __all__ = [
     "DataError",
     "DetectorError",
     "DynamicsError",
+    "MissingPackageError",
     "RunError",
     "TdctlError",
     "TrainingError",
@@ -66,3 +68,7 @@ class DetectorError(TdctlError):
 
 class TrainingError(TdctlError):
     """A training diverged; the message names the epoch and the batch."""
+
+
+class MissingPackageError(TdctlError, ImportError):
+    """A package that an adapter needs is not installed."""

@@ -179,7 +179,10 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
 def _others(result: CleanResult) -> str:
     """What became of the flagged images that were not relabelled, in words."""
     if result.dropped:
-        return f"; {result.dropped} dropped, whose new label is not sure enough"
+        return (
+            f"; {result.dropped} dropped, whose new label is not sure enough "
+            "(see --confidence-floor)"
+        )
     same = int(result.flagged.rows.sum()) - result.relabelled
     return f"; {same} more keep their label" if same else ""
 

@@ -41,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the wrong labels in an image data set by watching a network train on it.\n\n"
-    "Three steps: generate-td records how a network learns each sample, train-detector learns "
+    "Begin with find: tdctl find photos. The steps of the paper: generate-td records how a network "
+    "learns each sample, train-detector learns "
     "what the curve of a wrong label looks like (detect ranks by it), denoise drops the worst "
     "and retrains.",
 )

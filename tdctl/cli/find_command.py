@@ -43,7 +43,10 @@ def find(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write (default: find_NAME, after the data)."),
+        typer.Option(
+            "--out",
+            help="Folder to write (default: find_NAME here, with the name of the data).",
+        ),
     ] = None,
     time: Annotated[
         str | None,
@@ -67,7 +70,9 @@ def find(
 ) -> None:
     """Find the wrong labels: check the images, record a training, rank, and write a report.
 
-    tdctl chooses the settings that you do not give. After Ctrl-C, the same command continues.
+    tdctl chooses the settings that you do not give: image size, epochs, folds, mirrored images. It
+    takes a test set only if the folder has one. --dry-run says what it chooses. The defaults below
+    are those of generate-td. After Ctrl-C, the same command continues.
 
     Example: tdctl find photos
 
@@ -117,7 +122,7 @@ def find(
 
 
 def seconds_of(text: str) -> float:
-    """The seconds that a time such as ``1h30m`` means; a bare number is minutes.
+    """The seconds that a time such as ``1h30m`` means; a bare number has no unit and is refused.
 
     Raises:
         ConfigError: it is none.

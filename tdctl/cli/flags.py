@@ -105,8 +105,7 @@ ConfidenceFloor = Annotated[
     typer.Option(
         "--confidence-floor",
         help="With --action relabel: the least probability of a new label, in [0, 1] (default: "
-        "0.4 for mean-softmax, or 0.7 if the recording left images out, or used --folds on at most "
-        "1,000 images; 0.9 for retrained).",
+        "0.4 for mean-softmax, or 0.7 if the recording left images out; 0.9 for retrained).",
     ),
 ]
 BelowFloor = Annotated[

@@ -70,8 +70,10 @@ def show_generate(result: GenerateResult) -> None:
     if (left := manifest.get("left_out")) is not None:
         console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
+    last = manifest["test_error_last"]
     console.print(
-        f"test error {percent(manifest['test_error_last'])} at the last epoch"
+        f"test error {'none, without test images' if last is None else percent(last)}"
+        + ("" if last is None else " at the last epoch")
         + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
         + ("" if best is None else f", {percent(best)} at the best epoch on held-out images")
     )

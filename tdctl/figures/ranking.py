@@ -22,6 +22,7 @@ def draw_histogram(
     suspicion: NDArray[np.float64],
     cut: float | None = None,
     flipped: NDArray[np.bool_] | None = None,
+    flagged: int | None = None,
 ) -> None:
     """How many samples have which suspicion, with a line at the cut.
 
@@ -30,6 +31,8 @@ def draw_histogram(
         suspicion: float [n], higher means more likely mislabeled.
         cut: what is at least this is flagged.
         flipped: bool [n], which labels are known to be wrong: they are drawn apart.
+        flagged: how many are flagged. It may be fewer than reach the cut, because samples with
+            the same suspicion may lie on both sides. None: all that reach it.
     """
     edges = np.histogram_bin_edges(suspicion, BINS)
     parts: list[tuple[str, NDArray[np.bool_], str, str | None]]
@@ -51,8 +54,8 @@ def draw_histogram(
         )
         ax.stairs(counts, edges, color=colour, linewidth=1)
     if cut is not None:
-        flagged = int((suspicion >= cut).sum())
-        ax.axvline(cut, color="black", linestyle="--", linewidth=1, label=f"cut: {flagged:,} above")
+        above = int((suspicion >= cut).sum()) if flagged is None else flagged
+        ax.axvline(cut, color="black", linestyle="--", linewidth=1, label=f"cut: {above:,} above")
     # The few that are suspicious would not be seen beside the many that are not.
     ax.set_yscale("symlog", linthresh=10)
     ax.set_ylim(bottom=0)

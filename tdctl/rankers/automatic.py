@@ -138,7 +138,8 @@ class Automatic:
             f"{detector} and aum": "few of its labels look wrong",
         }
         return tuple(
-            f"{run} is ranked by {name}: {why[name]}; --detector {detector} ranks by that alone"
+            f"the run {run} is ranked by {name}: {why[name]}; --detector {detector} ranks by that "
+            "alone"
             for run, name in self.chosen.items()
             if name in why
         )

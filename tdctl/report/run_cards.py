@@ -39,17 +39,23 @@ def tables_of(
 
     Args:
         runs: as they were ranked; curves and probabilities are those of the first.
+            With few images and held-out curves, the probabilities are those of the held-out curves.
         result: the ranking.
         flagged: bool [n].
     """
     dynamics, labels = runs.dynamics[0], runs.labels
+    judges = dynamics
+    if runs.judged_by_heldout and dynamics.heldout is not None:
+        judges = dynamics.heldout
     suggested = runs.suggested()
     names = np.asarray(file_names(runs.naming, runs.index), dtype=object)
     known = bool(labels.flipped.any())
 
     def table(rows: Rows) -> CardTable:
         part = dynamics.take(rows)
-        classes, means = _means(part)
+        # The networks that suggest a class also say how sure they are.
+        judge = part if judges is dynamics else judges.take(rows)
+        classes, means = _means(judge)
         own = suggested[rows]
         p_suggested = np.where(classes == own[:, None], means, 0).max(axis=1)
         # The likeliest class that is neither the suggested nor the given one.
@@ -65,7 +71,7 @@ def tables_of(
             given=given,
             suggested=own,
             second=second,
-            p_given=_mean_of_given(part),
+            p_given=_mean_of_given(judge),
             p_suggested=p_suggested,
             p_second=np.maximum(p_second, 0),
             suspicion=result.ranking.suspicion[rows],
@@ -131,8 +137,8 @@ def pictures_of_run(config: Config | None, run: Path) -> tuple[Pictures | None, 
     """The pictures of a run, or None and a sentence that says why there are none."""
     if config is None:
         return None, [
-            f"{run} holds no settings of tdctl, so where its pictures lie is not known: the cards "
-            "have none."
+            f"the run {run} holds no settings of tdctl, so where its pictures lie is not known: "
+            "the cards have none"
         ]
     try:
         found = find_pictures(config)

@@ -62,10 +62,11 @@ def _histogram(result: DetectResult, flagged: Flags | None, known: Flags | None)
     said = "The dashed line is the cut: labels to its right look wrong." if cut is not None else ""
     if known is not None:
         said += " Right and wrong labels are drawn apart, as the truth is known."
+    count = None if flagged is None else int(flagged.sum())
     described = "Histogram of the suspicion of all labels, with a line at the cut."
     return Figure(
         "How suspicious the labels are",
-        drawn(lambda ax: draw_histogram(ax, suspicion, cut, known), "hist", described),
+        drawn(lambda ax: draw_histogram(ax, suspicion, cut, known, count), "hist", described),
         f"How many labels have which suspicion, on a logarithmic scale. {said}".strip(),
     )
 

@@ -41,8 +41,8 @@ BELOW: tuple[Below, ...] = get_args(Below)
 # The default floors for each source of new labels. ``docs/retrain.md`` has the measurements. A mean
 # over all epochs gives much lower probabilities than a network at the end of its training.
 FLOORS: dict[RelabelBy, float] = {"mean-softmax": 0.4, "retrained": 0.9}
-# The default floor for samples that a network was not trained on: their softmax is a prediction in
-# eval mode, which gives higher probabilities than the softmax of a training step.
+# The default floor after a recording that left samples out: their softmax is a prediction in eval
+# mode, which gives higher probabilities than the softmax of a training step.
 LEFT_OUT_FLOOR = 0.7
 BY, FLOOR, UNDER = "--relabel-by", "--confidence-floor", "--below"
 
@@ -98,19 +98,17 @@ class Cleaning:
         _one_of("below", below, BELOW)
         object.__setattr__(self, "below", below)
 
-    def with_floor(self, runs: Sequence[Path], heldout: bool = False) -> Cleaning:
+    def with_floor(self, runs: Sequence[Path]) -> Cleaning:
         """The same cleaning with the default floor, if it needs a floor and has none.
 
         Args:
             runs: the run folders that were ranked. If one of them left samples out, the default
                 floor of ``mean-softmax`` is higher.
-            heldout: whether the suggested labels come from networks that have not seen the
-                samples; the default floor is then higher as well.
         """
         if self.relabel_by in (None, "truth") or self.confidence_floor is not None:
             return self
         floor = FLOORS[self.relabel_by]
-        unseen = heldout or any((run / LEFT_OUT_FILE).exists() for run in runs)
+        unseen = any((run / LEFT_OUT_FILE).exists() for run in runs)
         if self.relabel_by == "mean-softmax" and unseen:
             floor = LEFT_OUT_FLOOR
         return replace(self, confidence_floor=floor)
@@ -205,7 +203,7 @@ def cleaned(
     check_cleaning(cleaning, detection)
     labels, cleaning = (
         detection.labels,
-        cleaning.with_floor(detection.runs, detection.recorded.judged_by_heldout),
+        cleaning.with_floor(detection.runs),
     )
     if cleaning.action == "prune":
         return pruned(labels, flagged)

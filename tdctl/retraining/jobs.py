@@ -204,9 +204,7 @@ def plan_jobs(
             has no effect, or the cleaning needs what the run does not know.
         DynamicsError: as in ``check_cleaning``.
     """
-    cleaning = (Cleaning() if cleaning is None else cleaning).with_floor(
-        detection.runs, detection.recorded.judged_by_heldout
-    )
+    cleaning = (Cleaning() if cleaning is None else cleaning).with_floor(detection.runs)
     check_cleaning(cleaning, detection)
     place = base / detection.label if place is None else place
     labels = detection.labels

@@ -22,6 +22,7 @@ from tdctl.runner.clean import ACTIONS, CleanResult, clean
 from tdctl.runner.compare import compare
 from tdctl.runner.corrupt import CorruptResult, corrupt_labels
 from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report, settings_of_run
+from tdctl.runner.denoise_settings import without_test_images
 from tdctl.runner.detect import detect
 from tdctl.runner.export import FORMATS, export
 from tdctl.runner.find import FindResult, begun_with, default_out, find, plan_find
@@ -103,4 +104,5 @@ __all__ = [
     "settings_to_train_on",
     "train",
     "train_detector",
+    "without_test_images",
 ]

@@ -169,7 +169,7 @@ def clean(
     )
     if detection.flagged is None:
         raise ConfigError(f"remove_ratio: '{ratio}' flags nothing; give a share, or auto")
-    cleaning = cleaning.with_floor(detection.runs, detection.recorded.judged_by_heldout)
+    cleaning = cleaning.with_floor(detection.runs)
     after = cleaned(cleaning, detection, detection.flagged.rows)
     labels = labels_of_run(config, _ranked(detection.table), detection.runs[0])
     table = ordered(_changed(labels.table, detection, after))

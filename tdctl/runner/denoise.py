@@ -167,7 +167,7 @@ def denoise(
             report=report, world=world,
         )  # fmt: skip
     detection, file = repeated.detection, place / RESULT_FILE
-    cleaning = cleaning.with_floor(detection.runs, detection.recorded.judged_by_heldout)
+    cleaning = cleaning.with_floor(detection.runs)
     jobs = plan_jobs(
         detection, ratios, baselines, base, config.seed, keep_per_class, cleaning, place
     )

@@ -11,7 +11,14 @@ from tdctl.files import read_json
 from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config
 from tdctl.versions import changed_versions
 
-__all__ = ["OF_THE_DATA", "PINNED", "as_the_run", "check_as_recorded", "settings_of_run"]
+__all__ = [
+    "OF_THE_DATA",
+    "PINNED",
+    "as_the_run",
+    "check_as_recorded",
+    "settings_of_run",
+    "without_test_images",
+]
 
 # These settings come from the run and cannot change: they determine the given labels and the
 # held-out images.
@@ -51,6 +58,12 @@ def settings_of_run(folder: Path) -> dict[str, Any] | None:
     settings["data"]["split_seed"] = config.split_seed
     settings["retrain"] |= _of_the_data(config)
     return settings
+
+
+def without_test_images(run: Path) -> bool:
+    """Whether a run says that it has no test images, so that nothing tells retrainings apart."""
+    file = run / MANIFEST_FILE
+    return file.exists() and dict(read_json(file).get("dataset") or {}).get("test") == 0
 
 
 def _of_the_data(config: Config) -> dict[str, Any]:

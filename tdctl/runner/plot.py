@@ -186,7 +186,9 @@ def plot(
 
 def _histogram(run: _Run) -> Any:
     figure, suspicion = new_figure(), run.ranked.ranking.suspicion
-    draw_histogram(figure.subplots(), suspicion, cut_of(suspicion, run.flagged), run.known)
+    flagged = run.flagged
+    count = None if flagged is None else int(flagged.sum())
+    draw_histogram(figure.subplots(), suspicion, cut_of(suspicion, flagged), run.known, count)
     return figure
 
 

@@ -154,7 +154,7 @@ class Recorded:
         if not self.labels.flipped.any():
             raise DataError(
                 f"{what} needs the truth, and no label of {self._folder} is known to be wrong; "
-                "leave it out, or name the true labels"
+                "leave it out (controls: false leaves out all controls), or name the true labels"
             )
 
     def _check_classes(self, made: LabelSet, row: Row) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import make_run, refused, tdctl
+from conftest import make_image_folder, make_run, refused, tdctl
 
 SHORT = ["--epochs", 1, "--quiet"]
 
@@ -38,6 +38,18 @@ def test_relabelling_has_its_controls_and_prints_both_noise_rates(
     words = " ".join(shown.stdout.split())
     assert "the worst 0.2 relabelled" in words and "of the given labels are wrong" in words
     assert "lost most" in words and f"{found['noise_after']:.2%}" in words
+
+
+def test_without_test_images_a_note_comes_first(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path / "d", per_class=8, test=False)
+    small = ["--epochs", 1, "--depth", 8, "--net-type", "resnet", "--quiet"]
+    data = ["--dataset", "folder", "--data-dir", root, "--test-share", 0, "--image-size", 12]
+    made = tdctl("generate-td", *data, *small, "--out", tmp_path / "run")
+    assert made.exit_code == 0, made.output
+    assert "test error none, without test images" in made.stdout
+    result = denoise(tmp_path / "run", "--remove-ratio", 0.1, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "has no test images, so the table will have no test error" in result.stderr
 
 
 def test_weights_reach_the_loss(digits_run: Path, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(tmp_path: Path) -
         pytest.fail("the planted flips are meant to stand out")
     out = tmp_path / "ranking.csv"
     result = tdctl("detect", "--td", run, "--out", out)
-    assert f"note: {run} is ranked by aum, as wrong labels stand out: " in result.stderr
+    assert f"note: the run {run} is ranked by aum, as wrong labels stand out: " in result.stderr
     table = pd.read_csv(out).set_index("index").sort_index()
     assert table["suspicion"].to_numpy() == pytest.approx(aum(dynamics), abs=1e-9)
     content = json.loads(tdctl("detect", "--td", run, "--json").stdout)

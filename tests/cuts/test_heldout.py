@@ -120,7 +120,17 @@ def test_detect_estimates_and_ranks_a_run_with_folds_by_its_heldout_curves(tmp_p
     named = tdctl("detect", "--td", run, "--score", "aum", "--cut", "auto:heldout", "--json")
     assert json.loads(named.stdout)["estimates"]["heldout"]["rate"] == estimate["rate"]
     page = tmp_path / "page.html"
-    assert tdctl("report", "--td", run, "--out", page).exit_code == 0 and page.exists()
+    assert tdctl("report", "--td", run, "--out", page).exit_code == 0
+    # The cards say how sure the networks are that suggest a class.
+    text = page.read_text(encoding="utf-8")
+    cards = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])["cards"]
+    held = read_run(run)[0].heldout
+    assert held is not None
+    row_of = {index: row for row, index in enumerate(held.index.tolist())}
+    rows = [row_of[index] for index in cards["index"]]
+    means = np.asarray(held.td)[rows].mean(axis=1, dtype=np.float64)
+    assert np.allclose(cards["pGiven"], 1000 * means[:, 0], atol=0.51)
+    assert np.allclose(cards["pSuggested"], 1000 * means.max(axis=1), atol=0.51)
 
 
 def test_what_the_model_cannot_use_is_refused() -> None:

@@ -53,6 +53,8 @@ def test_the_histogram_tells_the_kinds_and_the_cut() -> None:
     text = one(lambda ax: figures.draw_histogram(ax, suspicion, 1.0, flipped))
     assert f"right ({(~flipped).sum()})" in text and f"wrong ({flipped.sum()})" in text
     assert f"cut: {(suspicion >= 1).sum()} above" in text
+    # Samples with the same suspicion may lie on both sides of the cut.
+    assert "cut: 2 above" in one(lambda ax: figures.draw_histogram(ax, np.ones(3), 1.0, None, 2))
     assert "all labels (400)" in one(lambda ax: figures.draw_histogram(ax, suspicion))
     assert "all labels (3)" in one(lambda ax: figures.draw_histogram(ax, np.ones(3)))
 

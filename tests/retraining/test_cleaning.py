@@ -76,7 +76,6 @@ def test_each_way_has_its_own_floor_and_folder() -> None:
 def test_predictions_for_samples_that_were_left_out_need_a_higher_floor(tmp_path: Path) -> None:
     (tmp_path / "left_out.csv").write_text("index\n3\n")
     assert Cleaning("relabel").with_floor([tmp_path]).confidence_floor == 0.7
-    assert Cleaning("relabel").with_floor([], heldout=True).confidence_floor == 0.7
     assert Cleaning("relabel", "retrained").with_floor([tmp_path]).confidence_floor == 0.9
     assert Cleaning("relabel", None, 0.2).with_floor([tmp_path]).confidence_floor == 0.2
 

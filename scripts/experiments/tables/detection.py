@@ -121,6 +121,43 @@ def forgetting_table(rows: Sequence[Row]) -> str:
     return table(("recorded by", "flagged by", *figures, "flagged", "wrong"), lines)
 
 
+def notebooks_dynamics(rows: Sequence[Row]) -> str:
+    """AUC, AP and the share of wrong labels among the 50 worst, seed by seed, in %."""
+    head = ("data", "samples", "epochs", "seed", "AUC", "AP", "wrong among the 50 worst")
+    return table(
+        head,
+        [
+            [row["data"], row["samples"], row["epochs"], row["seed"], f"{100 * row['auc']:.1f}",
+             f"{100 * row['ap']:.1f}", row["wrong_among_50_worst"]]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def notebooks_forgetting(rows: Sequence[Row]) -> str:
+    """Recall, precision and F1 of the rule in %, seed by seed."""
+    figures = ("recall", "precision", "f1")
+    head = ("data", "samples", "epochs", "seed", "flagged", *figures)
+    return table(
+        head,
+        [
+            [row["data"], row["samples"], row["epochs"], row["seed"], row["flagged"],
+             *(f"{100 * row[name]:.1f}" for name in figures)]
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def other_data_table(rows: Sequence[Row]) -> str:
+    """AUC and AP in %, mean and standard deviation over the seeds, for each data set and ranker."""
+    lines = []
+    for data, by in dict.fromkeys((row["data"], row["by"]) for row in rows):
+        some = [row for row in rows if (row["data"], row["by"]) == (data, by)]
+        cells = [mean_and_spread([100 * row[name] for row in some]) for name in ("auc", "ap")]
+        lines.append([data, some[0]["samples"], by, *cells])
+    return table(("data", "samples", "ranked by", "AUC", "AP"), lines)
+
+
 def estimates_table(found: Row) -> str:
     """The share of wrong labels and the estimates of it in %, run by run."""
     runs, errors = found["runs"], found["errors"]
