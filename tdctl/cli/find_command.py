@@ -56,7 +56,7 @@ def find(
     score: Annotated[
         str | None,
         typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+            "--score", help="Hand-made score instead of a detector; tdctl scores lists them."
         ),
     ] = None,
     dry_run: Annotated[
@@ -68,11 +68,11 @@ def find(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the wrong labels: look at the images, record a training, rank, say where to look.
+    """Find the wrong labels: check the images, record a training, rank, and write a report.
 
-    tdctl chooses missing settings to suit the images: image size, epochs, folds, mirrored images.
-    It takes a test set only if the folder has one. --dry-run says what it chooses; the defaults
-    below are those of generate-td. After Ctrl-C, the same command continues.
+    tdctl chooses the settings that you do not give: image size, epochs, folds, mirrored images. It
+    takes a test set only if the folder has one. --dry-run says what it chooses. The defaults below
+    are those of generate-td. After Ctrl-C, the same command continues.
 
     Example: tdctl find photos
 
@@ -94,11 +94,11 @@ def find(
         if (found := runner.find_finished(folder, config, source)) is not None:
             _show(found, as_json)
             return
-        say(f"note: {folder} was begun already: it goes on with its settings")
+        say(f"note: {folder} was begun already; it continues with the settings that it began with")
         if seconds is not None:
-            say("note: --time chose nothing: the number of epochs stays that of the beginning")
+            say("note: --time has no effect: the number of epochs stays as it was at the start")
         if dry_run:
-            show_plan([f"would go on with {folder}"], as_json)
+            show_plan([f"would continue the recording in {folder}"], as_json)
             return
     else:
         settings.resolve()  # says which data set is taken

@@ -105,7 +105,7 @@ ConfidenceFloor = Annotated[
     typer.Option(
         "--confidence-floor",
         help="With --action relabel: the least probability of a new label, in [0, 1] (default: "
-        "0.4 of mean-softmax, or 0.7 if the recording left images out; 0.9 of retrained).",
+        "0.4 for mean-softmax, or 0.7 if the recording left images out; 0.9 for retrained).",
     ),
 ]
 BelowFloor = Annotated[

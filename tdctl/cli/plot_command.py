@@ -33,7 +33,7 @@ def plot(
     score: Annotated[
         str | None,
         typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+            "--score", help="Hand-made score instead of a detector; tdctl scores lists them."
         ),
     ] = None,
     top: Annotated[
@@ -64,11 +64,11 @@ def plot(
         typer.Option("--data-dir", help="Where the run's data lies now (default: as recorded)."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress on stderr.")] = False,
 ) -> None:
     """Draw one figure of a run.
 

@@ -29,7 +29,7 @@ def report(
     score: Annotated[
         str | None,
         typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+            "--score", help="Hand-made score instead of a detector; tdctl scores lists them."
         ),
     ] = None,
     denoise: Annotated[
@@ -38,7 +38,7 @@ def report(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="Where the run's data lies now (default: as recorded)."),
+        typer.Option("--data-dir", help="Where the run's data is now (default: as recorded)."),
     ] = None,
     max_bytes: Annotated[
         int,
@@ -53,11 +53,11 @@ def report(
         typer.Option("--max-rows", min=1, help="Largest number of cards (default: all that fit)."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress on stderr.")] = False,
 ) -> None:
     """Write one HTML file in which people look at the worst pictures and correct labels.
 

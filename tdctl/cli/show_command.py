@@ -30,7 +30,7 @@ def show(
     score: Annotated[
         str | None,
         typer.Option(
-            "--score", help="Hand-made score in place of a detector; tdctl scores lists them."
+            "--score", help="Hand-made score instead of a detector; tdctl scores lists them."
         ),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many of the worst to print.")] = 10,
@@ -38,9 +38,9 @@ def show(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on stdout.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress on stderr.")] = False,
 ) -> None:
-    """Show a run: what was recorded, a histogram of suspicion, the worst, and what to do next.
+    """Show a run: what was recorded, a histogram of suspicion, the worst samples, the next step.
 
     Example: tdctl show runs/a
     """

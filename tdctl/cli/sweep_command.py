@@ -36,9 +36,9 @@ def sweep(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train over noises, seeds, rankers, remove ratios, cleanings and algorithms: one table.
+    """Train over noises, seeds, rankers, remove ratios, cleanings and algorithms; write a table.
 
-    Rows with a result are not trained again: run the same command again to go on. Several
+    Rows with a result are not trained again: run the same command again to continue. Several
     processes may work in one folder at the same time. docs/sweeps.md describes the file.
 
     Example: tdctl sweep configs/sweeps/digits.yaml --out sweeps/digits

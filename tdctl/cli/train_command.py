@@ -43,7 +43,7 @@ def train(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a classifier that is robust to wrong labels: SSR, DivideMix, AugDesc, or plain.
+    """Train a classifier on partly wrong labels by SSR, DivideMix, AugDesc, or plain training.
 
     It writes a run folder like that of generate-td. detect and denoise also work on this folder.
 
@@ -87,7 +87,7 @@ def train(
 
 
 def _begun(settings: Settings, td: Path | None) -> Resolved:
-    """The settings of a training that begins: above those of a run, where one is named."""
+    """The settings of a new training; with ``--td``, they override those of the run."""
     if td is None:
         return settings.resolve()
     from tdctl import runner
@@ -100,7 +100,7 @@ def _begun(settings: Settings, td: Path | None) -> Resolved:
 
 
 def _show(result: GenerateResult) -> None:
-    """Prints how the classifier did, and what became of the labels."""
+    """Prints the errors of the classifier, and what happened to the labels."""
     manifest, stdout = result.manifest, console()
     data = manifest["dataset"]
     stdout.print(f"run        {result.folder}")

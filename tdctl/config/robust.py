@@ -17,7 +17,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 ALGORITHMS = ("ce", "ssr", "dividemix", "augdesc")
 MIXMATCH = ("dividemix", "augdesc")
-# The algorithms that read a setting, where not all do.
+# The algorithms that use a setting. All algorithms use the settings that are not listed.
 READERS = {
     "preset": MIXMATCH,
     "split_from": ("ssr", *MIXMATCH),
@@ -35,14 +35,15 @@ READERS = {
     "strong_cutout": ("ssr", "augdesc"),
     "class_floor": ("ssr", *MIXMATCH),
 }
-# What only the training of plain cross-entropy reads: the others have losses of their own.
+# Settings that only ``ce`` uses, because the other algorithms have their own losses.
 OF_CE = ("loss", "loss_detach", "label_smoothing", "average", "compile")
-# Taken over from the retraining, which takes them from recipe and preset.
+# Settings whose defaults are those of the retraining, which has them from recipe and preset.
 SHARED = ("epochs", "augment", "flip", "crop_padding", "amp", "amp_dtype", "eval_every")
 
-# Source: Li et al. (ICLR 2020), appendix and published code: the weight of the unlabelled loss by
-# data set and noise; at 90 % a clean probability above 0.6 and the mean loss of five epochs; with
-# asymmetric noise a penalty on confidence in the warm-up; 30 epochs of warm-up with 100 classes.
+# Source: Li et al. (ICLR 2020), appendix and published code. The weight of the unlabelled loss
+# depends on data set and noise. At 90 %, samples are labelled above a probability of 0.6, by the
+# mean loss of five epochs. Asymmetric noise has a penalty on confidence in the warm-up. With 100
+# classes, the warm-up has 30 epochs.
 _ASYM = {"unlabelled_weight": "0", "confidence_penalty": True}
 _MOST = {"clean_above": 0.6, "loss_epochs": 5}
 _LONG = {"warmup_epochs": 30}
@@ -226,13 +227,13 @@ class RobustConfig(RetrainConfig):
 def algorithm_settings(
     algorithm: object, preset: object, retraining: dict[str, Any], net_type: object
 ) -> dict[str, dict[str, Any]]:
-    """What lies below the user's settings of this section, by where it comes from.
+    """The defaults of this section that the user's settings override, by their origin.
 
     Args:
-        algorithm: its name; of an unknown one nothing lies below.
-        preset: its name, or None.
+        algorithm: the name of the algorithm; an unknown one has no such defaults.
+        preset: the name of the preset, or None.
         retraining: the settings of section ``retrain`` that are given.
-        net_type: of the network.
+        net_type: the type of the network.
     """
     if algorithm == "ce":
         usual = {name: field.default for name, field in RetrainConfig.model_fields.items()}
@@ -240,12 +241,12 @@ def algorithm_settings(
         return {"as retrain": usual | known}
     below = {"as retrain": {name: retraining[name] for name in SHARED if name in retraining}}
     if net_type == "wide":
-        # It multiplies its logits by 0.125, and learns at the rate of the recipe detect. On 3,000
-        # CIFAR-10 images with 40 % uniform noise, SSR ended after 15 epochs at 53.8 % test error
-        # with 0.1 and at 59.2 % with 0.02.
+        # This network multiplies its logits by 0.125, so it needs the learning rate of the recipe
+        # detect. On 3,000 CIFAR-10 images with 40 % uniform noise, SSR had a test error of 53.8 %
+        # after 15 epochs with 0.1, and of 59.2 % with 0.02.
         below["net wide"] = {"lr": 0.1}
     if algorithm == "ssr":
-        # Of small data twice the steps: the same trial ended at 51.6 % with batches of 64.
+        # Small data needs more steps: with batches of 64, the same trial had 51.6 %.
         size = 64 if net_type == "wide" else 128
         below["algorithm ssr"] = {"batch_size": size, "schedule": "cosine"}
     if algorithm in MIXMATCH and isinstance(preset, str) and preset in PRESETS:

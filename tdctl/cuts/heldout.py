@@ -1,4 +1,4 @@
-"""The estimate for a few images: by networks that have not seen the label that they judge."""
+"""The estimate for at most 1,000 images, from networks that have not seen the labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["heldout_range", "judged_by_heldout"]
 
 # The ends of the interval: it contains 95 % of the posterior distribution.
 LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
-# An end that is below this share is none.
+# A lower end below this share counts as 0.
 NONE = 0.002
 
 
@@ -29,7 +29,7 @@ def heldout_range(heldout: TrainingDynamics) -> Range:
     """The share of wrong labels and its interval: median and 95 % of the posterior distribution.
 
     Args:
-        heldout: the dynamics by networks that were not trained on the samples.
+        heldout: the dynamics of networks that were not trained on the samples.
 
     Raises:
         DynamicsError: as in ``NoiseModel.of``.

@@ -1,4 +1,4 @@
-"""Checks of what a training loop records; each message names the sample and what to do.
+"""Checks of the values that a training loop records; each message says what to do.
 
 Shape suffixes: B batch, k classes.
 """
@@ -19,7 +19,7 @@ Values = torch.Tensor | np.ndarray[Any, Any] | Sequence[Any]
 
 
 def values_of(logits: Values, num_classes: int | None) -> torch.Tensor:
-    """The logits as a tensor [B, k], without their graph.
+    """The logits as a tensor [B, k], without gradients.
 
     Raises:
         DynamicsError: they are not floats [B, k].

@@ -1,4 +1,4 @@
-"""What one process recorded of the current epoch, by sample.
+"""The values of the current epoch that one process recorded, by sample.
 
 Shape suffixes: n samples, S samples of several batches, k classes.
 """
@@ -28,8 +28,8 @@ BY_ROW = 48
 class LoopEpoch:
     """The rows of the current epoch in memory, and how often each sample was recorded.
 
-    Of several recordings of a sample the first counts. A file that is mapped into memory would
-    cost ten times as much, because the system notes each of its pages that is written.
+    If a sample is recorded several times, the first recording counts. The rows are not in a
+    memory-mapped file: it would take ten times as long, because the system tracks written pages.
 
     Attributes:
         ids: the rows of the ids.
@@ -51,7 +51,7 @@ class LoopEpoch:
         self.size = self.total = 0
 
     def end(self) -> None:
-        """Forgets what was recorded, after it was saved or given up."""
+        """Forgets the recorded values, after they were saved or are not wanted."""
         self.total = 0
         self.times[:] = 0
 
@@ -98,7 +98,7 @@ class LoopEpoch:
     def fit(self, size: int) -> None:
         """Makes room for this many samples."""
         if size > len(self.times):
-            # Names or numbers of samples that come in any order: twice as many each time.
+            # The number of samples is unknown, so the capacity doubles each time.
             capacity = max(size, 2 * len(self.times))
             more = capacity - len(self.times)
             self.times = np.concatenate([self.times, np.zeros(more, np.int32)])
@@ -109,7 +109,7 @@ class LoopEpoch:
         self.size = max(self.size, size)
 
     def add(self, rows: torch.Tensor, targets: torch.Tensor, logits_SK: torch.Tensor) -> None:
-        """Adds what was collected; the logits are overwritten.
+        """Adds the collected batches; the logits are overwritten.
 
         Args:
             rows: int64 [S], the samples.
@@ -186,7 +186,7 @@ class LoopEpoch:
             )
 
     def _check_logits(self, logits_SK: torch.Tensor, rows_S: NDArray[np.int64]) -> None:
-        # The first row nearly always has a negative value, so that the others need no look.
+        # The first row nearly always has a negative value, so the other rows need no check.
         if len(rows_S) < FEW or float(logits_SK[0].min()) < 0:
             return
         if bool(are_probabilities(logits_SK, 1).all()):
@@ -216,7 +216,7 @@ class LoopEpoch:
         """Counts the samples; bool [S], which of them are recorded for the first time."""
         self.total += len(rows_S)
         order = np.arange(len(rows_S), dtype=np.int32)
-        # Of equal places the last value stays, so written backwards it is the first.
+        # If a row appears several times, the last value stays. In reverse order, it is the first.
         self._stamp[rows_S[::-1]] = order[::-1]
         first: NDArray[np.bool_] = self._stamp[rows_S] == order
         fresh: NDArray[np.bool_] = first & (self.times[rows_S] == 0)
@@ -228,6 +228,6 @@ class LoopEpoch:
 
 
 def _put(table: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-    """Writes rows of several fields, as bytes: field by field it takes ten times as long."""
+    """Writes rows of several fields, as bytes; one field at a time would take ten times as long."""
     whole = np.dtype((np.void, table.dtype.itemsize))
     np.put(table.view(whole), rows, np.ascontiguousarray(values).view(whole))

@@ -1,4 +1,4 @@
-"""Makes the files of a run from the epochs that a training loop recorded; bridges gaps.
+"""Makes the files of a run from the epochs that a training loop recorded, and fills gaps.
 
 Shape suffixes: n samples, E epochs, k classes, s rows of a slab.
 """
@@ -48,7 +48,7 @@ class Column:
         self.shape = (len(epochs), len(order), *field.shape)
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
-        """The rows of every epoch, [s, E, ...]; gaps are bridged."""
+        """The rows of every epoch, [s, E, ...]; gaps are filled."""
         rows = self._order[start:stop]
         found = np.empty((len(rows), len(self._epochs), *self.shape[2:]), self.dtype)
         for epoch, files in enumerate(self._epochs):
@@ -60,7 +60,7 @@ class Column:
 
 
 class Seen:
-    """Which values were recorded, like a ``Column``: 1, or 0 if the gap was bridged."""
+    """Which values were recorded, like a ``Column``: 1, or 0 if a gap was filled."""
 
     def __init__(self, epochs: Sequence[EpochFiles], order: NDArray[np.int64]) -> None:
         self._epochs, self._order = epochs, order
@@ -99,8 +99,8 @@ def seen_at(epochs: Sequence[EpochFiles], rows: NDArray[np.int64]) -> NDArray[np
 def bridged(seen_sE: NDArray[np.bool_]) -> NDArray[np.int64] | None:
     """For each epoch, the epoch whose values it gets, int64 [s, E]; None if there is no gap.
 
-    It is the last epoch up to it in which the sample was recorded; before the first such epoch,
-    it is that one. So every row is one that the network really gave.
+    A gap gets the values of the last epoch before it in which the sample was recorded. If there is
+    none, it gets those of the first epoch after it. So all values are real outputs of the network.
     """
     if seen_sE.all():
         return None
@@ -145,7 +145,7 @@ def finish_recording(
         if kinds.store.others:
             kept = {name: column("stats", name) for name in ("margin", "loss", "entropy")}
             kept |= {name: column("probs", name) for name in ("given", "other", "other_class")}
-            # The means cover the kept values: sums over all classes would not survive a gap.
+            # The means are over the kept values. Sums over all classes would be wrong after a gap.
             write_kept(path, kept, None, labels, kinds.kept_only, kinds.num_classes, recorded)
         else:
             margin, loss = column("stats", "margin"), column("stats", "loss")
@@ -185,7 +185,7 @@ def _samples(epochs: Sequence[EpochFiles]) -> tuple[NDArray[np.int64], NDArray[n
 def _true(
     true: True_ | None, rows: NDArray[np.int64], ids: SampleIds, assigned: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Int64 [n]: the true labels of rows; the given ones if they are not known."""
+    """The true labels of the rows, int64 [n]; the given labels if the true ones are unknown."""
     if true is None:
         return assigned
     listed = ids.name_list()

@@ -40,8 +40,9 @@ class EpochReport:
     Attributes:
         epoch: its number, from 0.
         samples: how many different samples were recorded.
-        missed: how many known samples were not. They keep their values of the epoch before; in
-            the first epochs, those of the first epoch in which they were recorded.
+        missed: how many known samples were not recorded. They keep their values of the epoch
+            before; in the first epochs, they get those of the first epoch in which they were
+            recorded.
         repeated: how many recordings were dropped, because the sample had been recorded already.
 
     Example::
@@ -85,10 +86,10 @@ class LoopFolder:
 
     @classmethod
     def read(cls, path: Path) -> tuple[LoopFolder, SampleIds, Kinds]:
-        """An unfinished recording, as it was committed.
+        """Reads the committed epochs of an unfinished recording.
 
         Raises:
-            RunError: there is none.
+            RunError: there is no unfinished recording.
         """
         there = path / FOLDER / STATE_FILE
         if not there.exists():
@@ -118,11 +119,11 @@ class LoopFolder:
         return self.work / f"epoch_{number:05d}.part{rank}"
 
     def open(self, kinds: Kinds, ids: SampleIds, state: Mapping[str, Any] | None) -> None:
-        """Begins a recording, or takes up the one that the state belongs to.
+        """Starts a recording, or continues the one that the state belongs to.
 
         Raises:
-            RunError: there is an unfinished recording and no state, or another one than the
-                state's.
+            RunError: the folder has an unfinished recording, and the state is missing or belongs
+                to another recording.
         """
         there = self.work / STATE_FILE
         if state is not None:
@@ -144,7 +145,7 @@ class LoopFolder:
         """Refuses a state whose recording is not in the folder.
 
         Raises:
-            RunError: there is none, or another one.
+            RunError: the folder has no recording, or another one.
         """
         there = self.work / STATE_FILE
         if not state["epoch"] and "recording" not in state:
@@ -167,7 +168,7 @@ class LoopFolder:
             )
 
     def load_names(self, ids: SampleIds, state: Mapping[str, Any]) -> None:
-        """Gives the names of an earlier recording their rows again."""
+        """Gives the names the same rows as before the recording was interrupted."""
         here = state.get("rank") == processes.rank()
         part = self._names_of(self.part(int(state["epoch"]), processes.rank()))
         merged = self.work / NAMES_FILE
@@ -194,7 +195,7 @@ class LoopFolder:
                 self._remove(self.epoch(number))
 
     def restore(self, epoch: LoopEpoch, state: Mapping[str, Any]) -> None:
-        """Puts back the labels of all samples, and what this process had recorded of the epoch."""
+        """Loads all labels, and what this process had recorded in the current epoch."""
         for number in reversed(range(len(self.reports))):
             files = EpochFiles.open(self.epoch(number), epoch.kinds)
             if not self._by_this_process(epoch.ids):
@@ -210,12 +211,15 @@ class LoopFolder:
         epoch.load(np.unpackbits(np.asarray(state["seen"], dtype=np.uint8)), int(state["total"]))
 
     def _by_this_process(self, ids: SampleIds) -> bool:
-        """Whether this process has the rows of the committed epochs, also with growing names."""
+        """Whether the rows of the committed epochs are those of this process.
+
+        If names are collected during the recording, only the first process has all of them.
+        """
         grew = read_json(self.work / STATE_FILE)["names"]
         return processes.rank() == 0 or not (ids.grows or grew)
 
     def state(self, epoch: LoopEpoch) -> dict[str, Any]:
-        """The place in the recording; makes sure that what it refers to is on the disk."""
+        """The position in the recording; first writes the values that it refers to."""
         found: dict[str, Any] = {
             "epoch": len(self.reports),
             "recording": self._id,
@@ -232,7 +236,7 @@ class LoopFolder:
         return found | {"seen": seen, "total": epoch.total}
 
     def commit(self, epoch: LoopEpoch, total: int) -> EpochReport:
-        """Merges what the processes recorded into an epoch, and counts.
+        """Merges the values of all processes into an epoch, and counts the samples.
 
         Args:
             epoch: what this process recorded.
@@ -263,7 +267,7 @@ class LoopFolder:
         return found
 
     def _put(self, epoch: LoopEpoch, total: int, sizes: Sequence[int | None]) -> EpochReport:
-        """Puts an epoch to the committed ones; the first process does it."""
+        """Adds an epoch to the committed ones; only the first process does it."""
         number = len(self.reports)
         if len(sizes) > 1:
             self._merge(epoch, number, sizes)
@@ -323,7 +327,7 @@ class LoopFolder:
         return len(rows)
 
     def _write(self, kinds: Kinds, ids: SampleIds) -> None:
-        """Writes which epochs there are; until then a new epoch does not count."""
+        """Writes the list of epochs; a new epoch counts only once it is in the list."""
         self.work.mkdir(parents=True, exist_ok=True)
         if ids.names:
             write_json(self.work / NAMES_FILE, ids.name_list())
@@ -342,7 +346,7 @@ class LoopFolder:
         self.write_manifest("running", kinds, {})
 
     def write_manifest(self, status: str, kinds: Kinds, facts: Mapping[str, Any]) -> None:
-        """Writes what the commands read of a run."""
+        """Writes the manifest, which the commands read."""
         write_json(
             self.path / MANIFEST_FILE,
             {

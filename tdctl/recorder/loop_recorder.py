@@ -33,22 +33,23 @@ STATE = 1
 
 
 class Recorder:
-    """Records what a network says of each training sample, in a training loop of your own.
+    """Records the output of a network for each training sample, in your own training loop.
 
     Call ``record`` for each training batch and ``end_epoch`` after each epoch. At the end the
     folder contains what ``tdctl detect``, ``report``, ``clean`` and ``show`` read.
 
     Samples may come in any order and in batches of any size, also in micro-batches whose gradients
-    are accumulated. Of several recordings of a sample in an epoch, the first counts. A sample that
-    an epoch does not record (a weighted sampler, a dropped last batch) keeps its values of the
-    epoch before; these are marked. ``end_epoch`` says how many there were.
+    are accumulated. If a sample is recorded several times in an epoch, the first recording counts.
+    A sample that an epoch does not record (a weighted sampler, a dropped last batch) keeps its
+    values of the epoch before; these values are marked. ``end_epoch`` says how many samples were
+    missed.
 
     Memory does not grow with the number of epochs. With ``torch.distributed``, each process
     records what it sees and the first process merges it. All processes then call ``end_epoch`` and
     ``finish``, and must see the folder.
 
     Args:
-        out: the run folder; it is made at the first ``record``.
+        out: the run folder; the first ``record`` creates it.
         num_samples: n, if it is known. Ids are then 0 to n - 1.
         num_classes: k; by default the width of the first logits.
         store: which part of each epoch's softmax is kept: ``full``, ``given`` or ``topk:K``.
@@ -154,12 +155,12 @@ class Recorder:
         logits_place.copy_(logits)
         batches.filled += 1
         if epoch is None:
-            self._settle()  # a mistake in the first batch is told at once
+            self._settle()  # a mistake in the first batch is reported at once
 
     def _expect(
         self, rows_B: torch.Tensor, logits_BK: torch.Tensor, targets_B: torch.Tensor
     ) -> Batches:
-        """Checks the shapes of a batch, and makes places for further ones like it."""
+        """Checks the shapes of a batch, and makes room for more batches of these shapes."""
         values_of(logits_BK, self._k)
         targets_of(targets_B, self._class_of)
         check_lengths(rows_B, logits_BK, targets_B)
@@ -172,7 +173,7 @@ class Recorder:
         return self._batches
 
     def _open(self, width: int) -> LoopEpoch:
-        """Opens the folder, and takes up what a loaded state says."""
+        """Opens the folder, and applies a loaded state."""
         self._refuse_finished()
         self._k = width if self._k is None else self._k
         kinds = Kinds(Store.of(self._store, self._k), self._k)
@@ -220,7 +221,7 @@ class Recorder:
                 f"recorder, epoch {number}: nothing was recorded; call record(ids, logits, "
                 "targets) for each training batch"
             )
-        # A process may have got no batch at all.
+        # This process may have had no batch.
         epoch = self._epoch or self._open(max(width for _, width in found))
         report = self._folder.commit(epoch, total)
         epoch.end()
@@ -235,7 +236,7 @@ class Recorder:
             self._epoch.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the recording, for the loop's own checkpoint; a few numbers and a tensor.
+        """The position in the recording, for the loop's own checkpoint: a few numbers and a tensor.
 
         It contains which samples of the current epoch this process has recorded already. The
         recorded values stay in the folder.
@@ -246,7 +247,7 @@ class Recorder:
         return self._folder.state(self._epoch) | {"version": STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint; call it before the first ``record``.
+        """Continues from a checkpoint; call it before the first ``record``.
 
         Epochs that were recorded after the checkpoint are forgotten, because the loop trains them
         again.

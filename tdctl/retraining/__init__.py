@@ -1,4 +1,4 @@
-"""What is trained on after a cleaning, the retrainings, and the table of their results."""
+"""The labels after a cleaning, the retrainings, and the table of their results."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class ClassLoss:
-    """What became of the samples of one given class.
+    """What happened to the samples of one given class.
 
     Attributes:
         name: of the class.
@@ -55,7 +55,7 @@ def class_losses(
 
     Args:
         labels: the labels of the n samples before the cleaning.
-        after: what is trained on.
+        after: the labels after the cleaning.
         names: k names of the classes.
         listed: the largest number of classes to list; None lists all.
     """
@@ -82,9 +82,9 @@ def emptied_note(labels: Labels, after: LabelSet, names: Sequence[str], what: st
 
     Args:
         labels: the labels before the cleaning.
-        after: what is trained on.
+        after: the labels after the cleaning.
         names: the names of the classes.
-        what: the cleaning, in words.
+        what: the cleaning, in words, for the message.
     """
     empty = [one for one in class_losses(labels, after, names, None) if not one.left]
     if not empty:

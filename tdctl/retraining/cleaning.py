@@ -38,11 +38,11 @@ RelabelBy = Literal["mean-softmax", "retrained", "truth"]
 RELABEL_BY: tuple[RelabelBy, ...] = get_args(RelabelBy)
 Below = Literal["drop", "keep"]
 BELOW: tuple[Below, ...] = get_args(Below)
-# The default floors, by what relabels. ``docs/retrain.md`` has the measurements. A mean over all
-# epochs is far less sure of itself than a network at the end of its training.
+# The default floors for each source of new labels. ``docs/retrain.md`` has the measurements. A mean
+# over all epochs gives much lower probabilities than a network at the end of its training.
 FLOORS: dict[RelabelBy, float] = {"mean-softmax": 0.4, "retrained": 0.9}
-# Of a recording that left samples out: their softmax is a prediction in eval mode, which is surer
-# of itself than the softmax of a training step.
+# The default floor after a recording that left samples out: their softmax is a prediction in eval
+# mode, which gives higher probabilities than the softmax of a training step.
 LEFT_OUT_FLOOR = 0.7
 BY, FLOOR, UNDER = "--relabel-by", "--confidence-floor", "--below"
 
@@ -99,7 +99,7 @@ class Cleaning:
         object.__setattr__(self, "below", below)
 
     def with_floor(self, runs: Sequence[Path]) -> Cleaning:
-        """The same with the default floor, if a floor is needed and none is given.
+        """The same cleaning with the default floor, if it needs a floor and has none.
 
         Args:
             runs: the run folders that were ranked. If one of them left samples out, the default
@@ -145,7 +145,7 @@ def cleaning_of(
     confidence_floor: float | None = None,
     below: str | None = None,
 ) -> Cleaning:
-    """The cleaning that a user asks for in words; see ``Cleaning``.
+    """The cleaning for words that a user gave; see ``Cleaning``.
 
     Raises:
         ConfigError: as ``Cleaning``.
@@ -167,7 +167,7 @@ def check_cleaning(cleaning: Cleaning, detection: DetectResult) -> None:
     """Refuses an action that the recordings do not allow.
 
     Raises:
-        ConfigError: the true labels are asked for, and the run does not know them.
+        ConfigError: the cleaning needs the true labels, and the run does not know them.
         DynamicsError: the recordings hold only the given label's probability.
     """
     run = detection.runs[0]
@@ -189,7 +189,7 @@ def cleaned(
     flagged: NDArray[np.bool_],
     share: float | None = None,
 ) -> LabelSet:
-    """The labels after a cleaning that needs no further network.
+    """The labels after a cleaning that trains no other network.
 
     Args:
         cleaning: the action; ``retrained`` labels are not made here.

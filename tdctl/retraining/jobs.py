@@ -1,4 +1,4 @@
-"""The retrainings of a denoising: the labels that each of them trains on, and its run folder."""
+"""The retrainings of a denoising: the labels and the run folder of each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Job", "Retraining", "plan_jobs"]
 
 @dataclass(frozen=True)
 class Retraining:
-    """One row of the result: what was trained on, and the errors of the network.
+    """One row of the result: the labels of the training, and the errors of the network.
 
     Attributes:
         kind: ``pruned``, ``relabelled`` or ``reweighted``; or a control: ``all`` (all given
@@ -192,7 +192,7 @@ def plan_jobs(
         detection: the ranking.
         ratios: numbers in [0, 1), or names of methods in ``detection.estimates``. ``reweight``
             may have none; see ``p_mislabeled``.
-        baselines: whether to add ``all``, ``random`` and ``clean``, and ``true`` if labels change.
+        baselines: whether to add ``all``, ``random`` and ``clean``; with ``relabel`` also ``true``.
         base: the folder that will contain the run folders of the controls.
         seed: seed of the random removals.
         keep_per_class: see ``DetectResult.above``.

@@ -1,4 +1,4 @@
-"""The labels that a training gets after a cleaning: what is kept, under which label and weight."""
+"""The labels after a cleaning: which samples are kept, with which label and weight."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LabelSet:
         kind: how they were made.
         keep: bool [n], the samples that are trained on.
         assigned: int64 [n], the label of each sample; those of dropped samples are not used.
-        weights: float32 [n], at least 0, the weight of each sample's loss; None weighs all alike.
+        weights: float32 [n], at least 0, the weight of each sample's loss; None: all are equal.
     """
 
     kind: Kind
@@ -103,7 +103,7 @@ class LabelSet:
     def wrong(self, labels: Labels) -> Bools:
         """Bool [n]: whether each label is wrong, as far as the truth is known."""
         changed: Bools = self.assigned != labels.assigned
-        # True label -1: the given label is known to be wrong, and no more is known.
+        # True label -1: the given label is known to be wrong, but the true one is not known.
         wrong: Bools = np.where(labels.true < 0, ~changed, self.assigned != labels.true)
         return wrong
 
@@ -131,7 +131,7 @@ def relabelled(
     floor: float = 0.0,
     below: Literal["drop", "keep"] = "drop",
 ) -> LabelSet:
-    """The flagged samples get the suggested label, where the suggestion is sure enough.
+    """The flagged samples get the suggested label, if the suggestion is sure enough.
 
     Args:
         labels: the labels of the n recorded samples.

@@ -1,4 +1,4 @@
-"""The rounds of a denoising that records again on what it has cleaned, and their table."""
+"""The table of the rounds of a denoising; each round records without the flagged samples."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def round_of(number: int, detection: DetectResult, found: Flagged, trained_on: i
 
 
 def begun_rounds(folder: Path, resume: bool, overwrite: bool) -> dict[int, dict[str, Any]]:
-    """The rows of the rounds that have begun in a folder, by number; none if they start again.
+    """The rows of the rounds that exist in a folder, by number; empty if they start again.
 
     Raises:
-        RunError: there are rounds, and neither ``resume`` nor ``overwrite`` is given; or the table
-            is not one of tdctl.
+        RunError: rounds exist, and neither ``resume`` nor ``overwrite`` is given; or tdctl did not
+            write the table.
     """
     path = folder / ROUNDS_FILE
     if overwrite or not path.exists():
@@ -95,7 +95,7 @@ def begun_rounds(folder: Path, resume: bool, overwrite: bool) -> dict[int, dict[
 
 
 def check_round(folder: Path, begun: Mapping[int, dict[str, Any]], now: Round) -> None:
-    """Refuses to go on with rounds that began with another recording, detector or share.
+    """Refuses to continue rounds that began with another recording, detector or share.
 
     Raises:
         RunError: the ranking of this round was another one.

@@ -1,4 +1,4 @@
-"""Training on labels that are partly wrong: plain, SSR, DivideMix and AugDesc."""
+"""Training on labels that are partly wrong: plain training, SSR, DivideMix and AugDesc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images make the batches of a robust training."""
+"""The batches of a robust training: which images are in each of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["beta_shares", "paired_batches"]
 
 
 def beta_shares(rng: np.random.Generator, alpha: float, steps: int) -> NDArray[np.float64]:
-    """Float64 [steps] in [0.5, 1]: what each batch's images keep of themselves; 1 for alpha 0.
+    """The share of the image itself in each mixture, float64 [steps] in [0.5, 1]; 1 for alpha 0.
 
-    Source: Li et al. (ICLR 2020), as MixMatch: the larger of a share from Beta(alpha, alpha) and
-        what it leaves.
+    Source: Li et al. (ICLR 2020), as MixMatch: a share s is drawn from Beta(alpha, alpha), and the
+        larger one of s and 1 - s is used.
     """
     if alpha == 0:
         return np.ones(steps)
@@ -26,15 +26,17 @@ def beta_shares(rng: np.random.Generator, alpha: float, steps: int) -> NDArray[n
 def paired_batches(
     labelled: NDArray[np.bool_], size: int, stream: torch.Generator
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The rows of labelled and of unlabelled images of each step; int64 [B] and [U].
+    """The rows of the labelled and of the unlabelled images of each step; int64 [B] and [U].
 
-    The steps are a pass over the labelled images (over the unlabelled ones where there are no
-    labelled); the unlabelled come round as often as needed. A last batch of a single labelled
-    image joins the one before it. A part is empty where there are no such images.
+    The steps are one pass over the labelled images. The unlabelled images are repeated as often as
+    needed. If there are no labelled images, the steps are one pass over the unlabelled ones. If the
+    last batch would have a single image, this image is added to the batch before. A part is empty
+    if there are no such images.
 
     Args:
-        labelled: bool [n].
-        size: of each part, at most (a last batch that is joined: one more).
+        labelled: bool [n], which images are labelled.
+        size: the largest number of images in each part; one more if a single image was added.
+        stream: random numbers for the order.
     """
     parts = []
     for chosen in (labelled, ~labelled):

@@ -1,4 +1,4 @@
-"""Plain training, by the trainer of recordings and retrainings, with the log of a robust one."""
+"""Plain training: the trainer of recordings and retrainings, with the log of a robust training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ __all__ = ["CrossEntropy"]
 
 
 class CrossEntropy:
-    """All given labels, any loss, mixup and average of the settings: what the others are held to.
+    """Plain training on all given labels, with which the other algorithms are compared.
+
+    Loss, mixup and running average are those of the settings.
 
     Attributes:
         columns, steps, events: see ``Algorithm``.
@@ -54,17 +56,17 @@ class CrossEntropy:
         return self._trainer.train_epoch(epoch, None, tell)
 
     def logits(self) -> list[torch.Tensor]:
-        """Float32 [n, k] of all training images by the network."""
+        """The network's logits of all training images, float32 [n, k]."""
         return [look(self.judged, self._pipeline, self._feed, self._n, "the network").logits]
 
     def facts(self) -> dict[str, Any]:
-        """Nothing is chosen."""
+        """Empty: this algorithm chooses no setting itself."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the trainer."""
+        """The state of the trainer."""
         return self._trainer.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back; raises as torch does."""
+        """Loads a state; raises the errors of torch."""
         self._trainer.load_state_dict(state)

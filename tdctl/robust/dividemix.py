@@ -39,15 +39,15 @@ __all__ = ["DivideMix"]
 class DivideMix:
     """Divides by each network's losses, refines and guesses labels, and trains on mixtures.
 
-    With ``algorithm: augdesc`` the inputs of the descent are strong views, and labels come from
-    weak ones.
+    With ``algorithm: augdesc``, the networks are trained on strong views, and the labels come from
+    weak views.
 
     Attributes:
         columns, steps, events: see ``Algorithm``.
 
     Source: Li et al., "DivideMix", ICLR 2020 (arXiv 2002.07394); AugDesc-WS: Nishi et al., CVPR
-        2021 (arXiv 2103.02130). Guesses in eval mode, the division that stays where a new one
-        says nothing, the floor for each label and the automatic weight are ours.
+        2021 (arXiv 2103.02130). Four things are ours: guesses in eval mode, the use of the division
+        before if a new one is unusable, the floor for each label, and the automatic weight.
     """
 
     columns: tuple[str, ...] = (
@@ -75,7 +75,7 @@ class DivideMix:
         self.steps, self.events = 2 * -(-self._n // config.batch_size), list[str]()
         self._looks: list[Look] | None = None
         self._divisions: list[Division | None] = [None, None]
-        # Of the last epochs, the losses of all images by each network: float32 [N, n] each.
+        # Each network's losses of all images, for the last epochs: float32 [N, n] each.
         self._losses: list[torch.Tensor] = []
         self._estimates: list[float] = []
 
@@ -85,7 +85,7 @@ class DivideMix:
         return self._net
 
     def epoch(self, epoch: int, tell: Teller) -> LogRow:
-        """One epoch of both networks, plain in the warm-up."""
+        """One epoch of both networks; in the warm-up, plain training."""
         if epoch < self._warmup:
             loss = float(np.mean([self._warm_up(i, epoch, tell) for i in (0, 1)]))
             row: LogRow = dict.fromkeys(self.columns)
@@ -93,7 +93,7 @@ class DivideMix:
             divisions = self._divide(epoch)
             row = self._judged_divisions(divisions)
             weight = self._weight()
-            # Each network learns by the division of the other.
+            # Each network learns with the division of the other one.
             means = [self._mix(i, divisions[1 - i], weight, epoch, tell) for i in (0, 1)]
             loss, *parts = (float(value) for value in np.mean(means, axis=0))
             names = ("labelled_loss", "unlabelled_loss", "penalty")
@@ -116,7 +116,7 @@ class DivideMix:
         }
 
     def _warm_up(self, place: int, epoch: int, tell: Teller) -> float:
-        """Plain training of a network on all given labels; its mean loss."""
+        """Plain training of a network on all given labels; gives the mean loss."""
         learner, at = self._learners[place], (self._seed, epoch, place)
         stream = ROBUST_VIEWS.torch_generator(*at, device=self._device)
         order = torch.randperm(self._n, generator=ROBUST_ORDER.torch_generator(*at))
@@ -137,7 +137,7 @@ class DivideMix:
         return learner.check(torch.stack(losses), epoch)
 
     def _divide(self, epoch: int) -> list[Division]:
-        """Each network's division; of the first one, what a ranking says where there is one."""
+        """Each network's division. The first division comes from a ranking if one is given."""
         found = []
         losses = torch.stack(self._losses).mean(dim=0).cpu().numpy()
         for place, before in enumerate(self._divisions):
@@ -158,14 +158,14 @@ class DivideMix:
         return found
 
     def _weight(self) -> float:
-        """Of the unlabelled loss: as asked, else by the median of the estimates so far."""
+        """The weight of the unlabelled loss: as requested, else by the median estimate so far."""
         if self._config.unlabelled_weight != "auto":
             return float(self._config.unlabelled_weight)
         wrong = float(np.median(self._estimates)) if self._estimates else 0.0
         return auto_weight(wrong, self._k)
 
     def _judged_divisions(self, divisions: Sequence[Division]) -> LogRow:
-        """What the log says of the divisions, and of the labels that follow from them."""
+        """The columns of the log about the divisions and about the labels that they give."""
         looks = self._look()
         mean = torch.stack([look.logits.softmax(dim=1) for look in looks]).mean(dim=0)
         guesses, right, changed = mean.argmax(dim=1).cpu().numpy(), [], []
@@ -189,7 +189,7 @@ class DivideMix:
     def _mix(
         self, place: int, division: Division, weight: float, epoch: int, tell: Teller
     ) -> NDArray[np.float64]:
-        """One epoch of a network; the mean of its loss and of the parts."""
+        """One epoch of a network; gives the means of its loss and of the parts of the loss."""
         config, device, at = self._config, self._device, (self._seed, epoch, place)
         learner, other = self._learners[place], self._learners[1 - place]
         stream = ROBUST_VIEWS.torch_generator(*at, device=device)
@@ -228,17 +228,17 @@ class DivideMix:
         return whole.double().mean(dim=0).cpu().numpy()
 
     def _look(self) -> list[Look]:
-        """What both networks say now; computed once an epoch."""
+        """The current output of both networks; computed once per epoch."""
         if self._looks is None:
             self._looks = [learner.look(self._feed, self._n) for learner in self._learners]
         return self._looks
 
     def logits(self) -> list[torch.Tensor]:
-        """Float32 [n, k] of all training images by each of the two networks."""
+        """Each network's logits of all training images, float32 [n, k]."""
         return [look.logits for look in self._look()]
 
     def facts(self) -> dict[str, Any]:
-        """Warm-up, weight of the unlabelled loss and the share of wrong labels that it is for."""
+        """Warm-up, weight of the unlabelled loss, and the estimated share of wrong labels."""
         wrong = float(np.median(self._estimates)) if self._estimates else None
         weight = self._weight()
         return {
@@ -248,14 +248,14 @@ class DivideMix:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Both networks, the divisions, the losses that the next ones look at."""
+        """Both networks, their divisions, and the losses that the next divisions need."""
         return {
             "networks": [learner.state_dict() for learner in self._learners],
             **written_state(self._divisions, self._losses, self._estimates, self.events),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back; raises as torch does, and KeyError."""
+        """Loads a state; raises the errors of torch, and KeyError."""
         for learner, own in zip(self._learners, state["networks"], strict=True):
             learner.load_state_dict(own)
         found = read_state(state, self._device)

@@ -1,4 +1,4 @@
-"""What a division goes on from, as the tensors and plain values of a checkpoint."""
+"""The state of the divisions, as the tensors and plain values of a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ def written_state(
     estimates: Sequence[float],
     events: Sequence[str],
 ) -> dict[str, Any]:
-    """Tensors and plain values of the divisions of an epoch and the losses of the last ones."""
+    """The state as tensors and plain values.
+
+    Args:
+        divisions: of the current epoch.
+        losses: of the last epochs.
+        estimates: of the share of wrong labels, one for each division.
+        events: one line each.
+    """
     return {
         "divisions": [
             {}
@@ -38,7 +45,7 @@ def written_state(
 def read_state(
     state: Mapping[str, Any], device: torch.device
 ) -> tuple[list[Division | None], list[torch.Tensor], list[float], list[str]]:
-    """Divisions, losses, estimates and events, as ``written_state`` took them; raises KeyError."""
+    """The arguments that ``written_state`` got; raises KeyError if one is missing."""
     divisions = [
         Division(found["clean"].numpy(), found["labelled"].numpy()) if found else None
         for found in state["divisions"]

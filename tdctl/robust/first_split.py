@@ -13,10 +13,10 @@ __all__ = ["find_first_split", "read_split_ranking"]
 
 
 def read_split_ranking(config: RobustConfig) -> RankingFile | None:
-    """The ranking that ``split_from`` names; None where it names none.
+    """The ranking that ``split_from`` names; None if it names none.
 
     Raises:
-        DataError: the file is missing, or no ranking.
+        DataError: the file is missing, or is not a ranking.
     """
     try:
         return read_ranking(_as_left_out(config))
@@ -31,11 +31,11 @@ def find_first_split(
     class_names: Sequence[str],
     names: Sequence[str] | None,
 ) -> LeftOut:
-    """Which samples the ranking takes for wrong: its worst share, of a given class at most half.
+    """Which labels the ranking takes as wrong: its worst share, at most half of each given class.
 
     Raises:
-        DataError: the ranking is not of exactly these samples, or of other given labels.
-        ConfigError: the share is none of the samples or all of them.
+        DataError: the ranking has other samples or other given labels.
+        ConfigError: the share takes no sample, or all samples.
     """
     try:
         return find_left_out(found, _as_left_out(config), labels, class_names, names)
@@ -44,15 +44,15 @@ def find_first_split(
 
 
 def _as_left_out(config: RobustConfig) -> TrainConfig:
-    """The settings as those of a second round, which reads its ranking in the same way."""
+    """The same settings under the names of a second round, which reads its ranking in this way."""
     if config.split_from is None or config.split_ratio is None:
         return TrainConfig()
     return TrainConfig(leave_out=config.split_from, leave_out_ratio=config.split_ratio)
 
 
 def _said_of_split(error: Exception) -> str:
-    """The message with the names of the settings here."""
+    """The message with the names that these settings have here."""
     text = str(error).replace("--leave-out-ratio", "--split-ratio")
     text = text.replace("leave_out_ratio", "split_ratio").replace("--leave-out", "--split-from")
     text = text.replace("leave_out:", "split_from:")
-    return text.replace("leaves out nothing", "takes nothing for wrong")
+    return text.replace("leaves out nothing", "takes no sample as wrong")

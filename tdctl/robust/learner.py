@@ -26,11 +26,11 @@ LOOK_BATCH = 512
 
 
 class Look(NamedTuple):
-    """What a network says of all training images, in eval mode and without augmentation.
+    """A network's output for all training images, in eval mode and without augmentation.
 
     Attributes:
         logits: float32 [n, k].
-        features: float32 [n, F], what goes into its last layer; empty [n, 0] where not asked.
+        features: float32 [n, F], the input of its last layer; empty [n, 0] if not requested.
     """
 
     logits: torch.Tensor
@@ -46,10 +46,10 @@ def look(
     name: str,
     with_features: bool = False,
 ) -> Look:
-    """What a network says of the n images of a feed; leaves it in eval mode.
+    """A network's output for the n images of a feed; leaves the network in eval mode.
 
     Raises:
-        TrainingError: an answer is not finite; says of which network by its name.
+        TrainingError: a logit is not finite; the message has the name of the network.
     """
     net.eval()
     hook = FeatureHook(net) if with_features else None
@@ -68,11 +68,11 @@ def look(
 
 
 class Learner:
-    """A network that is trained on losses that others compute.
+    """A network and its optimiser; the caller computes the losses.
 
     Attributes:
-        net: the network, giving logits [B, k].
-        name: what an error calls it.
+        net: the network, which gives logits [B, k].
+        name: the name of the network in error messages.
     """
 
     def __init__(self, net: nn.Module, config: RobustConfig, pipeline: Pipeline, name: str) -> None:
@@ -92,7 +92,7 @@ class Learner:
         self._scaler = torch.amp.GradScaler(pipeline.device.type, enabled=half)
 
     def logits(self, values: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, k] of normalised images [B, C, H, W], in the mode that the network is in."""
+        """Logits float32 [B, k] of normalised images [B, C, H, W]; the mode is not changed."""
         device, precision = self._pipeline.device.type, self._pipeline.precision
         with torch.autocast(device, DTYPES[precision], enabled=precision != "float32"):
             logits: torch.Tensor = self.net(values)
@@ -102,14 +102,14 @@ class Learner:
     def guess(self, values: torch.Tensor) -> torch.Tensor:
         """Probabilities [B, k] in eval mode, without a gradient.
 
-        In train mode the running statistics would follow images that are not trained on, and a
+        In train mode, images that are not trained on would change the running statistics, and a
         guess would depend on the other images of its batch.
         """
         self.net.eval()
         return self.logits(values).softmax(dim=1)
 
     def set_rate(self, epoch: int, step: int, steps: int) -> None:
-        """The learning rate of a step of the run."""
+        """Sets the learning rate of a step."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate(self._config, epoch, step, steps)
 
@@ -121,14 +121,14 @@ class Learner:
         self._scaler.update()
 
     def look(self, feed: Feed, n: int, with_features: bool = False) -> Look:
-        """What the network says of the n images of a feed; see ``look``."""
+        """The network's output for the n images of a feed; see ``look``."""
         return look(self.net, self._pipeline, feed, n, self.name, with_features)
 
     def check(self, losses: torch.Tensor, epoch: int) -> float:
         """The mean of an epoch's losses [steps].
 
         Raises:
-            TrainingError: one is not finite, or a weight of the network is not.
+            TrainingError: a loss or a weight of the network is not finite.
         """
         bad = (~torch.isfinite(losses)).nonzero()
         if len(bad):
@@ -141,7 +141,7 @@ class Learner:
         return float(losses.double().mean())
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser and loss scale; no random state, see ``tdctl.streams``."""
+        """Weights, optimiser and loss scale; no random state is needed (see ``tdctl.streams``)."""
         return {
             "net": self.net.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -149,7 +149,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back; raises as torch does."""
+        """Loads a state; raises the errors of torch."""
         self.net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])

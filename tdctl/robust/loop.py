@@ -1,4 +1,4 @@
-"""The one loop of all robust trainings: an epoch, its recording, its evaluation, its checkpoint."""
+"""The loop of all robust trainings; for each epoch: train, record, evaluate, write a checkpoint."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tdctl.training.trainer import REMEDY, Trainer
 
 __all__ = ["RobustResult", "open_algorithm", "train_robustly"]
 
-# Over so many last epochs the mean test error is given.
+# The number of last epochs over which the mean test error is computed.
 LAST_EPOCHS = 10
 
 
 @dataclass
 class RobustResult:
-    """What a robust training leaves.
+    """The result of a robust training.
 
     Attributes:
-        log: a row an epoch.
-        algorithm: trained; ``judged`` is of the last epoch.
-        best_epoch: of the lowest error on held-out images; the last where there are none.
-        best: state dict of what was judged then.
+        log: one row per epoch.
+        algorithm: the trained algorithm; ``judged`` has the weights of the last epoch.
+        best_epoch: the epoch with the lowest error on held-out images; the last one without them.
+        best: state dict of ``judged`` after that epoch.
     """
 
     algorithm: Algorithm
@@ -47,7 +47,7 @@ class RobustResult:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def mean_of_last(self) -> float | None:
-        """The mean test error of the last ten epochs, of those that were evaluated."""
+        """The mean test error of those of the last ten epochs that were evaluated."""
         errors = [row["test_error"] for row in self.log[-LAST_EPOCHS:]]
         known = [error for error in errors if error is not None]
         return float(np.mean(known)) if known else None
@@ -76,26 +76,31 @@ def train_robustly(
     log_file: Path,
     report: Report | None = None,
 ) -> RobustResult:
-    """Trains in place, from the checkpoint where there is one.
+    """Trains in place, from the checkpoint if there is one.
 
-    All random numbers of an epoch depend on the seed and the epoch alone, so that a run that goes
-    on from its checkpoint is the run that was never stopped.
+    All random numbers of an epoch depend only on the seed and the epoch. So a run that is resumed
+    from its checkpoint gives the same result as a run that was never stopped.
 
     Args:
-        recorders: of the first network's softmax, and of the second's if there are two, on all
-            training images, after each epoch, in eval mode and without augmentation.
-        valid: held-out images, by which the best epoch is chosen; None where there are none.
-        test: never selects anything.
+        setup: networks, images and settings.
+        recorders: for the first network, and for the second one if there are two. Each gets the
+            network's logits of all training images after each epoch, in eval mode and without
+            augmentation.
+        valid: held-out images, which select the best epoch; None without them.
+        test: test images; they select nothing.
+        checkpoint: the file of the checkpoint.
+        log_file: the file of the log.
+        report: is told the progress.
 
     Raises:
-        TrainingError: a loss or an answer is not finite; names the network.
-        RunError: the checkpoint is of another network.
+        TrainingError: a loss or a logit is not finite; names the network.
+        RunError: the checkpoint belongs to another network.
     """
     algorithm, epochs = open_algorithm(setup), setup.config.epochs
     result, start = RobustResult(algorithm), 0
     saved = Checkpoint.read(checkpoint)
     if saved is not None:
-        # A checkpoint asks no more of a trainer than to take back its state.
+        # A checkpoint only calls load_state_dict, which an algorithm has, too.
         saved.restore(cast(Trainer, algorithm))
         result = RobustResult(algorithm, saved.log, saved.best_epoch, saved.best)
         start = saved.epoch
@@ -108,7 +113,7 @@ def train_robustly(
     tell = Teller(report, stage, *course, errors, "test" if valid is None else "valid")
     for epoch in range(start, epochs):
         row = algorithm.epoch(epoch, tell)
-        # Only if something is recorded: with "ce", the answers cost a pass over the images.
+        # Only if something is recorded: with "ce", the logits cost a pass over the images.
         for recorder, logits in zip(
             recorders, algorithm.logits() if recorders else (), strict=False
         ):
@@ -124,14 +129,14 @@ def train_robustly(
             result.best_epoch = epoch
         whole = (algorithm.state_dict(), result.log, result.best_epoch, result.best)
         Checkpoint(epoch + 1, *whole).write(checkpoint)
-        # The log comes after: so no epoch that is trained again is in it.
+        # The log is written after the checkpoint, so a resumed run repeats no epoch of the log.
         write_log(log_file, result.log, algorithm.columns)
         tell.epoch_done(epoch + 1, row)
     return result
 
 
 class _Watched:
-    """The images that are evaluated after an epoch, into its row of the log."""
+    """The images that are evaluated after an epoch; the errors go into its row of the log."""
 
     def __init__(self, setup: RobustSetup, valid: Images | None, test: Images | None) -> None:
         self._pipeline, self._valid, self._test = setup.pipeline, valid, test
@@ -139,7 +144,9 @@ class _Watched:
         self._feeds = [None if some is None else Feed(some, device) for some in (valid, test)]
 
     def evaluate(self, algorithm: Algorithm, row: LogRow) -> None:
-        """Fills in the columns of held-out images (of the test set, without any) and of the test.
+        """Fills in the columns of held-out images and of test images.
+
+        Without held-out images, the test images also fill the columns of held-out images.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -164,7 +171,7 @@ class _Watched:
 
 
 def _is_better(result: RobustResult, row: LogRow, valid: Images | None) -> bool:
-    """Lower error on held-out images than in all epochs before; among equal errors, lower loss."""
+    """Whether the held-out error (if equal, the loss) is lower than in all epochs before."""
     error, loss = row["valid_error"], row["valid_loss"]
     if valid is None or error is None or loss is None:
         return False

@@ -1,4 +1,4 @@
-"""One step of DivideMix, and what decides its weights and its warm-up.
+"""One step of DivideMix, the weight of its unlabelled loss, and the length of its warm-up.
 
 Shapes: k classes, B labelled and U unlabelled images of a batch.
 """
@@ -15,14 +15,14 @@ from tdctl.robust.mixmatch import MixedLoss, guessed, mixed, mixed_loss, refined
 
 __all__ = ["RAMP_EPOCHS", "MixStep", "auto_weight", "mixmatch_loss", "warmup_epochs"]
 
-# Epochs over which the weight of the unlabelled loss rises, as published; of a short run all that
-# follow the warm-up.
+# Epochs over which the weight of the unlabelled loss rises, as published. In a short run it rises
+# over all epochs after the warm-up.
 RAMP_EPOCHS = 16
 WARMUP, LONG_WARMUP, MANY_CLASSES = 10, 30, 50
 
 
 def warmup_epochs(asked: int | None, epochs: int, num_classes: int) -> int:
-    """Epochs before the first division: as asked, else 10 or 30, at most 0.4 of the run."""
+    """Epochs before the first division: as requested, else 10 or 30, but at most 0.4 of the run."""
     if asked is not None:
         return asked
     most = WARMUP if num_classes < MANY_CLASSES else LONG_WARMUP
@@ -30,11 +30,11 @@ def warmup_epochs(asked: int | None, epochs: int, num_classes: int) -> int:
 
 
 def auto_weight(wrong: float, num_classes: int) -> float:
-    """The weight of the unlabelled loss by an estimate of the share of wrong labels.
+    """The weight of the unlabelled loss for an estimated share of wrong labels.
 
-    Source: the published weights (Li et al., ICLR 2020): on CIFAR-10 0, 25, 25 and 50 at 20, 50,
-        80 and 90 % uniform noise and 0 at asymmetric noise, on CIFAR-100 25 at 20 % and 150 from
-        50 % on. In between, and 0 up to 30 % whatever the classes, are ours.
+    Source: the published weights (Li et al., ICLR 2020). CIFAR-10: 0, 25, 25 and 50 at 20, 50, 80
+        and 90 % uniform noise, and 0 at asymmetric noise. CIFAR-100: 25 at 20 %, 150 from 50 % on.
+        Two things are ours: the values in between, and 0 up to 30 % for any number of classes.
     """
     if wrong <= 0.3:
         return 0.0
@@ -47,12 +47,12 @@ class MixStep(NamedTuple):
     """The images of one step.
 
     Attributes:
-        weak: the two views for guesses, float [B + U, C, H, W] each, the labelled ones first.
-        inputs: the two views that are trained on, likewise; the same ones in DivideMix.
-        given: float [B, k], the given labels of the labelled ones as one-hot rows.
-        clean: float [B], the probability that they are right, by the other network.
-        order: int64 [2 (B + U)], with whom each view is mixed.
-        share: what a view keeps of itself, at least 0.5.
+        weak: the two views for guesses, float [B + U, C, H, W] each, labelled images first.
+        inputs: the two views that are trained on, of the same shape; in DivideMix, ``weak``.
+        given: float [B, k], the given labels of the labelled images as one-hot rows.
+        clean: float [B], the other network's probability that these labels are right.
+        order: int64 [2 (B + U)], the view with which each view is mixed.
+        share: the share of the view itself in its mixture, at least 0.5.
     """
 
     weak: Sequence[torch.Tensor]
@@ -71,10 +71,14 @@ def mixmatch_loss(
     weight: float,
     prior: bool,
 ) -> MixedLoss:
-    """The loss of one step of a network, the other one being held.
+    """The loss of one step of a network; the other network is not trained in this step.
 
     Args:
-        weight: of the unlabelled loss.
+        learner: the network that is trained.
+        other: the other network, which helps to guess labels.
+        step: the images.
+        temperature: sharpens the labels.
+        weight: the weight of the unlabelled loss.
         prior: whether an uneven mean prediction is penalised.
     """
     count = len(step.given)

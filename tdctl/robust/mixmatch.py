@@ -1,4 +1,4 @@
-"""Labels refined and guessed, images mixed, and the losses of it: functions of tensors.
+"""Refines and guesses labels, mixes images, and computes the losses: functions of tensors.
 
 Shapes: B labelled images, U unlabelled ones, k classes. Probabilities are float [.., k] with rows
 that sum to 1, logits float [.., k]; losses are scalars.
@@ -30,8 +30,8 @@ __all__ = [
 
 
 def sharpened(p: torch.Tensor, temperature: float) -> torch.Tensor:
-    """p^(1/T), scaled to sum 1: the surer, the lower the temperature."""
-    # By logarithms: the powers of small probabilities of many classes would all be 0.
+    """p^(1/T), scaled to sum 1. A lower temperature T gives surer labels."""
+    # By logarithms, because with many classes the powers of small probabilities would all be 0.
     return (p.clamp_min(1e-30).log() / temperature).softmax(dim=1)
 
 
@@ -42,8 +42,9 @@ def refined(
 
     Args:
         given: [B, k], the given labels as one-hot rows.
-        clean: [B], w, the probability that the given label is right, by the other network.
-        p: [B, k] each, what the network says of each view.
+        clean: [B], w, the other network's probability that the given label is right.
+        p: [B, k] each, the network's probabilities for each view.
+        temperature: see ``sharpened``.
     """
     own = torch.stack(list(p)).mean(dim=0)
     w = clean[:, None]
@@ -54,7 +55,8 @@ def guessed(p: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
     """Labels of unlabelled images (co-guessing): the mean of all, sharpened; [U, k].
 
     Args:
-        p: [U, k] each, what each of the two networks says of each view.
+        p: [U, k] each, the probabilities of both networks for each view.
+        temperature: see ``sharpened``.
     """
     return sharpened(torch.stack(list(p)).mean(dim=0), temperature)
 
@@ -70,14 +72,14 @@ def soft_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
 
 
 def prior_penalty(logits: torch.Tensor) -> torch.Tensor:
-    """KL(even classes || mean p of the batch), at least 0; against one class for all."""
+    """KL(even classes || mean p of the batch), at least 0; prevents one class for all images."""
     k = logits.shape[1]
     mean_log = logits.softmax(dim=1).mean(dim=0).clamp_min(1e-30).log()
     return -(mean_log + torch.log(torch.tensor(float(k)))).mean()
 
 
 def confidence_penalty(logits: torch.Tensor) -> torch.Tensor:
-    """The mean of p . log p, at most 0: it falls as predictions become less sure."""
+    """The mean of p . log p, at most 0; lower if the predictions are less sure."""
     log_p = functional.log_softmax(logits, dim=1)
     return (log_p.exp() * log_p).sum(dim=1).mean()
 
@@ -97,11 +99,12 @@ def mixed_loss(
     """Cross-entropy of the first rows, squared error of the others, and the penalty.
 
     Args:
-        logits: [M, k], of mixed images.
-        targets: [M, k], mixed alike.
-        labelled: how many of the rows began as labelled images; may be 0 or all.
-        weight: of the unlabelled loss, the mean over rows and classes of (p - target)^2.
-        prior: whether the penalty counts.
+        logits: [M, k], of M mixed images.
+        targets: [M, k], mixed in the same way.
+        labelled: the number of first rows that come from labelled images; may be 0 or M.
+        weight: the weight of the unlabelled loss, which is the mean of (p - target)^2 over rows and
+            classes.
+        prior: whether the penalty is added.
     """
     none = logits.new_zeros(())
     of_labelled = soft_cross_entropy(logits[:labelled], targets[:labelled]) if labelled else none
@@ -115,5 +118,10 @@ def mixed_loss(
 
 
 def ramp(epochs: float, length: float) -> float:
-    """How much of the unlabelled loss's weight counts, in [0, 1], after so many epochs of it."""
+    """The factor of the unlabelled loss's weight, in [0, 1]; it rises over ``length`` epochs.
+
+    Args:
+        epochs: number of epochs since the warm-up.
+        length: number of epochs until the factor is 1.
+    """
     return min(max(epochs / length, 0.0), 1.0)

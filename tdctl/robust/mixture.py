@@ -1,4 +1,4 @@
-"""Which labels are right by the losses: two components of them.
+"""Divides labels into right and wrong ones by two components of their losses.
 
 Shapes: n samples.
 """
@@ -15,21 +15,21 @@ from tdctl.streams import ROBUST_DIVISION
 
 __all__ = ["Division", "divide", "normalised", "with_floor"]
 
-# Components whose means are closer than this share of the losses' span, or than so many standard
-# deviations, are parts of one heap.
+# Two components are too close if their means are closer than this share of the range of the losses,
+# or closer than this number of standard deviations.
 APART, DEVIATIONS_APART = 0.05, 1.0
-# Where fewer or more are labelled than this, the components are not of right and wrong labels.
+# If the labelled share is below or above these, the components are not right and wrong labels.
 LEAST_LABELLED, MOST_LABELLED = 0.05, 0.95
 
 
 @dataclass(frozen=True)
 class Division:
-    """The samples by their probability of a right label.
+    """Which samples are labelled, and the probability that their label is right.
 
     Attributes:
-        clean: float64 [n], the probability.
-        labelled: bool [n], those whose label is used.
-        kept_before: why this is the division of an epoch before, in words; None where it is new.
+        clean: float64 [n], the probability that the label is right.
+        labelled: bool [n], the samples whose label is used.
+        kept_before: why this is the division of an earlier epoch, in words; None if it is new.
     """
 
     clean: NDArray[np.float64]
@@ -38,12 +38,12 @@ class Division:
 
     @classmethod
     def of_all(cls, n: int) -> Division:
-        """All labels are used as they are."""
+        """The division in which all labels are used."""
         return cls(np.ones(n), np.ones(n, dtype=np.bool_))
 
 
 def normalised(losses: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Float64 [n] in [0, 1]: the losses between their smallest and their largest.
+    """The losses scaled to [0, 1] by the smallest and the largest one; float64 [n].
 
     Source: Li et al. (ICLR 2020), published code.
     """
@@ -55,17 +55,18 @@ def normalised(losses: NDArray[np.floating]) -> NDArray[np.float64]:
 def divide(losses: NDArray[np.floating], above: float, before: Division | None) -> Division:
     """Divides the samples by two normal components of their losses.
 
-    The probability of a right label is that of the component with the lower mean. Where the two
-    lie too close, or too few or nearly all samples would be labelled, the division before stays;
-    where there is none, all are labelled.
+    The probability that a label is right is the probability of the component with the lower mean.
+    The division is unusable if the two means are too close, or if too few or nearly all samples
+    would be labelled. Then the division of the epoch before is used again. If there is none, all
+    samples are labelled.
 
     Args:
         losses: [n], of the given labels.
-        above: a sample is labelled above this probability.
-        before: the division of the epoch before, of the same samples.
+        above: a sample is labelled if the probability is above this value.
+        before: the division of the epoch before, of the same samples; None if there is none.
 
     Source: Li et al. (ICLR 2020), section 3.1 and published code: the settings of the mixture.
-        The division that stays is ours.
+        The check whether a division is usable is ours.
     """
     values = normalised(losses)
     clean, why = _lower_component(values)
@@ -73,14 +74,14 @@ def divide(losses: NDArray[np.floating], above: float, before: Division | None) 
         share = float((clean > above).mean())
         if LEAST_LABELLED <= share <= MOST_LABELLED:
             return Division(clean, clean > above)
-        why = f"{share:.1%} of the labels would be taken for right"
+        why = f"{share:.1%} of the labels would be taken as right"
     if before is None:
         before = Division.of_all(len(losses))
     return Division(before.clean, before.labelled, why)
 
 
 def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None]:
-    """Each value's probability of the component with the lower mean; or why there is none."""
+    """Each value's probability of the lower component; and why this is unusable, else None."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -90,7 +91,7 @@ def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
         2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=ROBUST_DIVISION.number()
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are what is asked
+        warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are intended
         mixture.fit(values[:, None])
     means, variances = mixture.means_[:, 0], mixture.covariances_[:, 0, 0]
     distance = abs(means[0] - means[1])
@@ -106,13 +107,13 @@ def with_floor(
     labels: NDArray[np.int64],
     share: float,
 ) -> NDArray[np.bool_]:
-    """Bool [n]: what is kept, and of each label's images at least the surest ``share``.
+    """Bool [n]: the kept samples, and in addition the surest ones of a label with too few kept.
 
     Args:
         kept: bool [n].
         certainty: [n], higher is surer.
         labels: int64 [n].
-        share: in [0, 1); 0 adds none.
+        share: the least share of each label's samples that is kept, in [0, 1); 0 adds none.
     """
     kept = kept.copy()
     for label in np.unique(labels) if share > 0 else ():

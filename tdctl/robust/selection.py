@@ -22,12 +22,12 @@ MOST_NEIGHBOURS = 200
 
 
 def default_neighbours(n: int, num_classes: int) -> int:
-    """200, as published for 5,000 images of a class; of small data half of a class."""
+    """200, as published for 5,000 images of each class; with fewer images, half of a class."""
     return max(1, min(MOST_NEIGHBOURS, n // (2 * num_classes), n - 1))
 
 
 def relabelled(p_nk: torch.Tensor, given_n: torch.Tensor, above: float) -> torch.Tensor:
-    """Int64 [n]: the predicted class where its probability is above the threshold, else given."""
+    """Int64 [n]: the predicted class if its probability is above ``above``, else the given one."""
     confidence_n, predicted_n = p_nk.max(dim=1)
     return torch.where(confidence_n > above, predicted_n, given_n)
 
@@ -41,16 +41,19 @@ def votes(
     seed: int = 0,
     references: int = REFERENCES,
 ) -> torch.Tensor:
-    """Float32 [n, k]: how many of a sample's neighbours have each label, over the label's share.
+    """Float32 [n, k]: the number of neighbours with each label, divided by the label's share.
 
-    Neighbours are nearest by the cosine of features from which the mean over the samples is
-    taken. A sample is never its own neighbour. A label that nobody has
-    gets no vote.
+    Neighbours are the nearest samples by the cosine of their features, after the mean over the
+    samples is subtracted. A sample is never its own neighbour. A label that no sample has gets no
+    vote.
 
     Args:
+        features_nF: the features of the samples.
         labels_n: int64 [n], the labels that are voted for.
         neighbours: K, at least 1 and less than n and ``references``.
-        seed: of the draw of references, where there are more samples than these.
+        num_classes: k.
+        seed: seed of the drawn references, if there are more samples than ``references``.
+        references: the largest number of samples that can be neighbours.
     """
     n, device = len(features_nF), features_nF.device
     chosen_r = torch.arange(n, device=device)
@@ -72,7 +75,7 @@ def votes(
     for rows in torch.split(torch.arange(n, device=device), size):
         cosine_br = directions(rows) @ towards_Fr
         own_b1 = place_n[rows, None]
-        # A sample that is no reference has no place of its own to rule out.
+        # A sample that is not among the references cannot be its own neighbour.
         itself_b1 = torch.where(own_b1 < 0, cosine_br[:, :1], -torch.inf)
         cosine_br.scatter_(1, own_b1.clamp_min(0), itself_b1)
         labels_bK = labels_r[cosine_br.topk(neighbours, dim=1, sorted=False).indices]
@@ -82,7 +85,7 @@ def votes(
 
 
 def consistency(votes_nk: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
-    """Float [n] in [0, 1]: a label's vote over the largest vote; 1 where it tops the vote."""
+    """Float [n] in [0, 1]: a label's vote over the largest vote; 1 if it is the largest."""
     own_n = votes_nk.gather(1, labels_n[:, None])[:, 0]
     return own_n / votes_nk.amax(dim=1).clamp_min(1e-12)
 
@@ -90,15 +93,16 @@ def consistency(votes_nk: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
 def balanced_order(
     labels: NDArray[np.int64], rows: NDArray[np.int64], total: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Int64 [total]: the rows in random order, as many of each label as of any other.
+    """Int64 [total]: the rows in random order; all labels have the same number of rows.
 
-    Of a label with few rows each comes several times, as often as any other of that label, give
-    or take once.
+    The rows of a rare label are repeated. The numbers of repeats within a label differ by at most
+    one.
 
     Args:
-        labels: of all samples.
-        rows: of the samples that are trained on, at least one.
-        total: how many to give.
+        labels: the labels of all samples.
+        rows: the rows of the samples that are trained on, at least one.
+        total: the length of the result.
+        rng: random numbers.
     """
     present = rng.permutation(np.unique(labels[rows]))
     parts = []

@@ -1,4 +1,4 @@
-"""What a robust training is made of, and what its loop asks of it."""
+"""The parts of a robust training, and the methods that an algorithm must have."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["Algorithm", "Networks", "RobustSetup", "Together", "Truth"]
 
 
 class Together(nn.Module):
-    """Networks that are judged by their mean logits [B, k].
+    """Several networks as one: its logits [B, k] are the mean of theirs.
 
-    Source: Li et al. (ICLR 2020), published code: the networks' outputs are added up.
+    Source: Li et al. (ICLR 2020), published code, which adds the outputs of the networks.
     """
 
     def __init__(self, networks: list[nn.Module]) -> None:
@@ -38,7 +38,7 @@ class Together(nn.Module):
 
 
 class Networks(Plain):
-    """The networks of a robust training: one, or two that start from weights of their own."""
+    """The networks of a robust training: one, or two that start from different weights."""
 
     def __init__(self, count: int) -> None:
         self.trained_at_once = count
@@ -53,10 +53,10 @@ class Networks(Plain):
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of n given labels, for the log alone: nothing here is trained by it.
+    """The true labels, as far as they are known. Only the log uses them; the training does not.
 
     Attributes:
-        labels: given and true.
+        labels: given and true labels of the n samples.
     """
 
     labels: Labels
@@ -67,7 +67,7 @@ class Truth:
         return bool(self.labels.flipped.any())
 
     def auc(self, clean: NDArray[np.floating]) -> float | None:
-        """ROC-AUC, in [0, 1], by which scores [n] tell right given labels; None if undefined."""
+        """ROC-AUC of scores [n] that are high for right given labels; None if undefined."""
         from sklearn.metrics import roc_auc_score
 
         if not self.known or self.labels.flipped.all():
@@ -75,7 +75,7 @@ class Truth:
         return float(roc_auc_score(~self.labels.flipped, clean))
 
     def right(self, labels: NDArray[np.int64], rows: NDArray[np.bool_]) -> float | None:
-        """The share of labels that are the true ones, among the rows whose truth is known."""
+        """The share of labels that are right, among the rows whose true label is known."""
         rows = rows & (self.labels.true >= 0)
         if not self.known or not rows.any():
             return None
@@ -83,14 +83,18 @@ class Truth:
 
 
 class RobustSetup(NamedTuple):
-    """What a robust training is made of.
+    """The parts of a robust training.
 
     Attributes:
         net: the network, or two as ``Together``.
         images: the n training images; ``targets`` are the given labels.
-        truth: of them, for the log.
-        first_split: bool [n], which labels a ranking takes for right; None without one.
-        compiled: whether the network is compiled; of ``ce`` alone.
+        truth: their true labels, for the log.
+        dataset: the data set of the images.
+        config: the settings of the section ``robust``.
+        pipeline: augmentation, normalisation and precision.
+        seed: seed of the training.
+        first_split: bool [n], which labels a ranking takes as right; None without a ranking.
+        compiled: whether the network is compiled; only with ``ce``.
     """
 
     net: nn.Module
@@ -108,9 +112,9 @@ class Algorithm(Protocol):
     """One way to train on labels that are partly wrong.
 
     Attributes:
-        columns: of its own in ``train_log.csv``.
-        steps: of an epoch, at most.
-        events: what was out of the ordinary, a line each.
+        columns: its additional columns in ``train_log.csv``.
+        steps: the largest number of steps in an epoch.
+        events: what the user should know, one line each.
     """
 
     columns: tuple[str, ...]
@@ -119,25 +123,25 @@ class Algorithm(Protocol):
 
     @property
     def judged(self) -> nn.Module:
-        """What is evaluated and saved."""
+        """The network that is evaluated and saved."""
         ...
 
     def epoch(self, epoch: int, tell: Teller) -> LogRow:
-        """Trains for one epoch; its row of the log, without evaluation."""
+        """Trains for one epoch; gives the row of the log, without the evaluation."""
         ...
 
     def logits(self) -> list[torch.Tensor]:
-        """Float32 [n, k] of all training images by each network, after the epoch."""
+        """Each network's logits of all training images after the epoch, float32 [n, k]."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of the settings that it chose."""
+        """The settings that the algorithm chose itself, for the manifest."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What it goes on from after a whole epoch."""
+        """The state after a complete epoch, from which the training can be resumed."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back; raises as torch does, and KeyError."""
+        """Loads a state; raises the errors of torch, and KeyError."""
         ...

@@ -1,4 +1,4 @@
-"""SSR: one network that relabels, selects, and trains on what it selected."""
+"""SSR: one network that relabels and selects samples, and trains on the selected ones."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ def ssr_loss(
     order: torch.Tensor,
     share: float,
 ) -> torch.Tensor:
-    """Cross-entropy of the two views of a batch, mixed with each other in train mode.
+    """Cross-entropy in train mode, for a batch whose two views are mixed at random.
 
     Args:
+        learner: the network.
         views: float [B, C, H, W] each, of the same B images.
         targets: float [B, k], one-hot rows.
-        order: int64 [2B], with whom each of the 2B is mixed.
-        share: what an image keeps of itself, at least 0.5.
+        order: int64 [2B], the view with which each of the 2B views is mixed.
+        share: the share of the view itself in its mixture, at least 0.5.
     """
     values, both = torch.cat(views), torch.cat([targets, targets])
     learner.net.train()
@@ -56,10 +57,11 @@ def ssr_loss(
 
 
 class Ssr:
-    """Relabels from the given labels anew in each epoch, keeps what its neighbours vote for.
+    """Relabels, and keeps the samples whose label gets the most votes of their neighbours.
 
-    There is no warm-up. A batch has as many images of each label as of any other, each in two
-    strong views, mixed with each other.
+    Each epoch starts again from the given labels. There is no warm-up. All labels have the same
+    number of images in an epoch. Each image has two strong views, and the views of a batch are
+    mixed at random.
 
     Attributes:
         columns, steps, events: see ``Algorithm``.
@@ -95,7 +97,7 @@ class Ssr:
         return self._learner.net
 
     def epoch(self, epoch: int, tell: Teller) -> LogRow:
-        """Relabels, selects, and takes as many steps as a pass over all images has."""
+        """Relabels, selects, and trains for as many steps as a pass over all images has."""
         labels, kept, row = self._select(epoch)
         loss = self._train(epoch, labels, kept, tell)
         self._seen = None
@@ -112,7 +114,7 @@ class Ssr:
         }
 
     def _select(self, epoch: int) -> tuple[torch.Tensor, NDArray[np.bool_], LogRow]:
-        """Labels int64 [n], the rows that are kept, and what the log says of them."""
+        """The labels int64 [n], which of them are kept, and their columns of the log."""
         seen = self._look()
         labels = relabelled(seen.logits.softmax(dim=1), self._given, self._config.relabel_above)
         found = votes(seen.features, labels, self._neighbours, self._k, seed=epoch)
@@ -137,7 +139,7 @@ class Ssr:
     def _train(
         self, epoch: int, labels: torch.Tensor, kept: NDArray[np.bool_], tell: Teller
     ) -> float:
-        """The steps of an epoch; their mean loss."""
+        """Trains for the steps of an epoch; gives the mean loss."""
         device, at = self._pipeline.device, (self._seed, epoch, 0)
         rng, mixing = ROBUST_ORDER.numpy_generator(*at), ROBUST_ORDER.torch_generator(*at)
         stream = ROBUST_VIEWS.torch_generator(*at, device=device)
@@ -161,13 +163,13 @@ class Ssr:
         return self._learner.check(losses, epoch)
 
     def _look(self) -> Look:
-        """What the network says now; computed once an epoch."""
+        """The current output of the network; computed once per epoch."""
         if self._seen is None:
             self._seen = self._learner.look(self._feed, self._n, with_features=True)
         return self._seen
 
     def logits(self) -> list[torch.Tensor]:
-        """Float32 [n, k] of all training images by the network."""
+        """The network's logits of all training images, float32 [n, k]."""
         return [self._look().logits]
 
     def facts(self) -> dict[str, Any]:
@@ -175,10 +177,10 @@ class Ssr:
         return {"neighbours": self._neighbours}
 
     def state_dict(self) -> dict[str, Any]:
-        """The network; labels and selection follow from it."""
+        """The network; labels and selection are computed from it."""
         return {"network": self._learner.state_dict(), "events": "\n".join(self.events)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Puts a state back; raises as torch does."""
+        """Loads a state; raises the errors of torch."""
         self._learner.load_state_dict(state["network"])
         self.events, self._seen = state["events"].splitlines(), None

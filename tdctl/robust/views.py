@@ -1,4 +1,4 @@
-"""How a network sees an image in a robust training: weakly or strongly augmented.
+"""The two kinds of views of an image in a robust training: weakly or strongly augmented.
 
 Shapes: B batch, C channels, H and W the image.
 """
@@ -19,8 +19,8 @@ __all__ = ["Views", "check_strong"]
 class Views:
     """Augmented and normalised images, float32 [B, C, H, W].
 
-    The weak view is what the settings say of any training; the strong one is the weak one, then
-    distorted by a random policy, with a square blanked.
+    The weak view has the augmentation of a plain training. The strong view is a weak view that is
+    also distorted by a random policy and has a blanked square.
     """
 
     def __init__(self, config: RobustConfig, dataset: DataSet, pipeline: Pipeline) -> None:
@@ -28,11 +28,11 @@ class Views:
         self._strong = Augment(strong_settings(config, dataset), dataset)
 
     def weak(self, pixels: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
-        """By crops and flips."""
+        """Views with crops and flips."""
         return self._seen(pixels, self._weak, stream)
 
     def strong(self, pixels: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
-        """By crops and flips, a random policy and a blanked square."""
+        """Views with crops and flips, a random policy and a blanked square."""
         return self._seen(pixels, self._strong, stream)
 
     def _seen(
@@ -43,7 +43,7 @@ class Views:
 
 
 def strong_settings(config: RobustConfig, dataset: DataSet) -> RobustConfig:
-    """The settings with what the strong view adds."""
+    """The settings with the augmentation of the strong view."""
     side = min(dataset.train.shape[1:])
     cutout = side // 2 if config.strong_cutout is None else config.strong_cutout
     return config.model_copy(update={"augment_policy": config.strong_policy, "cutout": cutout})
@@ -53,14 +53,14 @@ def check_strong(config: RobustConfig, dataset: DataSet) -> None:
     """Refuses a strong view that does not suit the images.
 
     Raises:
-        ConfigError: says which setting to change.
+        ConfigError: a setting does not suit; the message says which one to change.
     """
     if config.algorithm not in ("ssr", "augdesc"):
         return
     channels, side = dataset.train.shape[0], min(dataset.train.shape[1:])
     if config.strong_policy != "none" and channels not in (1, 3):
         raise ConfigError(
-            f"strong_policy: '{config.strong_policy}' takes images of 1 or 3 channels, and these "
+            f"strong_policy: '{config.strong_policy}' needs images with 1 or 3 channels, and these "
             f"have {channels}; give --set robust.strong_policy=none"
         )
     if config.strong_cutout is not None and config.strong_cutout >= side:

@@ -1,4 +1,4 @@
-"""Writes a label table in which the worst of a ranking are dropped or relabelled."""
+"""Writes a label table in which the flagged samples are dropped or relabelled."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _cleaning(
     """The action with its options, as in ``denoise``.
 
     Raises:
-        ConfigError: a value is unknown, or labels are to come from a network that is not there.
+        ConfigError: a value is unknown, or the new labels would need a network to be trained.
     """
     if action not in ACTIONS:
         raise ConfigError(f"action: '{action}' is unknown; use one of {', '.join(ACTIONS)}")

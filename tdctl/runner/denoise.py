@@ -1,4 +1,4 @@
-"""Step 3: clean what a ranking flags, retrain on the rest, and compare."""
+"""Step 3: clean the labels that a ranking flags, retrain, and compare."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _valid_of(
     if was is not None and was != given.labels.fingerprint():
         raise DataError(
             f"{run}: its settings give other labels now than when it was made; restore the table, "
-            "pairs or matrix that its noise comes from, or record it anew"
+            "pairs or matrix of its noise, or record it anew"
         )
     rows = dataset.train.rows_of(index)
     return dataset.train.take(rows, valid_targets(config, given.labels)[rows])

@@ -1,4 +1,4 @@
-"""Several rounds of recording and ranking, each without what the round before flagged."""
+"""Several rounds of recording and ranking; each leaves out what the round before flagged."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _name(ratio: float | str, keep_per_class: float | None) -> str:
 def _without(
     run: Path, own: Config, ranking: Path, share: float, now: Config | None = None
 ) -> Config:
-    """The settings of a run, for a recording that leaves out the worst of a ranking."""
+    """The settings of a run, for a recording that leaves out the worst samples of a ranking."""
     changes: dict[str, Any] = {"train.leave_out": str(ranking.resolve())}
     changes["train.leave_out_ratio"] = share
     if now is not None:

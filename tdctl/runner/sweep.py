@@ -40,7 +40,7 @@ from tdctl.training import Report, World, pick_device
 __all__ = ["SweepProgress", "SweepResult", "plan_sweep", "sweep"]
 
 ROWS, RECORDINGS, RUN = "rows", "recordings", "run"
-# Between two looks at rows that other processes are training.
+# The pause between two checks of rows that other processes are training.
 WAIT_SECONDS = 5.0
 # Recordings whose rankings are kept in memory.
 KEPT = 2
@@ -83,14 +83,14 @@ class SweepResult:
 
 
 def plan_sweep(sweep: SweepFile, out: Path) -> dict[str, Any]:
-    """What ``sweep`` would do, JSON-ready; raises what it would raise before it trains.
+    """What ``sweep`` would do, JSON-ready; raises the errors that it would raise at its start.
 
     Returns:
         ``rows``: names of all rows; ``done``: number of those with a result; ``recordings``.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
-        RunError: the folder holds something else, or rows with other settings.
+        RunError: the folder contains something else, or rows with other settings.
     """
     rows = plan_rows(sweep)
     _check_before(sweep, rows, out)
@@ -109,9 +109,9 @@ def sweep(
     """Records, ranks, cleans and trains, and writes one row for each training.
 
     Rows with a result are not trained again. A row that cannot be trained is noted with its
-    reason, and the others go on. Several processes may work in one folder at the same time, also
-    from several machines on a shared disk: each row and each recording is claimed by one of them.
-    Rows that failed before the start are tried again.
+    reason, and the other rows continue. Several processes may work in one folder at the same time,
+    also on several machines that share a disk: each row and each recording is claimed by one of
+    them. A row that failed in an earlier call is tried again.
 
     The test set is never cleaned, and nothing is selected on it.
 
@@ -123,7 +123,7 @@ def sweep(
 
     Raises:
         ConfigError: a setting is unknown or out of range.
-        RunError: the folder holds something else, or rows with other settings.
+        RunError: the folder contains something else, or rows with other settings.
     """
     rows = plan_rows(sweep)
     _check_before(sweep, rows, out)
@@ -136,7 +136,7 @@ def sweep(
             with _claimed(out / ROWS / row.name) as ours:
                 if not ours:
                     continue
-                # Another process may have ended it since.
+                # Another process may have ended it meanwhile.
                 if not at_work.is_done(row) and not at_work.end(row):
                     continue
             left.remove(row)
@@ -144,14 +144,14 @@ def sweep(
             if told is not None:
                 told(clock.ended(row, left, read_json(out / ROWS / row.name / ROW_FILE)))
         if len(left) == before:
-            # Others are at work on what is left. If one of them ends early, its claim ends too.
+            # Other processes train the rows that are left. If one ends early, its claim ends, too.
             time.sleep(WAIT_SECONDS)
     table = read_rows(out / ROWS, rows)
     return SweepResult(table, [*write_sweep_table(out, table), *draw_table(out, table)])
 
 
 class _AtWork:
-    """What this process does in a sweep's folder."""
+    """The work of this process in the folder of a sweep."""
 
     def __init__(self, sweep: SweepFile, rows: list[Row], out: Path, report: Report | None) -> None:
         self._sweep, self._out, self._report = sweep, out, report
@@ -160,7 +160,7 @@ class _AtWork:
         (out / ROWS).mkdir(parents=True, exist_ok=True)
 
     def is_done(self, row: Row) -> bool:
-        """Whether a row has a result; a failure from before the start is no result."""
+        """Whether a row has a result; a failure in an earlier call is no result."""
         file = self._out / ROWS / row.name / ROW_FILE
         if not file.exists():
             return False
@@ -186,7 +186,7 @@ class _AtWork:
         name = row.recording
         if name not in self._recorded:
             folder = self._out / RECORDINGS / name
-            # The claim of the run folder itself is given up while it is looked at.
+            # generate_td claims the run folder only after its checks. This claim covers the checks.
             with _claimed(self._out / RECORDINGS / f".{name}.claim") as ours:
                 if not ours:
                     return None
@@ -271,10 +271,10 @@ def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
 
 
 def _check_as_trained(config: Config, row: Row, place: Path) -> None:
-    """Refuses a finished row that had other settings.
+    """Refuses a finished row that was trained with other settings.
 
     Raises:
-        RunError: it had.
+        RunError: it was.
     """
     if not (place / ROW_FILE).exists() or not (place / RUN / CONFIG_FILE).exists():
         return
@@ -284,7 +284,7 @@ def _check_as_trained(config: Config, row: Row, place: Path) -> None:
     if differ:
         raise RunError(
             f"{place}: was trained with other settings ({'; '.join(differ)}); give another --out, "
-            "or remove that folder to train it anew"
+            "or remove that folder to train it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Trains a classifier on labels that are partly wrong: plain, SSR, DivideMix or AugDesc."""
+"""Trains a classifier on labels that are partly wrong: plain training, SSR, DivideMix, AugDesc."""
 
 from __future__ import annotations
 
@@ -70,27 +70,27 @@ def train(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> GenerateResult:
-    """Trains by ``config.robust`` and writes a run folder like that of ``generate_td``.
+    """Trains as ``config.robust`` says, and writes a run folder like that of ``generate_td``.
 
-    The dynamics are those of the (first) network, of a pass in eval mode after each epoch;
-    ``config.robust.record`` adds those of the second network, or records nothing.
+    After each epoch, a pass in eval mode records the dynamics of the first network. With
+    ``config.robust.record``, the second network is recorded, too, or nothing is recorded.
 
     Args:
         config: all settings.
         out: the run folder.
-        td: the run whose data and given labels ``config`` names, which is then checked; None
-            where the settings stand for themselves.
-        cleaned: what a cleaning made of the given labels; None trains on all of them.
-        resume: goes on with a training that has begun in the folder; begins where none has.
-        overwrite: replaces a run that is there.
-        report: is told how far the training is.
+        td: a run. It is an error if the data or the given labels of ``config`` are not those of
+            this run. None checks nothing.
+        cleaned: the labels after a cleaning; None trains on all given labels.
+        resume: continues an unfinished training in the folder; starts one if there is none.
+        overwrite: replaces an existing run.
+        report: is told the progress.
 
     Raises:
-        RunError: the folder is occupied or lies in the data, the training to resume had other
-            settings, or the disk has no room.
-        DataError: the data set is missing or malformed, or not that of ``td``.
+        RunError: the folder is occupied or is inside the data, or the training to resume had
+            other settings, or the disk has too little space.
+        DataError: the data set is missing or malformed, or is not the one of ``td``.
         ConfigError: a setting does not fit the data or the machine.
-        TrainingError: a network diverged; names it.
+        TrainingError: a network diverged; the message names it.
 
     Example::
 
@@ -136,9 +136,9 @@ def plan_train(
     resume: bool = False,
     overwrite: bool = False,
 ) -> list[str]:
-    """What ``train`` would do, a line each; raises what it would raise before it starts.
+    """What ``train`` would do, one line each; raises the errors that it would raise at its start.
 
-    Only the first image is decoded. Others that cannot be decoded are found by the run.
+    Only the first image is decoded. If another one cannot be decoded, only the run finds out.
     """
     world = World(device=pick_device(config.device))
     config = with_whole_paths(config)
@@ -153,7 +153,7 @@ def plan_train(
         check_room(out, disk.needed_bytes, robust.store)
     count = whole.mode.trained_at_once
     nets = config.net.label if count == 1 else f"{count} {config.net.label}"
-    first = f", {int(whole.split.rows.sum())} taken for wrong at first" if robust.split_from else ""
+    first = f", {int(whole.split.rows.sum())} taken as wrong at first" if robust.split_from else ""
     notes = (*whole.plan.notes, *prepared.dataset.notes, *filter(None, [begun.other_versions]))
     facts = prepared.facts()
     return [
@@ -168,7 +168,7 @@ def plan_train(
 
 @dataclass(frozen=True)
 class _Begun:
-    """What is found before any image is read; see ``generate_td``."""
+    """What is known before any image is read; see ``generate_td``."""
 
     status: Status
     resumed: bool = False
@@ -181,7 +181,7 @@ class _Begun:
 
 
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
-    """Looks at the folder and at the files that the settings name."""
+    """Checks the folder, and the files that the settings name."""
     weights_file(config)
     status = run.open(config, resume, overwrite)
     if status == "complete":
@@ -192,7 +192,7 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Be
         return _Begun(status, ranking=read_split_ranking(config.robust))
     check_places(config, run.path)
     ranking = read_split_ranking(config.robust)
-    if not run.checkpoint.exists():  # it ended before its first whole epoch
+    if not run.checkpoint.exists():  # it ended before its first complete epoch
         return _Begun(status, ranking=ranking)
     return _Begun(
         status,
@@ -214,7 +214,7 @@ def _read(
     dry: bool = False,
     cleaned: Cleaned | None = None,
 ) -> Training:
-    """The data set with its given labels, the first split, and the plan."""
+    """Reads the data set with its given labels and the first split; plans the training."""
     prepared = prepare(config, dry=dry, split_by=begun.split_by)
     robust, dataset = config.robust, prepared.dataset
     if td is not None:
@@ -225,7 +225,7 @@ def _read(
     if present < 2:
         raise ConfigError(
             f"{dataset.name}: the given labels of the {len(prepared.train)} training images hold "
-            f"{present} class; expected at least two, or there is nothing to learn"
+            f"{present} class; expected at least two classes"
         )
     check_strong(robust, dataset)
     names = dataset.class_names
@@ -233,7 +233,7 @@ def _read(
     dataset = normalised_alike(dataset, begun.channels, world)
     prepared = replace(prepared, dataset=dataset)
     mode = Networks(2 if robust.algorithm in ("dividemix", "augdesc") else 1)
-    # Only plain training has batches of one size, which a compiled network needs.
+    # A compiled network needs batches of one size, and only plain training has them.
     plain = robust.algorithm == "ce"
     fit = robust if plain else robust.model_copy(update={"compile": False})
     plan = plan_training(config, fit, dataset, prepared.train, mode, world, begun.computation)
@@ -241,10 +241,10 @@ def _read(
 
 
 def _check_as_run(td: Path, prepared: Prepared) -> None:
-    """Refuses other data or other given labels than a run's.
+    """Refuses data or given labels that are not those of a run.
 
     Raises:
-        DataError: they differ; says in what.
+        DataError: they differ; the message says in what.
     """
     check_same_data(td, prepared.dataset)
     manifest = td / MANIFEST_FILE
@@ -252,12 +252,12 @@ def _check_as_run(td: Path, prepared: Prepared) -> None:
     if was is not None and was != prepared.given.labels.fingerprint():
         raise DataError(
             f"{td}: its settings give other labels now than when it was made; restore the table, "
-            "pairs or matrix that its noise comes from, or leave out what changes its noise"
+            "pairs or matrix of its noise, or leave out the options that change the noise"
         )
 
 
 def _disk(config: Config, whole: Training) -> Forecast:
-    """The disk space of this training, by the forecast of a recorded one."""
+    """The disk space that this training needs, as forecast for a recording."""
     robust = config.robust
     recorded = config.model_copy(update={"train": robust})
     count = RECORDED[robust.record]
@@ -267,7 +267,7 @@ def _disk(config: Config, whole: Training) -> Forecast:
 def _start(
     run: RunFolder, begun: _Begun, config: Config, whole: Training, facts: dict[str, Any]
 ) -> list[RunRecorder]:
-    """Marks the folder as running and opens the recordings."""
+    """Marks the folder as running, and opens the recorders."""
     prepared, robust = whole.prepared, config.robust
     if begun.resumed:
         check_same_data(run.path, prepared.dataset)
@@ -276,11 +276,11 @@ def _start(
         run.check_same("pretrained", facts["pretrained"], of="the weights it starts from")
         run.check_same("first_split", facts["first_split"], of="the ranks in --split-from")
         run.check_same("cleaned", facts["cleaned"], where_known=True, of="the cleaned labels")
-        # Streamed images have no digest: what the run's start knew stays in the manifest.
+        # Streamed images have no digest here; the manifest keeps the one from the start of the run.
         if facts["pixel_digest"] is None:
             del facts["pixel_digest"]
     else:
-        # Before the folder is cleared and marked: what does not fit leaves no trace.
+        # Before the folder is cleared and marked, so that an error leaves the folder as it was.
         disk = _disk(config, whole)
         check_room(run.path, disk.needed_bytes, robust.store)
         device = pick_device(config.device)
@@ -294,7 +294,7 @@ def _start(
         recorders = [
             make(place, prepared.labels, k, robust.epochs, world.device, store) for place in places
         ]
-        # Before the first epoch, as the epochs so far can be ranked, too.
+        # Before the first epoch, because an unfinished run can be ranked, too.
         write_samples(run.path, prepared.dataset)
         return recorders
 

@@ -1,4 +1,4 @@
-"""What a robust training is made of, and what its run folder says of it."""
+"""The parts of a robust training, and the files and facts that it writes in its run folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tdctl.training import evaluate
 __all__ = ["RECORDED", "Cleaned", "Training", "facts_of", "write_training"]
 
 
-# How many networks are recorded, by ``robust.record``.
+# The number of networks that are recorded, for each value of ``robust.record``.
 RECORDED = {"none": 0, "first": 1, "both": 2}
 CAPTURES = {
     "none": None,
@@ -34,11 +34,11 @@ CAPTURES = {
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What a cleaning made of the given labels of a run.
+    """The labels of a run after a cleaning.
 
     Attributes:
         labels: given and true labels of the n recorded samples.
-        label_set: what is trained on, row by row of ``labels``.
+        label_set: the labels after the cleaning, in the order of ``labels``.
     """
 
     labels: Labels
@@ -52,7 +52,7 @@ class Cleaned:
         return replace(prepared, labels=after, train=made.of(images))
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """The facts for the manifest."""
         made = self.label_set
         return {
             "kind": made.kind,
@@ -63,7 +63,15 @@ class Cleaned:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training is made of before it starts."""
+    """The parts of a training, before it starts.
+
+    Attributes:
+        prepared: the data with the labels that are trained on.
+        split: the samples that ``split_from`` takes as wrong.
+        mode: the networks.
+        plan: how the training is computed.
+        cleaned: the cleaned labels; None without a cleaning.
+    """
 
     prepared: Prepared
     split: LeftOut
@@ -73,7 +81,7 @@ class Training:
 
 
 def facts_of(config: Config, whole: Training, td: Path | None) -> dict[str, Any]:
-    """What the manifest says of the training, beside how it is computed."""
+    """The facts for the manifest about the training, except how it is computed."""
     prepared, robust = whole.prepared, config.robust
     watched = f"held-out images with {config.data.valid_labels} labels"
     if prepared.valid is None:
@@ -103,7 +111,7 @@ def write_training(
     result: RobustResult,
     recorders: Sequence[RunRecorder],
 ) -> dict[str, Any]:
-    """Writes models, dynamics and tables; gives what the manifest says of the outcome."""
+    """Writes models, dynamics and tables; gives the facts for the manifest about the outcome."""
     prepared, judged = whole.prepared, result.algorithm.judged
     last = {key: value.detach().cpu() for key, value in judged.state_dict().items()}
     for name, state in (("model.pth", result.best), ("model.pth.last", last)):

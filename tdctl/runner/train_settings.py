@@ -1,4 +1,4 @@
-"""Where a robust training starts from, and where it goes, where the user does not say."""
+"""The default settings and the default folder of a robust training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["default_training", "settings_to_train_on"]
 
 
 def settings_to_train_on(folder: Path) -> dict[str, Any]:
-    """The nested settings of a run as a base for a robust training on its data and labels.
+    """The nested settings of a run, as a base for a robust training on its data and labels.
 
     Raises:
-        RunError: there is no such folder, or it holds no settings of tdctl.
+        RunError: the folder does not exist, or contains no settings of tdctl.
     """
     settings = settings_of_run(folder)
     if settings is None:
         raise RunError(
             f"{folder}: holds no {CONFIG_FILE} of tdctl, so its data is not known; give "
-            "--dataset, --data-dir and --labels in place of --td"
+            "--dataset, --data-dir and --labels instead of --td"
         )
-    # Of the retraining comes what was said of the images; the rest is the algorithm's.
+    # What the user said about the images is in ``retrain``; the algorithm sets everything else.
     usual = {name: RetrainConfig.model_fields[name].default for name in OF_THE_DATA}
     told = settings["retrain"]
     settings["robust"] = {name: told[name] for name in OF_THE_DATA if told[name] != usual[name]}
@@ -34,7 +34,7 @@ def settings_to_train_on(folder: Path) -> dict[str, Any]:
 
 
 def default_training(config: Config, td: Path | None, root: Path) -> Path:
-    """Where a training goes by default: beside the run that it starts from, or under ``root``."""
+    """The default folder of a training: next to the run that it starts from, or in ``root``."""
     name = f"train_{config.robust.algorithm}_seed{config.seed}"
     if td is not None:
         run = td.resolve()

@@ -1,4 +1,4 @@
-"""How likely each share of wrong labels is, by networks that have not seen the labels.
+"""The probability of each share of wrong labels, from networks that have not seen the labels.
 
 Shape suffixes: n samples, k classes, s rows of a slab, R shares, T sharpnesses.
 """
@@ -24,8 +24,8 @@ FROM = 0.5
 SHARES = np.concatenate([[5e-4], np.arange(1, 60) / 400, np.arange(30, 121) / 200])
 # Each sharpness that is tried: the exponent that is applied to the predicted probabilities.
 SHARPNESSES = np.exp(np.linspace(np.log(0.2), np.log(8.0), 32))
-# The mean of the exponential distribution of the share before anything is seen. Checks of
-# well-known data sets found up to 10 % wrong labels; the human labels of CIFAR-10N have 9 to 40 %.
+# The prior of the share is an exponential distribution with this mean. Checks of well-known data
+# sets found up to 10 % wrong labels; the human labels of CIFAR-10N have 9 to 40 %.
 BEFORE = 0.1
 # Mean probabilities below this value are raised to it: float16 rounds many of them to 0.
 LEAST = 1e-5
@@ -40,9 +40,10 @@ class NoiseModel:
     class, each with the same probability. So with q the sharpened probability of the given label,
     the given label has the probability (1 - r) q + r (1 - q) / (k - 1).
 
-    The sharpness lets hard images explain their errors: they are predicted with little certainty.
-    Only a certain prediction that contradicts its given label counts as a wrong label. If the
-    networks have learned little, all shares are almost equally likely, and the interval is wide.
+    The networks are not sure about hard images. Because of the sharpness, an error on such an image
+    does not count as a wrong label. Only a sure prediction that contradicts the given label does.
+    If the networks have learned little, many shares are about equally likely, and the interval is
+    wide.
 
     Attributes:
         posterior_RT: float64 [R, T], the probability of each share and sharpness; they sum to 1.
@@ -57,11 +58,11 @@ class NoiseModel:
         """Fits the model.
 
         Args:
-            heldout: the dynamics by networks that were not trained on the samples, with every
+            heldout: the dynamics of networks that were not trained on the samples, with every
                 class.
 
         Raises:
-            DynamicsError: td has a single class, or not every class, or holds NaN.
+            DynamicsError: td has only one class, or lacks a class, or contains NaN.
         """
         k = int(heldout.td.shape[2])
         if k < 2 or not heldout.has_every_class:
@@ -88,7 +89,7 @@ class NoiseModel:
             heldout: as in ``of``.
         """
         weight_T = self.posterior_RT.sum(axis=0)
-        # For each sharpness, the mean share; the range of the shares is narrow then.
+        # One mean share for each sharpness is enough, because there the range of shares is narrow.
         share_T = (self.posterior_RT * SHARES[:, None]).sum(axis=0) / np.maximum(weight_T, 1e-300)
         found = np.zeros(len(heldout))
         for (start, stop), logs_sk in _slabs(heldout):
@@ -103,7 +104,7 @@ def wrong_given_heldout(heldout: TrainingDynamics) -> Floats:
     """P(the given label is wrong) by ``NoiseModel``, float64 [n] in [0, 1].
 
     Args:
-        heldout: the dynamics by networks that were not trained on the samples.
+        heldout: the dynamics of networks that were not trained on the samples.
     """
     return NoiseModel.of(heldout).wrong(heldout)
 
@@ -127,6 +128,6 @@ def _sharpened(logs_sk: Floats, sharpness: float) -> Floats:
 
 
 def _chance(share: NDArray[np.float64], right_s: Floats, k: int) -> Floats:
-    """The probability of the given label, by the share of wrong labels; above 0."""
+    """The probability of the given label, for a share of wrong labels; above 0."""
     chance: Floats = (1 - share) * right_s + share * (1 - right_s) / (k - 1)
     return np.maximum(chance, 1e-300)

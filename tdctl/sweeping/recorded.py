@@ -1,4 +1,4 @@
-"""A recording of a sweep: its rankings, each made once, and the labels that they give."""
+"""A recording of a sweep: its rankings, each computed once, and the labels for its rows."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Made(NamedTuple):
     """The labels for a row, and facts for its result.
 
     Attributes:
-        label_set: what is trained on.
-        facts: how it was made, JSON-ready.
+        label_set: the labels of the training.
+        facts: how they were made, JSON-ready.
     """
 
     label_set: LabelSet
@@ -45,7 +45,7 @@ class Made(NamedTuple):
 
 
 def source_of(name: str) -> Source:
-    """The score or the detector of a name; ``best-score`` is not one of them."""
+    """The score or the detector with a name; ``best-score`` is neither."""
     return find_score(name) if name in score_names() else Path(name)
 
 
@@ -102,7 +102,7 @@ class Recorded:
         return Made(made, facts)
 
     def _count(self, row: Row) -> int:
-        """How many samples a ratio drops that depends on no ranking."""
+        """The number of samples that a ratio drops, if it needs no ranking."""
         return round(self._share(str(row.remove_ratio)) * len(self.labels))
 
     def _share(self, ratio: str) -> float:
@@ -158,7 +158,7 @@ class Recorded:
             )
 
     def _check_classes(self, made: LabelSet, row: Row) -> None:
-        """Refuses a cleaning that leaves nothing of a class."""
+        """Refuses a cleaning that leaves no sample of a class."""
         lost = np.setdiff1d(self.labels.assigned, made.assigned[made.keep])
         if len(lost):
             raise ConfigError(

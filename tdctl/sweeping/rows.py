@@ -18,12 +18,12 @@ class Row:
     Attributes:
         noise: name of the noise.
         seed: of the recording and of the training.
-        labels: what is trained on; a word of ``LABELS``.
-        detector: what ranks; None if no ranking is needed.
-        remove_ratio: as it was asked for; None if nothing is cut.
+        labels: the labels of the training; a word of ``LABELS``.
+        detector: the detector or score that ranks; None if no ranking is needed.
+        remove_ratio: as in the file; None if the row has no ratio.
         algorithm: name of the algorithm.
         equal: ``epochs`` or ``steps``.
-        keep_per_class, relabel_by, confidence_floor, below: as they were asked for.
+        keep_per_class, relabel_by, confidence_floor, below: as in the file.
     """
 
     noise: str
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Its folder below that of the sweep's rows."""
+        """Its folder, below the folder of all rows."""
         return f"{self.recording}/{self.what}"
 
     @property
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def what(self) -> str:
-        """All but noise and seed, in one word."""
+        """The name of the row without noise and seed."""
         detector = None if self.detector is None else self.detector.replace("/", "-")
         parts = [self.algorithm, self.labels, detector, self.remove_ratio]
         named = [part.replace(":", "-") for part in parts if part is not None]
@@ -62,14 +62,14 @@ class Row:
         return "_".join(named) + ("_steps" if self.equal == "steps" else "")
 
     def key(self) -> dict[str, Any]:
-        """What identifies the row, but for the seed; JSON-ready."""
+        """The values that identify the row, except the seed; JSON-ready."""
         found = asdict(self)
         del found["seed"]
         return found
 
 
 def plan_rows(sweep: SweepFile) -> list[Row]:
-    """All rows of a sweep, each once, the seeds outermost: so every seed is whole early."""
+    """All rows of a sweep, each once. All rows of one seed come before those of the next seed."""
     rows = (
         row
         for seed in sweep.seeds
@@ -118,7 +118,7 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
 
 
 def _controls(group: RowGroup, row: Any) -> Iterator[Row]:
-    """What the cleanings of a group are compared with."""
+    """The controls, with which the cleanings of a group are compared."""
     yield row("all")
     yield row("clean")
     if "relabel" in group.labels:
@@ -131,7 +131,7 @@ def _controls(group: RowGroup, row: Any) -> Iterator[Row]:
 
 
 def _random(group: RowGroup, row: Any, detector: str, ratio: str, equal: str) -> Row:
-    """A random removal; what ranks matters only if it decides how many samples are dropped."""
+    """A random removal. It has a detector only if the number of removed samples depends on it."""
     decides = ratio.startswith("auto") or group.keep_per_class is not None
     found: Row = row("random", detector if decides else None, ratio, equal)
     return found

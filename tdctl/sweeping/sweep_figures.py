@@ -11,12 +11,12 @@ from tdctl.sweeping.sweep_table import SweepTable, records
 __all__ = ["draw_table"]
 
 BY_SHARE, BY_TIME = "by_share.svg", "by_time.svg"
-# Of these, no share is removed that could be chosen.
+# The labels for which no share is chosen.
 LEVELS = ("all", "clean", "true", "reweight")
 
 
 def draw_table(folder: Path, table: SweepTable) -> list[Path]:
-    """Draws what the table has, a panel for each noise; gives the files.
+    """Draws the results, with one panel for each noise; gives the files.
 
     ``by_share.svg`` is drawn if a row has a remove ratio, ``by_time.svg`` if the rows have
     different CPU seconds.
@@ -50,7 +50,7 @@ def _point(row: dict[str, Any]) -> SweptPoint:
     of += ["equal steps"] if row["equal"] == "steps" else []
     share = None
     if row["labels"] not in LEVELS:
-        # A relabelling removes nothing by itself: what counts is what it was asked to change.
+        # A relabelling changes labels and may remove samples, so both count.
         changed = row["removed"] + row["relabelled"]
         share = changed / (row["removed"] + row["kept"])
     return SweptPoint(

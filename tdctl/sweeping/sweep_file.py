@@ -16,7 +16,7 @@ from tdctl.settings import parse_set, read_yaml
 
 __all__ = ["BEST_SCORE", "CLEANINGS", "LABELS", "RowGroup", "SweepFile", "read_sweep"]
 
-# What a ranking is needed for, and the controls.
+# The cleanings need a ranking. The other words are controls.
 CLEANINGS = ("prune", "relabel", "reweight")
 LABELS = (*CLEANINGS, "random", "all", "clean", "true")
 # The hand-made score with the highest AP on a recording. It needs the truth.
@@ -30,13 +30,13 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class RowGroup(Section):
-    """Rows that are trained for each noise and seed: every combination of what is listed.
+    """Rows that are trained for each noise and seed: every combination of the listed values.
 
     Attributes:
-        labels: what is trained on. prune, relabel, reweight: labels cleaned by a ranking; all: all
-            given labels; random: as many labels dropped at random as prune drops; clean: exactly
-            the wrong labels dropped; true: the true labels. The last two need the truth.
-        detectors: what ranks: detectors, scores, auto, or best-score.
+        labels: the labels of the training. prune, relabel, reweight: labels cleaned by a ranking;
+            all: all given labels; random: as many labels dropped at random as prune drops; clean:
+            exactly the wrong labels dropped; true: the true labels. The last two need the truth.
+        detectors: detectors or scores that rank, auto, or best-score.
         remove_ratios: shares in [0, 1); auto or auto:METHOD; realised, realised+0.05 and so on:
             the true share of wrong labels, which needs the truth.
         algorithms: names from the file's ``algorithms``.
@@ -87,11 +87,12 @@ class SweepFile(Section):
 
     Attributes:
         settings: settings as in a ``--config`` file, for recordings and trainings.
-        noises: name to settings, above ``settings``; usually the section ``noise``, or labels.
+        noises: a name, and settings that override ``settings``: usually the section ``noise``, or a
+            label table.
         seeds: seeds of recordings and trainings.
-        algorithms: name to settings of the section ``robust``. A name that is an algorithm needs
-            no settings; another name needs ``algorithm``.
-        rows: what is trained.
+        algorithms: a name, and settings of the section ``robust``. The name of an algorithm needs
+            no settings; any other name needs the setting ``algorithm``.
+        rows: the groups of rows that are trained.
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -142,7 +143,7 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> SweepFile:
 
     Args:
         path: the file.
-        assignments: ``section.key=value``, over the file's ``settings``.
+        assignments: ``section.key=value``; they override the file's ``settings``.
 
     Raises:
         ConfigError: the file is missing or malformed, or a name in it is unknown.

@@ -1,4 +1,4 @@
-"""The table of a sweep: one row a training, and means over seeds."""
+"""The table of a sweep: one row per training, and means over seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"
 
 # The result of a row, in its folder. It exists only if the row is complete or has failed.
 ROW_FILE = "row.json"
-# The columns that identify a row, but for the seed.
+# The columns that identify a row, except the seed.
 KEY = [field.name for field in fields(Row) if field.name != "seed"]
 # Columns with means over the seeds.
 FIGURES = [
@@ -142,10 +142,10 @@ def _mean(values: pd.Series) -> float | None:
 
 
 def _gaps(summary: pd.DataFrame) -> list[float | None]:
-    """How much of the distance from all given labels to the clean subset each row closes.
+    """The part of the gap between all given labels and the clean subset that each row closes.
 
-    1: as low a test error as the clean subset; 0: as high as all given labels; below 0: higher.
-    Only with the same noise, algorithm and seeds.
+    1: the test error of the clean subset; 0: that of all given labels; below 0: a higher one. None
+    if these two rows do not exist with the same noise, algorithm and seeds, or if there is no gap.
     """
     rows = records(summary)
     ends = {
@@ -167,6 +167,6 @@ def _gaps(summary: pd.DataFrame) -> list[float | None]:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON-ready values; what is missing is None."""
+    """The rows of a table as JSON-ready values; missing values are None."""
     plain = table.astype(object).where(table.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
