@@ -30,6 +30,7 @@ from tdctl.sweeping import (
     SweepTable,
     draw_table,
     plan_rows,
+    read_row,
     read_rows,
     source_of,
     write_sweep_table,
@@ -164,7 +165,7 @@ class _AtWork:
         file = self._out / ROWS / row.name / ROW_FILE
         if not file.exists():
             return False
-        return "failed" not in read_json(file) or file.stat().st_mtime >= self._started
+        return "failed" not in read_row(file, row) or file.stat().st_mtime >= self._started
 
     def end(self, row: Row) -> bool:
         """Trains a claimed row and writes its result; False if its recording is not there yet."""
@@ -223,7 +224,9 @@ class _AtWork:
             **ours,
             "seconds": manifest["seconds"] if whole else None,
             "cpu_seconds": manifest["cpu_seconds"] if whole else None,
-            "recording_cpu_seconds": of_recording.get("cpu_seconds"),
+            "recording_cpu_seconds": None
+            if of_recording.get("resumed")
+            else of_recording.get("cpu_seconds"),
         }
 
 
@@ -263,6 +266,9 @@ def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
         source = source_of(str(name))
         if isinstance(source, Path):
             open_ranker(source, World(device=pick_device("cpu")))
+    for row in {row.recording: row for row in rows}.values():
+        config = with_whole_paths(recording_config(sweep, row))
+        _check_as_begun(config, out / RECORDINGS / row.recording, "generate-td", (*HELD, *PLACES))
     for row in rows:
         config = with_whole_paths(training_config(sweep, row))
         if not out.exists():
@@ -276,15 +282,27 @@ def _check_as_trained(config: Config, row: Row, place: Path) -> None:
     Raises:
         RunError: it had.
     """
-    if not (place / ROW_FILE).exists() or not (place / RUN / CONFIG_FILE).exists():
+    if (place / ROW_FILE).exists():
+        read_row(place / ROW_FILE, row)
+        free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
+        _check_as_begun(config, place / RUN, "train", free, place)
+
+
+def _check_as_begun(
+    config: Config, run: Path, command: str, free: Sequence[str], named: Path | None = None
+) -> None:
+    """Refuses a run that began with other settings.
+
+    Raises:
+        RunError: it did.
+    """
+    if not (run / CONFIG_FILE).exists():
         return
-    free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
-    was = read_config(place / RUN)
-    differ = differences(was, config, UNREAD["train"], free)
+    differ = differences(read_config(run), config, UNREAD[command], free)
     if differ:
         raise RunError(
-            f"{place}: was trained with other settings ({'; '.join(differ)}); give another --out, "
-            "or remove that folder to train it anew"
+            f"{named or run}: was trained with other settings ({'; '.join(differ)}); give another "
+            f"--out{'' if named is None else ', or remove that folder to train it anew'}"
         )
 
 

@@ -9,6 +9,7 @@ from tdctl.sweeping.sweep_file import SweepFile, read_sweep
 from tdctl.sweeping.sweep_table import (
     ROW_FILE,
     SweepTable,
+    read_row,
     read_rows,
     records,
     write_sweep_table,
@@ -23,6 +24,7 @@ __all__ = [
     "SweepTable",
     "draw_table",
     "plan_rows",
+    "read_row",
     "read_rows",
     "read_sweep",
     "records",

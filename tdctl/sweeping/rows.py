@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tdctl.errors import ConfigError
+from tdctl.scores import score_names
 from tdctl.sweeping.sweep_file import BEST_SCORE, CLEANINGS, RowGroup, SweepFile
 
 __all__ = ["Row", "plan_rows"]
@@ -69,7 +71,11 @@ class Row:
 
 
 def plan_rows(sweep: SweepFile) -> list[Row]:
-    """All rows of a sweep, each once, the seeds outermost: so every seed is whole early."""
+    """All rows of a sweep, each once, the seeds outermost: so every seed is whole early.
+
+    Raises:
+        ConfigError: two different rows would have the same folder.
+    """
     rows = (
         row
         for seed in sweep.seeds
@@ -77,7 +83,16 @@ def plan_rows(sweep: SweepFile) -> list[Row]:
         for group in sweep.rows
         for row in _of_group(group, noise, seed)
     )
-    return list(dict.fromkeys(rows))
+    found = list(dict.fromkeys(rows))
+    named: dict[str, Row] = {}
+    for one in found:
+        if (other := named.setdefault(one.name, one)) is not one:
+            differ = [name for name in one.key() if getattr(one, name) != getattr(other, name)]
+            raise ConfigError(
+                f"sweep: two rows would have the folder {one.name}: they differ only in "
+                f"{', '.join(differ)}; choose other names or values"
+            )
+    return found
 
 
 def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
@@ -91,7 +106,8 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
             equal: str = "epochs",
             algorithm: str = algorithm,
         ) -> Row:
-            floor = group.keep_per_class if detector is not None else None
+            keeps = detector is not None and labels != "reweight"
+            floor = group.keep_per_class if keeps else None
             made = Row(noise, seed, labels, detector, ratio, algorithm, equal, floor)
             if labels != "relabel":
                 return made
@@ -112,9 +128,14 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
                         elif word == "random":
                             yield _random(group, row, detector, ratio, equal)
                         elif word == "reweight":
-                            yield row(word, detector)
+                            # A score gives no P(mislabeled), so it needs the share of wrong labels.
+                            yield row(word, detector, ratio if _may_be_score(detector) else None)
                         else:
                             yield row(word, equal=equal)
+
+
+def _may_be_score(detector: str) -> bool:
+    return detector in ("auto", BEST_SCORE) or detector in score_names()
 
 
 def _controls(group: RowGroup, row: Any) -> Iterator[Row]:

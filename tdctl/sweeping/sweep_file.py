@@ -101,6 +101,10 @@ class RowGroup(Section):
         for name in ("relabel_by", "confidence_floor", "below"):
             if getattr(self, name) is not None and "relabel" not in self.labels:
                 raise ValueError(f"{name}: goes with labels: [relabel]; leave it out")
+        if self.keep_per_class is not None and not {"prune", "relabel", "random"} & {*self.labels}:
+            raise ValueError(
+                "keep_per_class: none of these labels drops by a ranking; leave it out"
+            )
         if self.relabel_by == "truth":
             for name in ("confidence_floor", "below"):
                 if getattr(self, name) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tdctl.files import read_json, write_json
 from tdctl.sweeping.rows import Row
 from tdctl.versions import software_versions
 
-__all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"]
+__all__ = ["ROW_FILE", "SweepTable", "read_row", "read_rows", "records", "write_sweep_table"]
 
 # The result of a row, in its folder. It exists only if the row is complete or has failed.
 ROW_FILE = "row.json"
@@ -39,6 +39,9 @@ FIGURES = [
     "cpu_seconds_in_all",
 ]
 SPREAD = "test_error_last"
+# What the file of a row contains of them; the others are made from these.
+OF_ROW = [name for name in FIGURES if name != "cpu_seconds_in_all"] + ["recording_cpu_seconds"]
+COUNTS = ("removed", "relabelled", "kept")
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,37 @@ def read_rows(folder: Path, rows: Iterable[Row]) -> SweepTable:
         if not file.exists():
             missing += 1
             continue
-        content = read_json(file)
+        content = read_row(file, row)
         if "failed" in content:
             failed[row.name] = str(content["failed"])
             continue
-        if {key: content.get(key) for key in row.key()} != row.key():
-            raise RunError(f"{file}: is not the result of {row.name}; remove it")
         found.append(content)
     table = pd.DataFrame(found, columns=None if found else [*KEY, "seed", *FIGURES])
     table = table.assign(cpu_seconds_in_all=_in_all(table)) if found else table
     table = table.reindex(columns=[*KEY, "seed", *(c for c in table if c not in (*KEY, "seed"))])
     return SweepTable(table, _summary(table), failed, missing)
+
+
+def read_row(file: Path, row: Row) -> dict[str, Any]:
+    """The result of a row; if it has failed, ``failed`` says why.
+
+    Raises:
+        RunError: the file is damaged, or is the result of another row.
+    """
+    try:
+        content = read_json(file)
+    except RunError as error:
+        raise RunError(f"{error}; remove it, and the row is made again") from None
+    key = {**row.key(), "seed": row.seed}
+    figures = [content.get(name, "missing") for name in OF_ROW]
+    numbers = all(one is None or type(one) in (int, float) for one in figures)
+    counts = all(type(content.get(name)) is int for name in COUNTS)
+    whole = "failed" in content or (numbers and counts)
+    if not whole or {name: content.get(name, "missing") for name in key} != key:
+        raise RunError(
+            f"{file}: is not the result of {row.name}; remove it, and the row is made again"
+        )
+    return content
 
 
 def write_sweep_table(folder: Path, table: SweepTable) -> list[Path]:
@@ -107,11 +130,13 @@ def write_sweep_table(folder: Path, table: SweepTable) -> list[Path]:
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over the seeds, in the order in which the rows were planned."""
-    parts = []
+    parts: list[dict[str, Any]] = []
+    seeds: list[frozenset[int]] = []
     for key, group in rows.groupby(KEY, sort=False, dropna=False) if len(rows) else ():
         errors = group[SPREAD].to_numpy(dtype=np.float64)
         spread = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
         means = {name: _mean(group[name]) for name in FIGURES}
+        seeds.append(frozenset(group["seed"]))
         parts.append(
             {
                 **dict(zip(KEY, key, strict=True)),
@@ -127,7 +152,7 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.astype({name: object for name in KEY})
     table = table.where(table.notna(), None)
-    return table.assign(gap_closed=pd.Series(_gaps(table), dtype=object))
+    return table.assign(gap_closed=pd.Series(_gaps(table, seeds), dtype=object))
 
 
 def _in_all(rows: pd.DataFrame) -> pd.Series:
@@ -137,17 +162,21 @@ def _in_all(rows: pd.DataFrame) -> pd.Series:
 
 
 def _mean(values: pd.Series) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else None
+    """The mean over all seeds; None if a seed has no value, so that all means are of the same."""
+    return None if values.isna().any() else float(values.mean())
 
 
-def _gaps(summary: pd.DataFrame) -> list[float | None]:
+def _gaps(summary: pd.DataFrame, seeds: Sequence[frozenset[int]]) -> list[float | None]:
     """How much of the distance from all given labels to the clean subset each row closes.
 
     1: as low a test error as the clean subset; 0: as high as all given labels; below 0: higher.
     Only with the same noise, algorithm and seeds.
+
+    Args:
+        summary: the means.
+        seeds: for each of its rows, which seeds it has.
     """
-    rows = records(summary)
+    rows = [{**row, "seeds": of} for row, of in zip(records(summary), seeds, strict=True)]
     ends = {
         (row["labels"], row["noise"], row["algorithm"]): (row["test_error_last"], row["seeds"])
         for row in rows
@@ -159,6 +188,9 @@ def _gaps(summary: pd.DataFrame) -> list[float | None]:
             ends.get((labels, row["noise"], row["algorithm"])) for labels in ("all", "clean")
         )
         if given is None or clean is None or not given[1] == clean[1] == row["seeds"]:
+            gaps.append(None)
+            continue
+        if None in (given[0], clean[0], row["test_error_last"]):  # there is no test set
             gaps.append(None)
             continue
         gap = given[0] - clean[0]

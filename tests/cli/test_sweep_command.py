@@ -142,6 +142,12 @@ def test_other_settings_are_refused_before_anything_is_trained(swept: Path) -> N
     refused(result, "was trained with other settings (robust.lr: 0.1, now 0.01)")
 
 
+def test_other_settings_of_the_recordings_are_refused_too(swept: Path) -> None:
+    other = swept.parent / "tiny.yaml"
+    result = tdctl("sweep", other, "--out", swept, "--set", "train.lr=0.01", "--quiet")
+    refused(result, "recordings/u_seed0: was trained with other settings (train.lr")
+
+
 def test_an_interrupted_sweep_goes_on(swept: Path, tmp_path: Path) -> None:
     sweep, ended = read_sweep(write(tmp_path / "tiny.yaml")), []
 

@@ -94,6 +94,7 @@ def test_robust_trainings_need_no_ranking(tmp_path: Path) -> None:
             {"rows": [{"labels": ["relabel"], "relabel_by": "truth", "below": "keep"}]},
             "below: true labels have no confidence",
         ),
+        ({"rows": [{"labels": ["reweight"], "keep_per_class": 0.5}]}, "keep_per_class: none of"),
         ({"settings": {"seed": 3}}, "settings: seed has no effect"),
         ({"settings": {"robust": {"algorithm": "ssr"}}}, "robust.algorithm has no effect"),
         ({"settings": {"nois": {}}}, "unknown setting 'nois'"),
@@ -129,6 +130,21 @@ def test_an_assignment_without_effect_is_refused(tmp_path: Path, assigned: str, 
     with pytest.raises(ConfigError) as error:
         read_sweep(file, [assigned])
     assert says in str(error.value)
+
+
+def test_a_reweighting_has_a_ratio_only_where_what_ranks_may_be_no_probability(
+    tmp_path: Path,
+) -> None:
+    detectors = ["builtin", "aum", "auto", "best-score"]
+    group = {"labels": ["reweight"], "detectors": detectors, "controls": False}
+    found = {row.detector: row.remove_ratio for row in rows_of(tmp_path, group)}
+    assert found == {"builtin": None, "aum": "auto", "auto": "auto", "best-score": "auto"}
+
+
+def test_rows_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    group = {"labels": ["prune"], "detectors": ["a/b.pth", "a-b.pth"], "controls": False}
+    with pytest.raises(ConfigError, match="they differ only in detector"):
+        rows_of(tmp_path, group)
 
 
 def test_a_share_keeps_all_its_digits(tmp_path: Path) -> None:
