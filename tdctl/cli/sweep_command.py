@@ -64,6 +64,11 @@ def sweep(
         print_json({**result.table.to_dict(), "files": files})
     else:
         _show(result)
+    if left_out := result.table.left_out:
+        say(
+            f"note: {len(left_out)} controls are left out, because no label is known to be wrong: "
+            f"{left_out[0]}{'' if len(left_out) == 1 else ' and so on'}"
+        )
     if failed := result.table.failed:
         name, why = next(iter(failed.items()))
         more = "" if len(failed) == 1 else f" ({len(failed)} such)"
@@ -74,8 +79,6 @@ def _tell(progress: SweepProgress) -> None:
     outcome = progress.outcome
     if isinstance(outcome, float):
         outcome = f"test error {outcome:.2%}"
-    elif isinstance(outcome, str):
-        outcome = f"failed: {outcome}"
     left = "" if progress.seconds_left is None else f", about {_time(progress.seconds_left)} left"
     say(
         f"row {progress.done} of {progress.rows}: {progress.row.name}: {outcome or 'no test set'}"

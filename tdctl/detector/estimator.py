@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -20,7 +21,8 @@ from tdctl.detector.preset import Curves, reader_of
 from tdctl.detector.scoring import suspicion
 from tdctl.detector.train_net import train_net
 from tdctl.dynamics import TrainingDynamics
-from tdctl.errors import DetectorError
+from tdctl.errors import ConfigError, DetectorError
+from tdctl.training import pick_device
 
 __all__ = ["LSTMDetector"]
 
@@ -114,12 +116,13 @@ class LSTMDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "restarts": self.restarts,
             "held_out": self.held_out,
         }
-        config = DetectorConfig(**given)
+        config = _config_of(given)
+        seed, device = self._seed_and_device()
         trained = train_net(
             [Curves(values, kinds == 1)],
             config,
-            int(self.random_state or 0),
-            torch.device(self.device),
+            seed,
+            device,
         )
         self.detector_ = Detector(
             trained.net, None, trained.epoch, trained.accuracy, trained.optimizer, reader_of(config)
@@ -165,9 +168,17 @@ class LSTMDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if y.shape != (len(X),):
             raise ValueError(f"y is {y.shape}, and the dynamics have {len(X)} samples")
         self.n_features_in_ = X.epochs
-        config = DetectorConfig(detector_net=self.net, channels=self.channels)
+        config = _config_of({"detector_net": self.net, "channels": self.channels})
         reader = reader_of(config)
         return (X.given_curve() if reader.is_papers else reader.open(X).rows()), y
+
+    def _seed_and_device(self) -> tuple[int, torch.device]:
+        seed = 0 if self.random_state is None else self.random_state
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(
+                f"LSTMDetector: random_state is {seed!r}; expected a whole number from 0 on"
+            )
+        return int(seed), pick_device(self.device)
 
     def _array(self, X: Any, reset: bool) -> NDArray[np.float32]:
         self._check_channels()
@@ -185,3 +196,13 @@ class LSTMDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _config_of(given: dict[str, Any]) -> DetectorConfig:
+    try:
+        return DetectorConfig(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"]).replace("detector_net", "net")
+        said = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"LSTMDetector: {f'{name}: ' if name else ''}{said}") from None

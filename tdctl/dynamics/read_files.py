@@ -82,6 +82,11 @@ def read_run(folder: Path | str) -> tuple[TrainingDynamics, Labels, NDArray[np.i
                 f"{folder}: the recording is not finished; go on with it in your own training "
                 "loop, or call tdctl.Recorder.complete to rank the epochs that there are"
             )
+        if facts.get("status") == "complete" and facts.get("command") == "train":
+            raise DynamicsError(
+                f"{folder / TD_FILE}: is missing: with --record none a training records nothing; "
+                "train it again with --record first --overwrite, or bring the file back"
+            )
         if facts.get("status") == "complete":
             raise DynamicsError(
                 f"{folder / TD_FILE}: is missing, though the run was finished; bring it back, or "

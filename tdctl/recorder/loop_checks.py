@@ -24,7 +24,7 @@ def values_of(logits: Values, num_classes: int | None) -> torch.Tensor:
     Raises:
         DynamicsError: they are not floats [B, k].
     """
-    found = logits if isinstance(logits, torch.Tensor) else torch.as_tensor(np.asarray(logits))
+    found = logits if isinstance(logits, torch.Tensor) else torch.as_tensor(_array(logits))
     if not found.dtype.is_floating_point:
         raise DynamicsError(
             f"recorder: the logits are {found.dtype}; expected floats, the output of the network "
@@ -47,6 +47,18 @@ def values_of(logits: Values, num_classes: int | None) -> torch.Tensor:
             "a single output z of two classes, record torch.cat([torch.zeros_like(z), z], dim=1)"
         )
     return found.detach() if found.requires_grad else found
+
+
+def _array(values: Any) -> np.ndarray[Any, Any]:
+    try:
+        found = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        found = np.zeros(0, object)
+    if found.dtype.kind not in "biufc":
+        raise DynamicsError(
+            "recorder: the logits are no numbers [batch, classes]; expected as many for each sample"
+        )
+    return found
 
 
 def targets_of(targets: Values, classes: Mapping[str, int] | None) -> torch.Tensor:

@@ -177,7 +177,7 @@ class LoopEpoch:
             )
 
     def _check_values(self, stats_S: NDArray[Any], rows_S: NDArray[np.int64]) -> None:
-        bad = np.flatnonzero(~np.isfinite(stats_S["margin"] + stats_S["loss"]))
+        bad = np.flatnonzero(~(np.isfinite(stats_S["margin"]) & np.isfinite(stats_S["loss"])))
         if len(bad):
             raise DynamicsError(
                 f"recorder: the logits of sample {self.ids.name_of(int(rows_S[bad[0]]))} are not "

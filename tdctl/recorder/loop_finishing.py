@@ -21,7 +21,7 @@ from tdctl.recorder.epoch_files import EpochFiles, Kinds
 from tdctl.recorder.finishing import file_of, refuse_full_disk
 from tdctl.recorder.loop_folder import LoopFolder
 from tdctl.recorder.naming import names_left, write_names
-from tdctl.recorder.sample_ids import SampleIds
+from tdctl.recorder.sample_ids import SampleIds, is_whole
 from tdctl.slabs import SLAB, slabs_of
 
 __all__ = ["True_", "finish_recording"]
@@ -131,7 +131,16 @@ def finish_recording(
         order = np.asarray(sorted(rows.tolist(), key=listed.__getitem__), dtype=np.int64)
         index = np.arange(len(rows))
     assigned = given[order].astype(np.int64)
-    labels = Labels(index, assigned, _true(true, order, ids, assigned))
+    truth = _true(true, order, ids, assigned)
+    wrong = np.flatnonzero((truth < 0) | (truth >= kinds.num_classes))
+    if len(wrong):
+        raise DataError(
+            f"recorder: true_targets is {truth[wrong[0]]} for sample "
+            f"{ids.name_of(int(order[wrong[0]]))}; expected a class from 0 to "
+            f"{kinds.num_classes - 1}; the recording is kept, so give the right ones to "
+            "Recorder.complete"
+        )
+    labels = Labels(index, assigned, truth)
     names = [listed[row] for row in order.tolist()] if listed else None
     classes = folder.class_names
     left = names_left(folder.path, labels, kinds.num_classes, names, classes, True)
@@ -194,7 +203,14 @@ def _true(
         missing = next((key for key in keys if key not in true), None)
         if missing is not None:
             raise DataError(f"recorder: true_targets has no label of sample {missing!r}")
-        return np.asarray([int(true[key]) for key in keys], dtype=np.int64)
+        found = [true[key] for key in keys]
+        bad = next((key for key, one in zip(keys, found, strict=True) if not is_whole(one)), None)
+        if bad is not None:
+            raise DataError(
+                f"recorder: true_targets is {true[bad]!r} for sample {bad!r}; expected the number "
+                "of a class"
+            )
+        return np.asarray([int(one) for one in found], dtype=np.int64)
     values = np.asarray(true.cpu() if isinstance(true, torch.Tensor) else true)
     if ids.grows or values.ndim != 1 or values.dtype.kind not in "iu" or len(values) <= rows.max():
         raise DataError(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tdctl.dynamics import Store
-from tdctl.errors import DynamicsError
+from tdctl.errors import DataError, DynamicsError
 from tdctl.recorder import processes
 from tdctl.recorder.batches import Batches
 from tdctl.recorder.epoch_files import Kinds
@@ -24,7 +24,7 @@ from tdctl.recorder.loop_finishing import True_, finish_recording
 from tdctl.recorder.loop_folder import EpochReport, LoopFolder
 from tdctl.recorder.naming import Names, checked_names
 from tdctl.recorder.probabilities import logits_of
-from tdctl.recorder.sample_ids import Ids, SampleIds
+from tdctl.recorder.sample_ids import Ids, SampleIds, is_whole
 
 __all__ = ["Recorder"]
 
@@ -102,6 +102,11 @@ class Recorder:
         if class_names is not None:
             self._classes = checked_names("class_names", class_names, num_classes, "classes")
             num_classes = len(self._classes)
+        if num_classes is not None and not (is_whole(num_classes) and num_classes > 1):
+            raise DataError(
+                f"recorder: num_classes is {num_classes!r}; expected a whole number of at least 2, "
+                "or None"
+            )
         Store.of(store, num_classes if num_classes is not None else 1 << 30)
         self._class_of = {name: i for i, name in enumerate(self._classes or [])} or None
         self._true, self._k, self._store = true_targets, num_classes, store
@@ -258,7 +263,7 @@ class Recorder:
         """
         if self._epoch is not None:
             raise DynamicsError("recorder: load_state_dict is called before the first record")
-        if state.get("version") != STATE or "epoch" not in state:
+        if not isinstance(state, Mapping) or state.get("version") != STATE or "epoch" not in state:
             raise DynamicsError(
                 "recorder: this is no state of a tdctl.Recorder; give what state_dict returned"
             )

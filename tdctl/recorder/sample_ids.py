@@ -10,7 +10,7 @@ import torch
 
 from tdctl.errors import DataError, DynamicsError
 
-__all__ = ["Ids", "SampleIds"]
+__all__ = ["Ids", "SampleIds", "is_whole"]
 
 Ids = torch.Tensor | np.ndarray[Any, Any] | Sequence[int] | Sequence[str]
 
@@ -31,8 +31,11 @@ class SampleIds:
     """
 
     def __init__(self, num_samples: int | None, file_names: Sequence[str] | None) -> None:
-        if num_samples is not None and num_samples < 1:
-            raise DataError(f"recorder: num_samples is {num_samples}; expected at least 1, or None")
+        if num_samples is not None and not (is_whole(num_samples) and num_samples > 0):
+            raise DataError(
+                f"recorder: num_samples is {num_samples!r}; expected a whole number of at least 1, "
+                "or None"
+            )
         if file_names is not None and num_samples not in {None, len(file_names)}:
             raise DataError(
                 f"recorder: {len(file_names)} file_names for {num_samples} samples; expected one "
@@ -78,11 +81,16 @@ class SampleIds:
         elif isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
             found = torch.from_numpy(ids)
         else:
+            if not isinstance(ids, np.ndarray | Iterable) or isinstance(ids, str | bytes):
+                raise DynamicsError(
+                    f"recorder: the ids are {type(ids).__name__}; expected one for each sample of "
+                    "the batch, whole numbers or strings"
+                )
             values: list[Any] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
             if values and all(isinstance(value, str) for value in values):
                 return self._rows_of_names(values)
-            if not all(_is_whole(value) for value in values):
-                wrong = next(value for value in values if not _is_whole(value))
+            if not all(is_whole(value) for value in values):
+                wrong = next(value for value in values if not is_whole(value))
                 raise DynamicsError(
                     f"recorder: the id {wrong!r} is {type(wrong).__name__}; expected whole numbers "
                     "or strings, the same kind for all samples"
@@ -144,14 +152,15 @@ class SampleIds:
                 f"recorder: the id {wrong} is too large; expected positions in the data set, below "
                 f"{MOST:,}; give such ids as strings, str(id)"
             )
-        known = "" if self.fixed is None else f" to {self.fixed - 1}"
+        known = " and above" if self.fixed is None else f" to {self.fixed - 1}"
         raise DynamicsError(
             f"recorder: the id {wrong} is out of range; expected the positions 0{known} of the "
             "samples in the data set (tdctl.IndexedDataset adds them)"
         )
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; True and False are none."""
     if isinstance(value, torch.Tensor):
         return value.ndim == 0 and not value.dtype.is_floating_point
     return isinstance(value, int | np.integer) and not isinstance(value, bool)

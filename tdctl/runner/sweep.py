@@ -22,6 +22,7 @@ from tdctl.runner.train import train
 from tdctl.runner.train_outcome import Cleaned
 from tdctl.settings import differences, flat, load_config
 from tdctl.sweeping import (
+    LEFT_OUT,
     ROW_FILE,
     Made,
     Recorded,
@@ -30,6 +31,7 @@ from tdctl.sweeping import (
     SweepTable,
     draw_table,
     plan_rows,
+    read_row,
     read_rows,
     source_of,
     write_sweep_table,
@@ -62,7 +64,8 @@ class SweepProgress:
 
     Attributes:
         row: the row that has just ended.
-        outcome: its test error at the last epoch, in [0, 1]; or why it failed.
+        outcome: its test error at the last epoch, in [0, 1]; or that it failed or is left
+            out, and why.
         done, rows: rows with a result, and all rows.
         seconds_left: estimated from the rows that ended since the start; None if none has.
     """
@@ -164,7 +167,7 @@ class _AtWork:
         file = self._out / ROWS / row.name / ROW_FILE
         if not file.exists():
             return False
-        return "failed" not in read_json(file) or file.stat().st_mtime >= self._started
+        return "failed" not in read_row(file, row) or file.stat().st_mtime >= self._started
 
     def end(self, row: Row) -> bool:
         """Trains a claimed row and writes its result; False if its recording is not there yet."""
@@ -174,6 +177,10 @@ class _AtWork:
             recorded = self._recording(row)
             if recorded is None:
                 return False
+            if row.control and row.needs_truth and not recorded.labels.flipped.any():
+                why = "it needs the true labels, and no label is known to be wrong"
+                write_json(place / ROW_FILE, {**key, LEFT_OUT: why})
+                return True
             made = recorded.make(row)
             result = {**key, **made.facts, **self._train(row, recorded, made)}
         except TdctlError as error:
@@ -223,7 +230,9 @@ class _AtWork:
             **ours,
             "seconds": manifest["seconds"] if whole else None,
             "cpu_seconds": manifest["cpu_seconds"] if whole else None,
-            "recording_cpu_seconds": of_recording.get("cpu_seconds"),
+            "recording_cpu_seconds": None
+            if of_recording.get("resumed")
+            else of_recording.get("cpu_seconds"),
         }
 
 
@@ -263,6 +272,9 @@ def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
         source = source_of(str(name))
         if isinstance(source, Path):
             open_ranker(source, World(device=pick_device("cpu")))
+    for row in {row.recording: row for row in rows}.values():
+        config = with_whole_paths(recording_config(sweep, row))
+        _check_as_begun(config, out / RECORDINGS / row.recording, "generate-td", (*HELD, *PLACES))
     for row in rows:
         config = with_whole_paths(training_config(sweep, row))
         if not out.exists():
@@ -276,15 +288,27 @@ def _check_as_trained(config: Config, row: Row, place: Path) -> None:
     Raises:
         RunError: it was.
     """
-    if not (place / ROW_FILE).exists() or not (place / RUN / CONFIG_FILE).exists():
+    if (place / ROW_FILE).exists():
+        read_row(place / ROW_FILE, row)
+        free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
+        _check_as_begun(config, place / RUN, "train", free, place)
+
+
+def _check_as_begun(
+    config: Config, run: Path, command: str, free: Sequence[str], named: Path | None = None
+) -> None:
+    """Refuses a run that began with other settings.
+
+    Raises:
+        RunError: it did.
+    """
+    if not (run / CONFIG_FILE).exists():
         return
-    free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
-    was = read_config(place / RUN)
-    differ = differences(was, config, UNREAD["train"], free)
+    differ = differences(read_config(run), config, UNREAD[command], free)
     if differ:
         raise RunError(
-            f"{place}: was trained with other settings ({'; '.join(differ)}); give another --out, "
-            "or remove that folder to train it again"
+            f"{named or run}: was trained with other settings ({'; '.join(differ)}); give another "
+            f"--out{'' if named is None else ', or remove that folder to train it again'}"
         )
 
 
@@ -323,7 +347,10 @@ class _Clock:
         rest = sum(self._cost[one] for one in left)
         elapsed = time.perf_counter() - self._start
         seconds = elapsed * rest / max(self._whole - rest, 1e-9)
-        outcome = result.get("failed", result.get("test_error_last"))
+        outcome = result.get("test_error_last")
+        for word, name in (("failed", "failed"), ("left out", LEFT_OUT)):
+            if name in result:
+                outcome = f"{word}: {result[name]}"
         return SweepProgress(row, outcome, self._rows - len(left), self._rows, seconds)
 
 

@@ -7,14 +7,17 @@ from tdctl.sweeping.rows import Row, plan_rows
 from tdctl.sweeping.sweep_figures import draw_table
 from tdctl.sweeping.sweep_file import SweepFile, read_sweep
 from tdctl.sweeping.sweep_table import (
+    LEFT_OUT,
     ROW_FILE,
     SweepTable,
+    read_row,
     read_rows,
     records,
     write_sweep_table,
 )
 
 __all__ = [
+    "LEFT_OUT",
     "ROW_FILE",
     "Made",
     "Recorded",
@@ -23,6 +26,7 @@ __all__ = [
     "SweepTable",
     "draw_table",
     "plan_rows",
+    "read_row",
     "read_rows",
     "read_sweep",
     "records",

@@ -84,7 +84,11 @@ class Recorded:
         detection = self._detection(row.detector or "auto", _method_of(row.remove_ratio))
         facts = self._facts(detection)
         if row.labels == "reweight":
-            return Made(cleaned(Cleaning("reweight"), detection, _NONE), facts)
+            share = None
+            if row.remove_ratio is not None and not detection.gives_probability:
+                share = self._flagged(detection, row).ratio
+                facts["remove_share"] = share
+            return Made(cleaned(Cleaning("reweight"), detection, _NONE, share), facts)
         found = self._flagged(detection, row)
         facts |= {"remove_share": found.ratio, "spared": found.spared}
         if found.cut is not None:
@@ -138,7 +142,10 @@ class Recorded:
             by = ByScore(score)
             if by.why_not(self.dynamics) is None:
                 suspicion = by.suspicion(self._folder, self.dynamics, self._world)
-                aps[score.name] = detection_metrics(suspicion, self.labels.flipped).ap or 0.0
+                if suspicion.min() < suspicion.max():  # the same value everywhere ranks nothing
+                    aps[score.name] = detection_metrics(suspicion, self.labels.flipped).ap or 0.0
+        if not aps:
+            raise DataError(f"{self._folder}: no score tells its samples apart; train for longer")
         return find_score(max(aps, key=lambda name: aps[name]))
 
     def _facts(self, detection: DetectResult) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tdctl.errors import ConfigError
+from tdctl.scores import score_names
 from tdctl.sweeping.sweep_file import BEST_SCORE, CLEANINGS, RowGroup, SweepFile
 
 __all__ = ["Row", "plan_rows"]
@@ -24,6 +26,7 @@ class Row:
         algorithm: name of the algorithm.
         equal: ``epochs`` or ``steps``.
         keep_per_class, relabel_by, confidence_floor, below: as in the file.
+        control: whether the row was added as a control, and not asked for.
     """
 
     noise: str
@@ -37,6 +40,12 @@ class Row:
     relabel_by: str | None = None
     confidence_floor: float | None = None
     below: str | None = None
+    control: bool = field(default=False, compare=False)
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether the row cannot be made if no label is known to be wrong."""
+        return self.labels in ("clean", "true") or self.detector == BEST_SCORE
 
     @property
     def name(self) -> str:
@@ -64,12 +73,16 @@ class Row:
     def key(self) -> dict[str, Any]:
         """The values that identify the row, except the seed; JSON-ready."""
         found = asdict(self)
-        del found["seed"]
+        del found["seed"], found["control"]
         return found
 
 
 def plan_rows(sweep: SweepFile) -> list[Row]:
-    """All rows of a sweep, each once. All rows of one seed come before those of the next seed."""
+    """All rows of a sweep, each once. All rows of one seed come before those of the next seed.
+
+    Raises:
+        ConfigError: two different rows would have the same folder.
+    """
     rows = (
         row
         for seed in sweep.seeds
@@ -77,7 +90,20 @@ def plan_rows(sweep: SweepFile) -> list[Row]:
         for group in sweep.rows
         for row in _of_group(group, noise, seed)
     )
-    return list(dict.fromkeys(rows))
+    once: dict[Row, Row] = {}
+    for one in rows:
+        # A row that is asked for is not a control, even if a group also adds it as one.
+        once[one] = one if not one.control else once.get(one, one)
+    found = list(once.values())
+    named: dict[str, Row] = {}
+    for one in found:
+        if (other := named.setdefault(one.name, one)) is not one:
+            differ = [name for name in one.key() if getattr(one, name) != getattr(other, name)]
+            raise ConfigError(
+                f"sweep: two rows would have the folder {one.name}: they differ only in "
+                f"{', '.join(differ)}; choose other names or values"
+            )
+    return found
 
 
 def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
@@ -91,7 +117,8 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
             equal: str = "epochs",
             algorithm: str = algorithm,
         ) -> Row:
-            floor = group.keep_per_class if detector is not None else None
+            keeps = detector is not None and labels != "reweight"
+            floor = group.keep_per_class if keeps else None
             made = Row(noise, seed, labels, detector, ratio, algorithm, equal, floor)
             if labels != "relabel":
                 return made
@@ -102,7 +129,8 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
                 below=group.below,
             )
 
-        yield from _controls(group, row) if cleans and group.controls else ()
+        if cleans and group.controls:
+            yield from (replace(one, control=True) for one in _controls(group, row))
         for word in group.labels:
             for equal in group.equal if word not in ("all", "true") else ("epochs",):
                 for ratio in group.remove_ratios:
@@ -112,9 +140,14 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
                         elif word == "random":
                             yield _random(group, row, detector, ratio, equal)
                         elif word == "reweight":
-                            yield row(word, detector)
+                            # A score gives no P(mislabeled), so it needs the share of wrong labels.
+                            yield row(word, detector, ratio if _may_be_score(detector) else None)
                         else:
                             yield row(word, equal=equal)
+
+
+def _may_be_score(detector: str) -> bool:
+    return detector in ("auto", BEST_SCORE) or detector in score_names()
 
 
 def _controls(group: RowGroup, row: Any) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,20 @@ from tdctl.files import read_json, write_json
 from tdctl.sweeping.rows import Row
 from tdctl.versions import software_versions
 
-__all__ = ["ROW_FILE", "SweepTable", "read_rows", "records", "write_sweep_table"]
+__all__ = [
+    "LEFT_OUT",
+    "ROW_FILE",
+    "SweepTable",
+    "read_row",
+    "read_rows",
+    "records",
+    "write_sweep_table",
+]
 
 # The result of a row, in its folder. It exists only if the row is complete or has failed.
 ROW_FILE = "row.json"
 # The columns that identify a row, except the seed.
-KEY = [field.name for field in fields(Row) if field.name != "seed"]
+KEY = [field.name for field in fields(Row) if field.name not in ("seed", "control")]
 # Columns with means over the seeds.
 FIGURES = [
     "test_error_last",
@@ -39,6 +47,11 @@ FIGURES = [
     "cpu_seconds_in_all",
 ]
 SPREAD = "test_error_last"
+# In the file of a control that needs the true labels, which are unknown.
+LEFT_OUT = "left_out"
+# What the file of a row contains of them; the others are made from these.
+OF_ROW = [name for name in FIGURES if name != "cpu_seconds_in_all"] + ["recording_cpu_seconds"]
+COUNTS = ("removed", "relabelled", "kept")
 
 
 @dataclass(frozen=True)
@@ -50,12 +63,14 @@ class SweepTable:
         summary: means over the seeds; columns: the key, ``seeds``, a mean of each figure, ``sd``,
             ``low`` and ``high`` of the last epoch's test error, and ``gap_closed``.
         failed: rows that could not be trained: their name and the reason.
+        left_out: names of the controls that need the true labels, which are unknown.
         missing: number of rows without a result.
     """
 
     rows: pd.DataFrame
     summary: pd.DataFrame
     failed: dict[str, str]
+    left_out: list[str]
     missing: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +79,7 @@ class SweepTable:
             "rows": records(self.rows),
             "summary": records(self.summary),
             "failed": self.failed,
+            "left_out": self.left_out,
             "missing": self.missing,
         }
 
@@ -76,23 +92,47 @@ def read_rows(folder: Path, rows: Iterable[Row]) -> SweepTable:
     """
     found: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
+    left_out: list[str] = []
     missing = 0
     for row in rows:
         file = folder / row.name / ROW_FILE
         if not file.exists():
             missing += 1
             continue
-        content = read_json(file)
+        content = read_row(file, row)
         if "failed" in content:
             failed[row.name] = str(content["failed"])
             continue
-        if {key: content.get(key) for key in row.key()} != row.key():
-            raise RunError(f"{file}: is not the result of {row.name}; remove it")
+        if LEFT_OUT in content:
+            left_out.append(row.name)
+            continue
         found.append(content)
     table = pd.DataFrame(found, columns=None if found else [*KEY, "seed", *FIGURES])
     table = table.assign(cpu_seconds_in_all=_in_all(table)) if found else table
     table = table.reindex(columns=[*KEY, "seed", *(c for c in table if c not in (*KEY, "seed"))])
-    return SweepTable(table, _summary(table), failed, missing)
+    return SweepTable(table, _summary(table), failed, left_out, missing)
+
+
+def read_row(file: Path, row: Row) -> dict[str, Any]:
+    """The result of a row; if it has failed or is left out, ``failed`` or ``left_out`` says why.
+
+    Raises:
+        RunError: the file is damaged, or is the result of another row.
+    """
+    try:
+        content = read_json(file)
+    except RunError as error:
+        raise RunError(f"{error}; remove it, and the row is made again") from None
+    key = {**row.key(), "seed": row.seed}
+    figures = [content.get(name, "missing") for name in OF_ROW]
+    numbers = all(one is None or type(one) in (int, float) for one in figures)
+    counts = all(type(content.get(name)) is int for name in COUNTS)
+    whole = "failed" in content or LEFT_OUT in content or (numbers and counts)
+    if not whole or {name: content.get(name, "missing") for name in key} != key:
+        raise RunError(
+            f"{file}: is not the result of {row.name}; remove it, and the row is made again"
+        )
+    return content
 
 
 def write_sweep_table(folder: Path, table: SweepTable) -> list[Path]:
@@ -107,11 +147,13 @@ def write_sweep_table(folder: Path, table: SweepTable) -> list[Path]:
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over the seeds, in the order in which the rows were planned."""
-    parts = []
+    parts: list[dict[str, Any]] = []
+    seeds: list[frozenset[int]] = []
     for key, group in rows.groupby(KEY, sort=False, dropna=False) if len(rows) else ():
         errors = group[SPREAD].to_numpy(dtype=np.float64)
         spread = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
         means = {name: _mean(group[name]) for name in FIGURES}
+        seeds.append(frozenset(group["seed"]))
         parts.append(
             {
                 **dict(zip(KEY, key, strict=True)),
@@ -127,7 +169,7 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.astype({name: object for name in KEY})
     table = table.where(table.notna(), None)
-    return table.assign(gap_closed=pd.Series(_gaps(table), dtype=object))
+    return table.assign(gap_closed=pd.Series(_gaps(table, seeds), dtype=object))
 
 
 def _in_all(rows: pd.DataFrame) -> pd.Series:
@@ -137,17 +179,21 @@ def _in_all(rows: pd.DataFrame) -> pd.Series:
 
 
 def _mean(values: pd.Series) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else None
+    """The mean over all seeds; None if a seed has no value, so that all means are of the same."""
+    return None if values.isna().any() else float(values.mean())
 
 
-def _gaps(summary: pd.DataFrame) -> list[float | None]:
+def _gaps(summary: pd.DataFrame, seeds: Sequence[frozenset[int]]) -> list[float | None]:
     """The part of the gap between all given labels and the clean subset that each row closes.
 
     1: the test error of the clean subset; 0: that of all given labels; below 0: a higher one. None
     if these two rows do not exist with the same noise, algorithm and seeds, or if there is no gap.
+
+    Args:
+        summary: the means.
+        seeds: for each of its rows, which seeds it has.
     """
-    rows = records(summary)
+    rows = [{**row, "seeds": of} for row, of in zip(records(summary), seeds, strict=True)]
     ends = {
         (row["labels"], row["noise"], row["algorithm"]): (row["test_error_last"], row["seeds"])
         for row in rows
@@ -159,6 +205,9 @@ def _gaps(summary: pd.DataFrame) -> list[float | None]:
             ends.get((labels, row["noise"], row["algorithm"])) for labels in ("all", "clean")
         )
         if given is None or clean is None or not given[1] == clean[1] == row["seeds"]:
+            gaps.append(None)
+            continue
+        if None in (given[0], clean[0], row["test_error_last"]):  # there is no test set
             gaps.append(None)
             continue
         gap = given[0] - clean[0]

@@ -142,6 +142,12 @@ def test_other_settings_are_refused_before_anything_is_trained(swept: Path) -> N
     refused(result, "was trained with other settings (robust.lr: 0.1, now 0.01)")
 
 
+def test_other_settings_of_the_recordings_are_refused_too(swept: Path) -> None:
+    other = swept.parent / "tiny.yaml"
+    result = tdctl("sweep", other, "--out", swept, "--set", "train.lr=0.01", "--quiet")
+    refused(result, "recordings/u_seed0: was trained with other settings (train.lr")
+
+
 def test_an_interrupted_sweep_goes_on(swept: Path, tmp_path: Path) -> None:
     sweep, ended = read_sweep(write(tmp_path / "tiny.yaml", seeds=[0])), []
 
@@ -236,3 +242,17 @@ def test_a_missing_detector_is_refused_before_anything_is_trained(tmp_path: Path
     file = write(tmp_path / "a.yaml", rows=rows)
     refused(tdctl("sweep", file, "--out", tmp_path / "out", "--quiet"), "nowhere.pth.tar")
     assert not (tmp_path / "out").exists()
+
+
+def test_controls_that_need_the_truth_are_left_out_without_it(tmp_path: Path) -> None:
+    file = write(tmp_path / "tiny.yaml", seeds=[0], noises={"mine": {}})
+    result = tdctl("sweep", file, "--out", tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "note: 2 controls are left out" in result.stderr
+    kinds = {key[:2] for key in rows_of(tmp_path / "out")}
+    assert kinds == {("all", ""), ("random", "loss-mean"), ("prune", "loss-mean")}
+    content = read_json(tmp_path / "out" / "sweep.json")
+    assert content["left_out"] == [
+        "mine_seed0/ce_clean", "mine_seed0/ce_prune_best-score_0.1_keep0.3"
+    ]  # fmt: skip
+    assert (content["failed"], content["missing"]) == ({}, 0)

@@ -68,3 +68,22 @@ def test_what_it_cannot_be_trained_on_is_told(tmp_path: Path) -> None:
         LSTMDetector(channels="most", **QUICK).fit(dynamics.given_curve(), labels.flipped)
     with pytest.raises(ConfigError, match="'bend' is unknown"):
         LSTMDetector(channels="bend", **QUICK).fit(dynamics, labels.flipped)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "says"),
+    [
+        ({"net": "x"}, "LSTMDetector: net: Input should be 'lstm'"),
+        ({"epochs": 0}, "LSTMDetector: epochs"),
+        ({"lr": float("nan")}, "LSTMDetector: lr"),
+        ({"held_out": 1}, "LSTMDetector: held_out"),
+        ({"random_state": -1}, "random_state is -1"),
+        ({"random_state": np.random.RandomState(0)}, "expected a whole number"),
+        ({"device": "gpu9"}, "device: 'gpu9' is unknown"),
+    ],
+)
+def test_a_wrong_parameter_is_told_in_one_line(parameter: dict[str, Any], says: str) -> None:
+    curves = np.random.default_rng(0).random((60, 8))
+    with pytest.raises(ConfigError) as error:
+        LSTMDetector(**{**QUICK, **parameter}).fit(curves, np.arange(60) % 3 == 0)
+    assert says in str(error.value) and "\n" not in str(error.value)

@@ -84,6 +84,24 @@ def test_robust_trainings_need_no_ranking(tmp_path: Path) -> None:
         ({"algorithms": {"slow": {"epochs": 9}}}, "'slow' is none of"),
         ({"row": []}, "row: is unknown"),
         ({"seeds": [-1]}, "seeds"),
+        ({"seeds": [True]}, "true is no seed"),
+        ({"seeds": 3}, "seeds: expected a list, such as [3]"),
+        ({"rows": [{"label": ["all"], "labels": ["all"]}]}, "rows.0.label: is unknown; expected l"),
+        ({"rows": [{"labels": ["prune"], "remove_ratios": ["auto:no"]}]}, "'auto:no' is neither"),
+        ({"rows": [{"labels": ["prune"], "remove_ratios": [False]}]}, "'False' is no ratio"),
+        ({"rows": [{"labels": ["prune"], "keep_per_class": 1.5}]}, "1.5 is neither"),
+        (
+            {"rows": [{"labels": ["relabel"], "relabel_by": "truth", "below": "keep"}]},
+            "below: true labels have no confidence",
+        ),
+        ({"rows": [{"labels": ["reweight"], "keep_per_class": 0.5}]}, "keep_per_class: none of"),
+        ({"settings": {"seed": 3}}, "settings: seed has no effect"),
+        ({"settings": {"robust": {"algorithm": "ssr"}}}, "robust.algorithm has no effect"),
+        ({"settings": {"nois": {}}}, "unknown setting 'nois'"),
+        ({"settings": {"data": {1: 2}}}, "a key that is no text"),
+        ({"noises": {"u": {"seed": 3}}}, "noises.u: seed has no effect"),
+        ({"algorithms": {"slow": {"algorithm": "ce", "epoch": 9}}}, "robust.epoch"),
+        ({"algorithms": {"ce": {"algorithm": "ssr"}}}, "give it another name"),
     ],
 )
 def test_a_wrong_file_is_refused_by_the_place_of_the_fault(
@@ -92,6 +110,47 @@ def test_a_wrong_file_is_refused_by_the_place_of_the_fault(
     with pytest.raises(ConfigError, match=r"sweep .*sweep\.yaml") as error:
         rows_of(tmp_path, *([{"labels": ["all"]}] if "rows" not in change else []), **change)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assigned", "says"),
+    [
+        ("seed=3", "--set: seed has no effect"),
+        ("robust.algorithm=ssr", "--set: robust.algorithm has no effect"),
+        ("noise.noise_ratio=0.1", "noises.u of the sweep's file sets it too"),
+        ("robust.epochs=3", "algorithms.slow of the sweep's file sets it too"),
+        ("train.epoch=3", "unknown setting 'train.epoch'"),
+    ],
+)
+def test_an_assignment_without_effect_is_refused(tmp_path: Path, assigned: str, says: str) -> None:
+    file = tmp_path / "sweep.yaml"
+    slow = {"slow": {"algorithm": "ssr", "epochs": 9}}
+    rows = [{"labels": ["all"], "algorithms": ["slow"]}]
+    file.write_text(yaml.safe_dump({"noises": NOISES, "algorithms": slow, "rows": rows}))
+    with pytest.raises(ConfigError) as error:
+        read_sweep(file, [assigned])
+    assert says in str(error.value)
+
+
+def test_a_reweighting_has_a_ratio_only_where_what_ranks_may_be_no_probability(
+    tmp_path: Path,
+) -> None:
+    detectors = ["builtin", "aum", "auto", "best-score"]
+    group = {"labels": ["reweight"], "detectors": detectors, "controls": False}
+    found = {row.detector: row.remove_ratio for row in rows_of(tmp_path, group)}
+    assert found == {"builtin": None, "aum": "auto", "auto": "auto", "best-score": "auto"}
+
+
+def test_rows_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    group = {"labels": ["prune"], "detectors": ["a/b.pth", "a-b.pth"], "controls": False}
+    with pytest.raises(ConfigError, match="they differ only in detector"):
+        rows_of(tmp_path, group)
+
+
+def test_a_share_keeps_all_its_digits(tmp_path: Path) -> None:
+    group = {"labels": ["random"], "remove_ratios": [0.1, 0.12345678, 0, 0.25]}
+    ratios = [row.remove_ratio for row in rows_of(tmp_path, group) if row.recording == "u_seed3"]
+    assert ratios == ["0.1", "0.12345678", "0", "0.25"]
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
