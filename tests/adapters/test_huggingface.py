@@ -175,7 +175,10 @@ def test_a_missing_id_column_is_said(tmp_path: Path) -> None:
     check_once_an_epoch(recorder, 1, SMALL)
 
 
-def test_two_processes_record_each_sample_once(tmp_path: Path) -> None:
+def test_two_processes_record_each_sample_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # accelerate warns where it is not set
     n = 151
 
     def act() -> Any:
