@@ -249,9 +249,14 @@ def test_a_quick_section_is_measured_stored_and_printed(
     assert "tdctl / bare" in capsys.readouterr().out
 
 
-def test_the_report_of_many_samples_is_measured(tmp_path: Path) -> None:
-    from scripts.experiments.speed.report_of_many import make_run, measured
+def test_the_run_of_many_samples_can_be_ranked(tmp_path: Path) -> None:
+    from scripts.experiments.speed.report_of_many import make_run
+    from tdctl.dynamics import read_run
+    from tdctl.metrics import detection_metrics
+    from tdctl.scores import SCORES
 
-    make_run(tmp_path / "run", 300, 3, 4)
-    found = measured(tmp_path / "run", tmp_path / "report.html")
-    assert found["cpu_seconds"] > 0 and found["peak_mb"] > 100 and found["page_mb"] > 0.1
+    make_run(tmp_path / "run", 300, 3, 6)
+    dynamics, labels, _ = read_run(tmp_path / "run")
+    assert dynamics.td.shape == (300, 6, 1)
+    found = detection_metrics(SCORES["aum"](dynamics), labels.flipped)
+    assert found.auc is not None and found.auc > 0.9

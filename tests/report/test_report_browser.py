@@ -143,7 +143,7 @@ def test_a_review_by_keys_is_kept_saved_and_applied(
 
 def test_the_key_o_opens_the_original_file_at_its_full_size(tmp_path: Path) -> None:
     chromium()
-    data = make_image_folder(tmp_path / "my photos", per_class=12)
+    data = make_image_folder(tmp_path / "my photos", per_class=4)
     odd = sorted((data / "train" / "dark").iterdir())[0]
     large = np.random.default_rng(0).integers(0, 60, (420, 700, 3), dtype=np.uint8)
     for path in (data / "train" / "light").iterdir():
@@ -162,7 +162,7 @@ def test_the_key_o_opens_the_original_file_at_its_full_size(tmp_path: Path) -> N
     sizes = {}
     with opened(report, tmp_path / "profile") as page:
         page.page.locator(".card").first.focus()
-        for _ in range(24):
+        for _ in range(8):
             name = page.page.locator(".card.current .file").get_attribute("title")
             with page.page.context.expect_page() as other:
                 page.press("o")
@@ -177,7 +177,7 @@ def test_the_key_o_opens_the_original_file_at_its_full_size(tmp_path: Path) -> N
             page.press("o")
         other.value.locator("img").wait_for()
         assert not page.errors and not page.requests
-    assert len(sizes) == 24
+    assert len(sizes) == 8
     for name, size in sizes.items():
         with Image.open(data / str(name)) as file:
             assert list(file.size) == size, name
