@@ -124,7 +124,7 @@ CLEANING_FLAGS = {
 FIRST_PANEL = "Most used"
 LAST_PANEL = "Output and resuming"
 PANELS = {
-    "cleaning": "Cleaning",
+    "cleaning": "Ranking and cleaning",
     "data": "Data",
     "noise": "Labels and noise",
     "net": "Network",
@@ -276,8 +276,8 @@ def _shared_parameters(example: str) -> list[inspect.Parameter]:
     one = typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help=f"Change any setting, also one without a flag, such as {example}. --print-config "
-        "shows all settings.",
+        help=f"Change any setting, also one without a flag, such as {example}. tdctl "
+        "generate-td --print-config shows all settings.",
         rich_help_panel=LAST_PANEL,
     )
     return [
