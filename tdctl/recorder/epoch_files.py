@@ -8,6 +8,7 @@ Shape suffixes: n samples, S samples to write, k classes, K kept other classes.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from tdctl.dynamics import Store, class_type
 from tdctl.errors import DynamicsError, RunError
+from tdctl.files import atomic_path
 from tdctl.slabs import SLAB, ArrayFile, create_array, open_array, slabs_of
 
 __all__ = ["EpochFiles", "Kinds", "merge_parts"]
@@ -138,6 +140,12 @@ class EpochFiles:
             old.replace(new)
         self._stem = stem
         return self
+
+    def copied(self, stem: Path) -> None:
+        """Copies the files to another name; each appears whole or not at all."""
+        for old, new in zip(self.paths(self._stem), self.paths(stem), strict=True):
+            with atomic_path(new) as part:
+                shutil.copyfile(old, part)
 
     def sync(self) -> None:
         """Waits until all rows are on the disk."""

@@ -188,11 +188,30 @@ class LoopFolder:
         self._id = found["recording"]
         epoch = int(state["epoch"])
         self.reports = [EpochReport(**one) for one in found["reports"][:epoch]]
-        if processes.rank() == 0:
-            if "seen" in state and len(found["reports"]) > epoch:
-                EpochFiles.open(self.epoch(epoch), kinds).moved(self.part(epoch, 0))
-            for number in range(epoch, len(found["reports"])):
+        rank, several = processes.rank(), processes.count() > 1
+        if several:
+            self._copy_committed(epoch, kinds, state)
+        elif "seen" in state and len(found["reports"]) > epoch:
+            EpochFiles.open(self.epoch(epoch), kinds).moved(self.part(epoch, 0))
+        if rank == 0:
+            # The other processes still copy from this epoch; its next commit replaces it.
+            for number in range(epoch + several, len(found["reports"])):
                 self._remove(self.epoch(number))
+
+    def _copy_committed(self, number: int, kinds: Kinds, state: Mapping[str, Any]) -> None:
+        """Copies an epoch that was committed after the checkpoint to the part of this process.
+
+        The state says which of its rows this process had recorded. If names are collected during
+        the recording, the rows of the processes differ, and nothing is copied.
+        """
+        here = "seen" in state and state["rank"] == processes.rank() and not state.get("names")
+        there, part = (EpochFiles.paths(s) for s in (self.epoch(number), self._own(number)))
+        if here and all(path.exists() for path in there) and not all(p.exists() for p in part):
+            EpochFiles.open(self.epoch(number), kinds).copied(self._own(number))
+
+    def _own(self, number: int) -> Path:
+        """The stem of the files in which this process records an epoch."""
+        return self.part(number, processes.rank())
 
     def restore(self, epoch: LoopEpoch, state: Mapping[str, Any]) -> None:
         """Loads all labels, and what this process had recorded in the current epoch."""

@@ -144,14 +144,7 @@ def test_of_a_repeated_sample_the_first_recording_counts(tmp_path: Path) -> None
         (1, 3, False),
         (2, 0, False),
         (2, 3, True),
-        pytest.param(
-            *(2, 3, False),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="the recorder does not find the rows of the second process in an epoch "
-                "that was committed after the checkpoint",
-            ),
-        ),
+        (2, 3, False),
     ],
 )
 def test_a_training_goes_on_from_a_checkpoint(
