@@ -22,7 +22,7 @@ from tdctl.rankers.open_ranker import Ranker
 from tdctl.rankers.ranker import ByDetector
 from tdctl.rankers.recorded_runs import RecordedRuns, fingerprint_of, seen_by
 from tdctl.ranking import Ranking, num_removed
-from tdctl.run import read_config
+from tdctl.run import CONFIG_FILE, read_config
 from tdctl.run.class_and_file_names import class_names, file_names
 from tdctl.scores import SCORES
 from tdctl.slabs import rows_per_slab, slabs_of
@@ -230,16 +230,17 @@ def rank_recorded(
         recorded=runs,
         estimates=estimates,
         notes=(world.first(lambda: (*_gaps(runs), *_notes(runs, ranker))) or ())
-        + _memorised(estimates, len(labels.index)),
+        + _memorised(estimates, len(labels.index), _advice(runs)),
     )
 
 
-def _memorised(estimates: Mapping[str, Estimate], images: int) -> tuple[str, ...]:
+def _memorised(estimates: Mapping[str, Estimate], images: int, advice: str) -> tuple[str, ...]:
     """A note if the curves of few images cannot tell how many labels are wrong.
 
     Args:
         estimates: by the method that was asked for.
         images: how many are ranked.
+        advice: what to do then.
     """
     found = estimates.get("combined")
     if found is None or found.method != "combined" or images > FEW_IMAGES:
@@ -248,9 +249,15 @@ def _memorised(estimates: Mapping[str, Estimate], images: int) -> tuple[str, ...
         return ()
     return (
         f"a network memorises so few images ({images:,}), wrong labels too, so the estimate says "
-        f"little (up to {found.high:.0%} of the labels may be wrong); record the run with "
-        "--folds 10, or at least with fewer epochs",
+        f"little (up to {found.high:.0%} of the labels may be wrong); {advice}",
     )
+
+
+def _advice(runs: RecordedRuns) -> str:
+    """What to do if a network memorised the images; the user's own loop has no folds."""
+    if any((folder / CONFIG_FILE).exists() for folder in runs.folders):
+        return "record the run with --folds 10, or at least with fewer epochs"
+    return "record fewer epochs"
 
 
 def _gaps(runs: RecordedRuns) -> Iterator[str]:

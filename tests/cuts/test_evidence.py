@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tdctl import runner
 from tdctl.cuts import Estimate, Evidence, separation, surest_disagreement
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError
-from tdctl.rankers import ranked
+from tdctl.rankers import RecordedRuns, ranked
 from tdctl.rankers.automatic import stands_out
 from tdctl.scores import find_score
 from tdctl.settings import load_config
@@ -87,10 +88,10 @@ def test_with_few_images_the_interval_covers_what_a_network_has_memorised() -> N
 def test_a_note_says_what_to_do_where_few_images_are_memorised() -> None:
     for high, told in ((0.3, True), (0.08, False)):
         estimate = Estimate("combined", 0.02, None, None, low=0.0, high=high)
-        notes = ranked._memorised({"combined": estimate}, 300)
+        notes = ranked._memorised({"combined": estimate}, 300, "do this")
         assert bool(notes) == told
-        assert not told or ("up to 30%" in notes[0] and "--folds 10" in notes[0])
-        assert not ranked._memorised({"combined": estimate}, 1001)
+        assert not told or ("up to 30%" in notes[0] and notes[0].endswith("; do this"))
+        assert not ranked._memorised({"combined": estimate}, 1001, "do this")
 
 
 @pytest.mark.parametrize("wrong", [50, 200, 400])
@@ -214,3 +215,10 @@ def test_several_runs_are_chosen_for_one_by_one(tmp_path: Path) -> None:
     assert set(result.ranked_by) == {str(run) for run in runs}
     assert result.flagged is not None and result.estimates["combined"].low is not None
     assert result.metrics.ap is not None and result.metrics.ap > 0.9
+
+
+def test_the_loop_of_a_user_is_not_told_to_use_folds(digits_run: Path, tmp_path: Path) -> None:
+    for name in ("metadata.pth", "training_dynamics.npz"):
+        shutil.copy(digits_run / name, tmp_path)
+    found = [ranked._advice(RecordedRuns.read([run])) for run in (digits_run, tmp_path)]
+    assert "--folds 10" in found[0] and "folds" not in found[1]
