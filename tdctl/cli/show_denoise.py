@@ -91,10 +91,10 @@ def _show_rounds(stdout: Console, rounds: Sequence[Round]) -> None:
 def show_most_lost(stdout: Console, classes: Sequence[ClassLoss], of: str | None = None) -> None:
     """Prints the classes that lost the largest share of their labels, in one line."""
     shown = "; ".join(
-        f"{one.name} {one.dropped + one.relabelled} of {one.given} ({one.lost:.0%})"
+        f"class {one.name}: {one.dropped + one.relabelled} of {one.given} labels ({one.lost:.0%})"
         for one in classes[:MOST_LOST]
     )
-    stdout.print(f"lost most  {shown}{'' if of is None else f', {of}'}")
+    stdout.print(f"lost most  {shown}{'' if of is None else f' ({of})'}")
 
 
 def _name(row: Retraining) -> str:
