@@ -234,7 +234,8 @@ def test_wrong_digits_are_found_removed_and_a_better_network_trained(tmp_path: P
         runner.generate_td(load_config(file, small | {"seed": seed}), tmp_path / f"{seed}").folder
         for seed in (0, 1)
     ]
-    shorter = {"retrain.batch_size": 64, "retrain.eval_every": 60, "detector.restarts": 1}
+    shorter = {"retrain.batch_size": 64, "retrain.epochs": 30, "retrain.eval_every": 30}
+    shorter |= {"detector.restarts": 1}
     config = load_config(file, shorter, runner.settings_of_run(runs[1]), runner.PINNED)
     detector = runner.train_detector(config, runs[:1], tmp_path / "d").files[0]
     result = runner.denoise(

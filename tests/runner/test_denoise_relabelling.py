@@ -117,7 +117,13 @@ def test_planted_labels_of_digits_are_corrected(tmp_path: Path) -> None:
     for by in ("mean-softmax", "retrained"):
         cleaning = Cleaning("relabel", by, 0.5 if by == "retrained" else None)
         result = runner.denoise(
-            config, run, Path("builtin"), [0.2], cleaning=cleaning, out=tmp_path / by
+            config,
+            run,
+            Path("builtin"),
+            [0.2],
+            cleaning=cleaning,
+            out=tmp_path / by,
+            dry_run=by == "mean-softmax",  # its labels are known without a training
         )
         row = outcome[by] = result.rows[-1]
         assert row.noise_before is not None and row.noise_after is not None
