@@ -64,10 +64,14 @@ def write_order(path: Path, index: NDArray[np.int64], suspicion: NDArray[np.floa
 def write_interpretdl(path: Path, dynamics: TrainingDynamics, labels: Labels) -> None:
     """Writes the npz file of InterpretDL's ``TrainingDynamics.save``, complete or not at all.
 
-    The file contains ``label_flip``, bool [n], all False if the truth is unknown; ``labels``, int
-    [n, k], and ``td``, float16 [n, E, k], both with the given label first and the other classes by
-    falling mean probability; and ``index``, int64 [n], which InterpretDL ignores. Rows are in the
-    order of ``dynamics``. ``read_run`` sorts them by index, as InterpretDL does.
+    Its arrays:
+
+    - ``label_flip``, bool [n]; all False if the truth is unknown.
+    - ``labels``, int [n, k], and ``td``, float16 [n, E, k]. The given label is first. The other
+      classes follow by falling mean probability.
+    - ``index``, int64 [n], which InterpretDL ignores.
+
+    Rows are in the order of ``dynamics``. ``read_run`` sorts them by index, as InterpretDL does.
 
     Args:
         path: the file.

@@ -1,10 +1,10 @@
 """InterpretDL's two notebooks on torch: training dynamics, and forgetting events.
 
-  dynamics    records a ResNet on labels of which a share is wrong (uniform), ranks them with the
-              detector, draws the histogram of its predictions and the 50 worst, and prints AUC
-              and AP
-  forgetting  changes every hundredth label of the training images, trains, flags the samples that
-              were learned late, and prints recall, precision and F1
+  dynamics    A share of the labels is wrong (uniform). A ResNet is recorded on them, and the
+              detector ranks them. The histogram of its predictions and the 50 worst are drawn.
+              AUC and AP are printed.
+  forgetting  Every hundredth label of the training images is changed. The samples that a network
+              learns late are flagged. Recall, precision and F1 are printed.
 
 The digits ship with scikit-learn. Others are read from a folder, for example MNIST's four idx
 files. --out keeps the figures (JSON); --figures is a folder for the pictures (of the last seed).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from tdctl.labels import Labels
 from tdctl.streams import RANDOM_REMOVAL
 
 __all__ = [
-    "KINDS",
     "Kind",
     "LabelSet",
     "all_given",
@@ -31,7 +30,6 @@ Ints = NDArray[np.int64]
 
 # ``all``, ``random``, ``clean`` and ``true`` are controls; the last two need the truth.
 Kind = Literal["pruned", "relabelled", "reweighted", "all", "random", "clean", "true"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)

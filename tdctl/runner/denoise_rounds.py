@@ -47,9 +47,8 @@ def check_rounds(rounds: int, runs: Sequence[Path], ratios: Sequence[float | str
     """Refuses several rounds of what cannot be recorded again.
 
     Raises:
-        ConfigError: the number is below 1; or there are several rounds, and not exactly one run,
-            one ratio above 0 and the settings of the run; or the run was recorded in a way in
-            which no sample can be left out.
+        ConfigError: the number is below 1. Or there are several rounds, which need exactly one run
+            with settings, and one ratio above 0. Or no sample can be left out of such a recording.
     """
     if rounds < 1:
         raise ConfigError(f"rounds: {rounds} is less than one; give 2 or more for further rounds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,22 @@ from tdctl.cuts import count_threshold_samples
 from tdctl.data import Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
-from tdctl.files import read_json
 from tdctl.inputs import (
-    SPLIT_BY,
-    Channels,
     LeftOut,
     Prepared,
-    RankingFile,
-    channels_of_run,
     check_same_data,
     find_left_out,
     normalised_alike,
     prepare,
     read_ranking,
-    split_rule,
     with_whole_paths,
 )
 from tdctl.labels import stratified_folds
-from tdctl.pretrained import weights_file
 from tdctl.recorder import EpochRows, RunRecorder, check_room
 from tdctl.run import (
-    MANIFEST_FILE,
     RunFolder,
-    Status,
-    check_places,
-    refuse_in_data,
 )
+from tdctl.runner.begun import Begun, begin
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
     Folds,
@@ -136,7 +126,9 @@ def generate_td(
     config = with_whole_paths(config)
     check_logger(log_with)
     run = RunFolder(out, "generate-td")
-    begun = world.told(lambda: _begin(run, config, resume, overwrite))
+    begun = world.told(
+        lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
+    )
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
 
@@ -183,7 +175,7 @@ def plan_generate(
     """
     world = World(device=pick_device(config.device))
     run = RunFolder(out, "generate-td")
-    begun = _begin(run, config, resume, overwrite)
+    begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     prepared, left = _read_data(config, begun, dry=True)
@@ -208,57 +200,7 @@ def plan_generate(
     ]
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """What the first process finds out before any image is read.
-
-    Attributes:
-        status: status of the folder.
-        resumed: whether a training that has begun is continued.
-        manifest: of a complete run; otherwise empty.
-        ranking: the ranking of a second round; None without one.
-        split_by: the labels by which held-out images and folds are stratified.
-        channels: the channel means and deviations that the run began with; None for a new run.
-        computation: how the run was computed when it began; None for a new run.
-        other_versions: a note for the user if another version of tdctl began the run.
-    """
-
-    status: Status
-    resumed: bool = False
-    manifest: dict[str, Any] = field(default_factory=dict)
-    ranking: RankingFile | None = None
-    split_by: str = SPLIT_BY
-    channels: Channels | None = None
-    computation: dict[str, Any] | None = None
-    other_versions: str | None = None
-
-
-def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
-    """Checks the folder and the files that the settings name."""
-    weights_file(config)  # checked before the images, whose reading may take minutes
-    status = run.open(config, resume, overwrite)
-    if status == "complete":
-        run.tidy()
-        return _Begun(status, manifest=read_json(run.path / MANIFEST_FILE))
-    if status == "new":
-        refuse_in_data(config.data, run.path)
-        return _Begun(status, ranking=read_ranking(config.train))
-    check_places(config, run.path)
-    ranking = read_ranking(config.train)
-    if not run.checkpoint.exists():  # the run ended before its first complete epoch
-        return _Begun(status, ranking=ranking)
-    return _Begun(
-        status,
-        resumed=True,
-        ranking=ranking,
-        split_by=split_rule(run.path),
-        channels=channels_of_run(run.path, config),
-        computation=run.began_with(),
-        other_versions=run.other_versions(),
-    )
-
-
-def _read_data(config: Config, begun: _Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
+def _read_data(config: Config, begun: Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
     """The data set with its given labels and splits, and what a second round leaves out."""
     prepared = prepare(config, dry=dry, split_by=begun.split_by)
     names = prepared.dataset.class_names
@@ -308,7 +250,7 @@ def _facts(config: Config, prepared: Prepared, left: LeftOut) -> dict[str, Any]:
 
 def _start(
     run: RunFolder,
-    begun: _Begun,
+    begun: Begun,
     config: Config,
     prepared: Prepared,
     facts: dict[str, Any],

@@ -52,7 +52,6 @@ OF_TRAINING = (
     "test_error_mean_of_last_10",
     "test_error_best",
     "best_epoch",
-    "seconds",
 )
 # An epoch's CPU time by algorithm, relative to plain training: docs/robust.md.
 COST = {"ce": 1.0, "ssr": 2.3, "dividemix": 4.2, "augdesc": 6.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,12 @@ from tdctl.config import Config
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.inputs import (
-    SPLIT_BY,
-    Channels,
     Prepared,
-    RankingFile,
-    channels_of_run,
     check_same_data,
     normalised_alike,
     prepare,
-    split_rule,
     with_whole_paths,
 )
-from tdctl.pretrained import weights_file
 from tdctl.recorder import Forecast, RunRecorder, check_room
 from tdctl.robust import (
     Networks,
@@ -42,10 +36,8 @@ from tdctl.run import (
     MANIFEST_FILE,
     SECOND,
     RunFolder,
-    Status,
-    check_places,
-    refuse_in_data,
 )
+from tdctl.runner.begun import Begun, begin
 from tdctl.runner.generate_td import GenerateResult
 from tdctl.runner.run_tables import write_samples
 from tdctl.runner.train_outcome import (
@@ -101,7 +93,7 @@ def train(
     world = World(device=pick_device(config.device))
     config = with_whole_paths(config)
     run = RunFolder(out, "train")
-    begun = _begin(run, config, resume, overwrite)
+    begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
     whole = _read(config, begun, td, world, cleaned=cleaned)
@@ -143,7 +135,7 @@ def plan_train(
     world = World(device=pick_device(config.device))
     config = with_whole_paths(config)
     run = RunFolder(out, "train")
-    begun = _begin(run, config, resume, overwrite)
+    begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     whole = _read(config, begun, td, world, dry=True)
@@ -166,48 +158,9 @@ def plan_train(
     ]
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """What is known before any image is read; see ``generate_td``."""
-
-    status: Status
-    resumed: bool = False
-    manifest: dict[str, Any] = field(default_factory=dict)
-    ranking: RankingFile | None = None
-    split_by: str = SPLIT_BY
-    channels: Channels | None = None
-    computation: dict[str, Any] | None = None
-    other_versions: str | None = None
-
-
-def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> _Begun:
-    """Checks the folder, and the files that the settings name."""
-    weights_file(config)
-    status = run.open(config, resume, overwrite)
-    if status == "complete":
-        run.tidy()
-        return _Begun(status, manifest=read_json(run.path / MANIFEST_FILE))
-    if status == "new":
-        refuse_in_data(config.data, run.path)
-        return _Begun(status, ranking=read_split_ranking(config.robust))
-    check_places(config, run.path)
-    ranking = read_split_ranking(config.robust)
-    if not run.checkpoint.exists():  # it ended before its first complete epoch
-        return _Begun(status, ranking=ranking)
-    return _Begun(
-        status,
-        resumed=True,
-        ranking=ranking,
-        split_by=split_rule(run.path),
-        channels=channels_of_run(run.path, config),
-        computation=run.began_with(),
-        other_versions=run.other_versions(),
-    )
-
-
 def _read(
     config: Config,
-    begun: _Begun,
+    begun: Begun,
     td: Path | None,
     world: World,
     *,
@@ -265,7 +218,7 @@ def _disk(config: Config, whole: Training) -> Forecast:
 
 
 def _start(
-    run: RunFolder, begun: _Begun, config: Config, whole: Training, facts: dict[str, Any]
+    run: RunFolder, begun: Begun, config: Config, whole: Training, facts: dict[str, Any]
 ) -> list[RunRecorder]:
     """Marks the folder as running, and opens the recorders."""
     prepared, robust = whole.prepared, config.robust

@@ -170,8 +170,7 @@ class Recorded:
         if len(lost):
             raise ConfigError(
                 f"remove_ratio: '{row.remove_ratio}' drops all samples of class {lost[0]} "
-                f"({len(lost)} such); give a smaller ratio, or "
-                "keep_per_class"
+                f"({len(lost)} such); give a smaller ratio, or keep_per_class"
             )
 
 
