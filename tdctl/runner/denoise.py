@@ -40,7 +40,12 @@ from tdctl.run import (
 )
 from tdctl.runner.denoise_data import RunImages, images_of_run
 from tdctl.runner.denoise_relabelling import relabel_by_network
-from tdctl.runner.denoise_rounds import Rounds, check_rounds, repeat_rounds
+from tdctl.runner.denoise_rounds import (
+    Rounds,
+    check_rounds,
+    folder_of_rounds,
+    repeat_rounds,
+)
 from tdctl.runner.denoise_settings import (
     OF_THE_DATA,
     PINNED,
@@ -160,7 +165,8 @@ def denoise(
     base = out if out is not None else default_denoising(folders, config.seed)
     place, repeated = base / detection.label, Rounds(detection)
     if rounds > 1:
-        place = base / f"{detection.label}_rounds{rounds}"
+        # Another ratio has other last rounds, so its retrainings have a table of their own.
+        place = folder_of_rounds(base, detection, ratios[0], keep_per_class) / f"rounds{rounds}"
         repeated = repeat_rounds(
             config, run, source, detection, ratios[0], rounds, base,
             keep_per_class=keep_per_class, resume=resume, overwrite=overwrite, dry_run=dry_run,

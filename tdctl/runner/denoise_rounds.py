@@ -25,7 +25,7 @@ from tdctl.runner.generate_td import generate_td
 from tdctl.settings import load_config
 from tdctl.training import Report, World
 
-__all__ = ["Rounds", "check_rounds", "repeat_rounds"]
+__all__ = ["Rounds", "check_rounds", "folder_of_rounds", "repeat_rounds"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def repeat_rounds(
         first: the ranking of round 1.
         ratio: the share to flag, or the name of an estimate.
         rounds: how many rounds, at least 2.
-        base: the folder of the denoising. Round r is recorded in
-            ``<ranker>_rounds/<ratio>/round<r>``, so more rounds continue fewer.
+        base: the folder of the denoising. Round r is recorded in ``round<r>`` of
+            ``folder_of_rounds``, so more rounds continue fewer.
         keep_per_class: see ``DetectResult.above``. A recording always keeps half of each class.
         resume: takes over finished rounds and continues an unfinished one.
         overwrite: replaces existing rounds.
@@ -116,7 +116,7 @@ def repeat_rounds(
         RunError: the rounds exist already, or began with another recording or detector.
         TdctlError: as in ``generate_td`` and ``detect``.
     """
-    folder = base / f"{first.label}_rounds" / _name(ratio, keep_per_class)
+    folder = folder_of_rounds(base, first, ratio, keep_per_class)
     begun = world.told(lambda: begun_rounds(folder, resume, overwrite))
     own, detection, trained_on = read_config(run), first, len(first.labels)
     rows: list[Round] = []
@@ -152,6 +152,20 @@ def repeat_rounds(
         ranker = world.together(lambda: open_ranker(source, world))
         detection = rank_runs([out], ranker, world, methods, report)
     return Rounds(detection, rows, notes)
+
+
+def folder_of_rounds(
+    base: Path, first: DetectResult, ratio: float | str, keep_per_class: float | None
+) -> Path:
+    """The folder of all rounds with one ranker, one ratio and one floor per class.
+
+    Args:
+        base: the folder of the denoising.
+        first: the ranking of round 1.
+        ratio: the share to flag, or the name of an estimate.
+        keep_per_class: see ``DetectResult.above``.
+    """
+    return base / f"{first.label}_rounds" / _name(ratio, keep_per_class)
 
 
 def _is_complete(folder: Path, resume: bool) -> bool:

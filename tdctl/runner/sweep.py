@@ -20,13 +20,15 @@ from tdctl.run.folder import HELD, PLACES, UNREAD
 from tdctl.runner.generate_td import generate_td
 from tdctl.runner.train import train
 from tdctl.runner.train_outcome import Cleaned
-from tdctl.settings import differences, flat, load_config
+from tdctl.settings import differences
 from tdctl.sweeping import (
     LEFT_OUT,
+    RANKER,
     ROW_FILE,
     Made,
     Recorded,
     Row,
+    RowSettings,
     SweepFile,
     SweepTable,
     draw_table,
@@ -95,7 +97,7 @@ def plan_sweep(sweep: SweepFile, out: Path) -> dict[str, Any]:
         RunError: the folder contains something else, or rows with other settings.
     """
     rows = plan_rows(sweep)
-    _check_before(sweep, rows, out)
+    _check_before(RowSettings(sweep), rows, out)
     done = [row for row in rows if (out / ROWS / row.name / ROW_FILE).exists()]
     names = list(dict.fromkeys(row.recording for row in rows))
     return {"rows": [row.name for row in rows], "done": len(done), "recordings": names}
@@ -127,11 +129,11 @@ def sweep(
         ConfigError: a setting is unknown or out of range.
         RunError: the folder contains something else, or rows with other settings.
     """
-    rows = plan_rows(sweep)
-    _check_before(sweep, rows, out)
-    at_work = _AtWork(sweep, rows, out, report)
+    rows, settings = plan_rows(sweep), RowSettings(sweep)
+    _check_before(settings, rows, out)
+    at_work = _AtWork(settings, out, report)
     left = [row for row in rows if not at_work.is_done(row)]
-    clock = _Clock(sweep, left, len(rows))
+    clock = _Clock(settings, left, len(rows))
     while left:
         before = len(left)
         for row in list(left):
@@ -155,8 +157,8 @@ def sweep(
 class _AtWork:
     """The work of this process in the folder of a sweep."""
 
-    def __init__(self, sweep: SweepFile, rows: list[Row], out: Path, report: Report | None) -> None:
-        self._sweep, self._out, self._report = sweep, out, report
+    def __init__(self, settings: RowSettings, out: Path, report: Report | None) -> None:
+        self._settings, self._out, self._report = settings, out, report
         self._started = time.time()
         self._recorded: dict[str, Recorded] = {}
         (out / ROWS).mkdir(parents=True, exist_ok=True)
@@ -196,7 +198,7 @@ class _AtWork:
             with _claimed(self._out / RECORDINGS / f".{name}.claim") as ours:
                 if not ours:
                     return None
-                config = recording_config(self._sweep, row)
+                config = self._settings.of_recording(row)
                 generate_td(config, folder, resume=True, report=_staged(self._report, name))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
@@ -205,7 +207,7 @@ class _AtWork:
 
     def _train(self, row: Row, recorded: Recorded, made: Made) -> dict[str, Any]:
         folder = self._out / RECORDINGS / row.recording
-        config = training_config(self._sweep, row)
+        config = self._settings.of_training(row)
         share = float(made.label_set.keep.mean())
         if row.equal == "steps":
             epochs = round(config.robust.epochs / share)
@@ -235,60 +237,52 @@ class _AtWork:
         }
 
 
-def recording_config(sweep: SweepFile, row: Row) -> Config:
-    """The settings of a row's recording.
-
-    Raises:
-        ConfigError: a setting is unknown or out of range.
-    """
-    settings = flat(sweep.settings) | flat(sweep.noises[row.noise]) | {"seed": row.seed}
-    return load_config(None, settings)
-
-
-def training_config(sweep: SweepFile, row: Row) -> Config:
-    """The settings of a row's training; nothing is recorded unless the sweep asks for it.
-
-    Raises:
-        ConfigError: a setting is unknown or out of range.
-    """
-    algorithm = flat(sweep.settings_of(row.algorithm), "robust.")
-    settings = flat(sweep.settings) | flat(sweep.noises[row.noise]) | {"seed": row.seed}
-    return load_config(None, {"robust.record": "none"} | settings | algorithm)
-
-
 def _with_epochs(config: Config, epochs: int) -> Config:
     robust = config.robust.model_copy(update={"epochs": epochs})
     return config.model_copy(update={"robust": robust})
 
 
-def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
+def _check_before(settings: RowSettings, rows: Sequence[Row], out: Path) -> None:
     """Refuses what can be refused before anything is trained."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; give a folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / ROWS).is_dir():
         raise RunError(f"{out}: holds files but no sweep; give another --out, or empty it yourself")
+    detectors: dict[str | None, str] = {}
     for name in {row.detector for row in rows} - {None, BEST_SCORE, "auto"}:
         source = source_of(str(name))
         if isinstance(source, Path):
-            open_ranker(source, World(device=pick_device("cpu")))
+            ranker = open_ranker(source, World(device=pick_device("cpu")))
+            detectors[name] = ranker.fingerprints()["detector"]
     for row in {row.recording: row for row in rows}.values():
-        config = with_whole_paths(recording_config(sweep, row))
+        config = with_whole_paths(settings.of_recording(row))
         _check_as_begun(config, out / RECORDINGS / row.recording, "generate-td", (*HELD, *PLACES))
     for row in rows:
-        config = with_whole_paths(training_config(sweep, row))
+        config = with_whole_paths(settings.of_training(row))
         if not out.exists():
             refuse_in_data(config.data, out)
-        _check_as_trained(config, row, out / ROWS / row.name)
+        _check_as_trained(config, row, out / ROWS / row.name, detectors.get(row.detector))
 
 
-def _check_as_trained(config: Config, row: Row, place: Path) -> None:
-    """Refuses a finished row that was trained with other settings.
+def _check_as_trained(config: Config, row: Row, place: Path, detector: str | None) -> None:
+    """Refuses a finished row that was trained with other settings, or ranked by another detector.
+
+    Args:
+        config: the settings of the row's training.
+        row: the row.
+        place: its folder.
+        detector: the fingerprint of its detector's file; None if it has none.
 
     Raises:
         RunError: it was.
     """
     if (place / ROW_FILE).exists():
-        read_row(place / ROW_FILE, row)
+        was = read_row(place / ROW_FILE, row).get(RANKER)
+        if detector is not None and was not in (None, detector):
+            raise RunError(
+                f"{place}: was ranked by another detector than {row.detector} is now; give "
+                "another --out, or remove that folder to train it again"
+            )
         free = (*HELD, *PLACES, *(("robust.epochs",) if row.equal == "steps" else ()))
         _check_as_begun(config, place / RUN, "train", free, place)
 
@@ -336,9 +330,9 @@ def _staged(report: Report | None, stage: str) -> Report | None:
 class _Clock:
     """How far the sweep is, and how long the rest will take."""
 
-    def __init__(self, sweep: SweepFile, left: Sequence[Row], rows: int) -> None:
+    def __init__(self, settings: RowSettings, left: Sequence[Row], rows: int) -> None:
         self._start, self._rows = time.perf_counter(), rows
-        self._cost = {row: _cost(sweep, row) for row in left}
+        self._cost = {row: _cost(settings, row) for row in left}
         self._whole = sum(self._cost.values())
 
     def ended(self, row: Row, left: Sequence[Row], result: dict[str, Any]) -> SweepProgress:
@@ -353,7 +347,7 @@ class _Clock:
         return SweepProgress(row, outcome, self._rows - len(left), self._rows, seconds)
 
 
-def _cost(sweep: SweepFile, row: Row) -> float:
+def _cost(settings: RowSettings, row: Row) -> float:
     """The expected work of a row, in epochs of plain training."""
-    robust = training_config(sweep, row).robust
+    robust = settings.of_training(row).robust
     return robust.epochs * COST[robust.algorithm]

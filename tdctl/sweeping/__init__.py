@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tdctl.sweeping.recorded import Made, Recorded, source_of
+from tdctl.sweeping.recorded import RANKER, Made, Recorded, source_of
+from tdctl.sweeping.row_settings import RowSettings
 from tdctl.sweeping.rows import Row, plan_rows
 from tdctl.sweeping.sweep_figures import draw_table
 from tdctl.sweeping.sweep_file import SweepFile, read_sweep
@@ -18,10 +19,12 @@ from tdctl.sweeping.sweep_table import (
 
 __all__ = [
     "LEFT_OUT",
+    "RANKER",
     "ROW_FILE",
     "Made",
     "Recorded",
     "Row",
+    "RowSettings",
     "SweepFile",
     "SweepTable",
     "draw_table",

@@ -25,8 +25,10 @@ from tdctl.sweeping.rows import Row
 from tdctl.sweeping.sweep_file import BEST_SCORE
 from tdctl.training import World
 
-__all__ = ["Made", "Recorded", "source_of"]
+__all__ = ["RANKER", "Made", "Recorded", "source_of"]
 
+# The name in the result of a row for the fingerprint of the detector that ranked.
+RANKER = "detector_fingerprint"
 REALISED = "realised"
 # A reweighting flags nothing.
 _NONE = np.zeros(0, dtype=np.bool_)
@@ -155,6 +157,7 @@ class Recorded:
             "in_sample": detection.in_sample,
             "auc": metrics.auc,
             "ap": metrics.ap,
+            RANKER: detection.ranker.fingerprints().get("detector"),
         }
 
     def _check_truth(self, what: str) -> None:

@@ -15,7 +15,7 @@ from processes import forked, result_of
 
 from tdctl import runner
 from tdctl.dynamics import read_run
-from tdctl.files import read_json
+from tdctl.files import read_json, write_json
 from tdctl.sweeping import read_sweep
 
 TINY: dict[str, Any] = {
@@ -146,6 +146,17 @@ def test_other_settings_of_the_recordings_are_refused_too(swept: Path) -> None:
     other = swept.parent / "tiny.yaml"
     result = tdctl("sweep", other, "--out", swept, "--set", "train.lr=0.01", "--quiet")
     refused(result, "recordings/u_seed0: was trained with other settings (train.lr")
+
+
+def test_rows_of_another_detector_are_refused(tmp_path: Path) -> None:
+    group = {"labels": ["prune"], "detectors": ["builtin"], "remove_ratios": [0.1]}
+    file = write(tmp_path / "s.yaml", seeds=[0], rows=[{**group, "controls": False}])
+    asked = ("sweep", file, "--out", tmp_path / "s", "--quiet")
+    assert tdctl(*asked).exit_code == 0 == tdctl(*asked).exit_code
+    (row,) = (tmp_path / "s").rglob("row.json")
+    assert len(read_json(row)["detector_fingerprint"]) == 64
+    write_json(row, read_json(row) | {"detector_fingerprint": "of another file"})
+    refused(tdctl(*asked), f"{row.parent}: was ranked by another detector than builtin is now")
 
 
 def test_an_interrupted_sweep_goes_on(swept: Path, tmp_path: Path) -> None:

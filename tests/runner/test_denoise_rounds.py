@@ -58,7 +58,7 @@ def test_a_round_is_not_trained_on_what_the_one_before_flagged(
     stored = read_json(folder / "rounds.json")["rounds"]
     assert [one["noise_before"] for one in stored] == [given.flipped.mean()] * 3
     assert result.file is not None
-    assert result.file == out / "score_aum_rounds3" / "denoise.json"
+    assert result.file == folder / "rounds3" / "denoise.json"
     assert [one["auc"] for one in read_json(result.file)["rounds"]] == [
         one.auc for one in result.rounds
     ]

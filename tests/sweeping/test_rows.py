@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from tdctl.errors import ConfigError
-from tdctl.runner.sweep import recording_config, training_config
-from tdctl.sweeping import plan_rows, read_sweep
+from tdctl.sweeping import RowSettings, plan_rows, read_sweep
 
 SWEEPS = Path(__file__).parents[2] / "configs" / "sweeps"
 
@@ -156,8 +155,10 @@ def test_a_share_keeps_all_its_digits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_shipped_sweep_is_whole_and_says_what_it_is_for(path: Path) -> None:
     sweep = read_sweep(path)
+    settings = RowSettings(sweep)
     for row in plan_rows(sweep):
-        assert recording_config(sweep, row).seed == training_config(sweep, row).seed == row.seed
+        seeds = {settings.of_recording(row).seed, settings.of_training(row).seed}
+        assert seeds == {row.seed}
     head = path.read_text().split("settings:")[0]
     assert f"tdctl sweep configs/sweeps/{path.name} --out" in head
     assert "CPU" in head or "minutes" in head
