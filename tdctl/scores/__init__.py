@@ -11,6 +11,7 @@ arrays, which may come from anywhere::
 
 from __future__ import annotations
 
+from tdctl.scores.class_mixture import wrong_event_mixture
 from tdctl.scores.confident import issue_rank, label_quality, pred_probs
 from tdctl.scores.curve_values import softmax_entropy
 from tdctl.scores.curves import (
@@ -62,5 +63,6 @@ __all__ = [
     "signed_entropy",
     "softmax_entropy",
     "variability",
+    "wrong_event_mixture",
     "wrong_events",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.scores import curves, learning
+from tdctl.scores.class_mixture import wrong_event_mixture_of_run
 from tdctl.scores.confident import Quality, issue_rank, label_quality, pred_probs
 from tdctl.scores.curve_values import Floats
 from tdctl.scores.definition import Need, Score
@@ -79,6 +80,13 @@ _ALL = (
         lambda r: learning.wrong_events(r.right),
         needs=("two classes",),
         aliases=("correctness",),
+    ),
+    Score(
+        "wrong-events-class",
+        "P(upper of two components of its given class) by the share of such epochs",
+        "[0, 1]",
+        of_run=wrong_event_mixture_of_run,
+        needs=("two classes",),
     ),
     Score(
         "p-mean",

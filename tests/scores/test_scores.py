@@ -213,7 +213,7 @@ def test_all_stores_give_the_same_scores_or_say_what_is_missing(tmp_path: Path) 
             else:
                 with pytest.raises(DynamicsError, match=rf"score {name}: .*--store full"):
                     score(kept, name)
-    assert len(KEPT) == 14
+    assert len(KEPT) == 15
 
 
 @pytest.mark.parametrize("class_axis_last", [True, False])
