@@ -12,7 +12,7 @@ from tdctl.cli.flags import AsJson, DryRun, Overwrite, PrintConfig, Quiet, Resum
 from tdctl.cli.options import DATA, NET, NOISE, Settings, print_config_of, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import show_generate, show_plan
-from tdctl.settings import Resolved
+from tdctl.cli.suited_settings import SuitedSettings
 
 __all__ = ["generate_td"]
 
@@ -55,11 +55,14 @@ def generate_td(
     --out runs/b
     """
     check_one_way(resume, overwrite)
-    found, folder = _going_on(settings, out, root) if resume else (settings.resolve(), out)
+    suited, folder = (
+        _going_on(settings, out, root) if resume else (SuitedSettings.of(settings), out)
+    )
+    config = suited.resolved.config
+    suited.tell(timed=not print_config)
     if print_config:
-        print_config_of(found)
+        print_config_of(suited.resolved)
         return
-    config = found.config
     from tdctl import runner
 
     folder = folder if folder is not None else runner.default_folder(config, root)
@@ -87,9 +90,9 @@ def generate_td(
         show_generate(result)
 
 
-def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Resolved, Path]:
+def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[SuitedSettings, Path]:
     """The settings and the folder of a run to resume; its own settings are the defaults."""
     from tdctl import runner
 
     folder = out if out is not None else runner.default_folder(settings.resolve().config, root)
-    return settings.going_on(runner.settings_to_resume(folder), folder), folder
+    return SuitedSettings.going_on(settings, runner.settings_to_resume(folder), folder), folder

@@ -14,6 +14,7 @@ from tdctl.cuts import count_threshold_samples
 from tdctl.data import Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
+from tdctl.finding.suited import suited
 from tdctl.inputs import (
     LeftOut,
     Prepared,
@@ -125,6 +126,7 @@ def generate_td(
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
     check_logger(log_with)
+    config = world.told(lambda: suited(config, out if resume else None))
     run = RunFolder(out, "generate-td")
     begun = world.told(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
@@ -174,6 +176,7 @@ def plan_generate(
     Only the first image is decoded. Other images that cannot be decoded are found by the run.
     """
     world = World(device=pick_device(config.device))
+    config = suited(config, out if resume else None)
     run = RunFolder(out, "generate-td")
     begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":

@@ -13,6 +13,7 @@ from tdctl.classifier import forecast_disk, plan_training, stopped
 from tdctl.config import Config
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
+from tdctl.finding.suited import suited
 from tdctl.inputs import (
     Prepared,
     check_same_data,
@@ -91,7 +92,7 @@ def train(
         >>> result = tdctl.train(config, Path("runs/ssr"))
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = suited(with_whole_paths(config), out if resume else None, td)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
@@ -133,7 +134,7 @@ def plan_train(
     Only the first image is decoded. If another one cannot be decoded, only the run finds out.
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = suited(with_whole_paths(config), out if resume else None, td)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
