@@ -120,7 +120,8 @@ def denoise(
             "--dataset and --data-dir"
         )
     # A run of another program used no recipe of ours, so the paper's values are the defaults.
-    suited = SuitedSettings.of(settings, {"recipe": None} if base is None else base, runner.PINNED)
+    base = {"recipe": None} if base is None else base
+    suited = SuitedSettings.of(settings, base, runner.PINNED, shown=print_config)
     suited.tell(timed=False)
     found = suited.resolved
     if resume:

@@ -55,16 +55,20 @@ def generate_td(
     --out runs/b
     """
     check_one_way(resume, overwrite)
-    suited, folder = (
-        _going_on(settings, out, root) if resume else (SuitedSettings.of(settings), out)
-    )
+    from tdctl import runner
+
+    folder = out
+    if resume:
+        folder = out if out is not None else _default_folder(settings, root)
+        begun = runner.settings_to_resume(folder)
+        suited = SuitedSettings.going_on(settings, begun, folder, shown=print_config)
+    else:
+        suited = SuitedSettings.of(settings, shown=print_config)
     config = suited.resolved.config
     suited.tell(timed=not print_config)
     if print_config:
         print_config_of(suited.resolved)
         return
-    from tdctl import runner
-
     folder = folder if folder is not None else runner.default_folder(config, root)
     if dry_run:
         plan = runner.plan_generate(config, folder, resume=resume, overwrite=overwrite)
@@ -90,9 +94,7 @@ def generate_td(
         show_generate(result)
 
 
-def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[SuitedSettings, Path]:
-    """The settings and the folder of a run to resume; its own settings are the defaults."""
+def _default_folder(settings: Settings, root: Path) -> Path:
     from tdctl import runner
 
-    folder = out if out is not None else runner.default_folder(settings.resolve().config, root)
-    return SuitedSettings.going_on(settings, runner.settings_to_resume(folder), folder), folder
+    return runner.default_folder(settings.resolve().config, root)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdctl.cli.boundary import say
 from tdctl.cli.options import Settings
+from tdctl.errors import DataError
 from tdctl.settings import Resolved
 from tdctl.torchrun import place
 
@@ -32,9 +33,18 @@ class SuitedSettings:
 
     @classmethod
     def of(
-        cls, settings: Settings, base: dict[str, Any] | None = None, pinned: Iterable[str] = ()
+        cls,
+        settings: Settings,
+        base: dict[str, Any] | None = None,
+        pinned: Iterable[str] = (),
+        shown: bool = False,
     ) -> SuitedSettings:
         """What a user asked for, above ``base``, completed by what the pictures ask for.
+
+        Args:
+            settings: what the user asked for.
+            base, pinned: as in ``tdctl.settings.resolve``.
+            shown: the settings are only shown. Then data that cannot be read are a note.
 
         Raises:
             ConfigError: as ``Settings.resolve``.
@@ -43,7 +53,13 @@ class SuitedSettings:
         found = settings.resolve(base, pinned)
         from tdctl import runner
 
-        wanted = runner.suit(found.config, found.named)
+        try:
+            wanted = runner.suit(found.config, found.named)
+        except DataError as error:
+            if not shown:
+                raise
+            say(f"note: the image size does not follow from the images yet: {error}")
+            return cls(found, None)
         if wanted is None:
             return cls(found, None)
         quietly = replace(settings, reads_data=False)
@@ -51,7 +67,7 @@ class SuitedSettings:
 
     @classmethod
     def going_on(
-        cls, settings: Settings, base: dict[str, Any] | None, folder: Path
+        cls, settings: Settings, base: dict[str, Any] | None, folder: Path, shown: bool = False
     ) -> SuitedSettings:
         """The settings of a run to resume. Its own (``base``) name the size that it began with.
 
@@ -60,7 +76,7 @@ class SuitedSettings:
         """
         if base is None:
             settings.check_named(folder)
-        return cls.of(settings, base)
+        return cls.of(settings, base, shown=shown)
 
     def tell(self, timed: bool = True) -> None:
         """Says what was chosen, and (``timed``) how long the recording will take."""

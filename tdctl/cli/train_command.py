@@ -60,10 +60,11 @@ def train(
     folder = out
     if resume:
         if folder is None:
-            folder = runner.default_training(_begun(settings, td).resolved.config, td, root)
-        suited = SuitedSettings.going_on(settings, runner.settings_to_resume(folder), folder)
+            folder = runner.default_training(_begun(settings, td, True).resolved.config, td, root)
+        begun = runner.settings_to_resume(folder)
+        suited = SuitedSettings.going_on(settings, begun, folder, shown=print_config)
     else:
-        suited = _begun(settings, td)
+        suited = _begun(settings, td, print_config)
     suited.tell(timed=False)
     config = suited.resolved.config
     if print_config:
@@ -87,17 +88,17 @@ def train(
         _show(result)
 
 
-def _begun(settings: Settings, td: Path | None) -> SuitedSettings:
+def _begun(settings: Settings, td: Path | None, shown: bool) -> SuitedSettings:
     """The settings of a new training; with ``--td``, they override those of the run."""
     if td is None:
-        return SuitedSettings.of(settings)
+        return SuitedSettings.of(settings, shown=shown)
     from tdctl import runner
 
     if settings.names_data():
         raise typer.BadParameter(
             "give either --td, whose data is taken, or --dataset and --data-dir"
         )
-    return SuitedSettings.of(settings, runner.settings_to_train_on(td), ("data", "noise"))
+    return SuitedSettings.of(settings, runner.settings_to_train_on(td), ("data", "noise"), shown)
 
 
 def _show(result: GenerateResult) -> None:
