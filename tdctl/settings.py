@@ -226,7 +226,7 @@ def _layers(
     if path is not None:
         file = read_yaml(path)
         if of_run:
-            _drop_retired(file)
+            _as_then(file)
         merge(tree, file, origins, f"config {path}")
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
@@ -249,14 +249,17 @@ def _layers(
     return asked
 
 
-def _drop_retired(tree: dict[str, Any]) -> None:
-    """Removes settings of earlier versions that no longer exist."""
+def _as_then(tree: dict[str, Any]) -> None:
+    """Changes the settings of a run of an earlier version into those that mean the same now."""
     for key in RETIRED:
         section, _, name = key.partition(".")
         if isinstance(tree.get(section), dict):
             tree[section].pop(name, None)
     if tree.get("recipe") in RETIRED_RECIPES:
         tree["recipe"] = None  # the run's file names all settings
+    data = tree.get("data")
+    if isinstance(data, dict) and data.get("image_size") is not None:
+        data.setdefault("decode", "full")  # as all images were decoded
 
 
 def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:

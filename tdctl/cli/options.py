@@ -40,6 +40,7 @@ COMMON = ("seed", "device")
 # Settings that few people change have no flag; they are set with --set or --config.
 WITHOUT_FLAG = {
     "data.normalise",
+    "data.decode",
     "data.valid_labels",
     "data.drop_clutter",
     "net.stride",

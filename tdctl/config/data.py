@@ -80,6 +80,12 @@ class DataConfig(Section):
         description="How images are fitted to --image-size. crop: the middle square; pad: the "
         "whole image between bars; squash: the whole image, its shape changed.",
     )
+    decode: Literal["reduced", "full"] = Field(
+        "reduced",
+        description="How a JPEG is decoded that is at least four times as large as --image-size. "
+        "reduced: at a half, a quarter or an eighth of its size, several times faster; full: "
+        "whole. Both are then resized.",
+    )
     max_megapixels: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Refuse images with more million pixels (default: Pillow's limit, 178.96).",

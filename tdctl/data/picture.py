@@ -26,6 +26,9 @@ __all__ = [
 ]  # fmt: skip
 
 Fit = Literal["crop", "pad", "squash"]
+# A JPEG that is decoded at a reduced size is then resized with antialiasing, by at least this
+# factor. So its pixels hardly differ from those of the whole picture.
+SPARE = 2
 Colour = tuple[int, int, int]
 # The grounds on which transparent pictures are laid. Among equally good ones the first is taken.
 GROUNDS: dict[str, Colour] = {
@@ -76,6 +79,8 @@ class Reading:
         ground: the name in ``GROUNDS`` of the colour behind transparent pictures. None if no
             picture is known to be transparent; an unexpected one is then laid on white.
         max_pixels: pictures with more pixels are refused; None for no limit.
+        reduced: whether a large JPEG is decoded at a half, a quarter or an eighth of its size,
+            if that is still at least ``SPARE`` times the size that it is resized to.
     """
 
     size: int | None = None
@@ -83,6 +88,7 @@ class Reading:
     bits: int = 16
     ground: str | None = None
     max_pixels: float | None = None
+    reduced: bool = False
 
     @property
     def colour(self) -> Colour:
@@ -109,12 +115,25 @@ def read_rgb(images: Encoded, row: int, reading: Reading) -> NDArray[np.uint8]:
         Unreadable: the picture does not decode, is too large, or its range of values is unknown.
     """
     with opened(images, row, reading.max_pixels) as file:
+        if reading.reduced and reading.size is not None:
+            # Only JPEG has a draft. It is never smaller than what is asked for.
+            file.draft(None, _least(file.size, reading.size, reading.fit))
         # A copy would double the memory for a large picture.
         ImageOps.exif_transpose(file, in_place=True)
         image = _as_rgb(file, reading)
     if reading.size is not None and image.size != (reading.size, reading.size):
         image = _fitted(image, reading.size, reading)
     return np.asarray(image)
+
+
+def _least(size: tuple[int, int], side: int, fit: Fit) -> tuple[int, int]:
+    """The least width and height at which a picture may be decoded for a square of a side.
+
+    The shorter side of a picture fills the square, or (with ``pad``) the longer one.
+    """
+    edge = max(size) if fit == "pad" else min(size)
+    width, height = (max(1, -(-SPARE * side * one // edge)) for one in size)
+    return width, height
 
 
 def read_small(images: Encoded, row: int, reading: Reading, side: int) -> Image.Image:

@@ -28,6 +28,8 @@ from tdctl.training import World
 __all__ = ["Suited", "in_words", "see", "suit", "suited"]
 
 # The user's own data whose images may be of any size.
+# Seconds of decoding that are worth a word.
+LONG = 10.0
 OF_ANY_SIZE = {"folder", "table", "webdataset", "hf"}
 
 
@@ -60,7 +62,11 @@ class Suited:
         if world is not None:
             took = forecast_training(config, self.listing, world)
             time = in_words(took.whole(config.train.epochs))
-            recording = f"; {config.net.label} takes {time} here for {config.train.epochs} epochs"
+            count = config.train.epochs
+            epochs = f"{count} epoch{'s' * (count != 1)}"
+            if took.decoding > LONG:
+                epochs += f", {in_words(took.decoding)} of it to decode the images"
+            recording = f"; {config.net.label} takes {time} here for {epochs}"
         sizes = f"{self.seen.short} by {self.seen.long} pixels"
         varied = "" if self.seen.alike else " (the median)"
         fit = " --fit pad" if "data.fit" in self.choice.settings else ""

@@ -177,7 +177,7 @@ def denoise(
     for job, status in zip(jobs, begun.statuses, strict=True):
         job.status = status
 
-    data = world.together(lambda: images_of_run(config, run, detection))
+    data = world.together(lambda: images_of_run(config, run, detection, report))
     dataset = normalised_alike(data.dataset, begun.channels, world)
     # In a dry run, too, weights that do not fit are refused, before anything is trained.
     plan = plan_training(config, config.retrain, dataset, data.images, Plain(), world)

@@ -33,6 +33,7 @@ from tdctl.run import (
 from tdctl.runner.begun import Begun, begin
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
+    Decoding,
     Folds,
     Plain,
     Recording,
@@ -134,7 +135,7 @@ def generate_td(
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
 
-    prepared, left = world.together(lambda: _read_data(config, begun))
+    prepared, left = world.together(lambda: _read_data(config, begun, report=report))
     dataset = normalised_alike(prepared.dataset, begun.channels, world)
     prepared = replace(prepared, dataset=dataset)
     images, unseen = left.split(prepared.train)
@@ -203,9 +204,12 @@ def plan_generate(
     ]
 
 
-def _read_data(config: Config, begun: Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
+def _read_data(
+    config: Config, begun: Begun, *, dry: bool = False, report: Report | None = None
+) -> tuple[Prepared, LeftOut]:
     """The data set with its given labels and splits, and what a second round leaves out."""
-    prepared = prepare(config, dry=dry, split_by=begun.split_by)
+    told = None if report is None else Decoding(report)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, told=told)
     names = prepared.dataset.class_names
     left = find_left_out(begun.ranking, config.train, prepared.labels, names, prepared.names)
     return prepared, left
