@@ -11,13 +11,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tdctl.folders.pictures import readers
 from tdctl.sources import Encoded
 
 __all__ = [
@@ -57,6 +57,12 @@ SYSTEM_SAYS = {
     errno.EACCES: "; give yourself the right to read it",
     errno.ENOENT: "; put the file back, or remove what leads to it",
 }
+# The brands of HEIC and AVIF files, and where they stand.
+HEIC, AVIF = (
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
+    {b"avif", b"avis"},
+)
+BRAND = slice(8, 12)
 REWRITE = "write it with 8 or 16 bits a pixel, all pictures by the same factor"
 
 
@@ -159,14 +165,14 @@ def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Imag
         Unreadable: as ``read_rgb``. Errors of Pillow within the block are turned into it, too.
     """
     try:
-        with Image.open(images.open(row), formats=_formats()) as file:
+        with Image.open(images.open(row), formats=readers()) as file:
             _check_pixels(file.width * file.height, max_pixels)
             yield file
     except Unreadable:
         raise
     except UnidentifiedImageError:
         # Pillow's message repeats the path, or has the address of an object in memory.
-        raise Unreadable("of no known image format") from None
+        raise _unknown(images, row) from None
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
         way = SYSTEM_SAYS.get(error.errno or 0, "")
@@ -187,14 +193,20 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:.2f}" if count >= 1e6 else f"{count / 1e6:.6f}"
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """The formats that Pillow reads by itself.
-
-    EPS is left out: Pillow would run Ghostscript on the file, even if it is named .jpg.
-    """
-    Image.init()
-    return tuple(name for name in Image.ID if name != "EPS")
+def _unknown(images: Encoded, row: int) -> Unreadable:
+    """Why a picture is of no format that is read, and what would help."""
+    place = images.open(row)
+    if isinstance(place, str):
+        with open(place, "rb") as file:  # noqa: PTH123 - a path is a string here
+            head = file.read(BRAND.stop)
+    else:
+        head = place.read(BRAND.stop)
+    brand = head[BRAND] if head[4:8] == b"ftyp" else b""
+    if brand in HEIC and "HEIF" not in readers():
+        return Unreadable("HEIC, which Pillow does not read; pip install 'tdctl[heif]'")
+    if brand in AVIF and "AVIF" not in readers():
+        return Unreadable("AVIF, which this Pillow was built without; pip install -U pillow")
+    return Unreadable("of no known image format")
 
 
 class _Lifted:

@@ -132,6 +132,8 @@ def suited(config: Config, *runs: Path | None) -> Config:
         DataError: the data set is missing or malformed.
     """
     named = {f"data.{key}" for key in config.data.model_fields_set}
+    if "data.image_size" in named:
+        return config
     values: Mapping[str, Any] = {}
     begun = next((run for run in runs if run is not None and (run / CONFIG_FILE).exists()), None)
     if begun is not None:

@@ -73,7 +73,7 @@ def test_one_class_is_refused_whatever_the_source(tmp_path: Path, dry: bool) -> 
         "a limit of the digits": DataConfig(limit=1),
     }
     says = {
-        "the table": "table: all 19 training images have the class 'pet'; expected at least two",
+        "the table": "table: all 24 training images have the class 'pet'; expected at least two",
         "a limit": "all 1 training images have the class 'cat'.*give a larger --limit than 1",
         "a limit of the digits": "digits: all 1 training images have the class '.'",
     }
