@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CATALOGUE", "Entry", "class_folders", "find", "known_name", "nearest"]
+__all__ = [
+    "CATALOGUE", "Entry", "class_folders", "find", "is_own", "known_name", "nearest",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ def known_name(name: str) -> str:
     if key not in CATALOGUE:
         raise ValueError(f"'{name}' is unknown; use one of {', '.join(CATALOGUE)}")
     return key
+
+
+def is_own(name: str) -> bool:
+    """Whether a name stands for the user's own data, in one of the forms that are read."""
+    return name != "digits" and name in CATALOGUE and not CATALOGUE[name].landmarks
 
 
 def nearest(name: str, data_dir: Path) -> tuple[Path, tuple[str, ...]]:

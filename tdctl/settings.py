@@ -17,16 +17,27 @@ from pydantic import ValidationError
 
 from tdctl.catalogue import CATALOGUE
 from tdctl.config import Config
-from tdctl.config.data import DataConfig, readers_of
+from tdctl.config.data import DataConfig, readers_of, usual_values
 from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
 
 # Settings and recipes that no longer exist. Runs of earlier versions with them still load.
 RETIRED = ("train.neighbours",)
+# The origin of a setting that follows from the pictures.
+CHOSEN = "chosen by the data"
 RETIRED_RECIPES = ("strong", "average", "neighbours")
 
-__all__ = ["Resolved", "differences", "flat", "load_config", "parse_set", "read_yaml", "resolve"]
+__all__ = [
+    "CHOSEN",
+    "Resolved",
+    "differences",
+    "flat",
+    "load_config",
+    "parse_set",
+    "read_yaml",
+    "resolve",
+]
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
@@ -61,6 +72,14 @@ class Resolved:
     config: Config
     origins: Origins
     note: str | None
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The dotted keys that the user or a run has set; no recipe, preset or default did."""
+        below = ("recipe ", "preset ", CHOSEN)
+        return frozenset(
+            key for key, origin in self.origins.items() if not origin.startswith(below)
+        )
 
     def to_yaml(self, *, ascii_only: bool = False) -> str:
         """The settings as YAML for ``--config``, with a comment on the origin of each.
@@ -125,6 +144,7 @@ def resolve(
     pinned: Iterable[str] = (),
     *,
     flags: Iterable[str] = (),
+    chosen: Mapping[str, Any] | None = None,
     of_run: bool = False,
 ) -> Resolved:
     """Combines ``base``, a YAML file and overrides, and fills in the recipe and the preset.
@@ -138,6 +158,8 @@ def resolve(
         base: nested settings that the file overrides, such as those of a finished run.
         pinned: sections of ``base`` that the file does not override, such as ``data``.
         flags: the keys of ``overrides`` that have flags of their own.
+        chosen: values by dotted key that follow from the pictures. Those of the user and of a run
+            override them.
         of_run: True if the file belongs to a run. Then its settings are taken as they are, even
             those that the data set does not read.
 
@@ -151,7 +173,9 @@ def resolve(
     """
     base, overrides = base or {}, overrides or {}
     origins: Origins = {}
-    tree, asked = _layers(path, overrides, base, pinned, origins, set(flags), of_run)
+    tree: dict[str, Any] = {}
+    merge(tree, _nested(chosen or {}), origins, CHOSEN)
+    asked = _layers(tree, path, overrides, base, pinned, origins, set(flags), of_run)
     note = _name_data_set(tree, origins)
     if base:
         tree.setdefault("recipe", None)
@@ -177,7 +201,17 @@ def _check_recipe(base: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
         )
 
 
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as nested settings."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = value
+    return tree
+
+
 def _layers(
+    tree: dict[str, Any],
     path: Path | None,
     overrides: Mapping[str, Any],
     base: Mapping[str, Any],
@@ -185,22 +219,21 @@ def _layers(
     origins: Origins,
     flags: set[str],
     of_run: bool,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All given settings; and those of the section ``data`` that the user asked for."""
-    tree: dict[str, Any] = {}
+) -> dict[str, Any]:
+    """Adds all given settings to the tree; returns those of ``data`` that the user asked for."""
     merge(tree, base, origins, "the run")
     asked: dict[str, Any] = {}
     if path is not None:
         file = read_yaml(path)
         if of_run:
-            _drop_retired(file)
+            _as_then(file)
         merge(tree, file, origins, f"config {path}")
         data = file.get("data")
         if isinstance(data, Mapping) and not {"data", "data.dataset"} & {*pinned, *overrides}:
             # A file may contain all settings, so a default value does not count as a request. The
             # settings of another data set do not count either.
             fields = DataConfig.model_fields
-            asked = {k: v for k, v in data.items() if k in fields and v != fields[k].default}
+            asked = {k: v for k, v in data.items() if k in fields and v not in usual_values(k)}
     merge(tree, {key: base[key] for key in pinned if key in base}, origins, "the run")
     for key, value in overrides.items():
         node = tree
@@ -213,17 +246,20 @@ def _layers(
         origins[key] = f"--{leaf.replace('_', '-')}" if key in flags else "--set"
         if sections == ["data"]:
             asked[leaf] = value
-    return tree, asked
+    return asked
 
 
-def _drop_retired(tree: dict[str, Any]) -> None:
-    """Removes settings of earlier versions that no longer exist."""
+def _as_then(tree: dict[str, Any]) -> None:
+    """Changes the settings of a run of an earlier version into those that mean the same now."""
     for key in RETIRED:
         section, _, name = key.partition(".")
         if isinstance(tree.get(section), dict):
             tree[section].pop(name, None)
     if tree.get("recipe") in RETIRED_RECIPES:
         tree["recipe"] = None  # the run's file names all settings
+    data = tree.get("data")
+    if isinstance(data, dict) and data.get("image_size") is not None:
+        data.setdefault("decode", "full")  # as all images were decoded
 
 
 def _name_data_set(tree: dict[str, Any], origins: Origins) -> str | None:

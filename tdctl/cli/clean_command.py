@@ -28,6 +28,7 @@ from tdctl.cli.flags import (
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import percent
 from tdctl.cli.show_denoise import show_most_lost
+from tdctl.config.data import default_test_share
 
 if TYPE_CHECKING:
     from tdctl.config import Config
@@ -198,7 +199,7 @@ def next_training(config: Config, one_list: bool, out: Path) -> str:
         words += ["--data-dir", str(data.root)]
     if one_list and data.dataset != "table":
         # Other labels do not change the split: it is drawn by the labels of the data set itself.
-        if data.test_share != type(data).model_fields["test_share"].default:
+        if data.test_share != default_test_share(data.dataset):
             words += ["--test-share", f"{data.test_share:g}"]
         if config.split_seed:
             words += ["--split-seed", str(config.split_seed)]

@@ -105,7 +105,7 @@ def _checked(name: str, data_dir: Path, found: ListedDataSet) -> ListedDataSet:
 
     config = load_config(None, {"data.dataset": name, "data.data_dir": str(data_dir)})
     try:
-        return replace(found, notes=look(config.data))
+        return replace(found, notes=look(config))
     except TdctlError as error:
         return replace(found, error=str(error))
 

@@ -30,6 +30,7 @@ from tdctl.cli.options import DATA, NET, Settings, print_config_of, section, wit
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.report_option import ReportFile, check_report_file, report_beside
 from tdctl.cli.show_denoise import show_denoise
+from tdctl.cli.suited_settings import SuitedSettings
 from tdctl.errors import ConfigError
 
 __all__ = ["denoise"]
@@ -119,7 +120,10 @@ def denoise(
             "--dataset and --data-dir"
         )
     # A run of another program used no recipe of ours, so the paper's values are the defaults.
-    found = settings.resolve({"recipe": None} if base is None else base, runner.PINNED)
+    base = {"recipe": None} if base is None else base
+    suited = SuitedSettings.of(settings, base, runner.PINNED, shown=print_config)
+    suited.tell(timed=False)
+    found = suited.resolved
     if resume:
         place = out if out is not None else runner.default_denoising(td, found.config.seed)
         own = runner.denoising_to_resume(place)

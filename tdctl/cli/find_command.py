@@ -153,9 +153,7 @@ def _resolver(settings: Settings, named: frozenset[str]) -> Callable[[Mapping[st
     recipe = {} if "recipe" in named else {"recipe": "detect"}
 
     def resolve(chosen: Mapping[str, Any]) -> Config:
-        free = {key: value for key, value in {**recipe, **chosen}.items() if key not in named}
-        overrides = {**free, **settings.overrides}
-        return replace(settings, overrides=overrides, reads_data=False).resolve().config
+        return replace(settings, reads_data=False).resolve(chosen={**recipe, **chosen}).config
 
     return resolve
 

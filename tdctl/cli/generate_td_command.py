@@ -12,7 +12,7 @@ from tdctl.cli.flags import AsJson, DryRun, Overwrite, PrintConfig, Quiet, Resum
 from tdctl.cli.options import DATA, NET, NOISE, Settings, print_config_of, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import show_generate, show_plan
-from tdctl.settings import Resolved
+from tdctl.cli.suited_settings import SuitedSettings
 
 __all__ = ["generate_td"]
 
@@ -55,13 +55,20 @@ def generate_td(
     --out runs/b
     """
     check_one_way(resume, overwrite)
-    found, folder = _going_on(settings, out, root) if resume else (settings.resolve(), out)
-    if print_config:
-        print_config_of(found)
-        return
-    config = found.config
     from tdctl import runner
 
+    folder = out
+    if resume:
+        folder = out if out is not None else _default_folder(settings, root)
+        begun = runner.settings_to_resume(folder)
+        suited = SuitedSettings.going_on(settings, begun, folder, shown=print_config)
+    else:
+        suited = SuitedSettings.of(settings, shown=print_config)
+    config = suited.resolved.config
+    suited.tell(timed=not print_config)
+    if print_config:
+        print_config_of(suited.resolved)
+        return
     folder = folder if folder is not None else runner.default_folder(config, root)
     if dry_run:
         plan = runner.plan_generate(config, folder, resume=resume, overwrite=overwrite)
@@ -87,9 +94,7 @@ def generate_td(
         show_generate(result)
 
 
-def _going_on(settings: Settings, out: Path | None, root: Path) -> tuple[Resolved, Path]:
-    """The settings and the folder of a run to resume; its own settings are the defaults."""
+def _default_folder(settings: Settings, root: Path) -> Path:
     from tdctl import runner
 
-    folder = out if out is not None else runner.default_folder(settings.resolve().config, root)
-    return settings.going_on(runner.settings_to_resume(folder), folder), folder
+    return runner.default_folder(settings.resolve().config, root)

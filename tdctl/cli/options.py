@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import wraps
@@ -40,6 +40,7 @@ COMMON = ("seed", "device")
 # Settings that few people change have no flag; they are set with --set or --config.
 WITHOUT_FLAG = {
     "data.normalise",
+    "data.decode",
     "data.valid_labels",
     "data.drop_clutter",
     "net.stride",
@@ -163,7 +164,12 @@ class Settings:
     reads_data: bool = True
     flags: frozenset[str] = frozenset()
 
-    def resolve(self, base: dict[str, Any] | None = None, pinned: Iterable[str] = ()) -> Resolved:
+    def resolve(
+        self,
+        base: dict[str, Any] | None = None,
+        pinned: Iterable[str] = (),
+        chosen: Mapping[str, Any] | None = None,
+    ) -> Resolved:
         """The settings, with ``base`` (if given) below them; see ``tdctl.settings.resolve``.
 
         If no data set is named, a note says which one is used.
@@ -171,24 +177,22 @@ class Settings:
         Raises:
             ConfigError: a key is unknown, or a value is out of range.
         """
-        found = resolve(self.path, self.overrides, base, pinned, flags=self.flags)
+        found = resolve(self.path, self.overrides, base, pinned, flags=self.flags, chosen=chosen)
         if self.reads_data and found.note is not None:
             say(f"note: {found.note}")
         return found
 
-    def going_on(self, base: dict[str, Any] | None, folder: Path) -> Resolved:
-        """The settings of a run to resume: its own (``base``), changed by what is given here.
+    def check_named(self, folder: Path) -> None:
+        """Refuses to resume a run without settings if none are given here.
 
         Raises:
-            RunError: the run has not written its settings, and none are given here.
-            ConfigError: as in ``resolve``.
+            RunError: none are given.
         """
-        if base is None and self.path is None and not self.overrides:
+        if self.path is None and not self.overrides:
             raise RunError(
                 f"{folder}: was ended before its settings were written; give them again with "
                 "--resume"
             )
-        return self.resolve(base)
 
     def named_keys(self) -> frozenset[str]:
         """The dotted keys that are given by flag, ``--set`` or file."""

@@ -13,7 +13,7 @@ from tdctl.cli.flags import AsJson, DryRun, Overwrite, PrintConfig, Quiet, Resum
 from tdctl.cli.options import DATA, NET, NOISE, Settings, print_config_of, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import show_plan
-from tdctl.settings import Resolved
+from tdctl.cli.suited_settings import SuitedSettings
 
 if TYPE_CHECKING:
     from tdctl.runner import GenerateResult
@@ -60,14 +60,16 @@ def train(
     folder = out
     if resume:
         if folder is None:
-            folder = runner.default_training(_begun(settings, td).config, td, root)
-        found = settings.going_on(runner.settings_to_resume(folder), folder)
+            folder = runner.default_training(_begun(settings, td, True).resolved.config, td, root)
+        begun = runner.settings_to_resume(folder)
+        suited = SuitedSettings.going_on(settings, begun, folder, shown=print_config)
     else:
-        found = _begun(settings, td)
+        suited = _begun(settings, td, print_config)
+    suited.tell(timed=False)
+    config = suited.resolved.config
     if print_config:
-        print_config_of(found)
+        print_config_of(suited.resolved)
         return
-    config = found.config
     folder = folder if folder is not None else runner.default_training(config, td, root)
     ways: dict[str, Any] = {"td": td, "resume": resume, "overwrite": overwrite}
     if dry_run:
@@ -86,17 +88,17 @@ def train(
         _show(result)
 
 
-def _begun(settings: Settings, td: Path | None) -> Resolved:
+def _begun(settings: Settings, td: Path | None, shown: bool) -> SuitedSettings:
     """The settings of a new training; with ``--td``, they override those of the run."""
     if td is None:
-        return settings.resolve()
+        return SuitedSettings.of(settings, shown=shown)
     from tdctl import runner
 
     if settings.names_data():
         raise typer.BadParameter(
             "give either --td, whose data is taken, or --dataset and --data-dir"
         )
-    return settings.resolve(runner.settings_to_train_on(td), ("data", "noise"))
+    return SuitedSettings.of(settings, runner.settings_to_train_on(td), ("data", "noise"), shown)
 
 
 def _show(result: GenerateResult) -> None:

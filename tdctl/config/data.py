@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tdctl.catalogue import CATALOGUE, known_name
+from tdctl.catalogue import CATALOGUE, is_own, known_name
 from tdctl.config.section import Fraction, Positive, Section, Seed
 
-__all__ = ["DataConfig", "readers_of"]
+__all__ = ["DataConfig", "default_test_share", "readers_of", "usual_values"]
 
 # The data sets that torchvision reads and can download.
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 OWN_FIELDS = ("webdataset", "hf")
 FROM_DISK = tuple(name for name in CATALOGUE if name != "digits")
+# The share that a named data set without a test set holds out. Of the user's own data none is, so
+# that every image gets a rank.
+HELD_SHARE = 0.2
 # For each setting that only some data sets read: these data sets. Named data sets that may also
 # be image folders are included.
 READERS = {
@@ -45,6 +48,18 @@ def readers_of(setting: str, labels: bool) -> tuple[str, ...] | None:
     return READERS.get(setting)
 
 
+def default_test_share(dataset: str) -> float:
+    """The share that is held out as test set of a data set without one, if none is asked for."""
+    return 0.0 if is_own(dataset) else HELD_SHARE
+
+
+def usual_values(setting: str) -> tuple[object, ...]:
+    """The values of a setting of this section that do not count as a request of the user."""
+    if setting == "test_share":
+        return (0.0, HELD_SHARE)
+    return (DataConfig.model_fields[setting].default,)
+
+
 class DataConfig(Section):
     """The settings of the images and labels."""
 
@@ -64,6 +79,12 @@ class DataConfig(Section):
         "crop",
         description="How images are fitted to --image-size. crop: the middle square; pad: the "
         "whole image between bars; squash: the whole image, its shape changed.",
+    )
+    decode: Literal["reduced", "full"] = Field(
+        "reduced",
+        description="How a JPEG is decoded that is at least four times as large as --image-size. "
+        "reduced: at a half, a quarter or an eighth of its size, several times faster; full: "
+        "whole. Both are then resized.",
     )
     max_megapixels: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -94,8 +115,7 @@ class DataConfig(Section):
     )
     split_column: str = Field(
         "split",
-        description="Column of a table with train, val or test. Without such a column, a share "
-        "of the images is held out as the test set.",
+        description="Column of a table with train, val or test.",
     )
     limit: Positive | None = Field(
         None,
@@ -109,7 +129,9 @@ class DataConfig(Section):
         "given", description="Labels of the images that --num-valid holds out."
     )
     test_share: Fraction = Field(
-        0.2, description="Share held out as the test set if the data set has none."
+        default_factory=lambda values: default_test_share(values.get("dataset", "")),
+        description="Share held out as the test set if the data set has none (default: 0 for your "
+        "own images, so that each gets a rank, and 0.2 for data sets known by name).",
     )
     split_seed: Seed | None = Field(None, description="Seed of the splits only (default: --seed).")
     drop_clutter: bool = Field(False, description="Leave out the class 'clutter' of caltech256.")
@@ -149,6 +171,10 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
+        if self.data_dir is not None and "dataset" not in self.model_fields_set:
+            raise ValueError(
+                "dataset: data_dir is given and no data set; name it, or let load_config find it"
+            )
         own_fields = self.dataset in {"webdataset", "hf"}
         if self.true_column is not None and self.labels is None and not own_fields:
             raise ValueError("true_column: names a column of --labels, which is not given")

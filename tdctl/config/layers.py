@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tdctl.catalogue import known_name
+from tdctl.catalogue import is_own, known_name
 from tdctl.config.robust import RobustConfig, algorithm_settings
 from tdctl.recipes import DETECT_UP_TO, find_recipe, preset_of, recipe_names
 
@@ -24,8 +24,8 @@ Origins = dict[str, str]
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     """The given settings, with preset and recipe filled in below them.
 
-    The default recipe is ``detect``, or ``paper`` for images of more than 64 pixels. An explicit
-    ``recipe: null`` means no recipe.
+    The default recipe is ``detect``, or ``paper`` for images of more than 64 pixels of a data set
+    known by name. An explicit ``recipe: null`` means no recipe.
 
     Args:
         given: the nested settings, section to key to value. A section may be a model. Then only
@@ -37,7 +37,7 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     tree = {key: _as_mapping(value) for key, value in given.items()}
     name = _data_set(tree)
     preset = preset_of(name) if name is not None else {}
-    tree.setdefault("recipe", _default_recipe(preset, tree))
+    tree.setdefault("recipe", _default_recipe(name, preset, tree))
     whole: dict[str, Any] = {}
     origins: Origins = {}
     merge(whole, preset, origins, f"preset {name}")
@@ -118,7 +118,9 @@ def _recipes(name: object) -> list[Any]:
     return find_recipe(name).layers if isinstance(name, str) and name in recipe_names() else []
 
 
-def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+def _default_recipe(name: str | None, preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+    if name is not None and is_own(name):
+        return "detect"
     size = None
     for layer in (preset, tree):
         data = layer.get("data")

@@ -28,7 +28,7 @@ from tdctl.cache import (
     read_entry,
     sweep,
 )
-from tdctl.data.decode import DECODER, Decoder, slabs, unreadable
+from tdctl.data.decode import DECODER, Decoder, Told, slabs, unreadable
 from tdctl.data.picture import Reading
 from tdctl.data.pixel_store import Kind, Tally
 from tdctl.errors import DataError
@@ -131,7 +131,9 @@ def cache_key(
     return digest.hexdigest()[:32]
 
 
-def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> CacheStore:
+def open_cached(
+    decoder: Decoder, folder: Path, key: str, name: str, train: int, told: Told | None = None
+) -> CacheStore:
     """The pixels from the cache. If they are not in the cache yet, the files are decoded into it.
 
     If several processes need the same pixels, one decodes and the others wait. A killed process
@@ -143,6 +145,7 @@ def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int)
         key: the name of the entry, from ``cache_key``.
         name: the data folder, as messages show it.
         train: the number of training images.
+        told: is told the progress of the decoding.
 
     Raises:
         DataError: images differ in size, the cache cannot be used, or its disk has too little room.
@@ -156,7 +159,7 @@ def open_cached(decoder: Decoder, folder: Path, key: str, name: str, train: int)
             found = _open(folder / key, decoder)
             if found is None:
                 sweep(folder, key, whole_too=True)
-                _build(decoder, folder, key, name, train)
+                _build(decoder, folder, key, name, train, told)
                 found = _open(folder / key, decoder)
     except OSError as error:
         raise DataError(
@@ -197,7 +200,9 @@ def _fits(entry: Entry, decoder: Decoder) -> bool:
     return len(values) == 2 * decoder.shape[0] and all(isinstance(v, float) for v in values)
 
 
-def _build(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> None:
+def _build(
+    decoder: Decoder, folder: Path, key: str, name: str, train: int, told: Told | None
+) -> None:
     shape = (len(decoder), *decoder.shape)
     _check_disk(folder, shape)
     part, tally = part_of(folder, key, "new"), Tally(decoder.shape[0])
@@ -207,7 +212,7 @@ def _build(decoder: Decoder, folder: Path, key: str, name: str, train: int) -> N
             # The file is not memory-mapped: mapped pages would count as this process's memory.
             broken: dict[int, str] = {}
             at = 0
-            for slab in decoder.read_all(broken=broken):
+            for slab in decoder.read_all(broken=broken, told=told):
                 file.write(slab.data)
                 trained = tally.trained(slab, at, train, broken)
                 tally.hashed(trained)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -15,17 +14,24 @@ from PIL import __version__ as PILLOW
 
 from tdctl.data.picture import Fit, Reading, Unreadable, megapixels, quiet, read_rgb
 from tdctl.data.survey import Survey, survey
+from tdctl.data.workers import in_processes
 from tdctl.errors import DataError
 from tdctl.processors import own_processors
 from tdctl.sources import Encoded
 
-__all__ = ["DECODER", "Decoder", "slabs", "unreadable"]
+__all__ = ["DECODER", "Decoder", "Told", "slabs", "unreadable"]
+
+# Is told how many images are decoded so far, and of how many.
+Told = Callable[[int, int], None]
 
 # With the same version, the same file gives the same pixels. Raise the number when pixels change.
 DECODER = f"3, Pillow {PILLOW}"
 SLAB_BYTES = 1 << 26
-# A thread takes this many images at once: decoding a small image is faster than handing it out.
-AT_ONCE = 16
+# A process takes this many images at once, as decoding a small image is faster than handing it out;
+# and at most this many bytes, for its part of /dev/shm.
+AT_ONCE, PART_BYTES = 16, 1 << 22
+# Processes decode if one alone would need more seconds than this. To start them takes a tenth.
+PROCESSES_PAY = 2.0
 # The largest number of unreadable images that an error names.
 NAMED = 100
 
@@ -54,6 +60,7 @@ class Decoder:
         fit: Fit = "crop",
         max_megapixels: float | None = None,
         seen: Survey | None = None,
+        reduced: bool = False,
     ) -> Decoder:
         """The decoder for some images. It decodes the images up to the first good one.
 
@@ -63,13 +70,14 @@ class Decoder:
             fit: how images are fitted into the square.
             max_megapixels: images with more are refused; None for Pillow's own limit.
             seen: a survey of these images, or None to make one.
+            reduced: whether large JPEGs are decoded at a reduced size; see ``Reading``.
 
         Raises:
             DataError: no image decodes.
         """
         limit = megapixels(max_megapixels)
         seen = survey(images, limit) if seen is None else seen
-        reading = Reading(size, fit, seen.bits, seen.ground, limit)
+        reading = Reading(size, fit, seen.bits, seen.ground, limit, reduced)
         broken: dict[int, str] = {}
         with quiet():
             for row in range(len(images)):
@@ -94,39 +102,87 @@ class Decoder:
         return True
 
     def read_all(
-        self, pixels: NDArray[np.uint8] | None = None, broken: dict[int, str] | None = None
+        self,
+        pixels: NDArray[np.uint8] | None = None,
+        broken: dict[int, str] | None = None,
+        told: Told | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
-        """The pixels of all images, slab by slab and in order, with a thread for each processor.
+        """The pixels of all images, slab by slab and in order.
+
+        If it takes long, a process for each processor decodes: a small image keeps Python's lock,
+        so that threads would wait for each other.
 
         Args:
             pixels: uint8 [n, C, H, W], filled with the pixels; the slabs are its parts. Without
                 it, all slabs share one buffer, and a slab is valid until the next one.
             broken: receives the rows that do not decode, with the reason. Their pixels are black.
+            told: is told the number of images decoded so far, and of all.
 
         Raises:
             DataError: an image differs in size from the first one; or an image does not decode and
                 ``broken`` is not given.
         """
-        buffer = None
-        with ThreadPoolExecutor(own_processors()) as pool:
-            for start, stop in slabs(len(self), self.shape):
-                if pixels is not None:
-                    slab = pixels[start:stop]
-                else:
-                    if buffer is None:
-                        buffer = np.empty((stop - start, *self.shape), dtype=np.uint8)
-                    slab = buffer[: stop - start]
-                parts = range(start, stop, AT_ONCE)
-                found: dict[int, str] = {}
-                fill = partial(self._fill, slab, start)
-                with quiet():
-                    for reasons in pool.map(fill, parts):
-                        found |= reasons
-                if found and broken is None:
-                    raise unreadable(self.images, found)
-                if broken is not None:
-                    broken |= found
-                yield slab
+        buffer, done = None, 0
+        parts = self._parts()
+        results = self._all(parts)
+        for start, stop in slabs(len(self), self.shape):
+            if pixels is not None:
+                slab = pixels[start:stop]
+            else:
+                if buffer is None:
+                    buffer = np.empty((stop - start, *self.shape), dtype=np.uint8)
+                slab = buffer[: stop - start]
+            found: dict[int, str] = {}
+            while done < stop:
+                some, reasons = next(results)
+                slab[done - start : done - start + len(some)] = some.numpy()
+                found |= reasons
+                done += len(some)
+                if told is not None:
+                    told(done, len(self))
+            if found and broken is None:
+                raise unreadable(self.images, found)
+            if broken is not None:
+                broken |= found
+            yield slab
+
+    def _parts(self) -> list[NDArray[np.int64]]:
+        """The rows, in parts of a few images that all lie in one slab."""
+        at_once = max(1, min(AT_ONCE, PART_BYTES // int(np.prod(self.shape))))
+        return [
+            np.arange(at, min(at + at_once, stop), dtype=np.int64)
+            for start, stop in slabs(len(self), self.shape)
+            for at in range(start, stop, at_once)
+        ]
+
+    def _all(self, parts: list[NDArray[np.int64]]) -> Iterator[tuple[torch.Tensor, dict[int, str]]]:
+        """The pixels of each part, and the rows that do not decode with the reasons."""
+        started, workers = time.perf_counter(), own_processors()
+        for number, part in enumerate(parts):
+            yield self.some(part)
+            each = (time.perf_counter() - started) / (number + 1)
+            left = parts[number + 1 :]
+            if workers > 1 and each * len(left) > PROCESSES_PAY:
+                yield from in_processes(self.some, left, workers, self.images.name(0))
+                return
+
+    def some(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, dict[int, str]]:
+        """The pixels of some images, uint8 [B, C, H, W]; black for the rows that do not decode.
+
+        Returns:
+            The pixels, and these rows with the reason.
+
+        Raises:
+            DataError: an image differs in size from the first one.
+        """
+        pixels, broken = np.zeros((len(rows), *self.shape), dtype=np.uint8), {}
+        with quiet():
+            for at, row in enumerate(rows.tolist()):
+                try:
+                    pixels[at] = self.read(row)
+                except Unreadable as error:
+                    broken[row] = str(error)
+        return torch.from_numpy(pixels), broken
 
     def batch(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """The pixels of some images, uint8 [B, C, H, W], decoded one after the other.
@@ -135,27 +191,10 @@ class Decoder:
             DataError: some do not decode (the message names them), or an image differs in size
                 from the first one.
         """
-        pixels, broken = np.empty((len(rows), *self.shape), dtype=np.uint8), {}
-        with quiet():
-            for at, row in enumerate(rows):
-                try:
-                    pixels[at] = self.read(int(row))
-                except Unreadable as error:
-                    broken[int(row)] = str(error)
+        pixels, broken = self.some(rows)
         if broken:
             raise unreadable(self.images, broken)
-        return torch.from_numpy(pixels)
-
-    def _fill(self, slab: NDArray[np.uint8], start: int, at: int) -> dict[int, str]:
-        """Decodes the next images from row ``at`` into a slab that begins at row ``start``."""
-        broken = {}
-        for row in range(at, min(at + AT_ONCE, start + len(slab))):
-            try:
-                slab[row - start] = self.read(row)
-            except Unreadable as error:
-                slab[row - start] = 0
-                broken[row] = str(error)
-        return broken
+        return pixels
 
     def read(self, row: int) -> NDArray[np.uint8]:
         """The pixels of one image, uint8 [C, H, W]. Call it within ``quiet``.

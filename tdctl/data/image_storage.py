@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.cache import default_cache_dir, free_bytes
 from tdctl.config import DataConfig
 from tdctl.data.cached import CacheStore, cache_key, is_cached, open_cached
-from tdctl.data.decode import Decoder, unreadable
+from tdctl.data.decode import Decoder, Told, unreadable
 from tdctl.data.picture import megapixels
 from tdctl.data.pixel_store import Kind, MemoryStore, PixelStore, Tally
 from tdctl.data.streamed import StreamStore
@@ -61,6 +61,7 @@ def hold(
     stats: NDArray[np.int64],
     train: int,
     dry: bool = False,
+    told: Told | None = None,
 ) -> Held:
     """Decodes images, or prepares their decoding, as the setting ``images`` says.
 
@@ -79,14 +80,18 @@ def hold(
         train: the number of training images.
         dry: only say what would be done. Then only the first image and some deep or transparent
             ones are decoded, the pixels are streamed, and the statistics are 0 and 1.
+        told: is told the progress.
 
     Raises:
         DataError: images do not decode and may not be skipped, no training image decodes, or
             there is no room for the pixels.
     """
     seen = survey(images, megapixels(config.max_megapixels))
-    decoder = Decoder.of(images, config.image_size, config.fit, config.max_megapixels, seen)
-    held = _held(config, decoder, names, stats, train, dry)
+    reduced = config.decode == "reduced"
+    decoder = Decoder.of(
+        images, config.image_size, config.fit, config.max_megapixels, seen, reduced
+    )
+    held = _held(config, decoder, names, stats, train, dry, told)
     return replace(held, notes=(*held.notes, *seen.notes), decoder=decoder, seen=seen)
 
 
@@ -97,6 +102,7 @@ def _held(
     stats: NDArray[np.int64],
     train: int,
     dry: bool,
+    told: Told | None,
 ) -> Held:
     root = str(config.root.resolve())
     folder = config.cache_dir or default_cache_dir()
@@ -115,9 +121,9 @@ def _held(
         )
         return Held(store, (0.0,) * c, (1.0,) * c, {}, (note,))
     if kind == "stream":
-        return _streamed(config, decoder, train, note)
+        return _streamed(config, decoder, train, note, told)
     if kind == "cache" or (cached and config.images == "auto"):
-        cache: CacheStore = open_cached(decoder, folder, key, root, train)
+        cache: CacheStore = open_cached(decoder, folder, key, root, train, told)
         _check_broken(config, decoder, train, cache.broken)
         channels = cache.mean, cache.std
         if kind == "memory":
@@ -125,14 +131,16 @@ def _held(
             note += f"{IN_MEMORY}, read from the cache {folder}"
             return Held(memory, *channels, cache.broken, (note,))
         return Held(cache, *channels, cache.broken, (f"{note}held in the cache {folder}",))
-    return _in_memory(config, decoder, train, f"{note}{IN_MEMORY}")
+    return _in_memory(config, decoder, train, f"{note}{IN_MEMORY}", told)
 
 
-def _in_memory(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
+def _in_memory(
+    config: DataConfig, decoder: Decoder, train: int, note: str, told: Told | None
+) -> Held:
     check_memory(len(decoder), decoder.shape)
     pixels = np.empty((len(decoder), *decoder.shape), dtype=np.uint8)
     tally, at, broken = Tally(decoder.shape[0]), 0, dict[int, str]()
-    for slab in decoder.read_all(pixels, broken):
+    for slab in decoder.read_all(pixels, broken, told):
         tally.trained(slab, at, train, broken)
         at += len(slab)
     _check_broken(config, decoder, train, broken)
@@ -140,11 +148,13 @@ def _in_memory(config: DataConfig, decoder: Decoder, train: int, note: str) -> H
     return Held(store, *tally.statistics(), broken, (note,))
 
 
-def _streamed(config: DataConfig, decoder: Decoder, train: int, note: str) -> Held:
+def _streamed(
+    config: DataConfig, decoder: Decoder, train: int, note: str, told: Told | None
+) -> Held:
     """Streamed pixels. To skip unreadable images, all images are first decoded once."""
     broken: dict[int, str] = {}
     if config.skip_unreadable:
-        for _ in decoder.read_all(broken=broken):
+        for _ in decoder.read_all(broken=broken, told=told):
             pass
         _check_broken(config, decoder, train, broken)
     store = StreamStore(decoder, config.workers)

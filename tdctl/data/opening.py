@@ -10,6 +10,7 @@ from tdctl.config import DataConfig
 from tdctl.data.check import check_classes, findings
 from tdctl.data.colours import channels
 from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_statistics
+from tdctl.data.decode import Told
 from tdctl.data.image_storage import Held, check_memory, hold
 from tdctl.data.pixel_store import MemoryStore
 from tdctl.errors import ConfigError
@@ -18,13 +19,16 @@ from tdctl.sources import Listing, list_dataset
 __all__ = ["open_dataset"]
 
 
-def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) -> DataSet:
+def open_dataset(
+    config: DataConfig, split_seed: int = 0, *, dry: bool = False, told: Told | None = None
+) -> DataSet:
     """The data set that the settings name, with its pixels and labels.
 
     Args:
         config: the settings.
         split_seed: seed of the split into training and test images, if the source has no split.
         dry: decode only a sample of the images; see ``hold`` and ``findings``.
+        told: is told how many images are decoded so far, and of how many.
 
     Returns:
         The data set.
@@ -48,9 +52,8 @@ def open_dataset(config: DataConfig, split_seed: int = 0, *, dry: bool = False) 
     if isinstance(listing.images, torch.Tensor):
         return _assembled(config, listing, _held(config, listing.images, n), None)
     stats = listing.images.stats()
-    return _assembled(
-        config, listing, hold(config, listing.images, listing.names or [], stats, n, dry), stats
-    )
+    held = hold(config, listing.images, listing.names or [], stats, n, dry, told)
+    return _assembled(config, listing, held, stats)
 
 
 def _assembled(
@@ -101,6 +104,8 @@ def _unusual(held: Held) -> dict[str, str | int]:
     reading, how = held.decoder.reading, dict[str, str | int]()
     if reading.size is not None and reading.fit != "crop":
         how["fit"] = reading.fit
+    if reading.size is not None and reading.reduced:
+        how["large JPEGs decoded"] = "reduced"
     if reading.bits != 16:
         how["bits in use of 16"] = reading.bits
     if reading.ground is not None:

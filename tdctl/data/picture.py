@@ -11,13 +11,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tdctl.folders.pictures import readers
 from tdctl.sources import Encoded
 
 __all__ = [
@@ -26,6 +26,9 @@ __all__ = [
 ]  # fmt: skip
 
 Fit = Literal["crop", "pad", "squash"]
+# A JPEG that is decoded at a reduced size is then resized with antialiasing, by at least this
+# factor. So its pixels hardly differ from those of the whole picture.
+SPARE = 2
 Colour = tuple[int, int, int]
 # The grounds on which transparent pictures are laid. Among equally good ones the first is taken.
 GROUNDS: dict[str, Colour] = {
@@ -54,6 +57,12 @@ SYSTEM_SAYS = {
     errno.EACCES: "; give yourself the right to read it",
     errno.ENOENT: "; put the file back, or remove what leads to it",
 }
+# The brands of HEIC and AVIF files, and where they stand.
+HEIC, AVIF = (
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
+    {b"avif", b"avis"},
+)
+BRAND = slice(8, 12)
 REWRITE = "write it with 8 or 16 bits a pixel, all pictures by the same factor"
 
 
@@ -76,6 +85,8 @@ class Reading:
         ground: the name in ``GROUNDS`` of the colour behind transparent pictures. None if no
             picture is known to be transparent; an unexpected one is then laid on white.
         max_pixels: pictures with more pixels are refused; None for no limit.
+        reduced: whether a large JPEG is decoded at a half, a quarter or an eighth of its size,
+            if that is still at least ``SPARE`` times the size that it is resized to.
     """
 
     size: int | None = None
@@ -83,6 +94,7 @@ class Reading:
     bits: int = 16
     ground: str | None = None
     max_pixels: float | None = None
+    reduced: bool = False
 
     @property
     def colour(self) -> Colour:
@@ -109,12 +121,25 @@ def read_rgb(images: Encoded, row: int, reading: Reading) -> NDArray[np.uint8]:
         Unreadable: the picture does not decode, is too large, or its range of values is unknown.
     """
     with opened(images, row, reading.max_pixels) as file:
+        if reading.reduced and reading.size is not None:
+            # Only JPEG has a draft. It is never smaller than what is asked for.
+            file.draft(None, _least(file.size, reading.size, reading.fit))
         # A copy would double the memory for a large picture.
         ImageOps.exif_transpose(file, in_place=True)
         image = _as_rgb(file, reading)
     if reading.size is not None and image.size != (reading.size, reading.size):
         image = _fitted(image, reading.size, reading)
     return np.asarray(image)
+
+
+def _least(size: tuple[int, int], side: int, fit: Fit) -> tuple[int, int]:
+    """The least width and height at which a picture may be decoded for a square of a side.
+
+    The shorter side of a picture fills the square, or (with ``pad``) the longer one.
+    """
+    edge = max(size) if fit == "pad" else min(size)
+    width, height = (max(1, -(-SPARE * side * one // edge)) for one in size)
+    return width, height
 
 
 def read_small(images: Encoded, row: int, reading: Reading, side: int) -> Image.Image:
@@ -140,14 +165,14 @@ def opened(images: Encoded, row: int, max_pixels: float | None) -> Iterator[Imag
         Unreadable: as ``read_rgb``. Errors of Pillow within the block are turned into it, too.
     """
     try:
-        with Image.open(images.open(row), formats=_formats()) as file:
+        with Image.open(images.open(row), formats=readers()) as file:
             _check_pixels(file.width * file.height, max_pixels)
             yield file
     except Unreadable:
         raise
     except UnidentifiedImageError:
         # Pillow's message repeats the path, or has the address of an object in memory.
-        raise Unreadable("of no known image format") from None
+        raise _unknown(images, row) from None
     except OSError as error:
         # Pillow's own carry no errno, the system's a path that the message has already.
         way = SYSTEM_SAYS.get(error.errno or 0, "")
@@ -168,14 +193,20 @@ def _millions(count: float) -> str:
     return f"{count / 1e6:.2f}" if count >= 1e6 else f"{count / 1e6:.6f}"
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """The formats that Pillow reads by itself.
-
-    EPS is left out: Pillow would run Ghostscript on the file, even if it is named .jpg.
-    """
-    Image.init()
-    return tuple(name for name in Image.ID if name != "EPS")
+def _unknown(images: Encoded, row: int) -> Unreadable:
+    """Why a picture is of no format that is read, and what would help."""
+    place = images.open(row)
+    if isinstance(place, str):
+        with open(place, "rb") as file:  # noqa: PTH123 - a path is a string here
+            head = file.read(BRAND.stop)
+    else:
+        head = place.read(BRAND.stop)
+    brand = head[BRAND] if head[4:8] == b"ftyp" else b""
+    if brand in HEIC and "HEIF" not in readers():
+        return Unreadable("HEIC, which Pillow does not read; pip install 'tdctl[heif]'")
+    if brand in AVIF and "AVIF" not in readers():
+        return Unreadable("AVIF, which this Pillow was built without; pip install -U pillow")
+    return Unreadable("of no known image format")
 
 
 class _Lifted:

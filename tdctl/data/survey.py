@@ -16,7 +16,7 @@ from PIL import Image
 from tdctl.data.picture import GROUNDS, Unreadable, opened, quiet
 from tdctl.sources import Encoded
 
-__all__ = ["Survey", "of_all", "spread", "survey"]
+__all__ = ["Survey", "first_bytes", "of_all", "spread", "survey"]
 
 # The largest number of files to look at. If there are more, these are evenly spread.
 HEADS = 100_000
@@ -88,18 +88,26 @@ def survey(images: Encoded, max_pixels: float | None) -> Survey:
     return Survey(rows, checksums, bits, ground, (*of_depth, *of_colour, *of_ground))
 
 
+def first_bytes(images: Encoded, row: int, count: int) -> bytes:
+    """The first bytes of a picture's file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    place = images.open(row)
+    if not isinstance(place, str):
+        return place.read(count)
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        return os.read(handle, count)
+    finally:
+        os.close(handle)
+
+
 def _head(images: Encoded, row: int) -> tuple[int, Kind]:
     """A checksum of a picture's first bytes, and the kind of its pixels."""
     try:
-        place = images.open(row)
-        if isinstance(place, str):
-            handle = os.open(place, os.O_RDONLY)
-            try:
-                head = os.read(handle, HEAD_BYTES)
-            finally:
-                os.close(handle)
-        else:
-            head = place.read(HEAD_BYTES)
+        head = first_bytes(images, row, HEAD_BYTES)
     except OSError:
         return -1, "plain"
     return zlib.crc32(head), _kind(head, lambda: _kind_by_pillow(images, row))

@@ -1,1 +1,1 @@
-"""What ``tdctl find`` chooses by the data, and how long a training will take."""
+"""What follows from the data where the user sets nothing, and how long a training will take."""

@@ -1,9 +1,12 @@
-"""What ``tdctl find`` chooses where the user chooses nothing: by numbers alone, no file is read."""
+"""What is chosen where the user sets nothing: by numbers alone, no file is read.
+
+``tdctl find`` takes all of it. The other commands take what the pictures ask for; see ``suited``.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +15,10 @@ from tdctl.recipes import DETECT_UP_TO
 
 __all__ = [
     "FEWEST_EPOCHS",
+    "OF_PICTURES",
     "SMALLER",
     "Choice",
+    "Chosen",
     "Seen",
     "choose",
     "epochs_for",
@@ -35,6 +40,8 @@ LONG = 2.0
 FOLDS, MORE_FOLDS, VERY_FEW, FEWEST_IN_FOLDS = 5, 10, 400, 20
 # The lengths on which the shipped detector was trained reach from 5 to 60 epochs.
 MOST_EPOCHS, FEWEST_EPOCHS = 60, 5
+# What the sizes of the pictures decide, for every command that trains.
+OF_PICTURES = ("data.image_size", "data.fit")
 # Words of a class name that a mirror turns into the other class.
 SIDES = {"left", "right", "links", "rechts", "gauche", "droite", "lefthand", "righthand"}
 WORDS = re.compile(r"[^\W\d_]+")
@@ -52,8 +59,6 @@ class Seen:
         short: the median of the images' shorter sides, in pixels.
         long: the median of their longer sides.
         alike: whether all have one width and height.
-        share_held: whether a share of the images is held out as test set by a seed, not by the
-            user's own split.
     """
 
     images: int
@@ -61,47 +66,81 @@ class Seen:
     short: int
     long: int
     alike: bool
-    share_held: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One setting that is chosen.
+
+    Attributes:
+        key: the dotted key.
+        value: the value.
+        reason: why, in a line that begins with the choice; ``""`` for a plain one.
+    """
+
+    key: str
+    value: Any
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Settings by dotted key, and why each of the less plain ones was chosen, a line each."""
+    """All settings that are chosen."""
 
-    settings: dict[str, Any]
-    reasons: tuple[str, ...]
+    parts: tuple[Chosen, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values by dotted key."""
+        return {one.key: one.value for one in self.parts}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why, a line for each that is not plain."""
+        return tuple(one.reason for one in self.parts if one.reason)
+
+    def only(self, keys: Collection[str]) -> Choice:
+        """The choice of these settings alone."""
+        return Choice(tuple(one for one in self.parts if one.key in keys))
+
+    def without(self, keys: Collection[str]) -> Choice:
+        """The choice of all other settings."""
+        return Choice(tuple(one for one in self.parts if one.key not in keys))
+
+    def free(self, named: Collection[str]) -> Choice:
+        """The choice of what the user has not set. With the size the user sets the fit, too."""
+        size = set(OF_PICTURES) if "data.image_size" in named else set()
+        return self.without({*named, *size})
+
+    def replaced(self, other: Chosen) -> Choice:
+        """The choice with another value of a setting."""
+        return Choice((*self.without({other.key}).parts, other))
 
 
 def choose(seen: Seen) -> Choice:
-    """The settings that suit a data set; ``net`` and the rest are those of the recipe ``detect``.
-
-    Every image gets a rank: none is held out as a test set, but by the user's own split.
-    """
-    settings: dict[str, Any] = {"recipe": "detect"}
-    if seen.share_held:
-        settings["data.test_share"] = 0.0
-    reasons = []
+    """The settings that suit a data set; the network is that of the recipe ``detect``."""
+    parts = [Chosen("recipe", "detect")]
     size = size_for(seen)
     if size is not None:
-        settings["data.image_size"] = size
-        reasons.append(f"image size {size}: the pictures' shorter side is {seen.short} pixels")
+        why = f"image size {size}: the pictures' shorter side is {seen.short} pixels"
+        parts.append(Chosen("data.image_size", size, why))
         if seen.long > LONG * seen.short:
-            settings["data.fit"] = "pad"
-            reasons.append(f"fit pad: the pictures are long, {seen.short} by {seen.long} pixels")
-    settings["train.epochs"] = epochs_for(seen.images, len(seen.class_names))
-    reasons.append(f"epochs {settings['train.epochs']}: there are {seen.images:,} images")
+            why = f"fit pad: the pictures are long, {seen.short} by {seen.long} pixels"
+            parts.append(Chosen("data.fit", "pad", why))
+    epochs = epochs_for(seen.images, len(seen.class_names))
+    why = f"epochs {epochs}: there are {seen.images:,} images"
+    parts.append(Chosen("train.epochs", epochs, why))
     folds = folds_for(seen.images)
     if folds:
-        settings["train.folds"] = folds
-        reasons.append(
+        why = (
             f"folds {folds}: a network memorises so few images, wrong labels too, so each image is "
             "judged by a network that has not seen it"
         )
-    why = mirrors_by_names(seen.class_names)
-    if why is not None:
-        settings["train.flip"] = False
-        reasons.append(f"no mirrored images: {why}")
-    return Choice(settings, tuple(reasons))
+        parts.append(Chosen("train.folds", folds, why))
+    mirrored = mirrors_by_names(seen.class_names)
+    if mirrored is not None:
+        parts.append(Chosen("train.flip", False, f"no mirrored images: {mirrored}"))
+    return Choice(tuple(parts))
 
 
 def size_for(seen: Seen) -> int | None:

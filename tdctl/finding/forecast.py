@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,10 @@ from tdctl.config import Config
 from tdctl.data import DataSet, Images
 from tdctl.data.dataset import channel_statistics
 from tdctl.data.decode import Decoder
+from tdctl.data.picture import Unreadable, quiet
 from tdctl.data.survey import spread
 from tdctl.errors import DataError
+from tdctl.processors import own_processors
 from tdctl.sources import Listing
 from tdctl.training import Pipeline, Plain, World
 from tdctl.training.progress import Teller
@@ -25,6 +28,8 @@ __all__ = ["Forecast", "forecast_training"]
 
 # Pictures that are decoded, and steps that are timed after one that is not.
 PICTURES, STEPS = 64, 6
+# Large pictures take long: of them FEWEST are decoded, and more until ENOUGH seconds have passed.
+FEWEST, ENOUGH = 8, 2.0
 # Ranking, the estimate and the files, a sample: 167 s for a million curves of 100 epochs.
 SECONDS_PER_RANK = 4e-4
 # To load torch and start.
@@ -69,9 +74,9 @@ def forecast_training(config: Config, listing: Listing, world: World) -> Forecas
     rows = np.arange(n, dtype=np.int64)[spread(n, max(PICTURES, min(batch, n)))]
     started = time.perf_counter()
     pixels = _pixels(config, listing, rows)
-    of_one = (time.perf_counter() - started) / len(rows)
-    # One after the other here, by several threads there; the head of each file is read, too.
-    decoding = 0.0 if isinstance(listing.images, torch.Tensor) else of_one * n
+    of_one = (time.perf_counter() - started) / len(pixels)
+    # One after the other here, several at once there.
+    decoding = 0.0 if isinstance(listing.images, torch.Tensor) else of_one * n / own_processors()
     copies = -(-batch * (STEPS + 1) // len(pixels))
     many = pixels.repeat(copies, 1, 1, 1)[: batch * (STEPS + 1)]
     targets = np.resize(listing.labels.assigned[rows], len(many))
@@ -101,11 +106,20 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
             pixels = v2.functional.resize(pixels, [size, size], antialias=True)
         return pixels
     data = config.data
-    decoder = Decoder.of(listing.images.take(rows), size, data.fit, data.max_megapixels)
-    whole = [row for row in range(len(rows)) if decoder.decodes(row)]
-    if not whole:
+    images, reduced = listing.images.take(rows), data.decode == "reduced"
+    decoder = Decoder.of(images, size, data.fit, data.max_megapixels, reduced=reduced)
+    started, pixels = time.perf_counter(), []
+    # Every eighth first, so that those of large pictures that are tried come from all classes.
+    order = np.argsort(np.arange(len(rows)) % 8, kind="stable").tolist()
+    with quiet():
+        for row in order:
+            with suppress(Unreadable):
+                pixels.append(decoder.read(row))
+            if len(pixels) >= FEWEST and time.perf_counter() - started > ENOUGH:
+                break
+    if not pixels:
         raise DataError(f"{listing.name}: none of {len(rows)} images that were tried decodes")
-    return decoder.batch(np.array(whole, dtype=np.int64))
+    return torch.from_numpy(np.stack(pixels))
 
 
 def _data_set(listing: Listing, images: Images) -> DataSet:

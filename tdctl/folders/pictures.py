@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 
-__all__ = ["begins_as_image", "image_suffixes"]
+__all__ = ["begins_as_image", "image_suffixes", "readers"]
 
 # Pillow registers these formats too. EPS would run Ghostscript. Pillow cannot read the others, or
 # they are not pictures.
 NOT_READ = {"EPS", "IPTC", "MPEG", "PALM", "PDF"}
 # Formats that the first bytes identify with certainty.
 SURE = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM", "QOI")
+# Images by their name, whether Pillow reads them here or not: what it cannot read is an error, not
+# a file that is left out.
+ALWAYS = {".avif", ".heic", ".heif", ".hif"}
 # Pillow itself shows its readers this many bytes.
 PREFIX = 16
+
+
+@cache
+def readers() -> tuple[str, ...]:
+    """The formats that Pillow reads by itself, and HEIF where the package for it is installed.
+
+    EPS is left out: Pillow would run Ghostscript on the file, even if it is named .jpg.
+    """
+    from PIL import Image
+
+    Image.init()
+    if find_spec("pillow_heif") is not None:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    return tuple(name for name in Image.ID if name != "EPS")
 
 
 @cache
@@ -23,8 +43,11 @@ def image_suffixes() -> frozenset[str]:
     """
     from PIL import Image, ImageFile
 
-    Image.init()
-    found = {".mpo"}  # Pillow registers it only for writing, but reads such a file as a JPEG
+    readers()
+    found = {
+        ".mpo",
+        *ALWAYS,
+    }  # Pillow registers it only for writing, but reads such a file as a JPEG
     for suffix, name in Image.registered_extensions().items():
         reader = Image.OPEN[name][0] if name in Image.OPEN else None
         stub = isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile)

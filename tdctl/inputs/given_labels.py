@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config, DataConfig
 from tdctl.data import DataSet, Images, open_dataset
+from tdctl.data.decode import Told
 from tdctl.labels import Labels
 from tdctl.noise import Confusion, Drawn, PixelSource, confusion_of, file_facts, fixed, make_noise
 from tdctl.sources import Listing, list_dataset
@@ -104,7 +105,7 @@ class Given:
     before: NDArray[np.int64]
 
 
-def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
+def open_training_data(config: Config, *, dry: bool = False, told: Told | None = None) -> DataSet:
     """Opens the data set with the labels that noise starts from.
 
     With the noise type ``labels``, these are the labels of the data set itself. The table then
@@ -113,7 +114,7 @@ def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
     Raises:
         DataError: the data set is missing or malformed.
     """
-    return open_dataset(_without_noise(config), config.split_seed, dry=dry)
+    return open_dataset(_without_noise(config), config.split_seed, dry=dry, told=told)
 
 
 def list_training_data(config: Config) -> Listing:

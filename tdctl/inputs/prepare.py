@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.config.section import Section
 from tdctl.data import DataSet, Images
+from tdctl.data.decode import Told
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.inputs.given_labels import Given, TrainingRows, given_labels, open_training_data
@@ -187,7 +188,9 @@ def split_rule(run: Path) -> str:
     return str(found)
 
 
-def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> Prepared:
+def prepare(
+    config: Config, *, dry: bool = False, split_by: str = SPLIT_BY, told: Told | None = None
+) -> Prepared:
     """Reads the data set, makes the given labels and holds out the validation images.
 
     Images that ``--num-valid`` holds out get noisy labels too, because a user's labels would be
@@ -197,13 +200,14 @@ def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> P
         config: all settings.
         dry: decode only the first image, unless the noise depends on the pixels.
         split_by: ``SPLIT_BY``; for a run that is resumed, the result of ``split_rule``.
+        told: is told how many images are decoded so far, and of how many.
 
     Raises:
         DataError: the data set, or a table that noise needs, is missing or malformed.
         ConfigError: no image is left to train on, or the noise does not suit the classes, or
             ``noise.oracle`` is on and no label is right.
     """
-    dataset = open_training_data(config, dry=dry)
+    dataset = open_training_data(config, dry=dry, told=told)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
     held = _held_out(config, dataset, _strata(given, split_by))

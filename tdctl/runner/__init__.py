@@ -6,6 +6,7 @@ They never print. They report progress through a callback and return their resul
 from __future__ import annotations
 
 from tdctl.compare_table import Compared, ComparedRow
+from tdctl.finding.suited import Suited, suit
 from tdctl.inputs.prepare import Prepared, prepare
 from tdctl.rankers.open_ranker import Source
 from tdctl.rankers.ranked import DetectResult, Flagged
@@ -65,6 +66,7 @@ __all__ = [
     "SweepProgress",
     "SweepResult",
     "Source",
+    "Suited",
     "TrainDetectorResult",
     "apply_review",
     "check_report",
@@ -98,6 +100,7 @@ __all__ = [
     "settings_to_resume",
     "settings_of_run",
     "summarise",
+    "suit",
     "sweep",
     "default_training",
     "plan_train",

@@ -11,6 +11,7 @@ import pandas as pd
 from tdctl.config import Config
 from tdctl.csv_files import write_csv
 from tdctl.errors import ConfigError
+from tdctl.finding.suited import suited
 from tdctl.inputs.all_labels import NO_CSV, all_labels
 from tdctl.inputs.given_labels import Given
 from tdctl.inputs.prepare import with_whole_paths
@@ -88,7 +89,8 @@ def corrupt_labels(
         raise ConfigError(f"{out}: the table is written as CSV; give --out a name with .csv")
     refuse_existing([out], overwrite)
     refuse_in_data(with_whole_paths(config).data, out)
-    found = all_labels(config)
+    # Only this noise looks at the images, as the training will see them.
+    found = all_labels(suited(config) if config.noise.noise_type == "instance" else config)
     # A test share that a seed holds out is not a split that the user gave.
     table = found.table.drop(columns="split", errors="ignore")
     if not dry_run:

@@ -16,6 +16,7 @@ from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json
+from tdctl.finding.suited import suited
 from tdctl.inputs import Channels, channels_of_run, normalised_alike, with_whole_paths
 from tdctl.pretrained import Weights, weights_file
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
@@ -156,6 +157,7 @@ def denoise(
     run = folders[0]
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
+    config = world.told(lambda: suited(config, run))
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     world.told(lambda: _check_before(config, folders, out, rounds, ratios))
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]
@@ -181,7 +183,7 @@ def denoise(
     for job, status in zip(jobs, begun.statuses, strict=True):
         job.status = status
 
-    data = world.together(lambda: images_of_run(config, run, detection))
+    data = world.together(lambda: images_of_run(config, run, detection, report))
     dataset = normalised_alike(data.dataset, begun.channels, world)
     # In a dry run, too, weights that do not fit are refused, before anything is trained.
     plan = plan_training(config, config.retrain, dataset, data.images, Plain(), world)

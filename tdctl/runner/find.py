@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from tdctl.config import Config
 from tdctl.cuts import Estimate
-from tdctl.data.picture import megapixels
-from tdctl.data.shown import sides
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
-from tdctl.finding.choices import FEWEST_EPOCHS, SMALLER, Choice, Seen, choose, epochs_within
+from tdctl.finding.choices import (
+    FEWEST_EPOCHS,
+    SMALLER,
+    Choice,
+    Chosen,
+    Seen,
+    choose,
+    epochs_within,
+)
 from tdctl.finding.forecast import Forecast, forecast_training
+from tdctl.finding.suited import in_words, see
 from tdctl.inputs.given_labels import list_training_data
 from tdctl.inputs.prepare import with_whole_paths
 from tdctl.rankers.open_ranker import Source
@@ -30,7 +34,6 @@ from tdctl.runner.detect import detect
 from tdctl.runner.generate_td import generate_td
 from tdctl.runner.report import report_of
 from tdctl.scores import Score
-from tdctl.sources import Listing
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["FindPlan", "FindResult", "begun_with", "default_out", "find", "finished", "plan_find"]
@@ -84,8 +87,8 @@ class FindPlan:
             f"will do    train {self._networks} for {config.train.epochs} epochs on them {at}, "
             "rank every image",
             *(f"because    {reason}" for reason in self.reasons),
-            f"time       {_time(self.seconds)} on this machine ({plan.device}, {plan.threads} "
-            f"thread{'s' * (plan.threads > 1)}), {_time(plan.epoch)} an epoch",
+            f"time       {in_words(self.seconds)} on this machine ({plan.device}, {plan.threads} "
+            f"thread{'s' * (plan.threads > 1)}), {in_words(plan.epoch)} an epoch",
             f"writes     {out}: {RUN}/, {RANKING}, ranking.json, {PAGE}",
         ]
 
@@ -247,51 +250,49 @@ def plan_find(
     """
     first = resolve({})
     listing = list_training_data(with_whole_paths(first))
-    seen = _seen(first, listing, "data.test_share" in named)
-    choice = choose(seen)
-    config = resolve(_free(choice, named, first))
+    seen = see(first, listing)
+    if seen is None:
+        raise DataError(
+            f"{listing.name}: none of the images that were looked at opens; expected pictures that "
+            "Pillow reads"
+        )
+    choice = _free(choose(seen), named, first)
+    config = resolve(choice.settings)
     listing = list_training_data(with_whole_paths(config))
-    reasons = _still_true(choice, named, config)
     world = World(device=pick_device(device))
-    forecast = forecast_training(config, listing, world)
+    way = _Way(choice, config, forecast_training(config, listing, world))
     if seconds is not None:
         if "train.epochs" in named:
             raise ConfigError(
                 "time: --epochs says how long the recording is; leave out one of them"
             )
-        way = _Way(dict(choice.settings), config, reasons, forecast)
-        for cheaper, reason in _CHEAPER:
-            key = next(iter(cheaper))
-            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, key):
+        for cheaper in _CHEAPER:
+            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper.key):
                 continue
-            chosen = {**way.chosen, **cheaper}
-            tried = resolve(_free(Choice(chosen, ()), named, first))
-            if not _costs_more(tried, key):
-                said = tuple(one for one in way.reasons if not one.startswith(reason.split()[0]))
-                forecast = forecast_training(tried, listing, world)
-                way = _Way(chosen, tried, (*said, reason), forecast)
-        config, reasons, forecast = way.config, way.reasons, way.forecast
-        fit, most = way.fit(seconds), config.train.epochs
+            choice = way.choice.replaced(cheaper)
+            tried = resolve(_free(choice, named, first).settings)
+            if not _costs_more(tried, cheaper.key):
+                way = _Way(choice, tried, forecast_training(tried, listing, world))
+        fit, most = way.fit(seconds), way.config.train.epochs
         if fit < FEWEST_EPOCHS:
-            needed = forecast.whole(FEWEST_EPOCHS)
+            needed = way.forecast.whole(FEWEST_EPOCHS)
             raise ConfigError(
-                f"time: {_time(seconds)} is too short: {FEWEST_EPOCHS} epochs, the least that tell "
-                f"something, take {_time(needed)} here; give --time {_asked(needed)}, or fewer "
-                "images with --limit"
+                f"time: {in_words(seconds)} is too short: {FEWEST_EPOCHS} epochs, the least that "
+                f"tell something, take {in_words(needed)} here; give --time {_asked(needed)}, or "
+                "fewer images with --limit"
             )
         if fit < most:
-            config = resolve({**_free(Choice(way.chosen, ()), named, first), "train.epochs": fit})
-            reasons = (
-                *(reason for reason in reasons if not reason.startswith("epochs")),
-                f"epochs {fit}: as many as fit into {_time(seconds)}",
-            )
+            why = f"epochs {fit}: as many as fit into {in_words(seconds)}"
+            choice = way.choice.replaced(Chosen("train.epochs", fit, why))
+            way = replace(way, choice=choice, config=resolve(choice.settings))
+    config = way.config
     held = 0 if listing.held is None else int(listing.held.sum())
     return FindPlan(
         config=config,
         seen=seen,
         name=str(config.data.root) if config.data.dataset in {"folder", "table"} else listing.name,
-        reasons=reasons,
-        forecast=forecast,
+        reasons=way.choice.reasons,
+        forecast=way.forecast,
         held_out=held + len(listing.test_index),
         notes=listing.notes,
     )
@@ -299,11 +300,10 @@ def plan_find(
 
 @dataclass(frozen=True)
 class _Way:
-    """Chosen settings with all others, why they were chosen, and how long they take."""
+    """What is chosen, all settings with it, and how long they take."""
 
-    chosen: dict[str, Any]
+    choice: Choice
     config: Config
-    reasons: tuple[str, ...]
     forecast: Forecast
 
     def fit(self, seconds: float) -> int:
@@ -313,11 +313,10 @@ class _Way:
 
 
 # What is done without if too few epochs fit into --time, the first one first.
-_CHEAPER: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"train.folds": 0}, "folds 0: more networks than one take too long for --time"),
-    (
-        {"data.image_size": SMALLER},
-        f"image size {SMALLER}: larger ones take too long for --time",
+_CHEAPER = (
+    Chosen("train.folds", 0, "folds 0: more networks than one take too long for --time"),
+    Chosen(
+        "data.image_size", SMALLER, f"image size {SMALLER}: larger ones take too long for --time"
     ),
 )
 
@@ -396,78 +395,19 @@ def _interval(estimate: Estimate | None, n: int) -> tuple[int | None, int | None
     return round(estimate.low * n), round(estimate.high * n)
 
 
-def _seen(config: Config, listing: Listing, share_named: bool) -> Seen:
-    """What is seen of the data without decoding it: heads of at most 1,000 files.
-
-    A share that is held out as test set is to be ranked, too, unless the user named it.
-    """
-    images, held = listing.images, listing.one_list and not share_named
-    n = len(listing) + (len(listing.test_index) if held else 0)
-    held = held and len(listing.test_index) > 0
-    if isinstance(images, torch.Tensor):
-        height, width = images.shape[2:]
-        found = np.array([[width, height]])
-    else:
-        found = sides(images, megapixels(config.data.max_megapixels)).sides
-    if not len(found):
-        raise DataError(
-            f"{listing.name}: none of the images that were looked at opens; expected pictures that "
-            "Pillow reads"
-        )
-    short, long = np.median(found.min(axis=1)), np.median(found.max(axis=1))
-    alike = len(np.unique(found, axis=0)) == 1
-    return Seen(n, tuple(listing.class_names), round(float(short)), round(float(long)), alike, held)
-
-
-def _free(choice: Choice, named: frozenset[str], config: Config) -> dict[str, Any]:
+def _free(choice: Choice, named: frozenset[str], config: Config) -> Choice:
     """What was chosen and the user has not set; with another recipe its length is its own."""
-    settings = {key: value for key, value in choice.settings.items() if key not in named}
-    if "recipe" in named and config.recipe != OWN_RECIPE:
-        settings.pop("train.epochs", None)
-    if _without_folds(named, config):
-        settings.pop("train.folds", None)
-    if "data.image_size" in named:
-        settings.pop("data.fit", None)
-    return settings
-
-
-def _without_folds(named: frozenset[str], config: Config) -> bool:
-    """Whether the user's settings do not go with folds, or with an estimate by folds."""
-    train = config.train
-    other = train.threshold_samples or train.leave_out is not None or train.store != "full"
-    return other or ("recipe" in named and config.recipe != OWN_RECIPE)
-
-
-def _still_true(choice: Choice, named: frozenset[str], config: Config) -> tuple[str, ...]:
-    """The reasons of what the user has not set otherwise."""
-    told = {
-        "data.image_size": "image size",
-        "data.fit": "fit",
-        "train.epochs": "epochs",
-        "train.flip": "no mirrored",
-        "train.folds": "folds",
-    }
-    gone = [word for key, word in told.items() if key in named]
-    if _without_folds(named, config):
-        gone.append("folds")
-    if "recipe" in named and config.recipe != OWN_RECIPE:
-        gone.append("epochs")
-    return tuple(one for one in choice.reasons if not one.startswith(tuple(gone) or ("\0",)))
+    train, other = config.train, "recipe" in named and config.recipe != OWN_RECIPE
+    found = choice.free(named)
+    if other:
+        found = found.without({"train.epochs"})
+    # These do not go with folds, or with an estimate by folds.
+    alone = train.threshold_samples or train.leave_out is not None or train.store != "full"
+    return found.without({"train.folds"}) if alone or other else found
 
 
 def _named(source: Source) -> str:
     return source.name if isinstance(source, Score) else str(source)
-
-
-def _time(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 1:
-        return "less than a second"
-    if seconds < 90:
-        return f"about {round(seconds)} s"
-    if seconds < 5400:
-        return f"about {round(seconds / 60)} minutes"
-    return f"about {seconds / 3600:.1f} hours"
 
 
 def _asked(seconds: float) -> str:

@@ -14,6 +14,7 @@ from tdctl.cuts import count_threshold_samples
 from tdctl.data import Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
+from tdctl.finding.suited import suited
 from tdctl.inputs import (
     LeftOut,
     Prepared,
@@ -32,6 +33,7 @@ from tdctl.run import (
 from tdctl.runner.begun import Begun, begin
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
+    Decoding,
     Folds,
     Plain,
     Recording,
@@ -125,6 +127,7 @@ def generate_td(
     world = World(device=pick_device(config.device)) if world is None else world
     config = with_whole_paths(config)
     check_logger(log_with)
+    config = world.told(lambda: suited(config, out if resume else None))
     run = RunFolder(out, "generate-td")
     begun = world.told(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
@@ -132,7 +135,7 @@ def generate_td(
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
 
-    prepared, left = world.together(lambda: _read_data(config, begun))
+    prepared, left = world.together(lambda: _read_data(config, begun, report=report))
     dataset = normalised_alike(prepared.dataset, begun.channels, world)
     prepared = replace(prepared, dataset=dataset)
     images, unseen = left.split(prepared.train)
@@ -174,6 +177,7 @@ def plan_generate(
     Only the first image is decoded. Other images that cannot be decoded are found by the run.
     """
     world = World(device=pick_device(config.device))
+    config = suited(config, out if resume else None)
     run = RunFolder(out, "generate-td")
     begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":
@@ -200,9 +204,12 @@ def plan_generate(
     ]
 
 
-def _read_data(config: Config, begun: Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
+def _read_data(
+    config: Config, begun: Begun, *, dry: bool = False, report: Report | None = None
+) -> tuple[Prepared, LeftOut]:
     """The data set with its given labels and splits, and what a second round leaves out."""
-    prepared = prepare(config, dry=dry, split_by=begun.split_by)
+    told = None if report is None else Decoding(report)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, told=told)
     names = prepared.dataset.class_names
     left = find_left_out(begun.ranking, config.train, prepared.labels, names, prepared.names)
     return prepared, left

@@ -13,6 +13,7 @@ from tdctl.claims import claim, release
 from tdctl.config import Config
 from tdctl.errors import RunError, TdctlError
 from tdctl.files import read_json, write_json
+from tdctl.finding.suited import suited
 from tdctl.inputs import with_whole_paths
 from tdctl.rankers import open_ranker
 from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, refuse_in_data
@@ -297,7 +298,7 @@ def _check_as_begun(
     """
     if not (run / CONFIG_FILE).exists():
         return
-    differ = differences(read_config(run), config, UNREAD[command], free)
+    differ = differences(read_config(run), suited(config, run), UNREAD[command], free)
     if differ:
         raise RunError(
             f"{named or run}: was trained with other settings ({'; '.join(differ)}); give another "

@@ -13,6 +13,7 @@ from tdctl.classifier import forecast_disk, plan_training, stopped
 from tdctl.config import Config
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
+from tdctl.finding.suited import suited
 from tdctl.inputs import (
     Prepared,
     check_same_data,
@@ -47,7 +48,7 @@ from tdctl.runner.train_outcome import (
     facts_of,
     write_training,
 )
-from tdctl.training import Pipeline, Report, World, pick_device
+from tdctl.training import Decoding, Pipeline, Report, World, pick_device
 
 __all__ = ["plan_train", "train"]
 
@@ -91,12 +92,12 @@ def train(
         >>> result = tdctl.train(config, Path("runs/ssr"))
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = suited(with_whole_paths(config), out if resume else None, td)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
-    whole = _read(config, begun, td, world, cleaned=cleaned)
+    whole = _read(config, begun, td, world, cleaned=cleaned, report=report)
     prepared, plan = whole.prepared, whole.plan
     facts = {**facts_of(config, whole, td), **plan.facts(world)}
     recorders = _start(run, begun, config, whole, facts)
@@ -133,7 +134,7 @@ def plan_train(
     Only the first image is decoded. If another one cannot be decoded, only the run finds out.
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = suited(with_whole_paths(config), out if resume else None, td)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
@@ -166,9 +167,11 @@ def _read(
     *,
     dry: bool = False,
     cleaned: Cleaned | None = None,
+    report: Report | None = None,
 ) -> Training:
     """Reads the data set with its given labels and the first split; plans the training."""
-    prepared = prepare(config, dry=dry, split_by=begun.split_by)
+    told = None if report is None else Decoding(report)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, told=told)
     robust, dataset = config.robust, prepared.dataset
     if td is not None:
         _check_as_run(td, prepared)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tdctl.config import DataConfig
+from tdctl.config.data import usual_values
 from tdctl.errors import DataError
 from tdctl.sources.archives import READERS, as_folder, list_archive
 from tdctl.sources.folder import list_folder
@@ -36,10 +37,14 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
             layout.
     """
     listing = _list(config, split_seed)
-    if (
-        not listing.one_list
-        and config.test_share != type(config).model_fields["test_share"].default
-    ):
+    asked = "test_share" in config.model_fields_set
+    if listing.one_list and not len(listing.test_index) and not asked:
+        note = (
+            "no test set: every image is trained on and ranked, and the log has no test error; "
+            "--test-share 0.2 holds out a fifth of them"
+        )
+        listing = replace(listing, notes=(*listing.notes, note))
+    if not listing.one_list and config.test_share not in usual_values("test_share"):
         note = f"--test-share {config.test_share:g} is of no use: there is a test set already"
         listing = replace(listing, notes=(*listing.notes, note))
     if config.limit is not None and config.limit >= len(listing):

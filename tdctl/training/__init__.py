@@ -16,7 +16,7 @@ from tdctl.training.modes import (
     fold_seeds,
 )
 from tdctl.training.pipeline import Pipeline
-from tdctl.training.progress import Progress, Report
+from tdctl.training.progress import Decoding, Progress, Report
 from tdctl.training.threads import Threads
 from tdctl.training.world import World, lost_processes_as_errors
 
@@ -32,6 +32,7 @@ __all__ = [
     "ThresholdSamples",
     "Precision",
     "Progress",
+    "Decoding",
     "Report",
     "Threads",
     "World",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clock", "LogRow", "Progress", "Report", "Teller"]
+__all__ = ["Clock", "Decoding", "LogRow", "Progress", "Report", "Teller"]
 
 # One row of train_log.csv.
 LogRow = dict[str, float | int | None]
@@ -53,9 +53,9 @@ class Clock:
         self._steps_left, self._interval = steps_left, interval
         self._steps = self._images = 0
 
-    def step(self, images: int) -> bool:
-        """Counts a step; returns True if it is time for a report."""
-        self._steps += 1
+    def step(self, images: int, steps: int = 1) -> bool:
+        """Counts a step, or several; returns True if it is time for a report."""
+        self._steps += steps
         self._images += images
         now = time.perf_counter()
         due = now - self._last >= self._interval
@@ -68,6 +68,27 @@ class Clock:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
         left = (self._steps_left - self._steps) * elapsed / max(self._steps, 1)
         return self._images / elapsed, max(left, 0.0)
+
+
+class Decoding:
+    """Turns images that are decoded into reports, if it takes long enough for one."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._clock, self._done, self._told = report, Clock(0, 1.0), 0, False
+
+    def __call__(self, done: int, count: int) -> None:
+        """Counts the images that are done, of all."""
+        if not self._done:
+            # The first images show when it began; the speed is that of the others.
+            self._clock = Clock(count - done, 1.0)
+        elif self._clock.step(done - self._done, done - self._done) or (
+            done == count and self._told
+        ):
+            speed, left = self._clock.speed()
+            at = ("decode", done, count, 1, 1)
+            self._report(Progress(*at, images_per_second=speed, seconds_left=left, counted="image"))
+            self._told = True
+        self._done = done
 
 
 class Teller:

@@ -73,7 +73,7 @@ def test_one_class_is_refused_whatever_the_source(tmp_path: Path, dry: bool) -> 
         "a limit of the digits": DataConfig(limit=1),
     }
     says = {
-        "the table": "table: all 19 training images have the class 'pet'; expected at least two",
+        "the table": "table: all 24 training images have the class 'pet'; expected at least two",
         "a limit": "all 1 training images have the class 'cat'.*give a larger --limit than 1",
         "a limit of the digits": "digits: all 1 training images have the class '.'",
     }
@@ -260,7 +260,7 @@ def test_datasets_looks_at_pictures_of_different_sizes(tmp_path: Path) -> None:
     root = classes(tmp_path / "d", {"cat": 12, "dog": 8})
     picture(root / "train/dog/big.png", 1, (40, 50))
     told = tdctl("datasets", "folder", "--data-dir", root).stdout
-    assert "note: images of different sizes, from 12x12 to 40x50: a training needs" in told
+    assert "note: --image-size 32, as the images have 12 by 12 pixels (the median); give" in told
 
 
 def test_files_that_do_not_decode_are_no_copies_of_each_other(tmp_path: Path) -> None:

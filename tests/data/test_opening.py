@@ -137,7 +137,7 @@ def test_what_differs_from_the_runs_data_is_said(tmp_path: Path, detector_file: 
 
 def test_the_split_has_a_seed_of_its_own(tmp_path: Path) -> None:
     root = make_image_folder(tmp_path / "photos", per_class=20, test=False)
-    folder = DataConfig(dataset="folder", data_dir=root)
+    folder = DataConfig(dataset="folder", data_dir=root, test_share=0.2)
     tests = [list_dataset(folder, seed).test_index.tolist() for seed in (0, 0, 1)]
     assert tests[0] == tests[1] != tests[2]
     assert tiny_config(seed=3).split_seed == 3

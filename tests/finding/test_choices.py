@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tdctl.finding.choices import (
+    OF_PICTURES,
+    Chosen,
     Seen,
     choose,
     epochs_for,
@@ -93,9 +95,16 @@ def test_digits_letters_and_sides_are_not_mirrored(names: list[str], off: bool) 
     assert ("train.flip" in choose(seen(class_names=tuple(names))).settings) is off
 
 
-def test_every_image_gets_a_rank_unless_the_user_has_a_test_set() -> None:
-    assert choose(seen(share_held=True)).settings["data.test_share"] == 0.0
-    assert "data.test_share" not in choose(seen()).settings
+def test_what_the_user_sets_stays() -> None:
+    choice = choose(seen(short=100, long=300))
+    assert choice.free(set()) == choice
+    assert set(choice.settings) - set(choice.free({"train.epochs"}).settings) == {"train.epochs"}
+    left = choice.free({"data.image_size"}).settings
+    assert not {"data.image_size", "data.fit"} & set(left), "with the size goes the fit"
+    assert choice.only(OF_PICTURES).settings == {"data.image_size": 64, "data.fit": "pad"}
+    other = choice.replaced(Chosen("train.epochs", 7, "epochs 7: few"))
+    assert other.settings["train.epochs"] == 7 and other.reasons[-1] == "epochs 7: few"
+    assert len(other.parts) == len(choice.parts)
 
 
 def test_long_pictures_are_not_cut() -> None:

@@ -121,7 +121,7 @@ def test_what_lies_beside_the_training_folder_is_named(tmp_path: Path) -> None:
 def test_test_images_without_class_folders_are_not_read(tmp_path: Path) -> None:
     classes(tmp_path, "train", 5)
     fill(tmp_path, "test", 4)
-    listing = read(tmp_path)
+    listing = read(tmp_path, test_share=0.2)
     assert sizes(listing) == (12, 0, 3)
     assert said(listing, "test/ is not read: its 4 images lie in no class folders", "--labels")
     assert said(listing, "3 images are held out")
@@ -131,7 +131,7 @@ def test_test_images_without_class_folders_are_not_read(tmp_path: Path) -> None:
 def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, name: str) -> None:
     classes(tmp_path, "", 5, ["cat", name])
     listing = read(tmp_path)
-    assert listing.class_names == ["cat", name] and sizes(listing) == (8, 0, 2)
+    assert listing.class_names == ["cat", name] and sizes(listing) == (10, 0, 0)
     assert said(listing, f"{name}/ is read as a class")
 
 

@@ -40,7 +40,8 @@ def folder(root: Path, test: bool = True) -> Settings:
             photo(root / ("train" if test else "") / name / f"{number:02}.png", label, number)
         if test:
             photo(root / "test" / name / "x.png", label, 99)
-    return {"data.dataset": "folder", "data.data_dir": root}
+    share = {} if test else {"data.test_share": 0.2}
+    return {"data.dataset": "folder", "data.data_dir": root} | share
 
 
 def table(root: Path, splits: tuple[str, ...] = ()) -> Settings:
@@ -56,6 +57,7 @@ def table(root: Path, splits: tuple[str, ...] = ()) -> Settings:
     return {
         "data.dataset": "table", "data.data_dir": root / "photos", "data.labels": root / "own.csv",
         "data.file_column": "path", "data.label_column": "kind",
+        **({} if splits else {"data.test_share": 0.2}),
     }  # fmt: skip
 
 
@@ -65,7 +67,8 @@ def webdataset(root: Path, test: bool = True) -> Settings:
         for n in range(30):
             members += [(f"{n:03}.cls", str(n * 7 % 3).encode()), (f"{n:03}.png", png(n % 3, n))]
         pack(root / f"{name if test else name[6:]}.tar", members)
-    return {"data.dataset": "webdataset", "data.data_dir": root}
+    share = {} if test else {"data.test_share": 0.2}
+    return {"data.dataset": "webdataset", "data.data_dir": root} | share
 
 
 def caltech256(root: Path) -> Settings:

@@ -179,11 +179,13 @@ def _split(
         tested = held_out_for_test(labels.true, config.test_share, seed)
         meant = alike(table.header, SPLIT_FLAG, config.split_column)
         perhaps = f", --split-column {meant} takes that of the table" if meant else ""
-        note = (
-            f"no column {column}: {tested.sum()} images are held out as test set with the "
-            f"labels they have, and are not ranked; --test-share 0 ranks all{perhaps}"
-        )
-        return tested, None, (note,) if tested.any() else ()
+        if tested.any():
+            note = (
+                f"no column {column}: {tested.sum()} images are held out as test set with the "
+                f"labels they have, and are not ranked; --test-share 0 ranks all{perhaps}"
+            )
+            return tested, None, (note,)
+        return tested, None, (f"no column {column}{perhaps}",) if perhaps else ()
     kind = np.array([splits[row] for row in labels.index.tolist()], dtype=object)
     trained, tested, held = (kind == name for name in ("train", "test", "val"))
     if not trained.any():

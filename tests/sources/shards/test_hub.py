@@ -76,8 +76,10 @@ def test_a_single_data_set_holds_out_a_stratified_share(tmp_path: Path) -> None:
     assert [number for _, number in colours(listing)] == index.tolist(), "images go with rows"
     targets = np.concatenate([listing.labels.assigned, listing.test_targets])
     assert [label for label, _ in colours(listing)] == targets.tolist()
-    assert list_hf(config(tmp_path), 5).test_index.tolist() == listing.test_index.tolist()
-    assert list_hf(config(tmp_path), 6).test_index.tolist() != listing.test_index.tolist()
+    share = config(tmp_path, test_share=0.2)
+    assert list_hf(share, 5).test_index.tolist() == listing.test_index.tolist()
+    assert list_hf(share, 6).test_index.tolist() != listing.test_index.tolist()
+    assert len(list_hf(config(tmp_path), 5)) == 30, "no share is held out that is not asked for"
 
 
 def test_validation_tests_where_there_is_no_test(tmp_path: Path) -> None:

@@ -90,10 +90,10 @@ def test_without_test_shards_a_stratified_share_is_held_out(tmp_path: Path) -> N
     targets = np.concatenate([listing.labels.assigned, listing.test_targets])
     assert [label for label, _ in colours(listing)] == targets.tolist()
     assert any("--test-share 0" in note for note in listing.notes)
-    again, other = (list_webdataset(config(tmp_path), seed) for seed in (5, 6))
+    again, other = (list_webdataset(config(tmp_path, test_share=0.2), seed) for seed in (5, 6))
     assert again.test_index.tolist() == listing.test_index.tolist()
     assert other.test_index.tolist() != listing.test_index.tolist()
-    everything = list_webdataset(config(tmp_path, test_share=0.0), 5)
+    everything = list_webdataset(config(tmp_path), 5)
     assert len(everything.labels) == 30 and len(everything.test_index) == 0
 
 
