@@ -1,4 +1,4 @@
-"""Builds the networks of a training, and loads pretrained weights if the settings name a file."""
+"""Builds the networks of a training, and loads pretrained weights if the settings name some."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 from tdctl.config import Config
 from tdctl.errors import ConfigError
 from tdctl.nets import build_net
-from tdctl.pretrained import Weights, load_weights, weights_file
+from tdctl.pretrained import Weights, load_published, load_weights, weights_file
 from tdctl.training import Plain
 
 __all__ = ["build_networks"]
@@ -38,6 +38,8 @@ def build_networks(
         net = build_net(config.net, num_classes + extra_classes, shape, seed)
         if file is not None:
             loaded.append(load_weights(net, file))
+        elif config.net.pretrained == "imagenet":
+            loaded.append(load_published(net, config.net))
         return net
 
     net = mode.build(build, config.seed)

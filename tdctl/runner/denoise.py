@@ -17,7 +17,7 @@ from tdctl.cuts import ratio_of
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json
 from tdctl.inputs import Channels, channels_of_run, normalised_alike, with_whole_paths
-from tdctl.pretrained import Weights, weights_file
+from tdctl.pretrained import Weights, check_start
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
 from tdctl.retraining import (
     RESULT_FILE,
@@ -280,7 +280,7 @@ def _check_before(
     run = runs[0]
     check_rounds(rounds, runs, ratios)
     check_as_recorded(config, run)
-    weights_file(config)
+    check_start(config)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     refuse_in_data(config.data, base)
 
