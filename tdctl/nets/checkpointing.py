@@ -16,15 +16,37 @@ __all__ = ["checkpoint_blocks"]
 
 
 class _Blocks(nn.Sequential):
-    """Blocks in sequence; in training, only the input of each is kept for the backward pass."""
+    """Blocks in sequence; in training, only the input of each is kept for the backward pass.
+
+    A block is a module of several layers, or single layers up to a pooling. Layers without weights
+    at the start of a block may change their input in place, so they do not belong to it.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for block in self:
-            if self.training and torch.is_grad_enabled():
-                x = cast(torch.Tensor, checkpoint(block, x, use_reentrant=False))
-            else:
-                x = block(x)
-        return x
+        if not (self.training and torch.is_grad_enabled()):
+            return cast(torch.Tensor, super().forward(x))
+        block: list[nn.Module] = []
+        for module in self:
+            weights = any(True for _ in module.parameters())
+            if not block and not weights:
+                x = module(x)
+                continue
+            block.append(module)
+            if (weights and any(True for _ in module.children())) or "Pool" in type(
+                module
+            ).__name__:
+                x = _checkpointed(block, x)
+                block = []
+        return _checkpointed(block, x) if block else x
+
+
+def _checkpointed(block: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    def run(values: torch.Tensor) -> torch.Tensor:
+        for module in block:
+            values = module(values)
+        return values
+
+    return cast(torch.Tensor, checkpoint(run, x, use_reentrant=False))
 
 
 def checkpoint_blocks(net: nn.Module, name: str) -> None:

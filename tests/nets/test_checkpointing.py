@@ -24,7 +24,9 @@ def saved_bytes(net: torch.nn.Module, images: torch.Tensor) -> tuple[int, list[t
     return kept, [one.grad for one in net.parameters() if one.grad is not None]
 
 
-@pytest.mark.parametrize("net_type", ["mobilenet_v3_small", "resnet18", "timm:test_resnet"])
+@pytest.mark.parametrize(
+    "net_type", ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "timm:test_resnet"]
+)
 def test_less_is_kept_and_the_gradients_are_the_same(net_type: str) -> None:
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     kept, gradients = [], []
