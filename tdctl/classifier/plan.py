@@ -117,7 +117,7 @@ def plan_training(
         flops = count_flops(config.net, dataset.num_classes, images.shape) * mode.trained_at_once
         of_each = mode.images_of_each(len(images))
         compiled, why = compile_pays(training, flops, of_each, world.device)
-        precision = pick_precision(training, world.device)
+        precision = pick_precision(training, world.device, net)
         if began:
             precision = began.get("precision", precision)
             if began.get("compiled", compiled) != compiled:
