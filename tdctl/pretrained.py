@@ -70,10 +70,10 @@ def weights_file(config: Config) -> Path | None:
     asked, dataset = config.net.pretrained, config.data.dataset
     if asked is None and CATALOGUE[dataset].pretrained:
         whose = "tdctl's" if config.net.is_own else "torchvision's"
-        fetch = "" if config.net.is_own else ", --pretrained imagenet to let torchvision fetch them"
+        fetch = "" if config.net.is_own else "; --pretrained imagenet lets torchvision fetch them"
         raise ConfigError(
             f"net.pretrained: the paper starts {dataset} from ImageNet weights; give "
-            f"--pretrained FILE ({whose} {config.net.label}){fetch}, or --pretrained none"
+            f"--pretrained FILE ({whose} {config.net.label}), or --pretrained none{fetch}"
         )
     if asked in (None, "none", "imagenet"):
         return None

@@ -270,7 +270,7 @@ def test_where_the_paper_starts_from_imagenet_the_user_says_what_to_do(tmp_path:
         weights_file(of_birds())
     with pytest.raises(
         ConfigError,
-        match=r"\(torchvision's resnet50\), --pretrained imagenet .*, or --pretrained none",
+        match=r"\(torchvision's resnet50\), or --pretrained none; --pretrained imagenet",
     ):
         weights_file(of_birds(net__net_type="resnet50"))
     assert weights_file(of_birds(net__pretrained="none")) is None
