@@ -16,7 +16,7 @@ from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json
-from tdctl.inputs import Channels, channels_of_run, normalised_alike, with_whole_paths
+from tdctl.inputs import Channels, channels_of_run, normalised_alike, settled
 from tdctl.pretrained import Weights, check_start
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
 from tdctl.retraining import (
@@ -150,7 +150,7 @@ def denoise(
     folders = [runs] if isinstance(runs, Path) else list(runs)
     run = folders[0]
     world = World(device=pick_device(config.device)) if world is None else world
-    config = with_whole_paths(config)
+    config = settled(config)
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     world.told(lambda: _check_before(config, folders, out, rounds, ratios))
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]

@@ -25,7 +25,7 @@ def saved_bytes(net: torch.nn.Module, images: torch.Tensor) -> tuple[int, list[t
 
 
 @pytest.mark.parametrize(
-    "net_type", ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "timm:test_resnet"]
+    "net_type", ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "timm:test_resnet", "wide"]
 )
 def test_less_is_kept_and_the_gradients_are_the_same(net_type: str) -> None:
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -61,8 +61,7 @@ def test_pretrained_weights_bring_their_recipe_size_and_colours(tmp_path: Path) 
     assert facts["pretrained"]["file"] == "timm.pth"
     assert "image_size: 160" in (tmp_path / "run" / "config.yaml").read_text()
     # A retraining of the run reads its images and colours in the same way.
-    base = resolve(tmp_path / "run" / "config.yaml", {}, of_run=True).config
-    runner.denoise(base, tmp_path / "run", find_score("aum"), [0.2], out=tmp_path / "d")
+    runner.denoise(resolved.config, tmp_path / "run", find_score("aum"), [0.2], out=tmp_path / "d")
     (folder,) = (tmp_path / "d").glob("*/percremove0.2")
     assert json.loads((folder / "manifest.json").read_text())["pretrained"] == facts["pretrained"]
 
