@@ -1,8 +1,10 @@
-"""Loads weights to start a classifier from, made by torchvision, tdctl or similar programs."""
+"""Loads weights to start a classifier from, made by torchvision, timm, tdctl or others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,19 @@ import torch
 from torch import nn
 
 from tdctl.catalogue import CATALOGUE
-from tdctl.config import Config
+from tdctl.config import Config, NetConfig
 from tdctl.errors import ConfigError
 from tdctl.files import PickledError, file_digest, load_tensors
+from tdctl.nets import check_name, fetch_weights, head_names
 
-__all__ = ["Weights", "load_weights", "weights_file"]
+__all__ = ["Weights", "check_start", "load_published", "load_weights", "weights_file"]
 
 Tensors = Mapping[str, torch.Tensor]
 
-HEAD = ("fc.weight", "fc.bias")
-FIRST = "conv1.weight"
+# torchvision's files of these networks contain auxiliary heads, which tdctl does not build.
+AUXILIARY = {"Inception3": ("AuxLogits.",), "GoogLeNet": ("aux1.", "aux2.")}
+# Names in torchvision's files of DenseNets, "norm.1", which its network calls "norm1".
+DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 # The number of batches that a batch norm has seen. None of our computations depends on it. Older
 # files lack it, such as torchvision's ImageNet weights.
 COUNTER = ".num_batches_tracked"
@@ -31,11 +36,11 @@ INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained 
 
 @dataclass(frozen=True)
 class Weights:
-    """The file of weights that a network was started from.
+    """The weights that a network was started from.
 
     Attributes:
-        file: the name of the file.
-        sha256: the hex digest of its bytes.
+        file: the name of the file, or of published weights.
+        sha256: the hex digest of the file's bytes; of published weights, that of their values.
         not_loaded: what was not loaded and why, in words; None if everything was loaded.
     """
 
@@ -56,7 +61,7 @@ class Weights:
 
 
 def weights_file(config: Config) -> Path | None:
-    """The file of weights in the settings; None to start from random weights.
+    """The file of weights in the settings; None for published or random weights.
 
     Raises:
         ConfigError: the file does not exist; or no file is given, but the paper starts this data
@@ -64,18 +69,61 @@ def weights_file(config: Config) -> Path | None:
     """
     asked, dataset = config.net.pretrained, config.data.dataset
     if asked is None and CATALOGUE[dataset].pretrained:
-        whose = "tdctl's" if config.net.net_type in {"resnet", "wide"} else "torchvision's"
+        whose = "tdctl's" if config.net.is_own else "torchvision's"
+        fetch = "" if config.net.is_own else "; --pretrained imagenet lets torchvision fetch them"
         raise ConfigError(
             f"net.pretrained: the paper starts {dataset} from ImageNet weights; give "
-            f"--pretrained FILE ({whose} {config.net.label}), or --pretrained none"
+            f"--pretrained FILE ({whose} {config.net.label}), or --pretrained none{fetch}"
         )
-    if asked is None or asked == "none":
+    if asked in (None, "none", "imagenet"):
         return None
     path = Path(asked)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise ConfigError(f"net.pretrained: {path}: {what}; {INSTEAD}")
     return path
+
+
+def check_start(config: Config) -> None:
+    """Refuses a network or weights that do not exist, before any image is read.
+
+    Published weights are fetched here, so that later steps find them in the package's cache.
+
+    Raises:
+        ConfigError: as in ``weights_file``; or the name of the network is unknown, or its
+            published weights cannot be fetched.
+    """
+    check_name(config.net)
+    weights_file(config)
+    if config.net.pretrained == "imagenet":
+        fetch_weights(config.net)
+
+
+def load_published(net: nn.Module, config: NetConfig) -> Weights:
+    """Loads the published weights of a network, except its head; see ``load_weights``.
+
+    Args:
+        net: the network, which is changed.
+        config: its settings.
+
+    Raises:
+        ConfigError: there are no such weights, or they cannot be fetched, or do not fit.
+    """
+    name, state = fetch_weights(config)
+    own, found = net.state_dict(), dict(state)
+    aside = _drop_auxiliary(net, found)
+    head = _keys_below(head_names(net), own)
+    for key in head:
+        found.pop(key, None)
+        del own[key]
+    problem = _misfit(found, own)
+    if problem is not None:
+        raise ConfigError(f"net.pretrained: {name}: {problem}; {INSTEAD}")
+    net.load_state_dict(found, strict=False)
+    digest = hashlib.sha256()
+    for key in sorted(found):
+        digest.update(key.encode() + found[key].cpu().contiguous().numpy().tobytes())
+    return Weights(name, digest.hexdigest(), _listed(f"the head ({', '.join(head)})", aside))
 
 
 def load_weights(net: nn.Module, path: Path) -> Weights:
@@ -85,8 +133,8 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     with a state dict as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix of all
     keys is removed, such as ``module.`` (several GPUs) or ``model.`` (Lightning). Tensors beside
     the complete network, such as the weights of a loss, are not loaded but named in the result. If
-    the number of classes differs, the classification head (``fc``) is not loaded either. The
-    counters of batch norm, which older files lack, stay 0.
+    the number of classes differs, or the file has no head, the classification head keeps its random
+    weights. The counters of batch norm, which older files lack, stay 0.
 
     Args:
         net: the network, which is changed.
@@ -102,7 +150,9 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     try:
         sha256 = file_digest(path)
         own = net.state_dict()
-        found, beside = _without_prefix(_read(path), own)
+        head = _keys_below(head_names(net), own)
+        read = {DENSE_LAYER.sub(r"\1\2", key): value for key, value in _read(path).items()}
+        found, beside = _without_prefix(read, own, head)
     except PickledError as error:
         raise ConfigError(
             f"net.pretrained: {path}: cannot be read ({error}, which may run any program); save "
@@ -111,15 +161,17 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ConfigError(f"net.pretrained: {path}: cannot be read ({reason}); {INSTEAD}") from None
-    other_head = _other_head(found, own)
-    for key in HEAD if other_head else ():
-        del found[key], own[key]
+    aside = _drop_auxiliary(net, found)
+    other_head = _other_head(found, own, head)
+    for key in head if other_head else ():
+        found.pop(key, None)
+        del own[key]
     problem = _misfit(found, own)
     if problem is not None:
         raise ConfigError(f"net.pretrained: {path}: {problem}; {INSTEAD}")
     net.load_state_dict(found, strict=False)
     other = f"{_first(beside)}, which the network has not" if beside else None
-    return Weights(path.name, sha256, ", and ".join(filter(None, (other_head, other))) or None)
+    return Weights(path.name, sha256, _listed(other_head, aside, other))
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -148,17 +200,18 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _without_prefix(
-    found: dict[str, torch.Tensor], own: Tensors
+    found: dict[str, torch.Tensor], own: Tensors, head: Sequence[str]
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The tensors under the network's own names, and the names of the other tensors.
 
-    The prefix is the text before the name of the first layer. It is removed if all tensors have it,
-    or if the tensors with it are the complete network.
+    The prefix is the text before the name of the first weights. It is removed if all tensors have
+    it, or if the tensors with it are the complete network.
     """
-    if FIRST in found:
+    needed = {key for key in own if key not in head and not key.endswith(COUNTER)}
+    first = next(key for key in own if key in needed)
+    if first in found:
         return found, []
-    prefixes = [key.removesuffix(FIRST) for key in found if key.endswith(f".{FIRST}")]
-    needed = {key for key in own if key not in HEAD and not key.endswith(COUNTER)}
+    prefixes = [key.removesuffix(first) for key in found if key.endswith(f".{first}")]
     fitting = [p for p in prefixes if needed <= _below(found, p).keys() <= own.keys()]
     if len(fitting) > 1:
         names = " and ".join(f"'{prefix}'" for prefix in sorted(fitting))
@@ -170,19 +223,46 @@ def _without_prefix(
     return _below(found, prefix), [key for key in found if not key.startswith(prefix)]
 
 
+def _keys_below(names: Sequence[str], state: Tensors) -> tuple[str, ...]:
+    """The keys of the layers with these names."""
+    return tuple(key for key in state if key.rpartition(".")[0] in names)
+
+
+def _drop_auxiliary(net: nn.Module, found: dict[str, torch.Tensor]) -> str | None:
+    """Removes the auxiliary heads from a state dict, and says so; None if there are none."""
+    beginnings = AUXILIARY.get(type(net).__name__, ())
+    names = [key for key in found if key.startswith(beginnings)] if beginnings else []
+    for name in names:
+        del found[name]
+    return f"the auxiliary heads ({_first(names)})" if names else None
+
+
+def _listed(*parts: str | None) -> str | None:
+    return ", and ".join(filter(None, parts)) or None
+
+
 def _below(found: Tensors, prefix: str) -> dict[str, torch.Tensor]:
     length = len(prefix)
     return {key[length:]: value for key, value in found.items() if key.startswith(prefix)}
 
 
-def _other_head(found: Tensors, own: Tensors) -> str | None:
-    """Describes a head for another number of classes; None if there is no such head."""
-    if not all(key in found and key in own for key in HEAD):
+def _other_head(found: Tensors, own: Tensors, head: Sequence[str]) -> str | None:
+    """Describes a head that is missing or for another number of classes; else None."""
+    there = [key for key in head if key in found]
+    if not there:
+        return f"the head ({', '.join(head)}), which the file has not"
+    if len(there) < len(head):
         return None
-    (weight, bias), (classes, features) = (found[key] for key in HEAD), own[HEAD[0]].shape
-    if weight.shape != (bias.numel(), features) or bias.ndim != 1 or len(bias) == classes:
+    ours, theirs = ({key: state[key].shape for key in head} for state in (own, found))
+    counts = {shape[0] if shape else None for shape in theirs.values()}
+    classes = next(iter(ours.values()))[0]
+    if counts in ({classes}, {None}) or len(counts) > 1:
         return None
-    return f"the head ({', '.join(HEAD)}), which is for {len(bias)} classes, not {classes}"
+    if any(shape[1:] != ours[key][1:] for key, shape in theirs.items()):
+        return None
+    if any(len(shape) != len(ours[key]) for key, shape in theirs.items()):
+        return None
+    return f"the head ({', '.join(head)}), which is for {counts.pop()} classes, not {classes}"
 
 
 def _misfit(found: Tensors, own: Tensors) -> str | None:
@@ -193,9 +273,11 @@ def _misfit(found: Tensors, own: Tensors) -> str | None:
     unexpected = [key for key in found if key not in own]
     if unexpected:
         return f"holds {_first(unexpected)}, which the network has not"
-    ours, theirs = own[FIRST].shape, found[FIRST].shape
-    if ours != theirs and (*ours[:1], *ours[2:]) == (*theirs[:1], *theirs[2:]):
-        return f"is for images of {theirs[1]} channels, not {ours[1]}"
+    first = next((key for key, value in own.items() if value.ndim == 4), None)
+    if first is not None:
+        ours, theirs = own[first].shape, found[first].shape
+        if ours != theirs and (*ours[:1], *ours[2:]) == (*theirs[:1], *theirs[2:]):
+            return f"is for images of {theirs[1]} channels, not {ours[1]}"
     shapes = [
         f"{key} {list(value.shape)} in place of {list(own[key].shape)}"
         for key, value in found.items()

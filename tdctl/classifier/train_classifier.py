@@ -167,7 +167,8 @@ def _of_torch(error: RuntimeError) -> tuple[str, str]:
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "OutOfMemoryError" in kinds or "can't allocate memory" in str(error):
-        return "the memory is full", "start again with a smaller --batch-size"
+        what = "a smaller --batch-size, or with --set train.checkpoint_blocks=true"
+        return "the memory is full", f"start again with {what}"
     if kinds & {"TorchDynamoException", "InductorError"}:
         return f"compiling failed ({first_line(error)})", "start again with --no-compile"
     raise error

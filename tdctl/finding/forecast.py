@@ -108,18 +108,19 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
     data = config.data
     images, reduced = listing.images.take(rows), data.decode == "reduced"
     decoder = Decoder.of(images, size, data.fit, data.max_megapixels, reduced=reduced)
-    started, pixels = time.perf_counter(), []
+    started = time.perf_counter()
+    decoded: list[NDArray[np.uint8]] = []
     # Every eighth first, so that those of large pictures that are tried come from all classes.
     order = np.argsort(np.arange(len(rows)) % 8, kind="stable").tolist()
     with quiet():
         for row in order:
             with suppress(Unreadable):
-                pixels.append(decoder.read(row))
-            if len(pixels) >= FEWEST and time.perf_counter() - started > ENOUGH:
+                decoded.append(decoder.read(row))
+            if len(decoded) >= FEWEST and time.perf_counter() - started > ENOUGH:
                 break
-    if not pixels:
+    if not decoded:
         raise DataError(f"{listing.name}: none of {len(rows)} images that were tried decodes")
-    return torch.from_numpy(np.stack(pixels))
+    return torch.from_numpy(np.stack(decoded))
 
 
 def _data_set(listing: Listing, images: Images) -> DataSet:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from tdctl.config import NetConfig
+from tdctl.errors import ConfigError
+from tdctl.files import first_line
 from tdctl.nets.cifar import CifarResNet
+from tdctl.nets.own_input import OwnInput
+from tdctl.nets.timm_nets import build_timm, check_timm, fetch_timm, file_of_timm, input_of_timm
+from tdctl.nets.torchvision_nets import (
+    build_torchvision,
+    check_torchvision,
+    fetch_torchvision,
+    file_of_torchvision,
+    input_of_torchvision,
+)
 from tdctl.nets.wide import WideNet
 from tdctl.streams import WEIGHTS
 
-__all__ = ["build_net", "count_flops"]
+__all__ = ["build_net", "check_name", "count_flops", "fetch_weights", "own_input"]
 
 
 # Images of at least this side are halved by the first convolution of the wide network. In the same
@@ -27,15 +38,19 @@ def build_net(
 ) -> nn.Module:
     """Builds a network. Its weights depend only on the settings, the image shape and the seed.
 
-    ``resnet`` is ``CifarResNet`` and ``wide`` is ``WideNet``. ``resnet18``, ``resnet34`` and
-    ``resnet50`` are torchvision's networks, with a first convolution for the image's channels. With
-    ``stem: cifar``, it keeps the image's size.
+    ``resnet`` is ``CifarResNet`` and ``wide`` is ``WideNet``. Other names are networks of
+    torchvision, and with ``timm:`` those of timm. These take images of three channels; images of
+    one channel are repeated. With ``stem: cifar``, a ResNet of torchvision keeps the image's size.
 
     Args:
         config: the settings of the network.
         num_classes: k, the number of logits.
         shape: C, H, W of an image.
         seed: the seed of the weights.
+
+    Raises:
+        ConfigError: the name is unknown, or timm is not installed, or the network takes no such
+            images.
     """
     channels = shape[0]
     with WEIGHTS.of_process(seed):
@@ -44,23 +59,99 @@ def build_net(
         if config.net_type == "wide":
             halved = config.stride == 2 or (config.stride is None and min(shape[1:]) >= HALVED_FROM)
             return WideNet(num_classes, channels, 2 if halved else 1)
-        from torchvision import models
+        if channels not in (1, 3):
+            raise ConfigError(
+                f"net.net_type: {config.label} takes images of 1 or 3 channels, not {channels}; "
+                "use --net-type wide or resnet"
+            )
+        build = build_torchvision if config.timm_name is None else build_timm
+        net = build(config, num_classes, shape)
+    if channels == 1:
+        net.register_forward_pre_hook(_as_colour)
+    return net
 
-        net = cast(nn.Module, getattr(models, config.net_type)(num_classes=num_classes))
-        if config.stem == "cifar":
-            net.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
-            net.maxpool = nn.Identity()
-        elif channels != 3:
-            net.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
-        return net
+
+def check_name(config: NetConfig) -> None:
+    """Refuses the name of a network that does not exist.
+
+    Raises:
+        ConfigError: the message has the nearest names; or timm is not installed.
+    """
+    if config.timm_name is not None:
+        check_timm(config.timm_name)
+    elif not config.is_own:
+        check_torchvision(config.net_type)
+
+
+def own_input(config: NetConfig) -> OwnInput | None:
+    """The size, mean and deviation that the published weights of a network expect.
+
+    None for tdctl's own networks, and for networks without published weights.
+
+    Raises:
+        ConfigError: as in ``check_name``.
+    """
+    if config.is_own:
+        return None
+    if config.timm_name is not None:
+        return input_of_timm(config.timm_name)
+    return input_of_torchvision(config.net_type)
+
+
+def fetch_weights(config: NetConfig) -> tuple[str, Mapping[str, torch.Tensor]]:
+    """The published weights of a network, from the cache of its package or from the network.
+
+    Returns:
+        The name of the weights, and a state dict.
+
+    Raises:
+        ConfigError: as in ``check_name``; or no weights are published, or they cannot be fetched.
+    """
+    if config.is_own:
+        raise ConfigError(
+            f"net.pretrained: {config.label} is tdctl's own, of which no ImageNet weights are "
+            "published; name a network of torchvision or timm, such as --net-type resnet50"
+        )
+    try:
+        if config.timm_name is not None:
+            return fetch_timm(config.timm_name)
+        return fetch_torchvision(config.net_type)
+    except OSError as error:
+        name = config.timm_name
+        address = file_of_torchvision(config.net_type) if name is None else file_of_timm(name)
+        raise ConfigError(
+            f"net.pretrained: cannot fetch the weights of {config.net_type} ({first_line(error)}); "
+            f"bring the file {address} to this machine, and give it with --pretrained FILE"
+        ) from None
+
+
+def _as_colour(net: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Repeats grey images [B, 1, H, W] for a network that takes three channels."""
+    images, *others = inputs
+    return (images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images, *others)
 
 
 def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> float:
-    """The number of floating point operations of a forward pass for one image [C, H, W]."""
+    """The number of floating point operations of a forward pass for one image [C, H, W].
+
+    Raises:
+        ConfigError: as in ``build_net``; or the network does not take images of this size.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
+    # Some networks of other packages can be built only with memory for their weights.
+    with torch.device("meta" if config.is_own else "cpu"):
+        net = build_net(config, num_classes, shape, 0).eval().to("meta")
     with torch.device("meta"):
-        net = build_net(config, num_classes, shape, 0).eval()
-        with FlopCounterMode(display=False) as counter:
-            net(torch.empty(1, *shape))
+        try:
+            with FlopCounterMode(display=False) as counter:
+                net(torch.empty(1, *shape))
+        # torch and timm raise these where an image is too small for a layer.
+        except (RuntimeError, AssertionError, ValueError) as error:
+            own = own_input(config)
+            advice = "a larger" if own is None else f"--image-size {own.size}, or another larger"
+            raise ConfigError(
+                f"net.net_type: {config.label} does not take images of {shape[2]} x {shape[1]} "
+                f"pixels ({first_line(error)}); give {advice} --image-size"
+            ) from None
     return float(counter.get_total_flops())

@@ -9,7 +9,7 @@ from typing import Any
 from tdctl.config import Config
 from tdctl.files import read_json
 from tdctl.inputs import SPLIT_BY, Channels, RankingFile, channels_of_run, split_rule
-from tdctl.pretrained import weights_file
+from tdctl.pretrained import check_start
 from tdctl.run import MANIFEST_FILE, RunFolder, Status, check_places, refuse_in_data
 
 __all__ = ["Begun", "begin"]
@@ -60,7 +60,7 @@ def begin(
         DataError: the ranking is missing or malformed.
         ConfigError: the weights do not fit.
     """
-    weights_file(config)  # checked before the images, whose reading may take minutes
+    check_start(config)  # checked before the images, whose reading may take minutes
     status = run.open(config, resume, overwrite)
     if status == "complete":
         run.tidy()

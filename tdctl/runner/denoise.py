@@ -17,8 +17,8 @@ from tdctl.cuts import ratio_of
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json
 from tdctl.finding.suited import suited
-from tdctl.inputs import Channels, channels_of_run, normalised_alike, with_whole_paths
-from tdctl.pretrained import Weights, weights_file
+from tdctl.inputs import Channels, channels_of_run, normalised_alike, settled
+from tdctl.pretrained import Weights, check_start
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
 from tdctl.retraining import (
     RESULT_FILE,
@@ -156,7 +156,7 @@ def denoise(
     folders = [runs] if isinstance(runs, Path) else list(runs)
     run = folders[0]
     world = World(device=pick_device(config.device)) if world is None else world
-    config = with_whole_paths(config)
+    config = settled(config)
     config = world.told(lambda: suited(config, run))
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     world.told(lambda: _check_before(config, folders, out, rounds, ratios))
@@ -288,7 +288,7 @@ def _check_before(
     run = runs[0]
     check_rounds(rounds, runs, ratios)
     check_as_recorded(config, run)
-    weights_file(config)
+    check_start(config)
     base = out if out is not None else run.resolve().parent / f"prune4retrain_seed{config.seed}"
     refuse_in_data(config.data, base)
 

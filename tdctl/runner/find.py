@@ -13,6 +13,7 @@ from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.choices import (
     FEWEST_EPOCHS,
+    OF_PICTURES,
     SMALLER,
     Choice,
     Chosen,
@@ -23,7 +24,7 @@ from tdctl.finding.choices import (
 from tdctl.finding.forecast import Forecast, forecast_training
 from tdctl.finding.suited import in_words, see
 from tdctl.inputs.given_labels import list_training_data
-from tdctl.inputs.prepare import with_whole_paths
+from tdctl.inputs.prepare import settled, with_whole_paths
 from tdctl.rankers.open_ranker import Source
 from tdctl.rankers.ranked import DetectResult
 from tdctl.rankers.ranking_files import ranking_files
@@ -226,9 +227,7 @@ def finished(out: Path, config: Config, source: Source) -> FindResult | None:
             f"tdctl detect --td {out / RUN} --out OTHER.csv"
         )
     # Refuses other settings than those of the run.
-    status = RunFolder(out / RUN, "generate-td").open(
-        with_whole_paths(config), resume=True, overwrite=False
-    )
+    status = RunFolder(out / RUN, "generate-td").open(settled(config), resume=True, overwrite=False)
     there = all(file.exists() for file in files)
     return found if there and status == "complete" else None
 
@@ -257,7 +256,7 @@ def plan_find(
             "Pillow reads"
         )
     choice = _free(choose(seen), named, first)
-    config = resolve(choice.settings)
+    config = settled(resolve(choice.settings))
     listing = list_training_data(with_whole_paths(config))
     world = World(device=pick_device(device))
     way = _Way(choice, config, forecast_training(config, listing, world))
@@ -270,7 +269,7 @@ def plan_find(
             if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper.key):
                 continue
             choice = way.choice.replaced(cheaper)
-            tried = resolve(_free(choice, named, first).settings)
+            tried = settled(resolve(_free(choice, named, first).settings))
             if not _costs_more(tried, cheaper.key):
                 way = _Way(choice, tried, forecast_training(tried, listing, world))
         fit, most = way.fit(seconds), way.config.train.epochs
@@ -284,7 +283,7 @@ def plan_find(
         if fit < most:
             why = f"epochs {fit}: as many as fit into {in_words(seconds)}"
             choice = way.choice.replaced(Chosen("train.epochs", fit, why))
-            way = replace(way, choice=choice, config=resolve(choice.settings))
+            way = replace(way, choice=choice, config=settled(resolve(choice.settings)))
     config = way.config
     held = 0 if listing.held is None else int(listing.held.sum())
     return FindPlan(
@@ -399,6 +398,9 @@ def _free(choice: Choice, named: frozenset[str], config: Config) -> Choice:
     """What was chosen and the user has not set; with another recipe its length is its own."""
     train, other = config.train, "recipe" in named and config.recipe != OWN_RECIPE
     found = choice.free(named)
+    if config.net.starts_trained:
+        # The recipe of pretrained networks is the default, and their weights say the size.
+        found = found.without({"recipe", "train.epochs", "train.folds", *OF_PICTURES})
     if other:
         found = found.without({"train.epochs"})
     # These do not go with folds, or with an estimate by folds.

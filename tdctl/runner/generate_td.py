@@ -23,7 +23,7 @@ from tdctl.inputs import (
     normalised_alike,
     prepare,
     read_ranking,
-    with_whole_paths,
+    settled,
 )
 from tdctl.labels import stratified_folds
 from tdctl.recorder import EpochRows, RunRecorder, check_room
@@ -125,7 +125,7 @@ def generate_td(
         >>> dynamics, labels, valid_indices = tdctl.read_run(result.folder)
     """
     world = World(device=pick_device(config.device)) if world is None else world
-    config = with_whole_paths(config)
+    config = settled(config)
     check_logger(log_with)
     config = world.told(lambda: suited(config, out if resume else None))
     run = RunFolder(out, "generate-td")
@@ -177,7 +177,7 @@ def plan_generate(
     Only the first image is decoded. Other images that cannot be decoded are found by the run.
     """
     world = World(device=pick_device(config.device))
-    config = suited(config, out if resume else None)
+    config = suited(settled(config), out if resume else None)
     run = RunFolder(out, "generate-td")
     begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":
@@ -192,7 +192,11 @@ def plan_generate(
     if begun.status == "new":
         check_room(out, disk.needed_bytes, config.train.store)
     started = None if plan.weights is None else plan.weights.note
-    notes = (plan.choice, *filter(None, (started, begun.other_versions)), *prepared.dataset.notes)
+    notes = (
+        plan.choice,
+        *filter(None, (started, plan.other_size, begun.other_versions)),
+        *prepared.dataset.notes,
+    )
     facts, left_out = prepared.facts(), len(prepared.train) - len(images)
     return [
         *(f"note: {note}" for note in notes),

@@ -14,7 +14,7 @@ from tdctl.config import Config
 from tdctl.errors import RunError, TdctlError
 from tdctl.files import read_json, write_json
 from tdctl.finding.suited import suited
-from tdctl.inputs import with_whole_paths
+from tdctl.inputs import settled
 from tdctl.rankers import open_ranker
 from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, refuse_in_data
 from tdctl.run.folder import HELD, PLACES, UNREAD
@@ -256,10 +256,10 @@ def _check_before(settings: RowSettings, rows: Sequence[Row], out: Path) -> None
             ranker = open_ranker(source, World(device=pick_device("cpu")))
             detectors[name] = ranker.fingerprints()["detector"]
     for row in {row.recording: row for row in rows}.values():
-        config = with_whole_paths(settings.of_recording(row))
+        config = settled(settings.of_recording(row))
         _check_as_begun(config, out / RECORDINGS / row.recording, "generate-td", (*HELD, *PLACES))
     for row in rows:
-        config = with_whole_paths(settings.of_training(row))
+        config = settled(settings.of_training(row))
         if not out.exists():
             refuse_in_data(config.data, out)
         _check_as_trained(config, row, out / ROWS / row.name, detectors.get(row.detector))

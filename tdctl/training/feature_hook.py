@@ -1,4 +1,4 @@
-"""The features of a network: the input of its last linear layer."""
+"""The features of a network: the input of its head."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tdctl.errors import TrainingError
+from tdctl.nets import head_names
 
 __all__ = ["FeatureHook"]
 
@@ -20,17 +21,17 @@ class FeatureHook:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        layers = [module for module in net.modules() if isinstance(module, nn.Linear)]
-        if not layers:
-            raise TrainingError(
-                "neighbours: the network has no linear layer whose input could be its features; "
-                "train with --neighbours 0"
-            )
+        try:
+            head = net.get_submodule(head_names(net)[0])
+        except ValueError as error:
+            raise TrainingError(f"features: {error}; use another --net-type") from None
         self._kept: torch.Tensor | None = None
-        self._hook = layers[-1].register_forward_pre_hook(self._keep)
+        self._hook = head.register_forward_pre_hook(self._keep)
 
     def _keep(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self._kept = inputs[0].detach()
+        kept = inputs[0].detach()
+        # A head that is a convolution sees maps [B, F, H, W].
+        self._kept = kept.mean(dim=(2, 3)) if kept.ndim == 4 else kept
 
     def taken(self) -> torch.Tensor:
         """The features of the last batch, float [B, F], in the network's precision.
@@ -43,8 +44,7 @@ class FeatureHook:
         kept, self._kept = self._kept, None
         if kept is None:
             raise TrainingError(
-                "neighbours: the network's last linear layer was not called; train with "
-                "--no-compile, or with --neighbours 0"
+                "features: the network's head was not called; train with --no-compile"
             )
         return kept
 

@@ -33,9 +33,19 @@ def test_a_closed_hook_leaves_the_network_as_it_was() -> None:
     assert not any(module._forward_pre_hooks for module in net.modules())
 
 
-def test_a_network_without_a_linear_layer_is_refused() -> None:
+def test_the_maps_before_a_head_that_is_a_convolution_are_averaged() -> None:
+    net, images = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)),
+        torch.randn(5, 3, 6, 6),
+    )
+    hook = FeatureHook(net)
+    net(images)
+    assert torch.equal(hook.taken(), net[:2](images).mean(dim=(2, 3)))
+
+
+def test_a_network_without_layers_of_weights_is_refused() -> None:
     with pytest.raises(TrainingError, match="no linear layer"):
-        FeatureHook(nn.Conv2d(1, 1, 1))
+        FeatureHook(nn.ReLU())
 
 
 def test_a_compiled_pass_gives_the_same_features() -> None:

@@ -244,6 +244,12 @@ def test_a_cpu_gets_bfloat16_only_where_it_computes_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
     assert pick_precision(TrainConfig(), CPU) == ("bfloat16" if native else "float32")
     assert pick_precision(TrainConfig(amp_dtype="float16"), CPU) == "float32"
+    # Small depthwise convolutions are slower in bfloat16, unless the user asks for it.
+    for net_type, slow in {"mobilenet_v3_small": True, "timm:test_convnext": False}.items():
+        net = build_net(NetConfig(net_type=net_type), 3, (3, 32, 32), 0)
+        fast = "bfloat16" if native and not slow else "float32"
+        assert pick_precision(TrainConfig(), CPU, net) == fast
+        assert pick_precision(TrainConfig(amp=True), CPU, net) == "bfloat16"
 
 
 def test_compiling_is_chosen_by_the_length_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
