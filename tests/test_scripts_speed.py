@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scripts.experiments.speed import __main__ as bench
-from scripts.experiments.speed import busy, curves, plain, processes, quality
+from scripts.experiments.speed import busy, curves, decoding, plain, processes, quality
 from scripts.experiments.speed.images import make_folder, read_folder
 from scripts.experiments.speed.measure import BenchError, Row, Section, Spread, ratios, table, watch
 from scripts.experiments.speed.settings import Settings
@@ -260,3 +260,13 @@ def test_the_run_of_many_samples_can_be_ranked(tmp_path: Path) -> None:
     assert dynamics.td.shape == (300, 6, 1)
     found = detection_metrics(SCORES["aum"](dynamics), labels.flipped)
     assert found.auc is not None and found.auc > 0.9
+
+
+def test_every_way_decodes_the_photographs(tmp_path: Path) -> None:
+    decoding.make_photographs(tmp_path / "photographs", 20, (160, 120))
+    for way in decoding.WAYS:
+        options = decoding._parser().parse_args(
+            [str(tmp_path), "--sample", "20", "--side", "16", "--workers", "1", "--way", way]
+        )
+        found = decoding._measured(options)
+        assert found["count"] == 20 and found["speed"] > 0 and found["cpu"] > 0, way

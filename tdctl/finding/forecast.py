@@ -108,19 +108,18 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
     data = config.data
     images, reduced = listing.images.take(rows), data.decode == "reduced"
     decoder = Decoder.of(images, size, data.fit, data.max_megapixels, reduced=reduced)
-    started = time.perf_counter()
-    decoded: list[NDArray[np.uint8]] = []
+    started, found = time.perf_counter(), list[NDArray[np.uint8]]()
     # Every eighth first, so that those of large pictures that are tried come from all classes.
     order = np.argsort(np.arange(len(rows)) % 8, kind="stable").tolist()
     with quiet():
         for row in order:
             with suppress(Unreadable):
-                decoded.append(decoder.read(row))
-            if len(decoded) >= FEWEST and time.perf_counter() - started > ENOUGH:
+                found.append(decoder.read(row))
+            if len(found) >= FEWEST and time.perf_counter() - started > ENOUGH:
                 break
-    if not decoded:
+    if not found:
         raise DataError(f"{listing.name}: none of {len(rows)} images that were tried decodes")
-    return torch.from_numpy(np.stack(decoded))
+    return torch.from_numpy(np.stack(found))
 
 
 def _data_set(listing: Listing, images: Images) -> DataSet:

@@ -83,7 +83,9 @@ def begun_before(config: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, **m
     with monkeypatch.context() as patch:
         earlier = partial(prepare, split_by=SPLIT_BY_GIVEN)
         module = import_module("tdctl.runner.generate_td")
-        patch.setattr(module, "prepare", lambda config, dry, split_by: earlier(config, dry=dry))
+        patch.setattr(
+            module, "prepare", lambda config, dry, split_by, told: earlier(config, dry=dry)
+        )
         if more:
             with pytest.raises(KeyboardInterrupt):
                 runner.generate_td(config, folder, **more)

@@ -21,6 +21,7 @@ from tdctl.settings import load_config
 
 FOLDER: dict[str, Any] = {
     "data__dataset": "folder", "data__limit": None, "noise__noise_ratio": 0.0, "train__epochs": 2,
+    "data__test_share": 0.2,
 }  # fmt: skip
 
 
@@ -55,8 +56,8 @@ def cleaned(
 
 
 def again(photos: Path, table: Path, out: Path, **more: Any) -> Path:
-    config = tiny_config(**FOLDER | {"train__epochs": 1}, data__data_dir=photos,
-                         data__labels=table, **more)  # fmt: skip
+    given = {"train__epochs": 1, "data__data_dir": photos, "data__labels": table}
+    config = tiny_config(**FOLDER | given | more)
     return runner.generate_td(config, out).folder
 
 
@@ -220,7 +221,7 @@ def test_the_command_says_what_it_did_and_what_is_next(
     assert result.exit_code == 0, result.output
     assert "ranked     42 of 60 images" in result.stdout
     assert "of 8 flagged" in result.stdout and "labels of ranked images before" in result.stdout
-    again = f"next tdctl generate-td --dataset folder --data-dir {photos} --labels"
+    again = f"generate-td --dataset folder --data-dir {photos} --test-share 0.2 --labels"
     assert again in " ".join(result.stdout.split())
     result = tdctl(*asked, "--action", "drop", "--out", tmp_path / "u.csv", "--json", "--dry-run")
     report = json.loads(result.stdout)
