@@ -11,6 +11,7 @@ from tdctl.config import NetConfig
 from tdctl.errors import ConfigError
 from tdctl.files import first_line
 from tdctl.nets.cifar import CifarResNet
+from tdctl.nets.heads import head_names
 from tdctl.nets.own_input import OwnInput
 from tdctl.nets.timm_nets import build_timm, check_timm, fetch_timm, file_of_timm, input_of_timm
 from tdctl.nets.torchvision_nets import (
@@ -66,6 +67,8 @@ def build_net(
             )
         build = build_torchvision if config.timm_name is None else build_timm
         net = build(config, num_classes, shape)
+        if config.starts_trained:
+            _draw_head(net)
     if channels == 1:
         net.register_forward_pre_hook(_as_colour)
     return net
@@ -123,6 +126,18 @@ def fetch_weights(config: NetConfig) -> tuple[str, Mapping[str, torch.Tensor]]:
             f"net.pretrained: cannot fetch the weights of {config.net_type} ({first_line(error)}); "
             f"bring the file {address} to this machine, and give it with --pretrained FILE"
         ) from None
+
+
+def _draw_head(net: nn.Module) -> None:
+    """Draws the head's weights as torch draws those of a layer by default.
+
+    Some networks draw them so large for a few classes that the first steps of a fine-tuning are
+    spent on making them smaller: the loss of EfficientNets for ten classes begins at 5, not at 2.3.
+    """
+    for name in head_names(net):
+        head = net.get_submodule(name)
+        if isinstance(head, nn.Linear | nn.Conv2d):
+            head.reset_parameters()
 
 
 def _as_colour(net: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tdctl.config import NetConfig
 from tdctl.errors import ConfigError
-from tdctl.nets import build_net, check_name, count_flops, fetch_weights, own_input
+from tdctl.nets import build_net, check_name, count_flops, fetch_weights, head_parameters, own_input
 
 SMALL = ["squeezenet1_1", "mobilenet_v3_small", "timm:test_resnet.r160_in1k", "timm:test_vit"]
 
@@ -39,6 +39,15 @@ def test_its_weights_depend_on_the_seed_alone(net_type: str) -> None:
         states.append(build_net(of(net_type), 4, (3, 32, 32), seed).state_dict())
     assert all((states[0][key] == states[1][key]).all() for key in states[0])
     assert any((states[0][key] != states[2][key]).any() for key in states[0])
+
+
+@pytest.mark.parametrize("net_type", ["timm:test_efficientnet", "mobilenet_v3_small"])
+def test_the_new_head_of_a_pretrained_network_begins_small(net_type: str) -> None:
+    config = of(net_type, pretrained="w.pth")
+    nets = [build_net(config, 10, (3, 32, 32), seed=3) for _ in range(2)]
+    heads = [head_parameters(net) for net in nets]
+    assert heads[0][0].abs().max() <= heads[0][0].shape[1] ** -0.5
+    assert all((one == other).all() for one, other in zip(*heads, strict=True))
 
 
 def test_auxiliary_heads_are_left_out() -> None:
