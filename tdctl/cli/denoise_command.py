@@ -136,7 +136,8 @@ def denoise(
     if runner.without_test_images(td[0]):
         say(
             f"note: the run {td[0]} has no test images, so the table will have no test error; for "
-            "one, put images with right labels into a folder test, and record again"
+            "one, put images with right labels into a folder test (or give --test-share), and "
+            "record again"
         )
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:
         result = runner.denoise(
