@@ -150,10 +150,13 @@ def _of_path(settings: Settings, path: Path) -> Settings:
 
 def _resolver(settings: Settings, named: frozenset[str]) -> Callable[[Mapping[str, Any]], Config]:
     """Gives the settings above chosen ones: what the user sets wins, wherever it stands."""
-    recipe = {} if "recipe" in named else {"recipe": "detect"}
+    plain = replace(settings, reads_data=False)
+    # Pretrained networks have a recipe of their own.
+    own = "recipe" in named or plain.resolve().config.net.starts_trained
+    recipe = {} if own else {"recipe": "detect"}
 
     def resolve(chosen: Mapping[str, Any]) -> Config:
-        return replace(settings, reads_data=False).resolve(chosen={**recipe, **chosen}).config
+        return plain.resolve(chosen={**recipe, **chosen}).config
 
     return resolve
 
