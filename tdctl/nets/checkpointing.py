@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -24,7 +25,7 @@ class _Blocks(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not (self.training and torch.is_grad_enabled()):
-            return cast(torch.Tensor, cast(Any, super()).forward(x))
+            return _run(list(self), x)
         block: list[nn.Module] = []
         for module in self:
             weights = any(True for _ in module.parameters())
@@ -40,13 +41,14 @@ class _Blocks(nn.Sequential):
         return _checkpointed(block, x) if block else x
 
 
-def _checkpointed(block: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
-    def run(values: torch.Tensor) -> torch.Tensor:
-        for module in block:
-            values = module(values)
-        return values
+def _run(block: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    for module in block:
+        x = module(x)
+    return x
 
-    return checkpoint(run, x, use_reentrant=False)
+
+def _checkpointed(block: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    return checkpoint(partial(_run, block), x, use_reentrant=False)
 
 
 def checkpoint_blocks(net: nn.Module, name: str) -> None:
