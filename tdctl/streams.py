@@ -187,6 +187,15 @@ ROBUST_MIXTURE = Stream(
 ROBUST_DIVISION = Stream(
     "robust division", "none", (0,), "the first guess of a division in two components", direct=True
 )
+HEAD_ORDER = Stream(
+    "head order", "seed", ("seed", "epoch", 7), "the order of the samples for heads on features"
+)
+FEATURE_SAMPLE = Stream(
+    "feature sample", "none", (1,), "by which features the transform before a head is computed"
+)
+FEATURE_CELLS = Stream(
+    "feature cells", "none", (2,), "the first centres of the cells in which neighbours are sought"
+)
 NEIGHBOURS = Stream(
     "neighbours",
     "none",

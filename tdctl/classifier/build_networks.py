@@ -14,7 +14,7 @@ __all__ = ["build_networks"]
 
 
 def build_networks(
-    config: Config, num_classes: int, shape: tuple[int, int, int], mode: Plain
+    config: Config, num_classes: int, shape: tuple[int, ...], mode: Plain
 ) -> tuple[nn.Module, Weights | None]:
     """Builds the networks of a recording mode.
 
@@ -31,7 +31,7 @@ def build_networks(
         ConfigError: the weights do not fit the network, or their file changed between two of the
             networks.
     """
-    file = weights_file(config)
+    file = None if len(shape) == 1 else weights_file(config)
     loaded: list[Weights] = []
 
     def build(seed: int, extra_classes: int = 0) -> nn.Module:

@@ -16,16 +16,23 @@ __all__ = ["DataConfig", "readers_of"]
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")
 OWN_FIELDS = ("webdataset", "hf")
 FROM_DISK = tuple(name for name in CATALOGUE if name != "digits")
+IMAGES = tuple(name for name in CATALOGUE if name != "embeddings")
+IMAGES_FROM_DISK = tuple(name for name in FROM_DISK if name in IMAGES)
 # For each setting that only some data sets read: these data sets. Named data sets that may also
 # be image folders are included.
 READERS = {
     "data_dir": FROM_DISK,
     "split_column": ("table",),
-    "test_share": FROM_DISK,
+    "test_share": IMAGES_FROM_DISK,
+    "image_size": IMAGES,
+    "fit": IMAGES,
+    "max_megapixels": IMAGES,
+    "normalise": IMAGES,
+    "images": IMAGES,
     "download": TORCHVISION,
     "skip_unreadable": FROM_DISK,
-    "cache_dir": FROM_DISK,
-    "workers": FROM_DISK,
+    "cache_dir": IMAGES_FROM_DISK,
+    "workers": IMAGES_FROM_DISK,
     "drop_clutter": ("caltech256",),
 }
 # The settings that name columns. With a label table every data set reads them, without one only
@@ -149,6 +156,11 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
+        if self.dataset == "embeddings" and (self.data_dir is None or self.labels is None):
+            raise ValueError(
+                "data_dir: dataset 'embeddings' needs --data-dir FILE (.npy, .safetensors or "
+                ".parquet) and --labels TABLE"
+            )
         own_fields = self.dataset in {"webdataset", "hf"}
         if self.true_column is not None and self.labels is None and not own_fields:
             raise ValueError("true_column: names a column of --labels, which is not given")
