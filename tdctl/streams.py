@@ -75,15 +75,18 @@ class Stream:
         return torch.Generator(device).manual_seed(seed)
 
     @contextmanager
-    def of_process(self, *at: int) -> Iterator[None]:
-        """Sets torch's global generator to the start of the stream, within the block.
+    def of_process(self, *at: int, device: torch.device | str = "cpu") -> Iterator[None]:
+        """Sets torch's global generators to the start of the stream, within the block.
 
         This is for code that takes no generator, such as the construction of a network's layers.
-        At the end of the block, the state of the CPU's generator is restored.
+        At the end of the block, the states of the generators of the CPU and the device are
+        restored.
         """
         import torch
 
-        with torch.random.fork_rng(devices=[]):
+        where = torch.device(device)
+        others = [where] if where.type == "cuda" else []
+        with torch.random.fork_rng(devices=others):
             torch.manual_seed(self.number(*at) if self.direct else self.seeds(1, *at)[0])
             yield
 
@@ -166,6 +169,18 @@ CAPTURE_AUGMENTATION = Stream(
     "how each image is augmented in the extra pass of --capture eval-pass",
 )
 MIXUP = Stream("mixup", "seed", ("seed", "epoch", 3), "the share of each batch's mixture")
+DROPOUT = Stream(
+    "dropout",
+    "seed",
+    ("seed", "epoch", 7, "step", "process"),
+    "what a network with dropout or random depth drops in a step",
+)
+ROBUST_DROPOUT = Stream(
+    "robust dropout",
+    "seed",
+    ("seed", "epoch", 8, "step", "network"),
+    "what such a network drops in a step of a robust training",
+)
 ROBUST_ORDER = Stream(
     "robust order",
     "seed",

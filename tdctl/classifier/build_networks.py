@@ -6,7 +6,7 @@ from torch import nn
 
 from tdctl.config import Config
 from tdctl.errors import ConfigError
-from tdctl.nets import build_net
+from tdctl.nets import build_net, checkpoint_blocks
 from tdctl.pretrained import Weights, load_published, load_weights, weights_file
 from tdctl.training import Plain
 
@@ -14,7 +14,11 @@ __all__ = ["build_networks"]
 
 
 def build_networks(
-    config: Config, num_classes: int, shape: tuple[int, ...], mode: Plain
+    config: Config,
+    num_classes: int,
+    shape: tuple[int, ...],
+    mode: Plain,
+    checkpointed: bool = False,
 ) -> tuple[nn.Module, Weights | None]:
     """Builds the networks of a recording mode.
 
@@ -23,13 +27,14 @@ def build_networks(
         num_classes: number of classes of the data set.
         shape: C, H, W of an image.
         mode: the recording mode; it says how many networks there are, and their seeds.
+        checkpointed: whether the networks keep only the inputs of their blocks in a step.
 
     Returns:
         The networks as one module, and the pretrained weights (None if they are random).
 
     Raises:
         ConfigError: the weights do not fit the network, or their file changed between two of the
-            networks.
+            networks, or the network has no blocks.
     """
     file = None if len(shape) == 1 else weights_file(config)
     loaded: list[Weights] = []
@@ -40,6 +45,8 @@ def build_networks(
             loaded.append(load_weights(net, file))
         elif config.net.pretrained == "imagenet":
             loaded.append(load_published(net, config.net))
+        if checkpointed:
+            checkpoint_blocks(net, config.net.label)
         return net
 
     net = mode.build(build, config.seed)

@@ -106,7 +106,8 @@ def plan_training(
         Augment(training, dataset)  # raises if the augmentation does not suit the images
         if networks is not None:
             return networks
-        return build_networks(config, dataset.num_classes, images.shape, mode)
+        k, blocks = dataset.num_classes, training.checkpoint_blocks
+        return build_networks(config, k, images.shape, mode, blocks)
 
     def plan() -> Plan:
         flops = count_flops(config.net, dataset.num_classes, images.shape) * mode.trained_at_once

@@ -65,7 +65,9 @@ class DataConfig(Section):
         None, description="Folder of the data set; for a table, the folder of its images."
     )
     image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
-        None, description="Resize images to squares with this side in pixels; see --fit."
+        None,
+        description="Resize images to squares with this side in pixels; see --fit (default: for "
+        "pretrained networks of torchvision and timm the size that their weights expect).",
     )
     fit: Literal["crop", "pad", "squash"] = Field(
         "crop",
@@ -76,10 +78,11 @@ class DataConfig(Section):
         None,
         description="Refuse images with more million pixels (default: Pillow's limit, 178.96).",
     )
-    normalise: Literal["data", "imagenet"] = Field(
+    normalise: Literal["data", "imagenet", "network"] = Field(
         "data",
         description="Channel statistics for normalisation. data: of the training images; "
-        "imagenet: of ImageNet, as pretrained weights expect.",
+        "imagenet: of ImageNet; network: those that the published weights of the network expect "
+        "(default for pretrained networks of torchvision and timm).",
     )
     labels: Path | None = Field(
         None,

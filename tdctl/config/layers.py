@@ -1,7 +1,7 @@
 """Combines the layers of settings, and records where each value came from.
 
-Each layer overrides those before it: defaults, the data set's preset, the recipe, the user's
-settings.
+Each layer overrides those before it: defaults, the data set's preset, the recipe, what pretrained
+weights expect, the user's settings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tdctl.catalogue import known_name
+from tdctl.catalogue import CATALOGUE, known_name
+from tdctl.config.net import OWN
 from tdctl.config.robust import RobustConfig, algorithm_settings
 from tdctl.recipes import DETECT_UP_TO, find_recipe, preset_of, recipe_names
 
@@ -24,8 +25,9 @@ Origins = dict[str, str]
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     """The given settings, with preset and recipe filled in below them.
 
-    The default recipe is ``detect``, or ``paper`` for images of more than 64 pixels. An explicit
-    ``recipe: null`` means no recipe.
+    The default recipe is ``finetune`` for pretrained networks, unless the data set has a preset
+    that starts from weights. For others it is ``detect``, or ``paper`` for images of more than 64
+    pixels. An explicit ``recipe: null`` means no recipe.
 
     Args:
         given: the nested settings, section to key to value. A section may be a model. Then only
@@ -37,6 +39,9 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     tree = {key: _as_mapping(value) for key, value in given.items()}
     name = _data_set(tree)
     preset = preset_of(name) if name is not None else {}
+    trained = _starts_trained(tree)
+    if trained and not (name is not None and CATALOGUE[name].pretrained):
+        tree.setdefault("recipe", "finetune")
     tree.setdefault("recipe", _default_recipe(preset, tree))
     whole: dict[str, Any] = {}
     origins: Origins = {}
@@ -50,6 +55,11 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
         if isinstance(asked, Mapping) and asked.get("loss", "ce") != "ce":
             whole.get(section, {}).pop("label_smoothing", None)
             origins.pop(f"{section}.label_smoothing", None)
+    net: dict[str, Any] = {}
+    for layer in (whole, tree):
+        merge(net, layer.get("net", {}) if isinstance(layer.get("net"), Mapping) else {})
+    if trained and net.get("net_type", OWN[0]) not in OWN:
+        merge(whole, {"data": {"normalise": "network"}}, origins, "pretrained weights")
     merge(whole, tree)
     _fill_in_robust(whole, tree, origins)
     return whole, origins
@@ -116,6 +126,11 @@ def _data_set(tree: Mapping[str, Any]) -> str | None:
 def _recipes(name: object) -> list[Any]:
     """The layers of a recipe; empty for an unknown one, which is refused later."""
     return find_recipe(name).layers if isinstance(name, str) and name in recipe_names() else []
+
+
+def _starts_trained(tree: Mapping[str, Any]) -> bool:
+    net = tree.get("net")
+    return isinstance(net, Mapping) and net.get("pretrained") not in (None, "none")
 
 
 def _default_recipe(preset: Mapping[str, Any], tree: Mapping[str, Any]) -> str:

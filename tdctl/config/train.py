@@ -24,11 +24,16 @@ class FitConfig(Section):
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         0.1, description="Learning rate at the start; with one-cycle, at the peak."
     )
-    schedule: Literal["step", "constant", "one-cycle", "cosine"] = Field(
+    head_lr_times: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0,
+        description="The learning rate of the last layer, in multiples of that of the other "
+        "layers. For pretrained networks, whose last layer alone is new.",
+    )
+    schedule: Literal["step", "constant", "one-cycle", "cosine", "warm-cosine"] = Field(
         "step",
         description="step: the learning rate drops as lr_drops says; constant: it never drops; "
         "one-cycle: it rises linearly to --lr and falls to 0; cosine: it falls from --lr to 0 "
-        "along half a cosine.",
+        "along half a cosine; warm-cosine: it rises linearly to --lr, then falls likewise.",
     )
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75),
@@ -36,7 +41,8 @@ class FitConfig(Section):
         "by 0.1.",
     )
     warmup: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.3, description="Share of the run during which a one-cycle schedule rises."
+        0.3,
+        description="Share of the run during which a one-cycle or warm-cosine schedule rises.",
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.9, description="Momentum of SGD (Nesterov momentum if above 0)."
@@ -57,6 +63,11 @@ class FitConfig(Section):
     crop_padding: Annotated[int, Field(ge=0, le=512)] | None = Field(
         None, description="Padding of the random crop (default: an eighth of the image's side)."
     )
+    crop_scale: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.08,
+        description="Smallest share of the image's area that a random crop of an image of at least "
+        "96 pixels keeps.",
+    )
     flip: bool | None = Field(
         None, description="Mirror half of the images (default: only if this suits the data set)."
     )
@@ -67,6 +78,12 @@ class FitConfig(Section):
     amp_dtype: Literal["bfloat16", "float16"] = Field(
         "bfloat16",
         description="The lower precision. float16 scales the loss and is for older GPUs.",
+    )
+    checkpoint_blocks: bool = Field(
+        False,
+        description="Gradient checkpointing: keep only the inputs of the network's blocks for the "
+        "backward pass and compute the rest again. This takes less memory and more time; for "
+        "networks of torchvision and timm.",
     )
     compile: bool | None = Field(
         None,

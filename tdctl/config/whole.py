@@ -41,7 +41,8 @@ class Config(Section):
     recipe: str | None = Field(
         None,
         description="Named group of settings, which your own settings override; 'tdctl recipes' "
-        "lists them (default: detect, or paper for images of more than 64 pixels).",
+        "lists them (default: finetune for pretrained networks; else detect, or paper for images "
+        "of more than 64 pixels).",
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     data: DataConfig = DataConfig()

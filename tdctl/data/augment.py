@@ -26,6 +26,7 @@ class Normalise:
     """Turns uint8 [B, C, H, W] into float32 with mean 0 and standard deviation 1 per channel.
 
     Vectors [B, d] get mean 0 and standard deviation 1 at each of their d places.
+    With three means, an image of one channel becomes one of three.
     """
 
     def __init__(self, dataset: DataSet, device: torch.device) -> None:
@@ -71,8 +72,8 @@ class Augment:
     """Random crops, flips and the other augmentations of the settings; uint8 in, uint8 out.
 
     Images below 96 pixels are padded with ``crop_padding`` black pixels and cropped back to their
-    size. Larger images are cropped by area (8 to 100 %) and aspect (3/4 to 4/3) and resized. After
-    the crop, the policy distorts the image. Last, a square is blanked.
+    size. Larger images are cropped by area (``crop_scale`` to 1) and aspect (3/4 to 4/3) and
+    resized. After the crop, the policy distorts the image. Last, a square is blanked.
 
     Args:
         config: the settings of the training.
@@ -98,6 +99,7 @@ class Augment:
             return
         side = min(dataset.train.shape[1:])
         self._resized = config.augment and side >= RESIZED_CROP_FROM
+        self._least = config.crop_scale
         padding = side // 8 if config.crop_padding is None else config.crop_padding
         self._padding = padding if config.augment and not self._resized else 0
         if self._padding >= side:
@@ -123,6 +125,8 @@ class Augment:
         self._hole = config.cutout
         # The mean colour: after normalisation it is 0.
         colour = torch.tensor(dataset.mean) * 255
+        if len(colour) != channels:
+            colour = colour.mean(dim=0, keepdim=True)
         self._colour = colour.round().to(torch.uint8).view(-1, 1, 1)
 
     @staticmethod
@@ -160,7 +164,7 @@ class Augment:
         if pixels.ndim == 2:
             return pixels
         if draw.boxes is not None:
-            pixels = _area_crop(pixels, draw.flips, draw.boxes)
+            pixels = _area_crop(pixels, draw.flips, draw.boxes, self._least)
         else:
             pixels = self._shifted_crop(pixels, draw.flips, draw.shift)
         if self._policy is not None and draw.seeds is not None:
@@ -190,10 +194,10 @@ class Augment:
 
 
 def _area_crop(
-    pixels: torch.Tensor, flips: torch.Tensor | None, boxes: torch.Tensor
+    pixels: torch.Tensor, flips: torch.Tensor | None, boxes: torch.Tensor, least: float
 ) -> torch.Tensor:
     (b, _, h, w), device, u = pixels.shape, pixels.device, boxes.unbind(dim=1)
-    area = (0.08 + 0.92 * u[0]) * (h * w)
+    area = (least + (1 - least) * u[0]) * (h * w)
     aspect = torch.exp((2 * u[1] - 1) * math.log(4 / 3))
     box_w, box_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (box_w <= w) & (box_h <= h) & (box_w > 0) & (box_h > 0)

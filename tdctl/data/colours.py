@@ -18,13 +18,14 @@ def channels(
     """Mean and standard deviation for the normalisation, C values each in [0, 1].
 
     Args:
-        config: its ``normalise`` chooses the statistics.
+        config: its ``normalise`` chooses the statistics. What a network expects is known only
+            where the network is, so ``network`` gives those of the data here.
         mean, std: the statistics of the data set's own training pixels.
 
     Raises:
         ConfigError: ImageNet's statistics are requested, but the images do not have 3 channels.
     """
-    if config.normalise == "data":
+    if config.normalise in ("data", "network"):
         return mean, std
     if len(mean) != 3:
         raise ConfigError(

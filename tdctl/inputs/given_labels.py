@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config, DataConfig
 from tdctl.data import DataSet, Images, open_dataset
+from tdctl.errors import ConfigError
 from tdctl.labels import Labels
+from tdctl.nets import own_input
 from tdctl.noise import Confusion, Drawn, PixelSource, confusion_of, file_facts, fixed, make_noise
 from tdctl.sources import Listing, list_dataset
 from tdctl.sources.tables.relabelling import labels_from_table
@@ -110,10 +112,23 @@ def open_training_data(config: Config, *, dry: bool = False) -> DataSet:
     With the noise type ``labels``, these are the labels of the data set itself. The table then
     says what each of them becomes.
 
+    With ``data.normalise: network``, mean and deviation are those that the network's published
+    weights expect.
+
     Raises:
         DataError: the data set is missing or malformed.
+        ConfigError: the network has no published weights whose mean and deviation could be used.
     """
-    return open_dataset(_without_noise(config), config.split_seed, dry=dry)
+    if config.data.normalise != "network":
+        return open_dataset(_without_noise(config), config.split_seed, dry=dry)
+    own = own_input(config.net)
+    if own is None:
+        raise ConfigError(
+            f"data.normalise: no mean and deviation are published for {config.net.label}; give "
+            "--set data.normalise=data or imagenet"
+        )
+    dataset = open_dataset(_without_noise(config), config.split_seed, dry=dry)
+    return replace(dataset, mean=own.mean, std=own.std)
 
 
 def list_training_data(config: Config) -> Listing:

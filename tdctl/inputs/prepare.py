@@ -17,6 +17,7 @@ from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.inputs.given_labels import Given, TrainingRows, given_labels, open_training_data
 from tdctl.labels import Labels, stratified_holdout
+from tdctl.nets import own_input
 from tdctl.run import MANIFEST_FILE
 from tdctl.training import World
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_same_data",
     "normalised_alike",
     "prepare",
+    "settled",
     "split_rule",
     "valid_targets",
     "with_whole_paths",
@@ -119,6 +121,25 @@ def with_whole_paths(config: Config) -> Config:
             paths = {key: value.absolute() for key, value in section if isinstance(value, Path)}
             sections[name] = section.model_copy(update=paths)
     return config.model_copy(update=sections)
+
+
+def settled(config: Config) -> Config:
+    """The settings that a run is made with and that its folder contains.
+
+    Paths are absolute. Without an image size, a pretrained network of torchvision or timm gets
+    images of the size that its published weights expect.
+
+    Raises:
+        ConfigError: the name of the network is unknown.
+    """
+    config = with_whole_paths(config)
+    if not config.net.starts_trained or config.data.image_size is not None:
+        return config
+    own = own_input(config.net)
+    if own is None:
+        return config
+    sized = config.data.model_copy(update={"image_size": own.size})
+    return config.model_copy(update={"data": sized})
 
 
 def check_same_data(run: Path, dataset: DataSet) -> None:

@@ -6,6 +6,7 @@ Shapes: B batch, C channels, H and W the image, n training images, k classes, F 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +14,13 @@ from torch import nn
 
 from tdctl.config import RobustConfig
 from tdctl.errors import TrainingError
+from tdctl.nets import draws_at_random
+from tdctl.streams import ROBUST_DROPOUT
 from tdctl.training import Pipeline
 from tdctl.training.device import DTYPES
 from tdctl.training.feature_hook import FeatureHook
 from tdctl.training.feed import Feed
+from tdctl.training.optimizer import Optimizer
 from tdctl.training.schedule import rate
 from tdctl.training.trainer import REMEDY
 
@@ -70,33 +74,51 @@ def look(
 class Learner:
     """A network and its optimiser; the caller computes the losses.
 
+    Args:
+        net, config, pipeline, name: the network, how it is trained, and its name in messages.
+        seed: the seed of what the network itself draws, such as dropout.
+        number: the number of the network in its algorithm.
+
     Attributes:
         net: the network, which gives logits [B, k].
         name: the name of the network in error messages.
     """
 
-    def __init__(self, net: nn.Module, config: RobustConfig, pipeline: Pipeline, name: str) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        config: RobustConfig,
+        pipeline: Pipeline,
+        name: str,
+        seed: int = 0,
+        number: int = 0,
+    ) -> None:
         self.net, self.name = net, name
         self._config, self._pipeline = config, pipeline
         # The stubs know only the overloads of `to` without a memory format for modules.
         net.to(device=pipeline.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = torch.optim.SGD(
-            net.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        self._optimizer = Optimizer(net, config)
+        self._draws, self._seed, self._number = draws_at_random(net), seed, number
+        self._at = (0, 0)
         half = pipeline.precision == "float16"
         self._scaler = torch.amp.GradScaler(pipeline.device.type, enabled=half)
 
     def logits(self, values: torch.Tensor) -> torch.Tensor:
         """Logits float32 [B, k] of normalised images [B, C, H, W]; the mode is not changed."""
         device, precision = self._pipeline.device.type, self._pipeline.precision
-        with torch.autocast(device, DTYPES[precision], enabled=precision != "float32"):
+        with (
+            torch.autocast(device, DTYPES[precision], enabled=precision != "float32"),
+            self._drops(),
+        ):
             logits: torch.Tensor = self.net(values)
         return logits.float()
+
+    def _drops(self) -> AbstractContextManager[None]:
+        """Seeds what the network itself draws in a step, such as dropout."""
+        if not (self._draws and self.net.training):
+            return nullcontext()
+        at = (self._seed, *self._at, self._number)
+        return ROBUST_DROPOUT.of_process(*at, device=self._pipeline.device)
 
     @torch.no_grad()
     def guess(self, values: torch.Tensor) -> torch.Tensor:
@@ -110,8 +132,8 @@ class Learner:
 
     def set_rate(self, epoch: int, step: int, steps: int) -> None:
         """Sets the learning rate of a step."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate(self._config, epoch, step, steps)
+        self._optimizer.set_rate(rate(self._config, epoch, step, steps))
+        self._at = (epoch, step)
 
     def descend(self, loss: torch.Tensor) -> None:
         """One step of the optimiser."""

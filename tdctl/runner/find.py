@@ -19,7 +19,7 @@ from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.choices import FEWEST_EPOCHS, SMALLER, Choice, Seen, choose, epochs_within
 from tdctl.finding.forecast import Forecast, forecast_training
 from tdctl.inputs.given_labels import list_training_data
-from tdctl.inputs.prepare import with_whole_paths
+from tdctl.inputs.prepare import settled, with_whole_paths
 from tdctl.rankers.open_ranker import Source
 from tdctl.rankers.ranked import DetectResult
 from tdctl.rankers.ranking_files import ranking_files
@@ -223,9 +223,7 @@ def finished(out: Path, config: Config, source: Source) -> FindResult | None:
             f"tdctl detect --td {out / RUN} --out OTHER.csv"
         )
     # Refuses other settings than those of the run.
-    status = RunFolder(out / RUN, "generate-td").open(
-        with_whole_paths(config), resume=True, overwrite=False
-    )
+    status = RunFolder(out / RUN, "generate-td").open(settled(config), resume=True, overwrite=False)
     there = all(file.exists() for file in files)
     return found if there and status == "complete" else None
 

@@ -22,7 +22,7 @@ from tdctl.inputs import (
     normalised_alike,
     prepare,
     read_ranking,
-    with_whole_paths,
+    settled,
 )
 from tdctl.labels import stratified_folds
 from tdctl.recorder import EpochRows, RunRecorder, check_room
@@ -123,7 +123,7 @@ def generate_td(
         >>> dynamics, labels, valid_indices = tdctl.read_run(result.folder)
     """
     world = World(device=pick_device(config.device)) if world is None else world
-    config = with_whole_paths(config)
+    config = settled(config)
     check_logger(log_with)
     run = RunFolder(out, "generate-td")
     begun = world.told(
@@ -174,6 +174,7 @@ def plan_generate(
     Only the first image is decoded. Other images that cannot be decoded are found by the run.
     """
     world = World(device=pick_device(config.device))
+    config = settled(config)
     run = RunFolder(out, "generate-td")
     begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":

@@ -13,7 +13,7 @@ from tdctl.claims import claim, release
 from tdctl.config import Config
 from tdctl.errors import RunError, TdctlError
 from tdctl.files import read_json, write_json
-from tdctl.inputs import with_whole_paths
+from tdctl.inputs import settled
 from tdctl.rankers import open_ranker
 from tdctl.run import CONFIG_FILE, MANIFEST_FILE, read_config, refuse_in_data
 from tdctl.run.folder import HELD, PLACES, UNREAD
@@ -272,10 +272,10 @@ def _check_before(sweep: SweepFile, rows: Sequence[Row], out: Path) -> None:
         if isinstance(source, Path):
             open_ranker(source, World(device=pick_device("cpu")))
     for row in {row.recording: row for row in rows}.values():
-        config = with_whole_paths(recording_config(sweep, row))
+        config = settled(recording_config(sweep, row))
         _check_as_begun(config, out / RECORDINGS / row.recording, "generate-td", (*HELD, *PLACES))
     for row in rows:
-        config = with_whole_paths(training_config(sweep, row))
+        config = settled(training_config(sweep, row))
         if not out.exists():
             refuse_in_data(config.data, out)
         _check_as_trained(config, row, out / ROWS / row.name)

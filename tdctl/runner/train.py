@@ -18,7 +18,7 @@ from tdctl.inputs import (
     check_same_data,
     normalised_alike,
     prepare,
-    with_whole_paths,
+    settled,
 )
 from tdctl.recorder import Forecast, RunRecorder, check_room
 from tdctl.robust import (
@@ -91,7 +91,7 @@ def train(
         >>> result = tdctl.train(config, Path("runs/ssr"))
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = settled(config)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
@@ -133,7 +133,7 @@ def plan_train(
     Only the first image is decoded. If another one cannot be decoded, only the run finds out.
     """
     world = World(device=pick_device(config.device))
-    config = with_whole_paths(config)
+    config = settled(config)
     run = RunFolder(out, "train")
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":

@@ -14,8 +14,9 @@ def rate(config: FitConfig, epoch: int, step: int, steps: int) -> float:
 
     It depends only on the step's place in the run, so a resumed run has the same rates.
 
-    ``one-cycle`` and ``cosine`` change the rate at every step and end near 0; ``one-cycle`` has
-    its peak after the share ``config.warmup`` of the run. ``step`` and ``constant`` keep the rate
+    ``one-cycle``, ``cosine`` and ``warm-cosine`` change the rate at every step and end near 0;
+    ``one-cycle`` and ``warm-cosine`` have their peak after the share ``config.warmup`` of the run.
+    ``step`` and ``constant`` keep the rate
     the same within an epoch.
 
     Args:
@@ -26,6 +27,7 @@ def rate(config: FitConfig, epoch: int, step: int, steps: int) -> float:
 
     Source: one-cycle: Smith and Topin (arXiv:1708.07120), in straight lines from 0 and back to 0
         as in D. Page's cifar10-fast. cosine: Loshchilov and Hutter (ICLR 2017), without restarts.
+        warm-cosine: the usual one for fine-tuning, as in Goyal et al. (arXiv:1706.02677) at first.
         constant: the recipe of AUM (Pleiss et al., NeurIPS 2020), whose dynamics are recorded
         before the rate drops.
     """
@@ -38,6 +40,9 @@ def rate(config: FitConfig, epoch: int, step: int, steps: int) -> float:
     at = (epoch * steps + step + 0.5) / (config.epochs * steps)
     if config.schedule == "cosine":
         return config.lr * 0.5 * (1 + math.cos(math.pi * at))
+    if config.schedule == "warm-cosine":
+        left = (1 - at) / (1 - config.warmup)  # of the fall; above 1 while the rate rises
+        return config.lr * min(at / config.warmup, 0.5 * (1 - math.cos(math.pi * min(left, 1.0))))
     return config.lr * min(at / config.warmup, (1 - at) / (1 - config.warmup))
 
 

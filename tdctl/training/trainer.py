@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -15,13 +15,15 @@ from tdctl.config import FitConfig
 from tdctl.data.augment import Draw
 from tdctl.data.dataset import Images
 from tdctl.errors import TrainingError
+from tdctl.nets import draws_at_random
 from tdctl.processors import unbound
 from tdctl.recorder import EpochRows, RunRecorder
-from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, MIXUP, ORDER
+from tdctl.streams import AUGMENTATION, CAPTURE_AUGMENTATION, DROPOUT, MIXUP, ORDER
 from tdctl.training.average import Average
 from tdctl.training.batches import batch_bounds, larger_share, own_places
 from tdctl.training.feed import Feed
 from tdctl.training.losses import Loss, TrainingLoss
+from tdctl.training.optimizer import Optimizer
 from tdctl.training.pipeline import Pipeline
 from tdctl.training.progress import LogRow, Teller
 from tdctl.training.schedule import rate
@@ -90,17 +92,11 @@ class Trainer:
         self._compiled = _compiled(self._parallel, world) if compiled else None
         self._to_compile = compiled
         self._feed = Feed(images, device) if feed is None else feed
+        self._draws = draws_at_random(net)
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
         self._recorded = torch.from_numpy(np.flatnonzero(images.index >= 0))
-        self.optimizer = torch.optim.SGD(
-            net.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        self.optimizer = Optimizer(net, config)
         self.loss: TrainingLoss = self._make_loss(config, images, seed)
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None
@@ -135,7 +131,7 @@ class Trainer:
             size = int(self._sizes[step])
             self._set_rate(epoch, step)
             share = None if shares is None else float(shares[step])
-            with unbound() if self._to_compile else nullcontext():
+            with unbound() if self._to_compile else nullcontext(), self._drops(epoch, step):
                 logits, losses[step] = self._step(batch, size, share)
             if self.average is not None:
                 self.average.update(self.net, epoch * self.steps + step)
@@ -248,8 +244,14 @@ class Trainer:
         return MIXUP.numpy_generator(self._seed, epoch).beta(alpha, alpha, self.steps)
 
     def _set_rate(self, epoch: int, step: int) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(self._config, epoch, step, self.steps)
+        self.optimizer.set_rate(rate(self._config, epoch, step, self.steps))
+
+    def _drops(self, epoch: int, step: int) -> AbstractContextManager[None]:
+        """Seeds what the network itself draws in a step, such as dropout."""
+        if not self._draws:
+            return nullcontext()
+        at = (self._seed, epoch, step, self.world.rank)
+        return DROPOUT.of_process(*at, device=self._device)
 
     def _share_state(self) -> None:
         """Makes the state equal in all processes, after an epoch."""

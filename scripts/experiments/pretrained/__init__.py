@@ -1,0 +1,1 @@
+"""Photographs: training from scratch, fine-tuning a pretrained network, and frozen features."""
