@@ -25,7 +25,7 @@ Origins = dict[str, str]
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     """The given settings, with preset and recipe filled in below them.
 
-    The default recipe is ``finetune`` for pretrained networks, unless the data set has a preset
+    The default recipe is ``features`` for embeddings, and ``finetune`` for pretrained networks, unless the data set has a preset
     that starts from weights. For others it is ``detect``, or ``paper`` for images of more than 64
     pixels. An explicit ``recipe: null`` means no recipe.
 
@@ -40,6 +40,8 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     name = _data_set(tree)
     preset = preset_of(name) if name is not None else {}
     trained = _starts_trained(tree)
+    if name == "embeddings":
+        tree.setdefault("recipe", "features")
     if trained and not (name is not None and CATALOGUE[name].pretrained):
         tree.setdefault("recipe", "finetune")
     tree.setdefault("recipe", _default_recipe(preset, tree))

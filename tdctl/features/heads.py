@@ -21,7 +21,6 @@ from tdctl.streams import HEAD_ORDER
 
 __all__ = ["Course", "Epoch", "HeadTrainer", "Rows", "weights_of_margins"]
 
-MOMENTUM = 0.9
 # The exponent of the generalised cross-entropy. On two photograph sets with known flips and on
 # CIFAR-10 with human labels, 0.5 ranked best of 0, 0.3, 0.5, 0.7 (replication/pretrained.md).
 EXPONENT = 0.5
@@ -64,6 +63,7 @@ class Course:
         epochs: passes over the samples.
         batch_size: samples per step; more samples than there are make a step of all.
         rate: the learning rate, in units of the largest at which a squared loss would be stable.
+        momentum: of the steps.
         weight_decay: of the heads' weights.
         robust: whether the loss is generalised cross-entropy instead of cross-entropy.
     """
@@ -71,6 +71,7 @@ class Course:
     epochs: int
     batch_size: int
     rate: float
+    momentum: float = 0.9
     weight_decay: float = 0.0
     robust: bool = True
 
@@ -145,6 +146,19 @@ class HeadTrainer:
             batches = rows.batches(parts)
             self._held = torch.cat([self._transform(batch.to(device)) for batch in batches])
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The heads and what is done to the features before.
+
+        ``weight`` is float32 [K, k, d], ``bias`` [K, k], ``mean`` [d], ``axes`` [d, d].
+        """
+        heads, k = self._folds, self._k
+        return {
+            "weight": self._w.view(-1, heads, k).permute(1, 2, 0).contiguous().cpu(),
+            "bias": self._b.view(heads, k).cpu(),
+            "mean": self._transform.mean.cpu(),
+            "axes": self._transform.axes.cpu(),
+        }
+
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
@@ -205,8 +219,8 @@ class HeadTrainer:
         gb = flat.sum(dim=0)
         rate = self._course.rate / self._transform.largest
         for value, speed, slope in ((self._w, self._vw, gw), (self._b, self._vb, gb)):
-            speed.mul_(MOMENTUM).add_(slope)
-            value.sub_(slope.add_(speed, alpha=MOMENTUM), alpha=rate)
+            speed.mul_(self._course.momentum).add_(slope)
+            value.sub_(slope.add_(speed, alpha=self._course.momentum), alpha=rate)
         return sums
 
 

@@ -55,6 +55,8 @@ def build_net(
     with WEIGHTS.of_process(seed):
         if len(shape) == 1:
             return nn.Linear(channels, num_classes)
+        if config.net_type == "linear":
+            raise ConfigError("net.net_type: linear reads vectors, not images; give another")
         if config.net_type == "resnet":
             return CifarResNet(config.depth, num_classes, channels, config.stride or 1)
         if config.net_type == "wide":
