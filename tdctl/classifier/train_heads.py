@@ -252,14 +252,13 @@ class _Teller:
         steps: int,
     ) -> None:  # fmt: skip
         self._report, self._clock, self._before = report, clock, before
-        self._epochs, self._steps, self._batch = rounds * train.epochs, steps, train.batch_size
+        self._epochs, self._steps = rounds * train.epochs, steps
 
     def of(self, epoch: int, n: int) -> Any:
         """What is called after each step of an epoch."""
 
         def tell(step: int) -> None:
-            size = min(self._batch, n - step * self._batch)
-            if self._clock.step(size) and self._report is not None:
+            if self._clock.step(n // self._steps) and self._report is not None:
                 speed, left = self._clock.speed()
                 self._report(
                     Progress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdctl.features.extract import frozen_features
 from tdctl.features.feature_scores import write_feature_scores
 
-__all__ = ["write_feature_scores"]
+__all__ = ["frozen_features", "write_feature_scores"]

@@ -61,7 +61,7 @@ class Course:
 
     Attributes:
         epochs: passes over the samples.
-        batch_size: samples per step; more samples than there are make a step of all.
+        batch_size: samples per step at most; the steps of an epoch are of equal size.
         rate: the learning rate, in units of the largest at which a squared loss would be stable.
         momentum: of the steps.
         weight_decay: of the heads' weights.
@@ -172,7 +172,7 @@ class HeadTrainer:
         generator = HEAD_ORDER.torch_generator(self._seed, number)
         order = torch.randperm(n, generator=generator)
         # Rows of a file are read in rising order within a batch.
-        parts = [part.sort().values for part in order.split(self._course.batch_size)]
+        parts = [part.sort().values for part in order.tensor_split(self.steps)]
         for step, (part, z) in enumerate(zip(parts, self._batches(parts), strict=True)):
             sums += self._step(part.to(self._device), z, watch)
             if tell is not None:

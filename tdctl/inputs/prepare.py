@@ -19,7 +19,7 @@ from tdctl.inputs.given_labels import Given, TrainingRows, given_labels, open_tr
 from tdctl.labels import Labels, stratified_holdout
 from tdctl.nets import own_input
 from tdctl.run import MANIFEST_FILE
-from tdctl.training import World
+from tdctl.training import Report, World
 
 __all__ = [
     "SPLIT_BY",
@@ -208,7 +208,13 @@ def split_rule(run: Path) -> str:
     return str(found)
 
 
-def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> Prepared:
+def prepare(
+    config: Config,
+    *,
+    dry: bool = False,
+    split_by: str = SPLIT_BY,
+    report: Report | None = None,
+) -> Prepared:
     """Reads the data set, makes the given labels and holds out the validation images.
 
     Images that ``--num-valid`` holds out get noisy labels too, because a user's labels would be
@@ -218,13 +224,14 @@ def prepare(config: Config, *, dry: bool = False, split_by: str = SPLIT_BY) -> P
         config: all settings.
         dry: decode only the first image, unless the noise depends on the pixels.
         split_by: ``SPLIT_BY``; for a run that is resumed, the result of ``split_rule``.
+        report: is told the progress of the features of a frozen network.
 
     Raises:
         DataError: the data set, or a table that noise needs, is missing or malformed.
         ConfigError: no image is left to train on, or the noise does not suit the classes, or
             ``noise.oracle`` is on and no label is right.
     """
-    dataset = open_training_data(config, dry=dry)
+    dataset = open_training_data(config, dry=dry, report=report)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
     held = _held_out(config, dataset, _strata(given, split_by))

@@ -141,7 +141,7 @@ def generate_td(
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
 
-    prepared, left = world.together(lambda: _read_data(config, begun))
+    prepared, left = world.together(lambda: _read_data(config, begun, report=report))
     dataset = normalised_alike(prepared.dataset, begun.channels, world)
     prepared = replace(prepared, dataset=dataset)
     if config.reads_vectors:
@@ -236,9 +236,11 @@ def _planned_heads(
     ]
 
 
-def _read_data(config: Config, begun: Begun, *, dry: bool = False) -> tuple[Prepared, LeftOut]:
+def _read_data(
+    config: Config, begun: Begun, *, dry: bool = False, report: Report | None = None
+) -> tuple[Prepared, LeftOut]:
     """The data set with its given labels and splits, and what a second round leaves out."""
-    prepared = prepare(config, dry=dry, split_by=begun.split_by)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, report=report)
     names = prepared.dataset.class_names
     left = find_left_out(begun.ranking, config.train, prepared.labels, names, prepared.names)
     return prepared, left
