@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from tdctl import runner
 from tdctl.config import Config, NetConfig
 from tdctl.errors import ConfigError, RunError
 from tdctl.inputs.prepare import with_whole_paths
-from tdctl.nets import build_net
-from tdctl.pretrained import load_weights, weights_file
+from tdctl.nets import build_net, head_names
+from tdctl.pretrained import load_published, load_weights, weights_file
 from tdctl.settings import load_config
 from tdctl.training import Progress
 
@@ -108,6 +109,69 @@ def test_torchvisions_weights_fit_but_for_the_head(tmp_path: Path, net_type: Any
         from_where = fresh if key.startswith("fc.") else state
         assert (value == from_where[key]).all(), key
     assert "fc.weight, fc.bias" in weights.note and "1000 classes, not 7" in weights.note
+
+
+@pytest.mark.parametrize(
+    "net_type",
+    ["squeezenet1_1", "mobilenet_v3_small", "densenet121", "googlenet", "timm:test_resnet"],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_every_network_fit_but_for_the_head(
+    tmp_path: Path, net_type: str, prefix: str
+) -> None:
+    theirs = NetConfig(net_type=net_type)
+    if net_type == "googlenet":  # torchvision's file has the auxiliary heads, too
+        from torchvision import models
+
+        state = models.get_model("googlenet", init_weights=False).state_dict()
+    else:
+        state = build_net(theirs, 12, (3, 32, 32), 1).state_dict()
+    if net_type == "densenet121":  # the names in torchvision's files
+        state = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key): v for key, v in state.items()}
+    path = saved(tmp_path / "w.pth", under(prefix)(state))
+    net = build_net(theirs, 7, (3, 32, 32), seed=5)
+    fresh = {key: value.clone() for key, value in net.state_dict().items()}
+    weights = load_weights(net, path)
+    head = head_names(net)[0]
+    assert head in weights.note and "classes, not 7" in weights.note
+    assert ("the auxiliary heads (aux1." in weights.note) == (net_type == "googlenet")
+    for key, value in net.state_dict().items():
+        if key.startswith(f"{head}."):
+            assert (value == fresh[key]).all(), key
+    body = [key for key in fresh if not key.startswith(f"{head}.") and fresh[key].ndim == 4]
+    assert all((net.state_dict()[key] != fresh[key]).any() for key in body)
+
+
+def test_a_file_without_a_head_is_one_of_features(tmp_path: Path) -> None:
+    net = net_of()
+    state = {key: value for key, value in state_of().items() if not key.startswith("fc.")}
+    weights = load_weights(net, saved(tmp_path / "w.pth", state))
+    assert "not loaded: the head (fc.weight, fc.bias), which the file has not" in weights.note
+    assert same({k: v for k, v in net.state_dict().items() if k in state}, state)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> None:
+    other = build_net(NetConfig(net_type="timm:test_vit"), 7, (3, 32, 32), 0).state_dict()
+    net = build_net(NetConfig(net_type="squeezenet1_1"), 7, (3, 32, 32), 0)
+    with pytest.raises(ConfigError, match=r"lacks features\.0\.weight, .* more, which") as caught:
+        load_weights(net, saved(tmp_path / "w.pth", other))
+    assert "\n" not in str(caught.value)
+
+
+def test_published_weights_are_loaded_but_for_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = NetConfig(net_type="squeezenet1_1", pretrained="imagenet")
+    state = build_net(config, 1000, (3, 32, 32), 1).state_dict()
+    monkeypatch.setattr(
+        "tdctl.nets.building.fetch_torchvision", lambda name: (f"weights of {name}", state)
+    )
+    net = build_net(config, 1000, (3, 32, 32), seed=2)
+    head = net.get_parameter("classifier.1.weight").clone()
+    weights = load_published(net, config)
+    assert weights.file == "weights of squeezenet1_1" and len(weights.sha256) == 64
+    assert "not loaded: the head (classifier.1.weight, classifier.1.bias)" in weights.note
+    assert (net.get_parameter("features.0.weight") == state["features.0.weight"]).all()
+    # Even if the data set has as many classes, they are others.
+    assert (net.get_parameter("classifier.1.weight") == head).all()
 
 
 def test_half_precision_is_taken(tmp_path: Path) -> None:

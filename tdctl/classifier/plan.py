@@ -12,7 +12,7 @@ from tdctl.classifier.build_networks import build_networks
 from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
 from tdctl.data.augment import Augment
-from tdctl.nets import count_flops
+from tdctl.nets import count_flops, own_input
 from tdctl.pretrained import Weights
 from tdctl.training import Plain, Precision, Threads, World, compile_pays, pick_precision
 
@@ -29,6 +29,8 @@ class Plan:
         why_compiled: the reason, in words.
         threads: the threads that compute it.
         weights: the pretrained weights that the networks start from; None for random ones.
+        other_size: the sizes of the images and of those that the weights expect, in words, if they
+            differ; else None.
         model_bytes: size of a file with the weights of all networks.
         changed: what differs from the start of a resumed run, in words.
         net: the networks, as one module. Every process builds its own.
@@ -40,6 +42,7 @@ class Plan:
     threads: Threads
     weights: Weights | None
     model_bytes: int
+    other_size: str | None = None
     changed: tuple[str, ...] = ()
     net: nn.Module = field(default_factory=nn.Identity, repr=False, compare=False)
 
@@ -64,6 +67,7 @@ class Plan:
         """What is unusual about this plan, one line each."""
         notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
         notes += () if self.weights is None else (self.weights.note,)
+        notes += () if self.other_size is None else (self.other_size,)
         if self.changed:
             notes += (
                 f"the run began with {'; '.join(self.changed)}: results may differ in their last "
@@ -123,7 +127,8 @@ def plan_training(
         of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
         threads = Threads.planned(of_step, world.device, began)
         model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())
-        plan = Plan(precision, compiled, why, threads, weights, model_bytes)
+        size = _other_size(config, images.shape)
+        plan = Plan(precision, compiled, why, threads, weights, model_bytes, size)
         now, was = plan.facts(world), dict(began or {})
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
         return replace(plan, changed=tuple(changed))
@@ -132,3 +137,14 @@ def plan_training(
     if weights is not None:
         world.check_same("net.pretrained", weights.sha256)
     return replace(world.told(plan), net=net)
+
+
+def _other_size(config: Config, shape: tuple[int, int, int]) -> str | None:
+    """A note if the images have another size than the pretrained weights expect."""
+    own = own_input(config.net) if config.net.starts_trained else None
+    if own is None or (own.size, own.size) == shape[1:]:
+        return None
+    return (
+        f"images of {shape[2]} x {shape[1]} pixels; the published weights of {config.net.label} "
+        f"are of {own.size}"
+    )

@@ -12,11 +12,12 @@ from tdctl.errors import ConfigError
 from tdctl.files import first_line
 from tdctl.nets.cifar import CifarResNet
 from tdctl.nets.own_input import OwnInput
-from tdctl.nets.timm_nets import build_timm, check_timm, fetch_timm, input_of_timm
+from tdctl.nets.timm_nets import build_timm, check_timm, fetch_timm, file_of_timm, input_of_timm
 from tdctl.nets.torchvision_nets import (
     build_torchvision,
     check_torchvision,
     fetch_torchvision,
+    file_of_torchvision,
     input_of_torchvision,
 )
 from tdctl.nets.wide import WideNet
@@ -120,11 +121,11 @@ def fetch_weights(config: NetConfig) -> tuple[str, Mapping[str, torch.Tensor]]:
             return fetch_timm(config.timm_name)
         return fetch_torchvision(config.net_type)
     except OSError as error:
-        whose = "torchvision" if config.timm_name is None else "timm"
+        name = config.timm_name
+        address = file_of_torchvision(config.net_type) if name is None else file_of_timm(name)
         raise ConfigError(
-            f"net.pretrained: {whose} cannot fetch the weights of {config.net_type} "
-            f"({first_line(error)}); save them where there is a connection, with "
-            f"torch.save(model.state_dict(), FILE), and give --pretrained FILE"
+            f"net.pretrained: cannot fetch the weights of {config.net_type} ({first_line(error)}); "
+            f"bring the file {address} to this machine, and give it with --pretrained FILE"
         ) from None
 
 

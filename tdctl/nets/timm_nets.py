@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -14,7 +17,7 @@ from tdctl.errors import ConfigError
 from tdctl.nets.near_names import near_names
 from tdctl.nets.own_input import OwnInput
 
-__all__ = ["build_timm", "check_timm", "fetch_timm", "input_of_timm"]
+__all__ = ["build_timm", "check_timm", "fetch_timm", "file_of_timm", "input_of_timm"]
 
 
 def check_timm(name: str) -> None:
@@ -101,21 +104,51 @@ def fetch_timm(name: str) -> tuple[str, Mapping[str, torch.Tensor]]:
         ConfigError: as in ``check_timm``; or the model has no published weights.
         OSError: the weights cannot be fetched.
     """
-    check_timm(name)
+    file_of_timm(name)
     import timm
-    from huggingface_hub.errors import OfflineModeIsEnabled
 
+    own, more = _config_of(name), dict[str, Any]()
+    if own.hf_hub_id:
+        more = {"pretrained_cfg_overlay": {"file": _from_hub(own.hf_hub_id, _hub_file(own))}}
+    net = timm.create_model(name, pretrained=True, **more)
+    return f"timm's {own.architecture}.{own.tag}", net.state_dict()
+
+
+def file_of_timm(name: str) -> str:
+    """The address of the file with the published weights of a model.
+
+    Raises:
+        ConfigError: as in ``check_timm``; or the model has no published weights.
+    """
+    check_timm(name)
     own = _config_of(name)
     if not own.has_weights:
         raise ConfigError(
             f"net.pretrained: timm has no weights of {name}; give --pretrained FILE, or "
             "--pretrained none"
         )
-    try:
-        net = timm.create_model(name, pretrained=True)
-    except OfflineModeIsEnabled as error:
-        raise OSError(str(error)) from None
-    return f"timm's {own.architecture}.{own.tag}", net.state_dict()
+    if not own.hf_hub_id:
+        return str(own.url)
+    return f"https://huggingface.co/{own.hf_hub_id}/resolve/main/{_hub_file(own)}"
+
+
+def _hub_file(own: Any) -> str:
+    return own.hf_hub_filename or "model.safetensors"
+
+
+def _from_hub(repository: str, file: str) -> str:
+    """The path of a file in the cache of the Hugging Face hub, where it is put if it is missing."""
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, file)
+    if isinstance(path, str):
+        return path
+    # Without a connection, the hub would try again for a minute and log each time. A proxy may
+    # know a host that this machine does not.
+    host = urlsplit(constants.ENDPOINT).hostname
+    if not getproxies() and not constants.HF_HUB_OFFLINE:
+        socket.getaddrinfo(host, 443)
+    return str(hf_hub_download(repository, file))
 
 
 def _config_of(name: str) -> Any:

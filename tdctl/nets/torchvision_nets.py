@@ -18,6 +18,7 @@ __all__ = [
     "build_torchvision",
     "check_torchvision",
     "fetch_torchvision",
+    "file_of_torchvision",
     "input_of_torchvision",
 ]
 
@@ -114,15 +115,26 @@ def fetch_torchvision(name: str) -> tuple[str, Mapping[str, torch.Tensor]]:
     """
     from torchvision import models
 
+    file_of_torchvision(name)
+    weights = _published(name)
+    # The network is built, because torchvision renames some of the weights while loading.
+    net = models.get_model(name, weights=weights, progress=False)
+    return f"torchvision's {weights}", net.state_dict()
+
+
+def file_of_torchvision(name: str) -> str:
+    """The address of the file with the ImageNet weights of a network.
+
+    Raises:
+        ConfigError: the name is unknown, or the network has no published weights.
+    """
     weights = _published(name)
     if weights is None:
         raise ConfigError(
             f"net.pretrained: torchvision has no ImageNet weights of {name}; give --pretrained "
             "FILE, or --pretrained none"
         )
-    # The network is built, because torchvision renames some of the weights while loading.
-    net = models.get_model(name, weights=weights, progress=False)
-    return f"torchvision's {weights}", net.state_dict()
+    return str(weights.url)
 
 
 def _published(name: str) -> Any:

@@ -19,7 +19,7 @@ Sections = dict[str, dict[str, Any]]
 # The largest side of images, in pixels, for which the recipe ``detect`` is made.
 DETECT_UP_TO = 64
 # These recipes are listed first, because most people choose one of them.
-FIRST = ("detect", "finetune", "paper", "aum")
+FIRST = ("detect", "paper", "aum", "finetune")
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,11 @@ def plan_generate(
     if begun.status == "new":
         check_room(out, disk.needed_bytes, config.train.store)
     started = None if plan.weights is None else plan.weights.note
-    notes = (plan.choice, *filter(None, (started, begun.other_versions)), *prepared.dataset.notes)
+    notes = (
+        plan.choice,
+        *filter(None, (started, plan.other_size, begun.other_versions)),
+        *prepared.dataset.notes,
+    )
     facts, left_out = prepared.facts(), len(prepared.train) - len(images)
     return [
         *(f"note: {note}" for note in notes),

@@ -106,6 +106,26 @@ def test_photographs_are_cropped_by_area() -> None:
     assert abs(width.std() - expected.std()) < 4
 
 
+def test_a_milder_crop_keeps_more_of_the_area() -> None:
+    data = of_size(96)
+    ramp = torch.arange(96, dtype=torch.uint8).expand(400, 3, 96, 96).contiguous()
+    widths = []
+    for least in (0.08, 0.5, 1.0):
+        out = augmented(Augment(TrainConfig(flip=False, crop_scale=least), data), ramp).float()
+        widths.append(out[:, 0, 48, -1] - out[:, 0, 48, 0])
+    assert widths[0].min() < 40 and widths[1].min() > 95 * (0.5 * 3 / 4) ** 0.5 - 3
+    assert (widths[2] == 95).all()
+
+
+def test_grey_images_become_colour_where_three_means_are_given() -> None:
+    data = of_size(16)
+    one = dataclasses.replace(data, train=data.train, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
+    grey = pixels_of(data.train)[:, :1]
+    values = Normalise(one, torch.device("cpu"))(grey)
+    assert values.shape[1] == 3
+    assert torch.allclose(values[:, 2], (grey[:, 0].float() / 255 - 0.3) / 0.1, atol=1e-5)
+
+
 def test_normalised_pixels_have_mean_0_and_deviation_1() -> None:
     data = of_size(16)
     values = Normalise(data, torch.device("cpu"))(pixels_of(data.train))

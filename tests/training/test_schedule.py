@@ -55,3 +55,14 @@ def test_the_rate_drops_after_the_share_but_never_at_once(
     share: float, epochs: int, first: int
 ) -> None:
     assert drop_epoch(share, epochs) == first
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.4])
+def test_warm_cosine_rises_in_a_line_and_falls_along_half_a_cosine(warmup: float) -> None:
+    found = np.array(rates(schedule="warm-cosine", warmup=warmup))
+    rise = int(80 * warmup)
+    assert np.allclose(np.diff(found[:rise], 2), 0) and (np.diff(found[:rise]) > 0).all()
+    assert (np.diff(found[rise + 1 :]) < 0).all()
+    assert 0.98 * 0.4 < found.max() <= 0.4 and 0 < found[-1] < 1e-3
+    middle = found[rise + (80 - rise) // 2]
+    assert middle == pytest.approx(0.2, rel=0.05)
