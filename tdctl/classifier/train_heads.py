@@ -18,7 +18,7 @@ from tdctl.features.transform import Transform
 from tdctl.files import save_tensors
 from tdctl.inputs import Prepared
 from tdctl.labels import stratified_folds
-from tdctl.recorder import RunRecorder
+from tdctl.recorder import RunRecorder, forecast
 from tdctl.run import LOG_FILE, RunFolder
 from tdctl.streams import FEATURE_SAMPLE
 from tdctl.training import Progress, Report, Threads, World, write_log
@@ -28,6 +28,8 @@ __all__ = ["HeadPlan", "check_heads", "plan_heads", "train_heads"]
 
 # The transform is computed from at most this many vectors.
 SAMPLED = 100_000
+# The largest recording of all classes that is made unasked.
+FULL_BYTES = 2e9
 MORE_COLUMNS = ("heldout_error", "heldout_loss")
 
 
@@ -39,11 +41,15 @@ class HeadPlan:
         folds: how many heads there are.
         rounds: how often they are trained.
         threads: the threads that compute it.
+        store: what is kept of each softmax.
+        note: why not all of it is kept; None if it is as asked.
     """
 
     folds: int
     rounds: int
     threads: Threads
+    store: str
+    note: str | None = None
 
     def facts(self, world: World) -> dict[str, Any]:
         """The facts about the computation for the manifest."""
@@ -55,6 +61,7 @@ class HeadPlan:
             "processes": 1,
             "pretrained": None,
             "head_rounds": self.rounds,
+            "store": self.store,
         }
 
 
@@ -118,7 +125,18 @@ def plan_heads(
     width, k = prepared.train.shape[0], prepared.dataset.num_classes
     of_step = 4.0 * width * k * train.folds * min(train.batch_size, n)
     threads = Threads.planned(of_step, world.device, began)
-    return HeadPlan(train.folds, config.heads.rounds, threads)
+    store, note = train.store, None
+    if store == "auto":
+        store, note = "full", None
+        size = forecast(n, k, train.epochs, store, recordings=2).file_bytes
+        if size > FULL_BYTES and k > 2:
+            store = "few:1"
+            note = (
+                f"of each softmax, the given label and the largest other class are kept (--store "
+                f"{store}), because all {k:,} classes take {size / 1e9:,.1f} GB; --store full keeps "
+                "them"
+            )
+    return HeadPlan(train.folds, config.heads.rounds, threads, store, note)
 
 
 def train_heads(

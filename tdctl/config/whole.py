@@ -107,6 +107,10 @@ class Config(Section):
                 "net.net_type: 'linear' reads vectors; give --dataset embeddings, or another "
                 "--net-type"
             )
+        if self.train.store == "auto" and not (vectors or net.frozen):
+            raise ValueError(
+                "train.store: 'auto' goes with --recipe features; give full, given, topk:K or few:K"
+            )
         if net.frozen and not vectors and not net.starts_trained:
             raise ValueError(
                 "net.frozen: features of a network without pretrained weights tell little; name "
