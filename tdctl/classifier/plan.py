@@ -141,6 +141,8 @@ def plan_training(
 
 def _other_size(config: Config, shape: tuple[int, int, int]) -> str | None:
     """A note if the images have another size than the pretrained weights expect."""
+    if len(shape) == 1:
+        return None
     own = own_input(config.net) if config.net.starts_trained else None
     if own is None or (own.size, own.size) == shape[1:]:
         return None
