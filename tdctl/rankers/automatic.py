@@ -36,7 +36,7 @@ STANDS_OUT = "aum, as wrong labels stand out"
 HELDOUT = "oof-posterior"
 # The score that ranks runs of linear heads on features. The shipped detectors were not trained on
 # such curves: see replication/pretrained.md.
-ON_FEATURES = "oof-aum-late"
+ON_FEATURES = "oof-self-confidence"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
 
@@ -45,7 +45,7 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
-    - Runs of heads on features: by the score ``oof-aum-late``.
+    - Runs of heads on features: by the score ``oof-self-confidence``.
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
