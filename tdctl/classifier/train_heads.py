@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tdctl.config import Config, TrainConfig
+from tdctl.config import Config
 from tdctl.data import Images
 from tdctl.errors import ConfigError, TrainingError
 from tdctl.features.heads import Course, Epoch, HeadTrainer, weights_of_margins
@@ -26,10 +26,13 @@ from tdctl.training.progress import Clock
 
 __all__ = ["HeadPlan", "check_heads", "plan_heads", "train_heads"]
 
-# The transform is computed from at most this many vectors.
-SAMPLED = 100_000
+# The transform is computed from at most this many vectors, and values.
+SAMPLED, SAMPLED_VALUES = 100_000, 50_000_000
 # The largest recording of all classes that is made unasked.
 FULL_BYTES = 2e9
+# The operations of all rounds up to which the recipe is not shortened: some ten minutes of a core.
+# Below ENOUGH epochs there are two heads only; there are never fewer than FEWEST epochs.
+BUDGET, ENOUGH, FEWEST = 3e13, 20, 5
 MORE_COLUMNS = ("heldout_error", "heldout_loss")
 
 
@@ -40,16 +43,18 @@ class HeadPlan:
     Attributes:
         folds: how many heads there are.
         rounds: how often they are trained.
+        epochs: of each round.
         threads: the threads that compute it.
         store: what is kept of each softmax.
-        note: why not all of it is kept; None if it is as asked.
+        notes: what is not as the recipe has it, and why, one line each.
     """
 
     folds: int
     rounds: int
+    epochs: int
     threads: Threads
     store: str
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
     def facts(self, world: World) -> dict[str, Any]:
         """The facts about the computation for the manifest."""
@@ -61,6 +66,7 @@ class HeadPlan:
             "processes": 1,
             "pretrained": None,
             "head_rounds": self.rounds,
+            "folds": self.folds,
             "store": self.store,
         }
 
@@ -123,20 +129,41 @@ def plan_heads(
     check_heads(config, prepared, world)
     train, n = config.train, len(prepared.train)
     width, k = prepared.train.shape[0], prepared.dataset.num_classes
-    of_step = 4.0 * width * k * train.folds * min(train.batch_size, n)
+    folds, epochs, notes = _shortened(config, n, width, k)
+    of_step = 4.0 * width * k * folds * min(train.batch_size, n)
     threads = Threads.planned(of_step, world.device, began)
-    store, note = train.store, None
+    store = train.store
     if store == "auto":
-        store, note = "full", None
-        size = forecast(n, k, train.epochs, store, recordings=2).file_bytes
+        store = "full"
+        size = forecast(n, k, epochs, store, recordings=2).file_bytes
         if size > FULL_BYTES and k > 2:
             store = "few:1"
-            note = (
-                f"of each softmax, the given label and the largest other class are kept (--store "
-                f"{store}), because all {k:,} classes take {size / 1e9:,.1f} GB; --store full keeps "
-                "them"
+            notes += (
+                "of each softmax, the given label and the largest other class are kept "
+                f"(--store {store}), because all {k:,} classes take {size / 1e9:,.1f} GB; "
+                "--store full keeps them",
             )
-    return HeadPlan(train.folds, config.heads.rounds, threads, store, note)
+    return HeadPlan(folds, config.heads.rounds, epochs, threads, store, notes)
+
+
+def _shortened(config: Config, n: int, width: int, k: int) -> tuple[int, int, tuple[str, ...]]:
+    """Folds and epochs, fewer where the heads would take hours; and a note that says so."""
+    heads, train = config.heads, config.train
+    folds, epochs = train.folds, train.epochs
+
+    def fitting(folds: int) -> int:
+        return int(BUDGET / (4.0 * n * width * k * folds * heads.rounds))
+
+    if heads.shorten_folds and folds > 2 and fitting(folds) < ENOUGH:
+        folds = 2
+    if heads.shorten_epochs:
+        epochs = min(epochs, max(FEWEST, fitting(folds)))
+    if (folds, epochs) == (train.folds, train.epochs):
+        return folds, epochs, ()
+    return folds, epochs, (
+        f"{folds} heads and {epochs} epochs instead of {train.folds} and {train.epochs}, because "
+        f"{n:,} vectors of {k:,} classes take long; --folds and --epochs say otherwise",
+    )  # fmt: skip
 
 
 def train_heads(
@@ -170,7 +197,7 @@ def train_heads(
     train, rounds = config.train, plan.rounds
     images, given, k = prepared.train, prepared.labels.assigned, prepared.dataset.num_classes
     course = Course(
-        epochs=train.epochs,
+        epochs=plan.epochs,
         batch_size=train.batch_size,
         rate=train.lr,
         momentum=train.momentum,
@@ -182,7 +209,7 @@ def train_heads(
     with plan.threads.used():
         rows = _Vectors(images)
         transform = _transform(images, config.heads.whiten)
-        clock = Clock(rounds * train.epochs * -(-len(images) // train.batch_size))
+        clock = Clock(rounds * plan.epochs * -(-len(images) // train.batch_size))
         for turn in range(rounds):
             # Other folds in each round: a fold's luck does not repeat.
             folds = stratified_folds(prepared.strata, plan.folds, config.split_seed + turn)
@@ -204,12 +231,13 @@ def train_heads(
                 else:
                     margins.add(rows_B, heldout_BK)
 
-            teller = _Teller(report, clock, turn * train.epochs, rounds, train, trainer.steps)
-            for epoch in range(train.epochs):
+            teller = _Teller(report, clock, turn * plan.epochs, rounds * plan.epochs, trainer.steps)
+            for epoch in range(plan.epochs):
                 row = trainer.train_epoch(epoch, watch, teller.of(epoch, len(images)))
                 if not np.isfinite(row.train_loss):
                     raise TrainingError(
-                        f"the heads diverged in epoch {epoch}; give a smaller --lr than {train.lr:g}"
+                        f"the heads diverged in epoch {epoch}; give a smaller --lr than "
+                        f"{train.lr:g}"
                     )
                 if last:
                     heldout.commit(epoch)
@@ -220,7 +248,7 @@ def train_heads(
     save_tensors(run.path / "model.pth", trainer.state_dict())
     save_tensors(run.path / "model.pth.last", trainer.state_dict())
     return {
-        "epochs": train.epochs,
+        "epochs": plan.epochs,
         "weights": "last step",
         "test_error_last": None,
         "test_error_best": None,
@@ -266,11 +294,10 @@ class _Teller:
     """Reports how far all rounds are."""
 
     def __init__(
-        self, report: Report | None, clock: Clock, before: int, rounds: int, train: TrainConfig,
-        steps: int,
-    ) -> None:  # fmt: skip
+        self, report: Report | None, clock: Clock, before: int, epochs: int, steps: int
+    ) -> None:
         self._report, self._clock, self._before = report, clock, before
-        self._epochs, self._steps = rounds * train.epochs, steps
+        self._epochs, self._steps = epochs, steps
 
     def of(self, epoch: int, n: int) -> Any:
         """What is called after each step of an epoch."""
@@ -280,9 +307,14 @@ class _Teller:
                 speed, left = self._clock.speed()
                 self._report(
                     Progress(
-                        "generate-td", self._before + epoch, self._epochs, step + 1, self._steps,
-                        images_per_second=speed, seconds_left=left,
-                    )  # fmt: skip
+                        "generate-td",
+                        self._before + epoch,
+                        self._epochs,
+                        step + 1,
+                        self._steps,
+                        images_per_second=speed,
+                        seconds_left=left,
+                    )
                 )
 
         return tell
@@ -291,8 +323,9 @@ class _Teller:
 def _transform(images: Images, whiten: float) -> Transform:
     """The transform of the vectors, from a sample drawn at random if there are very many."""
     rows = np.arange(len(images))
-    if len(rows) > SAMPLED:
-        rows = np.sort(FEATURE_SAMPLE.numpy_generator().choice(len(rows), SAMPLED, replace=False))
+    most = min(SAMPLED, SAMPLED_VALUES // images.shape[0])
+    if len(rows) > most:
+        rows = np.sort(FEATURE_SAMPLE.numpy_generator().choice(len(rows), most, replace=False))
     return Transform.of(next(iter(images.batches([rows]))), whiten)
 
 

@@ -25,3 +25,12 @@ class HeadsConfig(Section):
         description="How far directions of little variance in the features are raised before a "
         "head reads them. 0: not at all; 1: all variances become equal.",
     )
+    shorten_epochs: bool = Field(
+        False,
+        description="Train for fewer epochs where there are so many samples and classes that the "
+        "heads would take hours. Off if --epochs is given.",
+    )
+    shorten_folds: bool = Field(
+        False,
+        description="Train 2 heads instead of more in the same case. Off if --folds is given.",
+    )

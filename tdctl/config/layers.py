@@ -25,9 +25,9 @@ Origins = dict[str, str]
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     """The given settings, with preset and recipe filled in below them.
 
-    The default recipe is ``features`` for embeddings, and ``finetune`` for pretrained networks, unless the data set has a preset
-    that starts from weights. For others it is ``detect``, or ``paper`` for images of more than 64
-    pixels. An explicit ``recipe: null`` means no recipe.
+    The default recipe is ``features`` for embeddings, and ``finetune`` for pretrained networks,
+    unless the data set has a preset that starts from weights. For others it is ``detect``, or
+    ``paper`` for images of more than 64 pixels. An explicit ``recipe: null`` means no recipe.
 
     Args:
         given: the nested settings, section to key to value. A section may be a model. Then only
@@ -62,6 +62,12 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
         merge(net, layer.get("net", {}) if isinstance(layer.get("net"), Mapping) else {})
     if trained and net.get("net_type", OWN[0]) not in OWN:
         merge(whole, {"data": {"normalise": "network"}}, origins, "pretrained weights")
+    asked = tree.get("train")
+    for name in ("epochs", "folds"):
+        # What the user says of the heads on features is not shortened.
+        if isinstance(asked, Mapping) and name in asked:
+            whole.get("heads", {}).pop(f"shorten_{name}", None)
+            origins.pop(f"heads.shorten_{name}", None)
     merge(whole, tree)
     _fill_in_robust(whole, tree, origins)
     return whole, origins

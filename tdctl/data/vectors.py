@@ -29,8 +29,8 @@ class VectorStore:
 
     Attributes:
         values: float16, float32 or float64 [n, d].
-        origin: what the vectors were computed from, as a hex digest. It stands for their own digest,
-            because another machine computes other last bits. None for vectors that were given.
+        origin: what the vectors were computed from, as a hex digest. It stands for their own
+            digest, because another machine computes other last bits. None for given vectors.
     """
 
     kind: Kind = "memory"
@@ -90,8 +90,8 @@ def _refuse(path: Path, part: NDArray[np.int64], finite: NDArray[np.bool_]) -> N
     place = int(np.argmax(~finite.all(axis=1)))
     column = int(np.argmax(~finite[place]))
     raise DataError(
-        f"{path}: row {part[place]} has a value that is NaN or infinite, at place {column}; expected "
-        "finite numbers: compute these vectors again, or leave out their rows"
+        f"{path}: row {part[place]} has a value that is NaN or infinite, at place {column}; "
+        "expected finite numbers: compute these vectors again, or leave out their rows"
     )
 
 

@@ -126,7 +126,7 @@ def _heldout(path: Path, seen: TrainingDynamics, labels: Labels) -> TrainingDyna
     return heldout
 
 
-def _feature_scores(path: Path, labels: Labels) -> dict[str, NDArray[np.float32]]:
+def _feature_scores(path: Path, labels: Labels) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as found:
             index, scores = found["index"], {name: found[name] for name in ("knn", "centre")}

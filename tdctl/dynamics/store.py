@@ -55,7 +55,9 @@ class Store:
         if name == "full":
             return cls(name, 0)
         kind, colon, count = name.partition(":")
-        if name != "given" and not (kind in ("topk", "few") and count.isdecimal() and int(count) > 0):
+        if name != "given" and not (
+            kind in ("topk", "few") and count.isdecimal() and int(count) > 0
+        ):
             raise ConfigError(f"train.store: '{name}' is unknown; use full, given, topk:K or few:K")
         others = int(count) if colon else 1
         if others >= num_classes:

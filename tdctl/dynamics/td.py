@@ -176,7 +176,9 @@ class TrainingDynamics:
         def taken(array: Array) -> Array:
             return array.take(rows) if isinstance(array, ArrayFile) else array[rows]
 
-        changed = {name: taken(array) for name, array in self._arrays() if name != "index"}
+        changed: dict[str, Any] = {
+            name: taken(array) for name, array in self._arrays() if name != "index"
+        }
         heldout = None if self.heldout is None else self.heldout.take(rows)
         return replace(self, index=self.index[rows], heldout=heldout, **changed)
 

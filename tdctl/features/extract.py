@@ -152,13 +152,13 @@ def _computed(
     """The features, float32 [m, F] in their file, as far as they are not there yet."""
     path, state, m = folder / VALUES, folder / STATE, len(images)
     if state.exists() and read_json(state).get("done") == m and path.exists():
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return _mapped(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: {error.strerror}; name a folder of yours with --cache-dir") from (
-            None
-        )
+        raise RunError(
+            f"{folder}: {error.strerror}; name a folder of yours with --cache-dir"
+        ) from (None)
     claim(folder)
     try:
         done = int(read_json(state)["done"]) if state.exists() and path.exists() else 0
@@ -183,7 +183,7 @@ def _go_on(
 ) -> NDArray[Any]:
     m = len(images)
     parts = [np.arange(start, min(m, start + BATCH)) for start in range(done, m, BATCH)]
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     values = np.load(path, mmap_mode="r+", allow_pickle=False) if done else None
     marked = time.perf_counter()
     with torch.inference_mode():
@@ -201,7 +201,12 @@ def _go_on(
         raise DataError("there are no images; expected at least one")
     _mark(values, state, m)
     del values
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return _mapped(path)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return values
 
 
 def _mark(values: Any, state: Path, done: int) -> None:
@@ -222,9 +227,15 @@ def _teller(report: Report | None, m: int, begun: int) -> Callable[[int], None]:
         speed = (done - begun) / max(now - start, 1e-9)
         report(
             Progress(
-                "features", done, m, 0, 1, images_per_second=speed,
-                seconds_left=(m - done) / speed, counted="image",
-            )  # fmt: skip
+                "features",
+                done,
+                m,
+                0,
+                1,
+                images_per_second=speed,
+                seconds_left=(m - done) / speed,
+                counted="image",
+            )
         )
 
     return tell

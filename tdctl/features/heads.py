@@ -142,7 +142,7 @@ class HeadTrainer:
         self._vw, self._vb = torch.zeros_like(self._w), torch.zeros_like(self._b)
         self._held: torch.Tensor | None = None
         if n * transform.width * 4 <= HELD_BYTES:
-            parts = [part.numpy() for part in torch.arange(n).split(8192)]
+            parts = [np.arange(start, min(n, start + 8192)) for start in range(0, n, 8192)]
             batches = rows.batches(parts)
             self._held = torch.cat([self._transform(batch.to(device)) for batch in batches])
 
@@ -233,4 +233,7 @@ def weights_of_margins(margins: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     typical = float(np.median(np.abs(margins))) or 1.0
     doubt = np.clip(-SHARPNESS * margins / typical, -60, 60)
-    return np.maximum(1 / (1 + np.exp(doubt)), LEAST_WEIGHT).astype(np.float32)
+    weights: NDArray[np.float32] = np.maximum(1 / (1 + np.exp(doubt)), LEAST_WEIGHT).astype(
+        np.float32
+    )
+    return weights

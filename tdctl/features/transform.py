@@ -69,4 +69,5 @@ class Transform:
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
     values = features.float()
-    return values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    unit: torch.Tensor = values / values.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return unit

@@ -17,6 +17,7 @@ from tdctl.data.decode import Decoder
 from tdctl.data.survey import spread
 from tdctl.errors import DataError
 from tdctl.sources import Listing
+from tdctl.sources.vector_files import VectorRows
 from tdctl.training import Pipeline, Plain, World
 from tdctl.training.progress import Teller
 from tdctl.training.trainer import Trainer
@@ -100,6 +101,8 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
 
             pixels = v2.functional.resize(pixels, [size, size], antialias=True)
         return pixels
+    if isinstance(listing.images, VectorRows):
+        raise DataError(f"{listing.name}: has vectors, not images")
     data = config.data
     decoder = Decoder.of(listing.images.take(rows), size, data.fit, data.max_megapixels)
     whole = [row for row in range(len(rows)) if decoder.decodes(row)]

@@ -243,7 +243,7 @@ class _Chosen:
     rows: NDArray[np.int64]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return self.source.shape
 
     def batches(self, parts: Any) -> Any:

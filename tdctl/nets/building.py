@@ -33,9 +33,7 @@ __all__ = ["build_net", "check_name", "count_flops", "fetch_weights", "own_input
 HALVED_FROM = 24
 
 
-def build_net(
-    config: NetConfig, num_classes: int, shape: tuple[int, ...], seed: int
-) -> nn.Module:
+def build_net(config: NetConfig, num_classes: int, shape: tuple[int, ...], seed: int) -> nn.Module:
     """Builds a network. Its weights depend only on the settings, the image shape and the seed.
 
     ``resnet`` is ``CifarResNet`` and ``wide`` is ``WideNet``. Other names are networks of
@@ -69,7 +67,7 @@ def build_net(
                 "use --net-type wide or resnet"
             )
         build = build_torchvision if config.timm_name is None else build_timm
-        net = build(config, num_classes, (channels, *shape[1:]))
+        net = build(config, num_classes, (channels, shape[1], shape[2]))
     if channels == 1:
         net.register_forward_pre_hook(_as_colour)
     return net

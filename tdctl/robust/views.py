@@ -57,8 +57,8 @@ def check_strong(config: RobustConfig, dataset: DataSet) -> None:
     """
     if dataset.train.are_vectors and config.algorithm != "ce":
         raise ConfigError(
-            f"robust.algorithm: '{config.algorithm}' distorts images, and the data are vectors; give "
-            "--algorithm ce, or record them with generate-td and retrain with denoise"
+            f"robust.algorithm: '{config.algorithm}' distorts images, and the data are vectors; "
+            "give --algorithm ce, or record them with generate-td and retrain with denoise"
         )
     if config.algorithm not in ("ssr", "augdesc"):
         return

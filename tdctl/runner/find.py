@@ -31,6 +31,7 @@ from tdctl.runner.generate_td import generate_td
 from tdctl.runner.report import report_of
 from tdctl.scores import Score
 from tdctl.sources import Listing
+from tdctl.sources.vector_files import VectorRows
 from tdctl.training import Report, World, pick_device
 
 __all__ = ["FindPlan", "FindResult", "begun_with", "default_out", "find", "finished", "plan_find"]
@@ -244,6 +245,12 @@ def plan_find(
         ConfigError: the time is too short for five epochs, or a setting does not fit.
     """
     first = resolve({})
+    if first.reads_vectors:
+        raise ConfigError(
+            "recipe: find chooses how a network is trained on images; record heads on features "
+            "with tdctl generate-td and the same data, then rank them with tdctl detect --td RUN --cut "
+            "auto --report PAGE.html"
+        )
     listing = list_training_data(with_whole_paths(first))
     seen = _seen(first, listing, "data.test_share" in named)
     choice = choose(seen)
@@ -399,6 +406,8 @@ def _seen(config: Config, listing: Listing, share_named: bool) -> Seen:
 
     A share that is held out as test set is to be ranked, too, unless the user named it.
     """
+    if isinstance(listing.images, VectorRows):
+        raise DataError(f"{listing.name}: has vectors, not images")
     images, held = listing.images, listing.one_list and not share_named
     n = len(listing) + (len(listing.test_index) if held else 0)
     held = held and len(listing.test_index) > 0

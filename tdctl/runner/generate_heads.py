@@ -17,14 +17,14 @@ from tdctl.training import Report, World
 __all__ = ["forecast_heads", "record_heads"]
 
 
-def forecast_heads(config: Config, prepared: Prepared, plan: HeadPlan) -> Forecast:
+def forecast_heads(prepared: Prepared, plan: HeadPlan) -> Forecast:
     """The disk space of a recording of heads, in bytes.
 
     Raises:
         ConfigError: as in ``tdctl.recorder.forecast``.
     """
     n, k = len(prepared.train), prepared.dataset.num_classes
-    return forecast(n, k, config.train.epochs, plan.store, recordings=2)
+    return forecast(n, k, plan.epochs, plan.store, recordings=2)
 
 
 def record_heads(
@@ -44,12 +44,12 @@ def record_heads(
         RunError: the disk has too little space.
         TrainingError: the heads diverged.
     """
-    check_room(run.path, forecast_heads(config, prepared, plan).needed_bytes, plan.store)
+    check_room(run.path, forecast_heads(prepared, plan).needed_bytes, plan.store)
     with stopped(run, world):
         run.start(config, facts, "new")
-        k, train = prepared.dataset.num_classes, config.train
+        k = prepared.dataset.num_classes
         make = partial(
-            RunRecorder.create, run.path, prepared.labels, k, train.epochs, world.device,
+            RunRecorder.create, run.path, prepared.labels, k, plan.epochs, world.device,
             plan.store, overwrite=True,
         )  # fmt: skip
         heldout = make(heldout=True)

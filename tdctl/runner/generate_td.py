@@ -149,7 +149,7 @@ def generate_td(
         facts = {**_facts(config, prepared, left), **heads.facts(world)}
         with logged(report, log_with, out) as told:
             manifest = record_heads(run, config, prepared, facts, heads, world, told)
-        return GenerateResult(out, manifest, (*filter(None, [heads.note]), *dataset.notes))
+        return GenerateResult(out, manifest, (*heads.notes, *dataset.notes))
     images, unseen = left.split(prepared.train)
     mode = _mode(config, prepared, unseen)
     plan = plan_training(config, config.train, dataset, images, mode, world, begun.computation)
@@ -227,11 +227,11 @@ def _planned_heads(
 ) -> list[str]:
     """What a recording of heads on vectors would do, one line each."""
     plan: HeadPlan = plan_heads(config, prepared, world, None)
-    disk, facts = forecast_heads(config, prepared, plan), prepared.facts()
+    disk, facts = forecast_heads(prepared, plan), prepared.facts()
     check_room(out, disk.needed_bytes, plan.store)
     return [
-        *(f"note: {note}" for note in (*filter(None, [plan.note]), *prepared.dataset.notes)),
-        f"would train {plan.folds} linear heads {plan.rounds} times for {config.train.epochs} "
+        *(f"note: {note}" for note in (*plan.notes, *prepared.dataset.notes)),
+        f"would train {plan.folds} linear heads {plan.rounds} times for {plan.epochs} "
         f"epochs on {len(prepared.train)} vectors of {prepared.train.shape[0]} numbers, "
         f"{prepared.dataset.num_classes} classes ({facts['flipped']} labels flipped, "
         f"{facts['realised_rate']:.2%}) on {world.device}, and write about "

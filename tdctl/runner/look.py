@@ -10,6 +10,7 @@ from tdctl.data import open_dataset
 from tdctl.data.picture import megapixels
 from tdctl.data.shown import sides
 from tdctl.sources import list_dataset
+from tdctl.sources.vector_files import VectorRows
 
 __all__ = ["look"]
 
@@ -27,7 +28,7 @@ def look(config: DataConfig) -> tuple[str, ...]:
         DataError: a training could not use the data set as it is.
     """
     images = list_dataset(config).images
-    if config.image_size is None and not isinstance(images, torch.Tensor):
+    if config.image_size is None and not isinstance(images, torch.Tensor | VectorRows):
         found = sides(images, megapixels(config.max_megapixels)).sides
         if len(np.unique(found, axis=0)) > 1:
             small, large = (found[at].tolist() for at in np.argsort(found.prod(axis=1))[[0, -1]])

@@ -26,10 +26,10 @@ Features = NDArray[np.floating[Any]]
 NEIGHBOURS = 20
 # Up to this many samples, a neighbour is sought among all of them. Beyond, it is sought in the
 # nearest cells of at most VOTERS samples drawn at random.
-EXACT, VOTERS = 20_000, 200_000
+EXACT, VOTERS = 20_000, 100_000
 # How many cells there are for a root of the voters, in how many of them is sought, and by how many
 # rows and steps their centres are found.
-CELLS, PROBED, PER_CELL, STEPS = 1.0, 12, 64, 8
+CELLS, PROBED, PER_CELL, STEPS = 1.0, 10, 64, 8
 # Similarities that are computed at once: about 64 MB.
 AT_ONCE = 1 << 24
 # The share of a class that its centre is computed from, in each of the rounds after the first.
@@ -116,7 +116,7 @@ def centre_distance(features: Features, given: Ints, num_classes: int | None = N
 def nearest(features: Features, neighbours: int = NEIGHBOURS) -> NDArray[np.int32]:
     """The rows of the nearest other samples by cosine, int32 [n, neighbours], in no order.
 
-    With more than 20,000 samples it is approximate: neighbours are sought among at most 200,000
+    With more than 20,000 samples it is approximate: neighbours are sought among at most 100,000
     samples drawn at random, and among these in the nearest cells.
 
     Args:
@@ -147,7 +147,10 @@ def _checked(features: Features, given: Ints, num_classes: int | None) -> int:
 
 def _unit(rows: Features) -> NDArray[np.float32]:
     values = np.asarray(rows, dtype=np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = values / np.maximum(
+        np.linalg.norm(values, axis=1, keepdims=True), np.float32(1e-12)
+    )
+    return unit
 
 
 def _unit_blocks(features: Features, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels
-from tdctl.sources.listing import Listing, spread_over_classes
+from tdctl.sources.listing import Listing, Skipped, spread_over_classes
 from tdctl.sources.tables.classes import classes_of
 from tdctl.sources.tables.columns import Table, flags_of, read_table
 from tdctl.sources.tables.listed import class_names_of
@@ -44,7 +44,9 @@ def list_embeddings(config: DataConfig, split_seed: int = 0) -> Listing:
     joined = INDEX in table.columns or (names is not None and table.filled(config.file_column))
     if not joined and len(table) == n and names is None and found.index is None:
         labels = _in_order(table, columns, classes, index)
-        kept, notes, skipped = np.ones(n, dtype=np.bool_), (), ()
+        kept = np.ones(n, dtype=np.bool_)
+        notes: tuple[str, ...] = ()
+        skipped: tuple[Skipped, ...] = ()
     else:
         if not joined:
             named = names is not None

@@ -225,8 +225,8 @@ def _of_parquet(path: Path, name_column: str) -> VectorFile:
     if len(lists) > 1 or not (lists or floats):
         raise DataError(
             f"{path}: {len(lists)} columns of lists and {len(floats)} of floats "
-            f"({', '.join(table.schema.names[:5])}); expected one column of lists of floats, or one "
-            "column for each of the d floats"
+            f"({', '.join(table.schema.names[:5])}); expected one column of lists of floats, or "
+            "one column for each of the d floats"
         )
     values = _of_lists(path, table.column(lists[0])) if lists else _of_columns(table, floats)
     index = names = None

@@ -69,7 +69,9 @@ def test_features_are_those_of_the_network(pictures: Path, weights: Path) -> Non
 
     with Image.open(pictures / (data.file_names or [""])[5]) as image:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(x)[:, None, None] for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, std = (
+        torch.tensor(x)[:, None, None] for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     with torch.no_grad():
         expected = net.eval()(((pixels - mean) / std)[None])[0]
     (found,) = data.train.batches([np.array([5])])
@@ -98,7 +100,9 @@ def test_an_interrupted_call_is_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         values_of(config_of(pictures, weights))
     begun: list[int] = []
-    monkeypatch.setattr(extract, "_teller", lambda report, m, done: begun.append(done) or (lambda _: None))
+    monkeypatch.setattr(
+        extract, "_teller", lambda report, m, done: begun.append(done) or (lambda _: None)
+    )
     assert np.array_equal(values_of(config_of(pictures, weights)), whole)
     assert begun == [32]
 

@@ -28,7 +28,13 @@ def trainer_of(made: Cloud, epochs: int = 20, **more: object) -> HeadTrainer:
     folds = stratified_folds(made.given, 3, 0)
     course = Course(epochs, 128, 1.0)
     return HeadTrainer(
-        Rows(made.values), made.given, 4, folds, transform, course, **more  # type: ignore[arg-type]
+        Rows(made.values),
+        made.given,
+        4,
+        folds,
+        transform,
+        course,
+        **more,  # type: ignore[arg-type]
     )
 
 
@@ -68,9 +74,7 @@ def test_a_head_never_trains_on_its_fold() -> None:
             logits[rows_B] = heldout
 
         transform = Transform.of(torch.from_numpy(made.values), 0.25)
-        trainer = HeadTrainer(
-            Rows(made.values), given, 4, folds, transform, Course(5, 16, 1.0)
-        )
+        trainer = HeadTrainer(Rows(made.values), given, 4, folds, transform, Course(5, 16, 1.0))
         for epoch in range(5):
             trainer.train_epoch(epoch, watch)
         return logits[torch.from_numpy(rows)]

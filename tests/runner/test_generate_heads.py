@@ -112,7 +112,9 @@ def test_instance_noise_is_of_images(flags: list[object], tmp_path: Path) -> Non
     at = flags.index("--true-column")
     without = flags[:at] + flags[at + 2 :]
     noise = ("--noise-type", "instance", "--noise-ratio", 0.1)
-    refused(tdctl("generate-td", *without, *noise, "--out", tmp_path / "run"), "another --noise-type")
+    refused(
+        tdctl("generate-td", *without, *noise, "--out", tmp_path / "run"), "another --noise-type"
+    )
 
 
 def test_a_damaged_file_of_feature_scores_is_refused(run: Path, tmp_path: Path) -> None:

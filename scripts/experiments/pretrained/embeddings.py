@@ -38,8 +38,9 @@ def main() -> None:
     run, ranking = asked.work / "run", asked.work / "ranking.csv"
     settings = [part for one in asked.set for part in ("--set", one)]
     record = timed([
-        "generate-td", "--dataset", "embeddings", "--data-dir", str(vectors), "--labels", str(table),
-        "--true-column", "true", "--out", str(run), "--overwrite", *settings,
+        "generate-td", "--dataset", "embeddings", "--data-dir", str(vectors),
+        "--labels", str(table), "--true-column", "true",
+        "--out", str(run), "--overwrite", *settings,
     ])  # fmt: skip
     rank = timed(["detect", "--td", str(run), "--out", str(ranking), "--overwrite"])
     facts = json.loads(ranking.with_suffix(".json").read_text(encoding="utf-8"))
