@@ -206,10 +206,18 @@ HEAD_ORDER = Stream(
     "head order", "seed", ("seed", "epoch", 7), "the order of the samples for heads on features"
 )
 FEATURE_SAMPLE = Stream(
-    "feature sample", "none", (1,), "by which features the transform before a head is computed"
+    "feature sample",
+    "none",
+    (1,),
+    "by which features the transform before a head is computed",
+    direct=True,
 )
 FEATURE_CELLS = Stream(
-    "feature cells", "none", (2,), "the first centres of the cells in which neighbours are sought"
+    "feature cells",
+    "none",
+    (2,),
+    "among which features neighbours are sought, and the first centres of their cells",
+    direct=True,
 )
 NEIGHBOURS = Stream(
     "neighbours",

@@ -48,6 +48,8 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     whole: dict[str, Any] = {}
     origins: Origins = {}
     merge(whole, preset, origins, f"preset {name}")
+    if name == "embeddings":
+        merge(whole, {"net": {"net_type": "linear"}}, origins, "embeddings")
     for recipe in _recipes(tree["recipe"]):
         merge(whole, recipe.settings, origins, f"recipe {recipe.name}")
     for section in ("train", "retrain"):

@@ -248,8 +248,8 @@ def plan_find(
     if first.reads_vectors:
         raise ConfigError(
             "recipe: find chooses how a network is trained on images; record heads on features "
-            "with tdctl generate-td and the same data, then rank them with tdctl detect --td RUN --cut "
-            "auto --report PAGE.html"
+            "with tdctl generate-td and the same data, then rank them with tdctl detect --td RUN "
+            "--cut auto --report PAGE.html"
         )
     listing = list_training_data(with_whole_paths(first))
     seen = _seen(first, listing, "data.test_share" in named)
