@@ -217,9 +217,12 @@ class HeadTrainer:
         counts = self._weights[rows][:, None].repeat(1, heads)
         counts[at, fold] = 0
         if self._course.robust:
-            # Divided by its mean: with many classes every probability is small at first.
+            # Divided by its mean over what a head trains on: with many classes every probability is small at first.
             trust = own ** self._exponent()
-            counts *= trust / trust.mean(dim=0, keepdim=True)
+            trained = torch.ones_like(trust)
+            trained[at, fold] = 0
+            mean = (trust * trained).sum(dim=0) / trained.sum(dim=0).clamp_min(1)
+            counts *= trust / mean.clamp_min(1e-12)
         grad[at, :, given] -= 1
         grad *= (counts * (heads / max(heads - 1, 1) / len(rows)))[..., None]
         flat = grad.view(len(rows), heads * k)
