@@ -217,7 +217,8 @@ class HeadTrainer:
         counts = self._weights[rows][:, None].repeat(1, heads)
         counts[at, fold] = 0
         if self._course.robust:
-            # Divided by its mean over what a head trains on: with many classes every probability is small at first.
+            # Divided by its mean over what a head trains on: with many classes every probability
+            # is small at first.
             trust = own ** self._exponent()
             trained = torch.ones_like(trust)
             trained[at, fold] = 0
