@@ -134,6 +134,13 @@ CATALOGUE: dict[str, Entry] = {
         layout="what datasets.save_to_disk wrote",
         terms="yours",
     ),
+    "embeddings": Entry(
+        title="your embeddings: vectors of a model, of images or anything else",
+        layout="--data-dir names a .npy, .safetensors or .parquet file of n rows of d floats, "
+        "--labels a table of index,label",
+        terms="yours",
+        size="vectors",
+    ),
     "cifar10": Entry(
         title="CIFAR-10 (Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)",
         layout="cifar-10-batches-py/ with data_batch_1 to 5, test_batch, batches.meta",

@@ -202,6 +202,23 @@ ROBUST_MIXTURE = Stream(
 ROBUST_DIVISION = Stream(
     "robust division", "none", (0,), "the first guess of a division in two components", direct=True
 )
+HEAD_ORDER = Stream(
+    "head order", "seed", ("seed", "epoch", 7), "the order of the samples for heads on features"
+)
+FEATURE_SAMPLE = Stream(
+    "feature sample",
+    "none",
+    (1,),
+    "by which features the transform before a head is computed",
+    direct=True,
+)
+FEATURE_CELLS = Stream(
+    "feature cells",
+    "none",
+    (2,),
+    "among which features neighbours are sought, and the first centres of their cells",
+    direct=True,
+)
 NEIGHBOURS = Stream(
     "neighbours",
     "none",

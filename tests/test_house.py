@@ -33,6 +33,7 @@ FLOORS = [
     {"detector"},
     {"adapters"},
     {"run"},
+    {"features"},
     {"compare_table", "inputs", "rankers"},
     {"classifier"},
     {"finding"},

@@ -5,5 +5,16 @@ from __future__ import annotations
 from tdctl.classifier.disk_forecast import forecast_disk
 from tdctl.classifier.plan import Plan, plan_training
 from tdctl.classifier.train_classifier import results_of, stopped, train_classifier
+from tdctl.classifier.train_heads import HeadPlan, plan_heads, train_heads
 
-__all__ = ["Plan", "forecast_disk", "plan_training", "results_of", "stopped", "train_classifier"]
+__all__ = [
+    "HeadPlan",
+    "Plan",
+    "forecast_disk",
+    "plan_heads",
+    "plan_training",
+    "results_of",
+    "stopped",
+    "train_classifier",
+    "train_heads",
+]

@@ -16,7 +16,7 @@ __all__ = ["build_networks"]
 def build_networks(
     config: Config,
     num_classes: int,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     mode: Plain,
     checkpointed: bool = False,
 ) -> tuple[nn.Module, Weights | None]:
@@ -36,16 +36,17 @@ def build_networks(
         ConfigError: the weights do not fit the network, or their file changed between two of the
             networks, or the network has no blocks.
     """
-    file = weights_file(config)
+    vectors = len(shape) == 1
+    file = None if vectors else weights_file(config)
     loaded: list[Weights] = []
 
     def build(seed: int, extra_classes: int = 0) -> nn.Module:
         net = build_net(config.net, num_classes + extra_classes, shape, seed)
         if file is not None:
             loaded.append(load_weights(net, file))
-        elif config.net.pretrained == "imagenet":
+        elif config.net.pretrained == "imagenet" and not vectors:
             loaded.append(load_published(net, config.net))
-        if checkpointed:
+        if checkpointed and not vectors:
             checkpoint_blocks(net, config.net.label)
         return net
 

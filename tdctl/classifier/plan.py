@@ -139,8 +139,10 @@ def plan_training(
     return replace(world.told(plan), net=net)
 
 
-def _other_size(config: Config, shape: tuple[int, int, int]) -> str | None:
+def _other_size(config: Config, shape: tuple[int, ...]) -> str | None:
     """A note if the images have another size than the pretrained weights expect."""
+    if len(shape) == 1:
+        return None
     own = own_input(config.net) if config.net.starts_trained else None
     if own is None or (own.size, own.size) == shape[1:]:
         return None

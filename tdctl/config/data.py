@@ -19,16 +19,23 @@ FROM_DISK = tuple(name for name in CATALOGUE if name != "digits")
 # The share that a named data set without a test set holds out. Of the user's own data none is, so
 # that every image gets a rank.
 HELD_SHARE = 0.2
+IMAGES = tuple(name for name in CATALOGUE if name != "embeddings")
+IMAGES_FROM_DISK = tuple(name for name in FROM_DISK if name in IMAGES)
 # For each setting that only some data sets read: these data sets. Named data sets that may also
 # be image folders are included.
 READERS = {
     "data_dir": FROM_DISK,
     "split_column": ("table",),
-    "test_share": FROM_DISK,
+    "test_share": IMAGES_FROM_DISK,
+    "image_size": IMAGES,
+    "fit": IMAGES,
+    "max_megapixels": IMAGES,
+    "normalise": IMAGES,
+    "images": IMAGES,
     "download": TORCHVISION,
     "skip_unreadable": FROM_DISK,
-    "cache_dir": FROM_DISK,
-    "workers": FROM_DISK,
+    "cache_dir": IMAGES_FROM_DISK,
+    "workers": IMAGES_FROM_DISK,
     "drop_clutter": ("caltech256",),
 }
 # The settings that name columns. With a label table every data set reads them, without one only
@@ -174,6 +181,11 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
+        if self.dataset == "embeddings" and (self.data_dir is None or self.labels is None):
+            raise ValueError(
+                "data_dir: dataset 'embeddings' needs --data-dir FILE (.npy, .safetensors or "
+                ".parquet) and --labels TABLE"
+            )
         if self.data_dir is not None and "dataset" not in self.model_fields_set:
             raise ValueError(
                 "dataset: data_dir is given and no data set; name it, or let load_config find it"

@@ -25,9 +25,10 @@ Origins = dict[str, str]
 def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     """The given settings, with preset and recipe filled in below them.
 
-    The default recipe is ``finetune`` for pretrained networks, unless the data set has a preset
-    that starts from weights. For others it is ``detect``, or ``paper`` for images of more than 64
-    pixels of a data set known by name. An explicit ``recipe: null`` means no recipe.
+    The default recipe is ``features`` for embeddings, and ``finetune`` for pretrained networks,
+    unless the data set has a preset that starts from weights. For others it is ``detect``, or
+    ``paper`` for images of more than 64 pixels of a data set known by name. An explicit ``recipe:
+    null`` means no recipe.
 
     Args:
         given: the nested settings, section to key to value. A section may be a model. Then only
@@ -40,12 +41,16 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
     name = _data_set(tree)
     preset = preset_of(name) if name is not None else {}
     trained = _starts_trained(tree)
+    if name == "embeddings":
+        tree.setdefault("recipe", "features")
     if trained and not (name is not None and CATALOGUE[name].pretrained):
         tree.setdefault("recipe", "finetune")
     tree.setdefault("recipe", _default_recipe(name, preset, tree))
     whole: dict[str, Any] = {}
     origins: Origins = {}
     merge(whole, preset, origins, f"preset {name}")
+    if name == "embeddings":
+        merge(whole, {"net": {"net_type": "linear"}}, origins, "embeddings")
     for recipe in _recipes(tree["recipe"]):
         merge(whole, recipe.settings, origins, f"recipe {recipe.name}")
     for section in ("train", "retrain"):
@@ -60,6 +65,12 @@ def fill_in(given: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
         merge(net, layer.get("net", {}) if isinstance(layer.get("net"), Mapping) else {})
     if trained and net.get("net_type", OWN[0]) not in OWN:
         merge(whole, {"data": {"normalise": "network"}}, origins, "pretrained weights")
+    asked = tree.get("train")
+    for name in ("epochs", "folds"):
+        # What the user says of the heads on features is not shortened.
+        if isinstance(asked, Mapping) and name in asked:
+            whole.get("heads", {}).pop(f"shorten_{name}", None)
+            origins.pop(f"heads.shorten_{name}", None)
     merge(whole, tree)
     _fill_in_robust(whole, tree, origins)
     return whole, origins

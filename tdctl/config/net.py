@@ -13,7 +13,7 @@ from tdctl.config.section import Section
 __all__ = ["NetConfig"]
 
 # tdctl's own networks; every other name is torchvision's, or timm's with this word before it.
-OWN = ("resnet", "wide")
+OWN = ("resnet", "wide", "linear")
 TIMM = "timm:"
 TIMM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 # The networks of torchvision whose first layers ``stem`` can change.
@@ -28,7 +28,7 @@ class NetConfig(Section):
         description="resnet: a CIFAR-style ResNet for small images; wide: a wide, shallow network "
         "for images of 8 to 64 pixels; for larger images, the name of a classifier of torchvision, "
         "such as resnet50 or convnext_tiny, or timm:NAME for a model of timm (extra timm), such as "
-        "timm:convnext_tiny.fb_in22k.",
+        "timm:convnext_tiny.fb_in22k. Embeddings are read by linear, a linear head.",
     )
     depth: Annotated[int, Field(ge=8)] = Field(
         32, description="Depth 6n+2 of the CIFAR-style resnet: 8, 14, 20, 32, 44, 56, 110, ..."
@@ -50,6 +50,12 @@ class NetConfig(Section):
         description="File of weights to start from, made by torchvision, timm or tdctl. imagenet: "
         "the published weights of the network, which torchvision or timm fetches. none: random "
         "weights even if the paper starts this data set from ImageNet weights.",
+    )
+
+    frozen: bool = Field(
+        False,
+        description="Keep the pretrained network as it is: its features of each picture are "
+        "computed once, and linear heads are trained on them. Part of the recipe features.",
     )
 
     @field_validator("net_type")
@@ -104,5 +110,7 @@ class NetConfig(Section):
         """Net and depth as the paper's folder names write them, such as ``resnet32``."""
         if self.net_type == "resnet":
             return f"resnet{self.depth}"
+        if self.frozen and self.net_type != "linear":
+            return f"{self.net_type.replace(':', '-')}-frozen"
         # A colon is no character of a file name on every system.
         return self.net_type.replace(":", "-")

@@ -169,7 +169,9 @@ class TrainConfig(FitConfig):
         "full",
         description="What is kept of each epoch's softmax. full: all classes; given: the given "
         "label and the largest other class; topk:K: the given label and the K largest other "
-        "classes.",
+        "classes; few:K: as topk:K, with suggestions from these classes alone, so that memory does "
+        "not grow with the number of classes. auto, for heads on features: full, or few:1 where "
+        "full takes more than 2 GB.",
     )
     leave_out: Path | None = Field(
         None,
@@ -204,7 +206,7 @@ class TrainConfig(FitConfig):
     @field_validator("store")
     @classmethod
     def _store_is_known(cls, value: str) -> str:
-        return cls.known_store(value)
+        return value if value == "auto" else cls.known_store(value)
 
     @classmethod
     def known_store(cls, value: str) -> str:
@@ -213,8 +215,8 @@ class TrainConfig(FitConfig):
         Raises:
             ValueError: it is unknown.
         """
-        if not re.fullmatch(r"full|given|topk:[1-9][0-9]*", value):
-            raise ValueError(f"'{value}' is unknown; use full, given or topk:K")
+        if not re.fullmatch(r"full|given|(topk|few):[1-9][0-9]*", value):
+            raise ValueError(f"'{value}' is unknown; use full, given, topk:K or few:K")
         return value
 
     @model_validator(mode="after")

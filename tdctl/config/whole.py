@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tdctl.config.data import DataConfig
 from tdctl.config.detector import DetectorConfig
+from tdctl.config.heads import HeadsConfig
 from tdctl.config.layers import fill_in
 from tdctl.config.net import NetConfig
 from tdctl.config.noise import NoiseConfig
@@ -49,6 +50,7 @@ class Config(Section):
     noise: NoiseConfig = NoiseConfig()
     net: NetConfig = NetConfig()
     train: TrainConfig = TrainConfig()
+    heads: HeadsConfig = HeadsConfig()
     retrain: RetrainConfig = RetrainConfig()
     robust: RobustConfig = RobustConfig()
     detector: DetectorConfig = DetectorConfig()
@@ -91,6 +93,40 @@ class Config(Section):
                 "--true-column"
             )
         return self
+
+    @model_validator(mode="after")
+    def _features_have_a_network(self) -> Config:
+        vectors, net = self.data.dataset == "embeddings", self.net
+        if vectors and net.net_type != "linear":
+            raise ValueError(
+                f"net.net_type: '{net.net_type}' reads images, and embeddings are vectors; leave "
+                "out --net-type"
+            )
+        if net.net_type == "linear" and not vectors:
+            raise ValueError(
+                "net.net_type: 'linear' reads vectors; give --dataset embeddings, or another "
+                "--net-type"
+            )
+        if self.train.store == "auto" and not (vectors or net.frozen):
+            raise ValueError(
+                "train.store: 'auto' goes with --recipe features; give full, given, topk:K or few:K"
+            )
+        if net.frozen and not vectors and not net.starts_trained:
+            raise ValueError(
+                "net.frozen: features of a network without pretrained weights tell little; name "
+                "one with --net-type NAME --pretrained imagenet (or a FILE)"
+            )
+        if vectors and net.starts_trained:
+            raise ValueError(
+                "net.pretrained: a linear head on embeddings starts from nothing; leave out "
+                "--pretrained"
+            )
+        return self
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether the classifier reads vectors: embeddings, or features of a frozen network."""
+        return self.data.dataset == "embeddings" or self.net.frozen
 
     @property
     def split_seed(self) -> int:

@@ -8,6 +8,8 @@ from tdctl.scores.noise_model import NoiseModel
 
 __all__ = ["heldout_range", "judged_by_heldout"]
 
+# For heads on features: the number of samples times classes up to which the model is computed.
+MOST_VALUES = 20_000_000
 # The ends of the interval: it contains 95 % of the posterior distribution.
 LOW, MIDDLE, HIGH = 0.025, 0.5, 0.975
 # A lower end below this share counts as 0.
@@ -17,10 +19,15 @@ NONE = 0.002
 def judged_by_heldout(dynamics: TrainingDynamics) -> bool:
     """Whether a run has at most ``FEW_IMAGES``, and held-out curves with every class.
 
+    Heads on features are always judged so, unless the softmax of all samples is very large.
+
     Its estimate and its ranking then use the held-out curves.
     """
     held = dynamics.heldout
-    if held is None or len(dynamics) > FEW_IMAGES:
+    if held is None:
+        return False
+    size = len(dynamics) * int(held.td.shape[2])
+    if len(dynamics) > FEW_IMAGES and not (dynamics.on_features and size <= MOST_VALUES):
         return False
     return held.has_every_class and int(held.td.shape[2]) > 1
 

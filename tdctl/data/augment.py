@@ -25,17 +25,21 @@ RESIZED_CROP_FROM = 96
 class Normalise:
     """Turns uint8 [B, C, H, W] into float32 with mean 0 and standard deviation 1 per channel.
 
+    Vectors [B, d] get mean 0 and standard deviation 1 at each of their d places.
     With three means, an image of one channel becomes one of three.
     """
 
     def __init__(self, dataset: DataSet, device: torch.device) -> None:
-        shape = (1, -1, 1, 1)
-        mean = torch.tensor(dataset.mean, device=device).view(shape) * 255
-        std = torch.tensor(dataset.std, device=device).view(shape) * 255
+        vectors = dataset.train.are_vectors
+        shape, full = ((1, -1), 1) if vectors else ((1, -1, 1, 1), 255)
+        mean = torch.tensor(dataset.mean, device=device).view(shape) * full
+        std = torch.tensor(dataset.std, device=device).view(shape) * full
         self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """The normalised images, float32 [B, C, H, W], channels last in memory."""
+        if pixels.ndim == 2:
+            return torch.addcmul(self._shift, pixels.float(), self._scale)
         values = pixels.to(torch.float32, memory_format=torch.channels_last)
         return torch.addcmul(self._shift, values, self._scale)
 
@@ -88,6 +92,11 @@ class Augment:
     """
 
     def __init__(self, config: FitConfig, dataset: DataSet) -> None:
+        if dataset.train.are_vectors:
+            self._refuse(config)
+            self._resized, self._padding, self.mirrors, self._hole = False, 0, False, 0
+            self._policy = None
+            return
         side = min(dataset.train.shape[1:])
         self._resized = config.augment and side >= RESIZED_CROP_FROM
         self._least = config.crop_scale
@@ -120,6 +129,14 @@ class Augment:
             colour = colour.mean(dim=0, keepdim=True)
         self._colour = colour.round().to(torch.uint8).view(-1, 1, 1)
 
+    @staticmethod
+    def _refuse(config: FitConfig) -> None:
+        if config.augment or config.flip:
+            raise ConfigError(
+                "augment: the data are vectors, which are not augmented; give --no-augment, or "
+                "--recipe features"
+            )
+
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """The random numbers for ``count`` samples, on the generator's device."""
         device, flips, shift, boxes = generator.device, None, None, None
@@ -144,6 +161,8 @@ class Augment:
             pixels: uint8 [B, C, H, W].
             draw: the random numbers, one row for each image.
         """
+        if pixels.ndim == 2:
+            return pixels
         if draw.boxes is not None:
             pixels = _area_crop(pixels, draw.flips, draw.boxes, self._least)
         else:

@@ -20,6 +20,7 @@ from tdctl.data.survey import of_all
 from tdctl.errors import DataError
 from tdctl.names import nearly_alike, not_labelled
 from tdctl.sources import Listing
+from tdctl.sources.vector_files import VectorRows
 
 __all__ = ["check_classes", "findings"]
 
@@ -78,7 +79,12 @@ def findings(
     notes = [*_of_classes(config, listing, rows), *_of_shown(config, found, rows)]
     if isinstance(images, torch.Tensor):
         alike = alike_pixels(images)
-    elif held.decoder is None or held.seen is None or file_sizes is None:
+    elif (
+        isinstance(images, VectorRows)
+        or held.decoder is None
+        or held.seen is None
+        or file_sizes is None
+    ):
         return notes
     else:
         alike = alike_files(images, file_sizes, held.seen)

@@ -21,7 +21,7 @@ __all__ = ["DataSet", "Images", "Skipped", "by_class", "channel_statistics"]
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one size, with the labels for training or testing.
+    """Images of one size, or vectors, with the labels for training or testing.
 
     Attributes:
         store: the pixels. The store may have more images than these.
@@ -54,9 +54,14 @@ class Images:
         return len(self.index)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """C, H, W."""
+    def shape(self) -> tuple[int, ...]:
+        """C, H, W; for vectors d alone."""
         return self.store.shape[1:]
+
+    @property
+    def are_vectors(self) -> bool:
+        """Whether these are vectors instead of images."""
+        return len(self.shape) == 1
 
     @property
     def resident(self) -> bool:
@@ -83,6 +88,8 @@ class Images:
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """The pixels of each part, uint8 [B, C, H, W] on the CPU, in the given order.
+
+        Vectors are float32 [B, d].
 
         Args:
             parts: for each batch the positions among these images, int64 [B].
@@ -136,7 +143,7 @@ class DataSet:
         file_sizes: n sizes of the training images in bytes; or None.
         test_names, test_sizes: names and sizes of the test images; or None.
         mean, std: C values in [0, 1], statistics of the training pixels divided by 255 (or of a
-            sample, if a note says so). ``std`` is above 0.
+            sample, if a note says so); for vectors, d values. ``std`` is above 0.
         mirrors: True if a mirrored image still shows its class.
         held: bool [n], True for images that the source holds out for validation; or None.
         one_list: True if the test images were split off the list of training images.

@@ -13,8 +13,10 @@ from tdctl.data.dataset import DataSet, Images, Skipped, by_class, channel_stati
 from tdctl.data.decode import Told
 from tdctl.data.image_storage import Held, check_memory, hold
 from tdctl.data.pixel_store import MemoryStore
+from tdctl.data.vectors import VectorStore, read_statistics
 from tdctl.errors import ConfigError
 from tdctl.sources import Listing, list_dataset
+from tdctl.sources.vector_files import VectorRows
 
 __all__ = ["open_dataset"]
 
@@ -51,9 +53,34 @@ def open_dataset(
     check_classes(listing.labels.assigned, listing.class_names, listing.name, config.limit)
     if isinstance(listing.images, torch.Tensor):
         return _assembled(config, listing, _held(config, listing.images, n), None)
+    if isinstance(listing.images, VectorRows):
+        return _of_vectors(config, listing, listing.images)
     stats = listing.images.stats()
     held = hold(config, listing.images, listing.names or [], stats, n, dry, told)
     return _assembled(config, listing, held, stats)
+
+
+def _of_vectors(config: DataConfig, listing: Listing, vectors: VectorRows) -> DataSet:
+    """The data set of embeddings. All vectors are read once, to be checked."""
+    mean, std = read_statistics(vectors)
+    labels = listing.labels
+    return DataSet(
+        name=listing.name,
+        class_names=listing.class_names,
+        train=Images(VectorStore(vectors.values), vectors.rows, labels.index, labels.assigned),
+        labels=labels,
+        test=None,
+        file_names=listing.names,
+        file_sizes=None,
+        mean=mean,
+        std=std,
+        mirrors=False,
+        skipped=listing.skipped,
+        notes=(
+            *listing.notes,
+            *by_class(labels.assigned, listing.class_names, config.limit),
+        ),
+    )
 
 
 def _assembled(
@@ -152,7 +179,7 @@ def _held(config: DataConfig, pixels: torch.Tensor, train: int) -> Held:
 def _skipped(listing: Listing, broken: dict[int, str]) -> tuple[Skipped, ...]:
     index = np.concatenate([listing.labels.index, listing.test_index])
     n, images = len(listing), listing.images
-    if isinstance(images, torch.Tensor):
+    if not broken or isinstance(images, torch.Tensor):
         return ()
     return tuple(
         Skipped(

@@ -23,18 +23,23 @@ COUNTED_AT_ONCE = 1 << 22
 
 
 class PixelStore(Protocol):
-    """The pixels of n images, uint8 [n, C, H, W]. All stores give the same pixels."""
+    """The pixels of n images, uint8 [n, C, H, W], or n vectors, float [n, d].
+
+    All stores give the same pixels.
+    """
 
     @property
     def kind(self) -> Kind:
         """Where the pixels are: in memory, in the cache on the disk, or decoded when needed."""
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """n, C, H, W."""
+    def shape(self) -> tuple[int, ...]:
+        """n, C, H, W; or n, d."""
 
     def batches(self, parts: Sequence[NDArray[np.int64]]) -> Iterator[torch.Tensor]:
         """The pixels of each part, uint8 [B, C, H, W] on the CPU, in the given order.
+
+        Vectors are float32 [B, d].
 
         Args:
             parts: for each batch the positions in the store, int64 [B].

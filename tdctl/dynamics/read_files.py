@@ -34,10 +34,11 @@ from tdctl.labels import Labels
 from tdctl.metadata import METADATA_FILE, read_metadata
 from tdctl.slabs import ArrayFile, array_at, rows_per_slab, slabs_of
 
-__all__ = ["HELDOUT_FILE", "TD_FILE", "read_run"]
+__all__ = ["FEATURE_SCORES_FILE", "HELDOUT_FILE", "TD_FILE", "read_run"]
 
 TD_FILE = "training_dynamics.npz"
 HELDOUT_FILE = "heldout_dynamics.npz"
+FEATURE_SCORES_FILE = "feature_scores.npz"
 REQUIRED = ("td", "labels")
 NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT)
 Arrays = dict[str, ArrayFile]
@@ -107,6 +108,8 @@ def read_run(folder: Path | str) -> tuple[TrainingDynamics, Labels, NDArray[np.i
     dynamics = _checked(path, arrays, labels)
     if (folder / HELDOUT_FILE).exists():
         dynamics = replace(dynamics, heldout=_heldout(folder / HELDOUT_FILE, dynamics, labels))
+    if (folder / FEATURE_SCORES_FILE).exists():
+        dynamics = replace(dynamics, **_feature_scores(folder / FEATURE_SCORES_FILE, labels))
     order = np.argsort(labels.index)
     if (order[1:] < order[:-1]).any():
         dynamics, labels = dynamics.take(order), labels.take(order)
@@ -121,6 +124,22 @@ def _heldout(path: Path, seen: TrainingDynamics, labels: Labels) -> TrainingDyna
             "the two files are of different runs"
         )
     return heldout
+
+
+def _feature_scores(path: Path, labels: Labels) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            index, scores = found["index"], {name: found[name] for name in ("knn", "centre")}
+    except (ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise DynamicsError(
+            f"{path}: truncated or malformed ({first_line(error)}); record the run again"
+        ) from None
+    whole = all(one.shape == index.shape and np.isfinite(one).all() for one in scores.values())
+    if not (np.array_equal(index, labels.index) and whole):
+        raise DynamicsError(
+            f"{path}: is not of the samples of {METADATA_FILE} beside it; record the run again"
+        )
+    return {name: one.astype(np.float32) for name, one in scores.items()}
 
 
 def _arrays(path: Path) -> Arrays:

@@ -31,7 +31,7 @@ class Store:
     """Which probabilities of each epoch are kept.
 
     Attributes:
-        name: ``full``, ``given`` or ``topk:K``, as in the settings.
+        name: ``full``, ``given``, ``topk:K`` or ``few:K``, as in the settings.
         others: how many of the largest other classes are kept; 0 means all.
         sums: whether the means cover all probabilities of a class, or only the kept ones. In the
             second case a class counts as 0 in an epoch in which it was not among the largest.
@@ -55,14 +55,16 @@ class Store:
         if name == "full":
             return cls(name, 0)
         kind, colon, count = name.partition(":")
-        if name != "given" and not (kind == "topk" and count.isdecimal() and int(count) > 0):
-            raise ConfigError(f"train.store: '{name}' is unknown; use full, given or topk:K")
+        if name != "given" and not (
+            kind in ("topk", "few") and count.isdecimal() and int(count) > 0
+        ):
+            raise ConfigError(f"train.store: '{name}' is unknown; use full, given, topk:K or few:K")
         others = int(count) if colon else 1
         if others >= num_classes:
             raise ConfigError(
                 f"train.store: {name} of {num_classes} classes would keep them all; use full"
             )
-        return cls(name, others, num_classes <= MANY)
+        return cls(name, others, num_classes <= MANY and kind != "few")
 
     def means(self, num_classes: int) -> int:
         """For how many classes the mean probability is kept for suggestions."""

@@ -44,6 +44,8 @@ class TrainingDynamics:
         other_class: int [n, E, K] or None, their classes.
         mean: float16 [n, m] or None, the m largest mean probabilities over all epochs, falling.
         mean_class: int [n, m] or None, their classes; among equal means, the given label is first.
+        knn, centre: float32 [n] or None, scores of the features that linear heads were trained on:
+            the vote of the nearest neighbours, and the distance to the class's centre.
         heldout: the dynamics of the same samples, row by row and epoch by epoch, by networks that
             were not trained on them; or None. All other arrays come from networks that were
             trained on the samples.
@@ -67,6 +69,8 @@ class TrainingDynamics:
     mean: Array | None = None
     mean_class: Array | None = None
     heldout: TrainingDynamics | None = None
+    knn: NDArray[np.float32] | None = None
+    centre: NDArray[np.float32] | None = None
 
     @classmethod
     def of(
@@ -153,6 +157,11 @@ class TrainingDynamics:
         return largest + 1
 
     @property
+    def on_features(self) -> bool:
+        """Whether linear heads on features were recorded."""
+        return self.knn is not None
+
+    @property
     def has_every_class(self) -> bool:
         """Whether td contains the probability of every class."""
         return self.other is None and int(self.td.shape[2]) >= self.num_classes
@@ -167,7 +176,9 @@ class TrainingDynamics:
         def taken(array: Array) -> Array:
             return array.take(rows) if isinstance(array, ArrayFile) else array[rows]
 
-        changed = {name: taken(array) for name, array in self._arrays() if name != "index"}
+        changed: dict[str, Any] = {
+            name: taken(array) for name, array in self._arrays() if name != "index"
+        }
         heldout = None if self.heldout is None else self.heldout.take(rows)
         return replace(self, index=self.index[rows], heldout=heldout, **changed)
 

@@ -20,6 +20,7 @@ from tdctl.data.survey import spread
 from tdctl.errors import DataError
 from tdctl.processors import own_processors
 from tdctl.sources import Listing
+from tdctl.sources.vector_files import VectorRows
 from tdctl.training import Pipeline, Plain, World
 from tdctl.training.progress import Teller
 from tdctl.training.trainer import Trainer
@@ -105,6 +106,8 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
 
             pixels = v2.functional.resize(pixels, [size, size], antialias=True)
         return pixels
+    if isinstance(listing.images, VectorRows):
+        raise DataError(f"{listing.name}: has vectors, not images")
     data = config.data
     images, reduced = listing.images.take(rows), data.decode == "reduced"
     decoder = Decoder.of(images, size, data.fit, data.max_megapixels, reduced=reduced)

@@ -23,6 +23,7 @@ from tdctl.finding.forecast import forecast_training
 from tdctl.inputs import list_training_data, with_whole_paths
 from tdctl.run import CONFIG_FILE, read_config
 from tdctl.sources import Listing
+from tdctl.sources.vector_files import VectorRows
 from tdctl.training import World
 
 __all__ = ["Suited", "in_words", "see", "suit", "suited"]
@@ -80,9 +81,11 @@ def see(config: Config, listing: Listing) -> Seen | None:
     """What is seen of the training data without decoding them: the heads of files.
 
     Of many files, 1,000 are looked at. Where all these are of one size, all others are, too.
-    The result is None if no image opens.
+    The result is None if no image opens, and for vectors.
     """
     images, limit = listing.images, megapixels(config.data.max_megapixels)
+    if isinstance(images, VectorRows):
+        return None
     if isinstance(images, torch.Tensor):
         height, width = images.shape[2:]
         found = np.array([[width, height]])

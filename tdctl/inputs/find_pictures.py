@@ -19,6 +19,7 @@ from tdctl.inputs.given_labels import list_training_data
 from tdctl.names import normal
 from tdctl.sources import Encoded
 from tdctl.sources.encoded import Files
+from tdctl.sources.vector_files import VectorRows
 
 __all__ = ["FoundPictures", "find_pictures"]
 
@@ -108,10 +109,12 @@ def find_pictures(config: Config) -> FoundPictures:
         config: the run's settings, which say where its data lies.
 
     Raises:
-        DataError: the data set is missing, or another one.
+        DataError: the data set is missing, or another one, or of embeddings.
     """
     listing = list_training_data(config)
     images: Any = listing.images
+    if isinstance(images, VectorRows):
+        raise DataError(f"{images.path}: embeddings have no pictures to be looked at")
     reading = Reading()
     if not isinstance(images, torch.Tensor):
         limit = megapixels(config.data.max_megapixels)

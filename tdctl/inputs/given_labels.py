@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from tdctl.config import Config, DataConfig
 from tdctl.data import DataSet, Images, open_dataset
-from tdctl.data.decode import Told
 from tdctl.errors import ConfigError
+from tdctl.features import frozen_features
 from tdctl.labels import Labels
 from tdctl.nets import own_input
 from tdctl.noise import Confusion, Drawn, PixelSource, confusion_of, file_facts, fixed, make_noise
 from tdctl.sources import Listing, list_dataset
 from tdctl.sources.tables.relabelling import labels_from_table
+from tdctl.training import Decoding, Report, pick_device
 
 __all__ = ["Given", "TrainingRows", "given_labels", "list_training_data", "open_training_data"]
 
@@ -107,7 +108,9 @@ class Given:
     before: NDArray[np.int64]
 
 
-def open_training_data(config: Config, *, dry: bool = False, told: Told | None = None) -> DataSet:
+def open_training_data(
+    config: Config, *, dry: bool = False, report: Report | None = None
+) -> DataSet:
     """Opens the data set with the labels that noise starts from.
 
     With the noise type ``labels``, these are the labels of the data set itself. The table then
@@ -116,10 +119,26 @@ def open_training_data(config: Config, *, dry: bool = False, told: Told | None =
     With ``data.normalise: network``, mean and deviation are those that the network's published
     weights expect.
 
+    With ``net.frozen``, the images are replaced by the features of the network.
+
+    Args:
+        config: all settings.
+        dry: as in ``open_dataset``; features are not computed either.
+        report: is told how many images are decoded, and the progress of the features.
+
     Raises:
         DataError: the data set is missing or malformed.
-        ConfigError: the network has no published weights whose mean and deviation could be used.
+        ConfigError: the network has no published weights whose mean and deviation could be used; or
+            as in ``frozen_features``.
     """
+    dataset = _opened(config, dry, report)
+    if not config.net.frozen or dataset.train.are_vectors:
+        return dataset
+    return frozen_features(config, dataset, pick_device(config.device), dry=dry, report=report)
+
+
+def _opened(config: Config, dry: bool, report: Report | None) -> DataSet:
+    told = None if report is None else Decoding(report)
     if config.data.normalise != "network":
         return open_dataset(_without_noise(config), config.split_seed, dry=dry, told=told)
     own = own_input(config.net)
@@ -209,6 +228,11 @@ def _pixels(config: Config, rows: TrainingRows, noisy: NDArray[np.bool_]) -> Pix
     """The images that the noise is drawn for; held-out images are not decoded."""
     if config.noise.noise_type != "instance" or rows.pixels is None:
         return None
+    if rows.pixels.are_vectors:
+        raise ConfigError(
+            "noise.noise_type: 'instance' depends on the pixels of images, and heads read vectors; "
+            "give another --noise-type"
+        )
     return _Chosen(rows.pixels, np.flatnonzero(noisy))
 
 
@@ -220,7 +244,7 @@ class _Chosen:
     rows: NDArray[np.int64]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return self.source.shape
 
     def batches(self, parts: Any) -> Any:

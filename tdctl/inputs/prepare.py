@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.config.section import Section
 from tdctl.data import DataSet, Images
-from tdctl.data.decode import Told
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.inputs.given_labels import Given, TrainingRows, given_labels, open_training_data
 from tdctl.labels import Labels, stratified_holdout
 from tdctl.nets import own_input
 from tdctl.run import MANIFEST_FILE
-from tdctl.training import World
+from tdctl.training import Report, World
 
 __all__ = [
     "SPLIT_BY",
@@ -210,7 +209,11 @@ def split_rule(run: Path) -> str:
 
 
 def prepare(
-    config: Config, *, dry: bool = False, split_by: str = SPLIT_BY, told: Told | None = None
+    config: Config,
+    *,
+    dry: bool = False,
+    split_by: str = SPLIT_BY,
+    report: Report | None = None,
 ) -> Prepared:
     """Reads the data set, makes the given labels and holds out the validation images.
 
@@ -221,14 +224,15 @@ def prepare(
         config: all settings.
         dry: decode only the first image, unless the noise depends on the pixels.
         split_by: ``SPLIT_BY``; for a run that is resumed, the result of ``split_rule``.
-        told: is told how many images are decoded so far, and of how many.
+        report: is told how many images are decoded, and the progress of the features of a frozen
+            network.
 
     Raises:
         DataError: the data set, or a table that noise needs, is missing or malformed.
         ConfigError: no image is left to train on, or the noise does not suit the classes, or
             ``noise.oracle`` is on and no label is right.
     """
-    dataset = open_training_data(config, dry=dry, told=told)
+    dataset = open_training_data(config, dry=dry, report=report)
     given = given_labels(config, TrainingRows.of(dataset))
     labels = given.labels
     held = _held_out(config, dataset, _strata(given, split_by))

@@ -34,9 +34,7 @@ __all__ = ["build_net", "check_name", "count_flops", "fetch_weights", "own_input
 HALVED_FROM = 24
 
 
-def build_net(
-    config: NetConfig, num_classes: int, shape: tuple[int, int, int], seed: int
-) -> nn.Module:
+def build_net(config: NetConfig, num_classes: int, shape: tuple[int, ...], seed: int) -> nn.Module:
     """Builds a network. Its weights depend only on the settings, the image shape and the seed.
 
     ``resnet`` is ``CifarResNet`` and ``wide`` is ``WideNet``. Other names are networks of
@@ -46,7 +44,7 @@ def build_net(
     Args:
         config: the settings of the network.
         num_classes: k, the number of logits.
-        shape: C, H, W of an image.
+        shape: C, H, W of an image; or d of a vector, for which it is a linear head.
         seed: the seed of the weights.
 
     Raises:
@@ -55,6 +53,10 @@ def build_net(
     """
     channels = shape[0]
     with WEIGHTS.of_process(seed):
+        if len(shape) == 1:
+            return nn.Linear(channels, num_classes)
+        if config.net_type == "linear":
+            raise ConfigError("net.net_type: linear reads vectors, not images; give another")
         if config.net_type == "resnet":
             return CifarResNet(config.depth, num_classes, channels, config.stride or 1)
         if config.net_type == "wide":
@@ -66,7 +68,7 @@ def build_net(
                 "use --net-type wide or resnet"
             )
         build = build_torchvision if config.timm_name is None else build_timm
-        net = build(config, num_classes, shape)
+        net = build(config, num_classes, (channels, shape[1], shape[2]))
         if config.starts_trained:
             _draw_head(net)
     if channels == 1:
@@ -146,12 +148,14 @@ def _as_colour(net: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.
     return (images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images, *others)
 
 
-def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> float:
+def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, ...]) -> float:
     """The number of floating point operations of a forward pass for one image [C, H, W].
 
     Raises:
         ConfigError: as in ``build_net``; or the network does not take images of this size.
     """
+    if len(shape) == 1:
+        return 2.0 * shape[0] * num_classes
     from torch.utils.flop_counter import FlopCounterMode
 
     # Some networks of other packages can be built only with memory for their weights.

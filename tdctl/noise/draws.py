@@ -21,7 +21,7 @@ class PixelSource(Protocol):
     """Images that noise may look at, such as ``tdctl.data.Images``."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """C, H, W."""
 
     def batches(self, parts: Sequence[Ints]) -> Iterator[Any]:

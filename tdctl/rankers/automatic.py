@@ -34,6 +34,9 @@ VERY_FEW, FEW = 0.07, 0.09
 STANDS_OUT = "aum, as wrong labels stand out"
 # The score that ranks runs with few images and held-out curves, together with the detector.
 HELDOUT = "oof-posterior"
+# The score that ranks runs of linear heads on features. The shipped detectors were not trained on
+# such curves: see replication/pretrained.md.
+ON_FEATURES = "oof-self-confidence"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
 
@@ -42,6 +45,7 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
+    - Runs of heads on features: by the score ``oof-self-confidence``.
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
@@ -92,6 +96,9 @@ class Automatic:
         Raises:
             DynamicsError, DetectorError: as in ``ByDetector``.
         """
+        if dynamics.on_features:
+            self.chosen[run] = ON_FEATURES
+            return ByScore(find_score(ON_FEATURES)).suspicion(run, dynamics, world, report)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
         choose = self._with_unseen if judged_by_heldout(dynamics) else self._choose
@@ -133,6 +140,7 @@ class Automatic:
             self._with_heldout: "it has few images, and predictions by networks that have not seen "
             "them help there",
             STANDS_OUT: "there AUM ranks them better",
+            ON_FEATURES: f"{detector} was not trained on curves of heads on features",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",
             f"{detector} and aum": "few of its labels look wrong",
@@ -145,7 +153,9 @@ class Automatic:
         )
 
     def why_not(self, dynamics: TrainingDynamics) -> str | None:
-        """What the detector needs and the run lacks; None if it can rank the run."""
+        """What the ranker needs and the run lacks; None if it can rank the run."""
+        if dynamics.on_features:
+            return ByScore(find_score(ON_FEATURES)).why_not(dynamics)
         return self.detector.why_not(dynamics)
 
     def has_seen(self, fingerprint: str) -> bool | None:

@@ -140,6 +140,8 @@ def pictures_of_run(config: Config | None, run: Path) -> tuple[Pictures | None, 
             f"the run {run} holds no settings of tdctl, so where its pictures lie is not known: "
             "the cards have none"
         ]
+    if config.data.dataset == "embeddings":
+        return None, ["The samples are embeddings, so the cards have no pictures."]
     try:
         found = find_pictures(config)
     except TdctlError as error:

@@ -55,6 +55,11 @@ def check_strong(config: RobustConfig, dataset: DataSet) -> None:
     Raises:
         ConfigError: a setting does not suit; the message says which one to change.
     """
+    if dataset.train.are_vectors and config.algorithm != "ce":
+        raise ConfigError(
+            f"robust.algorithm: '{config.algorithm}' distorts images, and the data are vectors; "
+            "give --algorithm ce, or record them with generate-td and retrain with denoise"
+        )
     if config.algorithm not in ("ssr", "augdesc"):
         return
     channels, side = dataset.train.shape[0], min(dataset.train.shape[1:])

@@ -54,6 +54,7 @@ OUR_FILES = (
     CONFIG_FILE,
     CHECKPOINT_FILE,
     "confusion.csv",
+    "feature_scores.npz",
     "heldout_dynamics.npz",
     LEFT_OUT_FILE,
     "metadata.pth",
@@ -316,7 +317,7 @@ def read_config(folder: Path) -> Config:
     if not path.exists():
         raise ConfigError(f"{folder}: holds no {CONFIG_FILE}; expected a run of tdctl")
     # Runs of earlier versions have no robust training; the last section shows a file cut off.
-    missing = set(Config.model_fields) - set(read_yaml(path)) - {"robust"}
+    missing = set(Config.model_fields) - set(read_yaml(path)) - {"robust", "heads"}
     if missing:
         raise ConfigError(f"{path}: is cut off, it has no '{min(missing)}'; expected a whole file")
     return load_config(path, of_run=True)

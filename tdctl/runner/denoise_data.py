@@ -22,7 +22,7 @@ from tdctl.inputs import (
 from tdctl.labels import Labels
 from tdctl.rankers import DetectResult
 from tdctl.run import MANIFEST_FILE
-from tdctl.training import Decoding, Report
+from tdctl.training import Report
 
 __all__ = ["RunImages", "images_of_run"]
 
@@ -40,7 +40,7 @@ def images_of_run(
     config: Config, run: Path, detection: DetectResult, report: Report | None = None
 ) -> RunImages:
     """The data set, after a check that it is the one that the run was made with."""
-    dataset = open_training_data(config, told=None if report is None else Decoding(report))
+    dataset = open_training_data(config, report=report)
     check_same_data(run, dataset)
     images = _images_of(dataset, detection.labels)
     return RunImages(dataset, images, _valid_of(run, dataset, detection.valid_indices, config))

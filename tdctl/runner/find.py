@@ -248,6 +248,12 @@ def plan_find(
         ConfigError: the time is too short for five epochs, or a setting does not fit.
     """
     first = resolve({})
+    if first.reads_vectors:
+        raise ConfigError(
+            "recipe: find chooses how a network is trained on images; record heads on features "
+            "with tdctl generate-td and the same data, then rank them with tdctl detect --td RUN "
+            "--cut auto --report PAGE.html"
+        )
     listing = list_training_data(with_whole_paths(first))
     seen = see(first, listing)
     if seen is None:

@@ -7,7 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tdctl.classifier import Plan, forecast_disk, plan_training, stopped, train_classifier
+from tdctl.classifier import (
+    HeadPlan,
+    Plan,
+    forecast_disk,
+    plan_heads,
+    plan_training,
+    stopped,
+    train_classifier,
+)
 from tdctl.classifier.tensorboard_log import check_logger, logged
 from tdctl.config import Config
 from tdctl.cuts import count_threshold_samples
@@ -31,9 +39,9 @@ from tdctl.run import (
     RunFolder,
 )
 from tdctl.runner.begun import Begun, begin
+from tdctl.runner.generate_heads import forecast_heads, record_heads
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
-    Decoding,
     Folds,
     Plain,
     Recording,
@@ -138,6 +146,12 @@ def generate_td(
     prepared, left = world.together(lambda: _read_data(config, begun, report=report))
     dataset = normalised_alike(prepared.dataset, begun.channels, world)
     prepared = replace(prepared, dataset=dataset)
+    if config.reads_vectors:
+        heads = plan_heads(config, prepared, world, begun.computation)
+        facts = {**_facts(config, prepared, left), **heads.facts(world)}
+        with logged(report, log_with, out) as told:
+            manifest = record_heads(run, config, prepared, facts, heads, world, told)
+        return GenerateResult(out, manifest, (*heads.notes, *dataset.notes))
     images, unseen = left.split(prepared.train)
     mode = _mode(config, prepared, unseen)
     plan = plan_training(config, config.train, dataset, images, mode, world, begun.computation)
@@ -183,6 +197,8 @@ def plan_generate(
     if begun.status == "complete":
         raise RunError(f"{out}: the run is complete already; nothing is left to do")
     prepared, left = _read_data(config, begun, dry=True)
+    if config.reads_vectors:
+        return _planned_heads(config, prepared, world, begun, out)
     images, unseen = left.split(prepared.train)
     mode = _mode(config, prepared, unseen)
     plan = plan_training(
@@ -208,12 +224,29 @@ def plan_generate(
     ]
 
 
+def _planned_heads(
+    config: Config, prepared: Prepared, world: World, begun: Begun, out: Path
+) -> list[str]:
+    """What a recording of heads on vectors would do, one line each."""
+    plan: HeadPlan = plan_heads(config, prepared, world, None)
+    disk, facts = forecast_heads(prepared, plan), prepared.facts()
+    check_room(out, disk.needed_bytes, plan.store)
+    return [
+        *(f"note: {note}" for note in (*plan.notes, *prepared.dataset.notes)),
+        f"would train {plan.folds} linear heads {plan.rounds} times for {plan.epochs} "
+        f"epochs on {len(prepared.train)} vectors of {prepared.train.shape[0]} numbers, "
+        f"{prepared.dataset.num_classes} classes ({facts['flipped']} labels flipped, "
+        f"{facts['realised_rate']:.2%}) on {world.device}, and write about "
+        f"{disk.file_bytes / 1e6:,.1f} MB to {out} ({begun.status}); until it ends, "
+        f"{disk.capture_bytes / 1e6:,.1f} MB more",
+    ]
+
+
 def _read_data(
     config: Config, begun: Begun, *, dry: bool = False, report: Report | None = None
 ) -> tuple[Prepared, LeftOut]:
     """The data set with its given labels and splits, and what a second round leaves out."""
-    told = None if report is None else Decoding(report)
-    prepared = prepare(config, dry=dry, split_by=begun.split_by, told=told)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, report=report)
     names = prepared.dataset.class_names
     left = find_left_out(begun.ranking, config.train, prepared.labels, names, prepared.names)
     return prepared, left

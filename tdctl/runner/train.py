@@ -48,7 +48,7 @@ from tdctl.runner.train_outcome import (
     facts_of,
     write_training,
 )
-from tdctl.training import Decoding, Pipeline, Report, World, pick_device
+from tdctl.training import Pipeline, Report, World, pick_device
 
 __all__ = ["plan_train", "train"]
 
@@ -170,8 +170,7 @@ def _read(
     report: Report | None = None,
 ) -> Training:
     """Reads the data set with its given labels and the first split; plans the training."""
-    told = None if report is None else Decoding(report)
-    prepared = prepare(config, dry=dry, split_by=begun.split_by, told=told)
+    prepared = prepare(config, dry=dry, split_by=begun.split_by, report=report)
     robust, dataset = config.robust, prepared.dataset
     if td is not None:
         _check_as_run(td, prepared)

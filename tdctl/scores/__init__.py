@@ -35,6 +35,7 @@ from tdctl.scores.learning import (
     never_learned,
     wrong_events,
 )
+from tdctl.scores.on_features import centre_distance, knn_vote
 from tdctl.scores.registry import SCORES, find_score, score, score_names
 
 __all__ = [
@@ -42,11 +43,13 @@ __all__ = [
     "Score",
     "aum",
     "aum_softmax",
+    "centre_distance",
     "el2n",
     "find_score",
     "first_learned",
     "forgetting",
     "issue_rank",
+    "knn_vote",
     "label_quality",
     "late_learned",
     "loss_last",

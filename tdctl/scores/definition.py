@@ -26,6 +26,7 @@ Need = Literal[
     "two epochs",
     "two labels",
     "cleanlab",
+    "features",
 ]
 # For each need: whether the dynamics meet it, and the message if they do not.
 _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
@@ -61,6 +62,10 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
         "all given labels are the same; expected two classes or more",
     ),
     "cleanlab": (lambda dynamics: not cleanlab_missing(), NO_CLEANLAB),
+    "features": (
+        lambda dynamics: dynamics.on_features,
+        "the run is not of features; record it with --recipe features, or of --dataset embeddings",
+    ),
 }
 
 NO_HELDOUT = "the run has no held-out curves; record the run with tdctl generate-td --folds K"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import ConfigError
 from tdctl.scores import curves, learning
@@ -190,6 +192,14 @@ _ALL = (
         heldout=True,
     ),
     Score(
+        "oof-aum-late",
+        "oof-aum over the second half of the epochs",
+        "any number",
+        lambda r: curves.aum(r.margin[:, r.margin.shape[1] // 2 :]),
+        needs=("margin",),
+        heldout=True,
+    ),
+    Score(
         "oof-self-confidence",
         "minus the given label's last probability, by a network that has not seen the label",
         "[-1, 0]",
@@ -219,6 +229,20 @@ _ALL = (
         of_run=wrong_given_heldout,
         needs=("two classes", "every class"),
         heldout=True,
+    ),
+    Score(
+        "knn",
+        "1 minus the share of the 20 nearest features with the given label, by class frequency",
+        "[0, 1]",
+        of_run=lambda dynamics: np.asarray(dynamics.knn, dtype=np.float64),
+        needs=("features",),
+    ),
+    Score(
+        "centre",
+        "how much farther the features are from the centre of their class than from another",
+        "[-2, 2]",
+        of_run=lambda dynamics: np.asarray(dynamics.centre, dtype=np.float64),
+        needs=("features",),
     ),
 )
 

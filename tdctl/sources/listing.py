@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tdctl.labels import Labels
 from tdctl.sources.encoded import Encoded
+from tdctl.sources.vector_files import VectorRows
 
 __all__ = ["Listing", "Skipped", "spread_over_classes"]
 
@@ -45,7 +46,8 @@ class Listing:
         test_targets: int64 [m], the label of each test image.
         names: n + m names relative to the data folder, with ``/``, training images first; None
             if the images are not files.
-        images: n + m images, training images first: encoded, or uint8 [n + m, C, H, W].
+        images: n + m images, training images first: encoded, or uint8 [n + m, C, H, W]; or the
+            vectors of the data set ``embeddings``.
         first: int64 [n], the rows of the training images in the order in which ``limit`` takes
             them; None for the order of the rows.
         held: bool [n], True for images that the source holds out for validation; None if it
@@ -64,7 +66,7 @@ class Listing:
     test_index: NDArray[np.int64]
     test_targets: NDArray[np.int64]
     names: list[str] | None
-    images: Encoded | torch.Tensor
+    images: Encoded | torch.Tensor | VectorRows
     first: NDArray[np.int64] | None = None
     held: NDArray[np.bool_] | None = None
     one_list: bool = False

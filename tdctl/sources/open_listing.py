@@ -10,6 +10,7 @@ from tdctl.config import DataConfig
 from tdctl.config.data import usual_values
 from tdctl.errors import DataError
 from tdctl.sources.archives import READERS, as_folder, list_archive
+from tdctl.sources.embeddings import list_embeddings
 from tdctl.sources.folder import list_folder
 from tdctl.sources.listing import Listing
 from tdctl.sources.named import in_torchvisions_layout, list_digits, list_torchvision
@@ -52,7 +53,7 @@ def list_dataset(config: DataConfig, split_seed: int = 0) -> Listing:
         config = config.model_copy(update={"limit": None})
     # The limit comes first: a table made with the same limit has no rows for the other images.
     listing = listing.limited(config.limit)
-    if config.labels is not None and config.dataset != "table":
+    if config.labels is not None and config.dataset not in ("table", "embeddings"):
         listing = _relabelled(config, listing)
     return listing
 
@@ -63,6 +64,7 @@ def _list(config: DataConfig, split_seed: int) -> Listing:
         "table": list_table,
         "webdataset": list_webdataset,
         "hf": list_hf,
+        "embeddings": list_embeddings,
         **{name: list_archive for name in READERS},
     }
     if config.dataset == "digits":

@@ -34,7 +34,7 @@ class Feed:
         self._held: torch.Tensor | None = None
         self._rows = torch.arange(len(images))
         if device.type == "cuda":
-            size = len(images) * math.prod(images.shape)
+            size = len(images) * math.prod(images.shape) * (4 if images.are_vectors else 1)
             if size <= SHARE_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
                 self._held = _on_device(images, device)
         elif isinstance(images.store, MemoryStore):
@@ -62,8 +62,9 @@ class Feed:
 
 
 def _on_device(images: Images, device: torch.device) -> torch.Tensor:
-    """All images on the device, uint8 [n, C, H, W], copied in slabs."""
-    held = torch.empty((len(images), *images.shape), dtype=torch.uint8, device=device)
+    """All images on the device, uint8 [n, C, H, W] or float32 [n, d], copied in slabs."""
+    kind = torch.float32 if images.are_vectors else torch.uint8
+    held = torch.empty((len(images), *images.shape), dtype=kind, device=device)
     rows = max(1, SLAB // max(1, math.prod(images.shape)))
     bounds = [(start, min(len(images), start + rows)) for start in range(0, len(images), rows)]
     slabs = images.batches([np.arange(*bound) for bound in bounds])

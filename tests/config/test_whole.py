@@ -207,14 +207,14 @@ def test_configs_are_shipped() -> None:
     assert {path.stem for path in CONFIGS} >= {"digits", "folder32", "paper_cifar10"}
 
 
-@pytest.mark.parametrize("store", ["full", "given", "topk:1", "topk:25"])
+@pytest.mark.parametrize("store", ["full", "given", "topk:1", "topk:25", "few:2"])
 def test_a_store_is_accepted_as_it_is_written(store: str) -> None:
     assert load_config(None, {"train.store": store}).train.store == store
 
 
 @pytest.mark.parametrize("store", ["topk", "topk:0", "topk:-1", "given:2", "", "FULL"])
 def test_another_store_is_refused(store: str) -> None:
-    with pytest.raises(ConfigError, match="use full, given or topk:K"):
+    with pytest.raises(ConfigError, match="use full, given, topk:K or few:K"):
         load_config(None, {"train.store": store})
 
 

@@ -20,7 +20,7 @@ from tdctl.sources.tables.headers import SPLIT_FLAG, alike
 from tdctl.sources.tables.paths import Disk, MatchedFiles, locate
 from tdctl.sources.tables.rows import SKIPS, Sieve
 
-__all__ = ["list_table"]
+__all__ = ["class_names_of", "list_table"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -74,7 +74,7 @@ def list_table(config: DataConfig, split_seed: int) -> Listing:
     splits = _splits(config, table, sieve)
     sieve.merge(found.names, written, [*label_columns, config.split_column])
     rows = np.flatnonzero(sieve.kept)
-    class_names = _class_names({value for values in texts for value in _at(values, rows)})
+    class_names = class_names_of({value for values in texts for value in _at(values, rows)})
     label_of = {name: label for label, name in enumerate(class_names)}
     codes = [
         np.fromiter(map(label_of.__getitem__, _at(values, rows)), np.int64, len(rows))
@@ -144,7 +144,8 @@ def _written_otherwise(
     )
 
 
-def _class_names(found: set[str]) -> list[str]:
+def class_names_of(found: set[str]) -> list[str]:
+    """The classes in order: by name, or by value if all are whole numbers."""
     if all(name.isascii() and name.isdigit() for name in found):
         # Sort by value, so that 2 comes before 10. This works for any number of digits.
         return sorted(found, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))

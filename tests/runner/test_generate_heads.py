@@ -1,0 +1,126 @@
+"""Embeddings from the file to the ranking, and what heads on them do not have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdctl.dynamics import read_run
+from tests.conftest import refused, tdctl
+from tests.vectors_made import cloud, write_table
+
+MADE = cloud(n=240)
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    folder = tmp_path_factory.mktemp("embeddings")
+    np.save(folder / "a.npy", MADE.values)
+    table = write_table(folder / "labels.csv", MADE)
+    return [
+        "--dataset", "embeddings", "--data-dir", folder / "a.npy", "--labels", table,
+        "--true-column", "true", "--device", "cpu", "--epochs", 12,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(flags: list[object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    done = tdctl("generate-td", *flags, "--out", out)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def test_planted_errors_are_ranked_first_and_the_ranking_says_by_what(
+    run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ranking.csv"
+    done = tdctl("detect", "--td", run, "--out", out, "--cut", "auto")
+    assert done.exit_code == 0, done.output
+    assert "is ranked by oof-self-confidence" in done.stderr
+    facts = json.loads(out.with_suffix(".json").read_text())
+    assert facts["metrics"]["ap"] > 0.99
+    assert set(facts["ranked_by"].values()) == {"oof-self-confidence"}
+
+
+@pytest.mark.parametrize("score", ["knn", "centre", "oof-aum", "loss-mean"])
+def test_scores_of_features_and_curves_rank_too(run: Path, tmp_path: Path, score: str) -> None:
+    out = tmp_path / "ranking.csv"
+    assert tdctl("detect", "--td", run, "--score", score, "--out", out).exit_code == 0
+    assert json.loads(out.with_suffix(".json").read_text())["metrics"]["ap"] > 0.95
+
+
+def test_every_sample_is_judged_by_a_head_that_has_not_seen_its_label(run: Path) -> None:
+    dynamics, labels, _ = read_run(run)
+    assert dynamics.heldout is not None and dynamics.on_features
+    assert dynamics.td.shape == dynamics.heldout.td.shape == (240, 12, 4)
+    assert np.array_equal(labels.assigned, MADE.given)
+    log = (run / "train_log.csv").read_text().splitlines()
+    assert log[0].endswith("heldout_error,heldout_loss") and len(log) == 13
+
+
+def test_the_other_commands_read_it(run: Path, tmp_path: Path) -> None:
+    page = tdctl("report", "--td", run, "--out", tmp_path / "page.html")
+    assert page.exit_code == 0 and "cards have no pictures" in page.output
+    assert tdctl("show", run).exit_code == 0
+    table = tmp_path / "clean.csv"
+    asked = ("clean", "--td", run, "--remove-ratio", 0.05, "--action", "drop", "--out", table)
+    assert tdctl(*asked).exit_code == 0
+    out = tmp_path / "denoised"
+    asked = ("denoise", "--td", run, "--remove-ratio", 0.05, "--epochs", 2, "--out", out)
+    done = tdctl(*asked)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_store_of_few_classes_ranks_alike(flags: list[object], tmp_path: Path) -> None:
+    out, ranking = tmp_path / "run", tmp_path / "ranking.csv"
+    done = tdctl("generate-td", *flags, "--store", "few:1", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert read_run(out)[0].td.shape == (240, 12, 1)
+    done = tdctl("detect", "--td", out, "--out", ranking, "--cut", "auto")
+    assert done.exit_code == 0, done.output
+    assert json.loads(ranking.with_suffix(".json").read_text())["metrics"]["ap"] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--folds", 0), "--folds"),
+        (("--capture", "eval-pass"), "--capture in-loop"),
+        (("--loss", "sce"), "--loss ce and gce"),
+        (("--num-valid", 10), "--num-valid"),
+        (("--augment",), "--no-augment"),
+        (("--threshold-samples", "--folds", 0), "--folds"),
+        (("--net-type", "resnet50"), "leave out --net-type"),
+        (("--image-size", 32), "--image-size"),
+        (("--test-share", 0.1), "--test-share"),
+        (("--store", "topk:9"), "full"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    flags: list[object], tmp_path: Path, more: tuple[object, ...], says: str
+) -> None:
+    done = tdctl("generate-td", *flags, *more, "--out", tmp_path / "run")
+    refused(done, says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_instance_noise_is_of_images(flags: list[object], tmp_path: Path) -> None:
+    at = flags.index("--true-column")
+    without = flags[:at] + flags[at + 2 :]
+    noise = ("--noise-type", "instance", "--noise-ratio", 0.1)
+    refused(
+        tdctl("generate-td", *without, *noise, "--out", tmp_path / "run"), "another --noise-type"
+    )
+
+
+def test_a_damaged_file_of_feature_scores_is_refused(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    (broken / "feature_scores.npz").write_bytes(b"no archive")
+    refused(tdctl("detect", "--td", broken, "--out", tmp_path / "r.csv"), "feature_scores.npz")
