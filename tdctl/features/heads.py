@@ -22,7 +22,7 @@ from tdctl.streams import HEAD_ORDER
 __all__ = ["Course", "Epoch", "HeadTrainer", "Rows", "weights_of_margins"]
 
 # The exponent of the generalised cross-entropy. On photographs with known flips and on CIFAR-10
-# with human labels, 0.5 ranked about as well as 0.3 and 0.7, and all of them better than cross-entropy.
+# with human labels, 0.5 ranked about as well as 0.3 and 0.7, and all better than cross-entropy.
 EXPONENT = 0.5
 # The share of all steps in which the exponent rises from 0.
 RISING = 0.2
