@@ -73,8 +73,14 @@ def _upper(fitted: Floats, asked: Floats) -> Floats:
         return np.full(len(asked), 0.5)
     middle = (fitted.min() + fitted.max()) / 2
     start = np.array([[fitted[fitted <= middle].mean()], [fitted[fitted > middle].mean()]])
+    # With all parameters given to start from, nothing is drawn at random.
     fit = GaussianMixture(
-        2, covariance_type="tied", reg_covar=LEAST_VARIANCE, means_init=start, random_state=0
+        2,
+        covariance_type="tied",
+        reg_covar=LEAST_VARIANCE,
+        weights_init=np.array([(fitted <= middle).mean(), (fitted > middle).mean()]),
+        means_init=start,
+        precisions_init=np.array([[1 / (fitted.var() + LEAST_VARIANCE)]]),
     ).fit(fitted[:, None])
     low, high = np.argsort(fit.means_[:, 0])
     (m0, m1), (w0, w1) = fit.means_[[low, high], 0], fit.weights_[[low, high]]

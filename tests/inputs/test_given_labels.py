@@ -116,7 +116,7 @@ def test_images_that_the_source_holds_out_are_the_validation_set_and_keep_their_
 ) -> None:
     noise = {"noise__noise_type": kind, "noise__noise_ratio": 0.9}
 
-    def opened(config: Any, dry: bool = False, told: Any = None) -> DataSet:
+    def opened(config: Any, dry: bool = False, report: Any = None) -> DataSet:
         dataset = open_training_data(config, dry=dry)
         return replace(dataset, held=np.arange(len(dataset.train)) % 3 == 0)
 

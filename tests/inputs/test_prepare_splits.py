@@ -84,7 +84,7 @@ def begun_before(config: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, **m
         earlier = partial(prepare, split_by=SPLIT_BY_GIVEN)
         module = import_module("tdctl.runner.generate_td")
         patch.setattr(
-            module, "prepare", lambda config, dry, split_by, told: earlier(config, dry=dry)
+            module, "prepare", lambda config, dry, split_by, report: earlier(config, dry=dry)
         )
         if more:
             with pytest.raises(KeyboardInterrupt):
