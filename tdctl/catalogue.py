@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "CATALOGUE", "Entry", "class_folders", "find", "is_own", "known_name", "nearest",
+    "CATALOGUE", "VECTOR_SUFFIXES", "Entry", "class_folders", "find", "is_own", "known_name",
+    "nearest",
 ]  # fmt: skip
+
+
+# The files that the data set embeddings reads its vectors from.
+VECTOR_SUFFIXES = (".npy", ".safetensors", ".parquet")
 
 
 @dataclass(frozen=True)

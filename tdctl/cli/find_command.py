@@ -141,6 +141,12 @@ def _of_path(settings: Settings, path: Path) -> Settings:
     if not path.exists():
         raise ConfigError(f"{path}: no such folder; give the folder of your images")
     if path.is_file():
+        if path.suffix in (".npy", ".safetensors"):
+            raise ConfigError(
+                f"{path}: is a file of vectors, and find is for images; record heads with tdctl "
+                f"generate-td --data-dir {path} --labels TABLE --out RUN, then rank them with "
+                "tdctl detect --td RUN --cut auto"
+            )
         if "data.labels" in named:
             raise ConfigError(f"{path}: is a file; give the folder of the images, and --labels")
         table: dict[str, Any] = {"data.dataset": "table", "data.labels": str(path)}

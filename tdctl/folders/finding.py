@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdctl.catalogue import CATALOGUE, find
+from tdctl.catalogue import CATALOGUE, VECTOR_SUFFIXES, find
 from tdctl.errors import ConfigError, DataError
 from tdctl.folders.account import Account
 from tdctl.folders.hints import listed
@@ -35,7 +35,7 @@ def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
     """The one data set that a folder holds, and the evidence for it.
 
     Args:
-        data_dir: the folder.
+        data_dir: the folder, or a file of vectors.
         labels: the user's label table, or None. It may name the images of the folder.
 
     Returns:
@@ -45,6 +45,8 @@ def data_set_in(data_dir: Path, labels: Path | None) -> tuple[str, str]:
         ConfigError: the folder does not exist, or it holds no data set or several. The message
             says what was looked for.
     """
+    if data_dir.is_file() and data_dir.suffix in VECTOR_SUFFIXES:
+        return "embeddings", f"a {data_dir.suffix} file of vectors"
     if not data_dir.is_dir():
         raise ConfigError(f"data_dir: {data_dir}: no such folder; give an existing --data-dir")
     found = found_in(data_dir, labels)

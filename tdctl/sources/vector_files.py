@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.catalogue import VECTOR_SUFFIXES
 from tdctl.errors import DataError
 from tdctl.files import first_line
 
-__all__ = ["VECTOR_SUFFIXES", "VectorFile", "VectorRows", "read_vectors"]
+__all__ = ["VectorFile", "VectorRows", "read_vectors"]
 
-VECTOR_SUFFIXES = (".npy", ".safetensors", ".parquet")
 FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 INDEX = "index"
 # A header of safetensors is small; a larger number is no header.
