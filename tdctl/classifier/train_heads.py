@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from tdctl.config import Config
 from tdctl.data import Images
 from tdctl.errors import ConfigError, TrainingError
-from tdctl.features.heads import Course, Epoch, HeadTrainer, weights_of_margins
+from tdctl.features.heads import (
+    Course,
+    Epoch,
+    HeadTrainer,
+    stable_course,
+    weights_of_margins,
+)
 from tdctl.features.transform import Transform
 from tdctl.files import save_tensors
 from tdctl.inputs import Prepared
@@ -213,10 +220,12 @@ def train_heads(
         for turn in range(rounds):
             # Other folds in each round: a fold's luck does not repeat.
             folds = stratified_folds(prepared.strata, plan.folds, config.split_seed + turn)
-            trainer = HeadTrainer(
-                rows, given, k, folds, transform, course,
+            make = partial(
+                HeadTrainer, rows, given, k, folds, transform,
                 weights=weights, seed=config.seed + turn, device=world.device,
             )  # fmt: skip
+            course = stable_course(make, course, k)
+            trainer = make(course)
             margins = _Margins(len(images), torch.from_numpy(given).to(world.device))
             last = turn == rounds - 1
             index = torch.from_numpy(images.index).to(world.device)
@@ -237,7 +246,7 @@ def train_heads(
                 if not np.isfinite(row.train_loss):
                     raise TrainingError(
                         f"the heads diverged in epoch {epoch}; give a smaller --lr than "
-                        f"{train.lr:g}"
+                        f"{course.rate:g}"
                     )
                 if last:
                     heldout.commit(epoch)
@@ -250,6 +259,7 @@ def train_heads(
     return {
         "epochs": plan.epochs,
         "weights": "last step",
+        "lr": course.rate,
         "test_error_last": None,
         "test_error_best": None,
         "best_epoch": None,

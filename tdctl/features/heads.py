@@ -8,18 +8,20 @@ Shape suffixes: n samples, d features, K folds and heads, k classes, B batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdctl.errors import TrainingError
 from tdctl.features.transform import Transform
 from tdctl.streams import HEAD_ORDER
 
-__all__ = ["Course", "Epoch", "HeadTrainer", "Rows", "weights_of_margins"]
+__all__ = ["Course", "Epoch", "HeadTrainer", "Rows", "stable_course", "weights_of_margins"]
 
 # The exponent of the generalised cross-entropy. On photographs with known flips and on CIFAR-10
 # with human labels, 0.5 ranked about as well as 0.3 and 0.7, and all better than cross-entropy.
@@ -29,6 +31,9 @@ RISING = 0.2
 # With momentum 0.9, heads diverged where a learning rate was above about 0.07 times the number of
 # samples of a step, and trained at half of that.
 CHANCE = 30.0
+# Heads begin with the loss ln k. While the loss is still cross-entropy, one above this multiple of
+# it means that they diverge. Then the rate is halved, at most so often.
+DIVERGES, HALVINGS = 1.05, 8
 # How sharply a label that the first heads doubt loses its weight, and the smallest weight.
 SHARPNESS, LEAST_WEIGHT = 3.0, 0.02
 # Transformed features are kept in memory up to this size; larger ones are computed batch by batch.
@@ -242,6 +247,39 @@ class HeadTrainer:
         """0 at the start, so that every class is learned; it rises to that of the loss."""
         rising = RISING * self._course.epochs * self.steps
         return EXPONENT * min(1.0, self._done / rising)
+
+
+def stable_course(
+    make: Callable[[Course], HeadTrainer], course: Course, num_classes: int
+) -> Course:
+    """The course, with the rate halved until the first epochs do not diverge.
+
+    The largest stable rate depends on the weights of the samples, on what a step has by chance and
+    on how sure the heads are, so it is tried: with the epochs in which the loss is closest to
+    cross-entropy.
+
+    Args:
+        make: makes the heads anew for a course.
+        course: as asked for.
+        num_classes: k.
+
+    Raises:
+        TrainingError: no rate is small enough.
+    """
+    epochs = max(1, round(RISING * course.epochs))
+    limit = DIVERGES * math.log(num_classes)
+    tried = course
+    for _ in range(HALVINGS):
+        trainer = make(tried)
+        losses = (trainer.train_epoch(epoch, None).train_loss for epoch in range(epochs))
+        # A NaN is not at most the limit.
+        if all(loss <= limit for loss in losses):
+            return tried
+        tried = replace(tried, rate=tried.rate / 2)
+    raise TrainingError(
+        f"the heads diverge at each rate from {course.rate:g} to {2 * tried.rate:g}; give vectors "
+        "of a usual scale, or a smaller --lr"
+    )
 
 
 def weights_of_margins(margins: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ VERY_FEW, FEW = 0.07, 0.09
 STANDS_OUT = "aum, as wrong labels stand out"
 # The score that ranks runs with few images and held-out curves, together with the detector.
 HELDOUT = "oof-posterior"
-# The score that ranks runs of linear heads on features. The shipped detectors were not trained on
-# such curves: see replication/pretrained.md.
+# The score that ranks runs of linear heads on features, together with the detector. The detector
+# was not trained on such curves, but it sees noise that depends on the class: see
+# replication/pretrained.md.
 ON_FEATURES = "oof-self-confidence"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
@@ -45,7 +47,8 @@ OF_AUM = 3
 class Automatic:
     """Ranks by the shipped detector, or by a score if that score was better in our trials.
 
-    - Runs of heads on features: by the score ``oof-self-confidence``.
+    - Runs of heads on features: by the ranks of the detector and of the score
+      ``oof-self-confidence`` together.
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
@@ -72,9 +75,8 @@ class Automatic:
         """Whether the suspicion is P(mislabeled) for all runs ranked so far."""
         return set(self.chosen.values()) <= {str(self.detector.file)}
 
-    @property
-    def _with_heldout(self) -> str:
-        return f"{self.detector.file} and {HELDOUT}"
+    def _with(self, score: str) -> str:
+        return f"{self.detector.file} and {score}"
 
     @property
     def label(self) -> str:
@@ -96,12 +98,16 @@ class Automatic:
         Raises:
             DynamicsError, DetectorError: as in ``ByDetector``.
         """
-        if dynamics.on_features:
+        if dynamics.on_features and self.detector.why_not(dynamics) is not None:
             self.chosen[run] = ON_FEATURES
             return ByScore(find_score(ON_FEATURES)).suspicion(run, dynamics, world, report)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
-        choose = self._with_unseen if judged_by_heldout(dynamics) else self._choose
+        choose = self._choose
+        if dynamics.on_features:
+            choose = partial(self._with_score, ON_FEATURES)
+        elif judged_by_heldout(dynamics):
+            choose = partial(self._with_score, HELDOUT)
         chosen, suspicion = world.together(lambda: choose(run, dynamics, probability))
         self.chosen[run] = chosen
         return suspicion
@@ -126,21 +132,24 @@ class Automatic:
             return f"{name} and aum", shared.astype(np.float64)
         return name, probability
 
-    def _with_unseen(
-        self, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+    def _with_score(
+        self, score: str, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
     ) -> tuple[str, NDArray[np.float64]]:
-        unseen = ByScore(find_score(HELDOUT)).scored(run, dynamics)
+        """By the ranks of the detector and of a score of held-out curves together."""
+        unseen = ByScore(find_score(score)).scored(run, dynamics)
         together = (mid_ranks(probability) + mid_ranks(unseen)) / 2
-        return self._with_heldout, together.astype(np.float64)
+        return self._with(score), together.astype(np.float64)
 
     def notes(self) -> tuple[str, ...]:
         """One line for each run that was not ranked by the detector alone, with the reason."""
         detector = self.detector.file
         why = {
-            self._with_heldout: "it has few images, and predictions by networks that have not seen "
-            "them help there",
+            self._with(
+                HELDOUT
+            ): "it has few images, and predictions by networks that have not seen them help there",
             STANDS_OUT: "there AUM ranks them better",
-            ON_FEATURES: f"{detector} was not trained on curves of heads on features",
+            self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
+            ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
             "loss-mean": f"{detector} was not trained on curves of its loss",
             f"{detector} and aum": "few of its labels look wrong",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tdctl.features.heads import Course, HeadTrainer, weights_of_margins
+from tdctl.errors import TrainingError
+from tdctl.features.heads import Course, HeadTrainer, stable_course, weights_of_margins
 from tdctl.features.transform import Transform
 from tdctl.labels import stratified_folds
 from tests.vectors_made import Cloud, cloud
@@ -95,6 +96,25 @@ def test_the_same_seed_gives_the_same_heads_in_memory_or_batch_by_batch(
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
         assert torch.allclose(value, streamed.state_dict()[name], atol=1e-5)
+
+
+def test_a_rate_that_diverges_is_halved_until_it_does_not() -> None:
+    made = cloud()
+    folds = stratified_folds(made.given, 3, 0)
+    transform = Transform.of(torch.from_numpy(made.values), 0.25)
+
+    def make(course: Course) -> HeadTrainer:
+        return HeadTrainer(Rows(made.values), made.given, 4, folds, transform, course)
+
+    good, wild = Course(20, 128, 0.5), Course(20, 128, 64.0)
+    assert stable_course(make, good, 4) == good
+    found = stable_course(make, wild, 4)
+    assert found.rate in {64.0 / 2**times for times in range(1, 8)}
+    trainer = make(found)
+    losses = [trainer.train_epoch(epoch, None).train_loss for epoch in range(20)]
+    assert losses[3] < 1.1 * np.log(4) and np.isfinite(losses).all()
+    with pytest.raises(TrainingError, match="the heads diverge at each rate from 1e\\+09"):
+        stable_course(make, Course(20, 128, 1e9), 4)
 
 
 def test_a_doubted_sample_counts_less() -> None:

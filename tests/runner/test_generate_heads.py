@@ -40,10 +40,10 @@ def test_planted_errors_are_ranked_first_and_the_ranking_says_by_what(
     out = tmp_path / "ranking.csv"
     done = tdctl("detect", "--td", run, "--out", out, "--cut", "auto")
     assert done.exit_code == 0, done.output
-    assert "is ranked by oof-self-confidence" in done.stderr
+    assert "is ranked by builtin and oof-self-confidence" in done.stderr
     facts = json.loads(out.with_suffix(".json").read_text())
     assert facts["metrics"]["ap"] > 0.99
-    assert set(facts["ranked_by"].values()) == {"oof-self-confidence"}
+    assert set(facts["ranked_by"].values()) == {"builtin and oof-self-confidence"}
 
 
 @pytest.mark.parametrize("score", ["knn", "centre", "oof-aum", "loss-mean"])
