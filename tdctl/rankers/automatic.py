@@ -26,8 +26,9 @@ AUTOMATIC = "auto"
 # The shipped detectors were not trained on curves of these losses. The mean loss ranks them better.
 STRANGE = {"gce", "sce", "elr"}
 # The AUM values of a run are fitted by two components. If these are at least this far apart, in
-# standard deviations, they separate right from wrong labels.
-STAND_OUT = 3.5
+# standard deviations, they separate right from wrong labels. From the second distance on, the
+# estimated share can be trusted, too, and decides.
+STAND_OUT, FAR_APART = 3.5, 6.0
 # Shares of wrong labels. Below the first one AUM ranks, below the second one AUM and the detector
 # rank together, because the detector was trained on shares from 5 to 40 %.
 VERY_FEW, FEW = 0.07, 0.09
@@ -52,7 +53,8 @@ class Automatic:
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
-    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM.
+    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
+      far apart that the estimated share of wrong labels decides.
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
       by the ranks of the detector and of AUM together.
     - All other runs: by the detector.
@@ -177,12 +179,14 @@ class Automatic:
 
 
 def stands_out(aum: NDArray[np.float64]) -> bool:
-    """Whether the wrong labels of a run are well separated: two components of AUM lie far apart.
+    """Whether the wrong labels of a run are well separated, but the estimated share is uncertain.
+
+    Two components of AUM then lie at least ``STAND_OUT`` apart, and less than ``FAR_APART``.
 
     Args:
         aum: float64 [n], the score ``aum`` of each sample.
     """
-    return separation(aum) >= STAND_OUT
+    return STAND_OUT <= separation(aum) < FAR_APART
 
 
 def _loss_of(run: Path) -> str | None:

@@ -164,10 +164,16 @@ def test_a_run_that_the_detector_cannot_read_is_estimated_by_the_mixture(tmp_pat
     assert found["method"] in {"mixture", "combined"} and 0 < found["rate"] < 1
 
 
-def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(tmp_path: Path) -> None:
+def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(tmp_path / "r", n=400, epochs=30)
     dynamics, _, _ = read_run(run)
     aum = find_score("aum")
+    # They are so far apart that the estimated share decides, and it is large.
+    by_share = json.loads(tdctl("detect", "--td", run, "--json").stdout)
+    assert by_share["ranked_by"] == {str(run): "builtin"}
+    monkeypatch.setattr("tdctl.rankers.automatic.FAR_APART", 1e9)
     if not stands_out(aum(dynamics)):
         pytest.fail("the planted flips are meant to stand out")
     out = tmp_path / "ranking.csv"
