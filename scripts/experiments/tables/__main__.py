@@ -22,7 +22,7 @@ from statistics import mean
 
 from scripts.experiments import easy_data, small_sets
 from scripts.experiments.finding import reporting
-from scripts.experiments.tables import detection, detectors, sweeps
+from scripts.experiments.tables import detection, detectors, pretrained, sweeps
 from scripts.experiments.tables.markdown import RESULTS, results, table
 from scripts.experiments.tables.speed import measured
 
@@ -103,6 +103,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
     "sweep-course": lambda: sweeps.by_noise("sweep_course"),
     "sweep-equal": lambda: sweeps.by_time("sweep_equal"),
+    "pretrained": lambda: pretrained.by_method("pretrained"),
+    "pretrained-embeddings": lambda: pretrained.embeddings("pretrained_embeddings"),
     "instance-noise": lambda: detection.instance_table(results("instance_noise")["rows"]),
     "detector-parts": detectors.parts,
     "cross-fold": lambda: detectors.more_recorded("cross-fold"),
