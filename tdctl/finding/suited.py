@@ -26,7 +26,7 @@ from tdctl.sources import Listing
 from tdctl.sources.vector_files import VectorRows
 from tdctl.training import World
 
-__all__ = ["Suited", "in_words", "see", "suit", "suited"]
+__all__ = ["Suited", "in_words", "see", "suit", "suited", "suited_alike"]
 
 # The user's own data whose images may be of any size.
 # Seconds of decoding that are worth a word.
@@ -145,6 +145,25 @@ def suited(config: Config, *runs: Path | None) -> Config:
     elif (found := suit(config, named)) is not None:
         values = found.choice.settings
     return _with(config, values)
+
+
+def suited_alike(config: Config, world: World, *runs: Path | None) -> Config:
+    """``suited`` in several processes: the first one looks, and all get the same choice.
+
+    Only the choice is shared. Each process keeps its other settings, which may differ by mistake.
+    """
+
+    def chosen() -> dict[str, Any]:
+        found = suited(config, *runs).data
+        both = ((key, key.removeprefix("data.")) for key in OF_PICTURES)
+        return {
+            key: getattr(found, name)
+            for key, name in both
+            if getattr(found, name) != getattr(config.data, name)
+        }
+
+    values = world.told(chosen)
+    return _with(config, values) if values else config
 
 
 def _with(config: Config, values: Mapping[str, Any]) -> Config:

@@ -17,7 +17,7 @@ from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.files import read_json
 from tdctl.inputs.given_labels import Given, TrainingRows, given_labels, open_training_data
 from tdctl.labels import Labels, stratified_holdout
-from tdctl.nets import own_input
+from tdctl.nets import check_name, own_input
 from tdctl.run import MANIFEST_FILE
 from tdctl.training import Report, World
 
@@ -133,6 +133,7 @@ def settled(config: Config) -> Config:
         ConfigError: the name of the network is unknown.
     """
     config = with_whole_paths(config)
+    check_name(config.net)
     if not config.net.starts_trained or config.data.image_size is not None:
         return config
     own = own_input(config.net)

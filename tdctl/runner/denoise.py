@@ -16,7 +16,7 @@ from tdctl.config import Config
 from tdctl.cuts import ratio_of
 from tdctl.errors import ConfigError, RunError
 from tdctl.files import read_json
-from tdctl.finding.suited import suited
+from tdctl.finding.suited import suited_alike
 from tdctl.inputs import Channels, channels_of_run, normalised_alike, settled
 from tdctl.pretrained import Weights, check_start
 from tdctl.rankers import DetectResult, Source, open_ranker, rank_runs
@@ -157,7 +157,7 @@ def denoise(
     run = folders[0]
     world = World(device=pick_device(config.device)) if world is None else world
     config = settled(config)
-    config = world.told(lambda: suited(config, run))
+    config = suited_alike(config, world, run)
     ratios = sorted({ratio_of(ratio) for ratio in remove_ratios}, key=lambda r: (str(r) == r, r))
     world.told(lambda: _check_before(config, folders, out, rounds, ratios))
     methods = [ratio for ratio in ratios if isinstance(ratio, str)]

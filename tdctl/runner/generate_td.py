@@ -22,7 +22,7 @@ from tdctl.cuts import count_threshold_samples
 from tdctl.data import Images
 from tdctl.dynamics import Store
 from tdctl.errors import RunError
-from tdctl.finding.suited import suited
+from tdctl.finding.suited import suited, suited_alike
 from tdctl.inputs import (
     LeftOut,
     Prepared,
@@ -135,7 +135,7 @@ def generate_td(
     world = World(device=pick_device(config.device)) if world is None else world
     config = settled(config)
     check_logger(log_with)
-    config = world.told(lambda: suited(config, out if resume else None))
+    config = suited_alike(config, world, out if resume else None)
     run = RunFolder(out, "generate-td")
     begun = world.told(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)

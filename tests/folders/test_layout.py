@@ -240,7 +240,7 @@ def test_what_is_left_out_is_counted_for_each_split(tmp_path: Path, top: str) ->
     for split in ("train", "test"):
         classes(tmp_path, split, 2)
     home = tmp_path / top
-    for name in ("a.heic", "b.HEIC", "c.txt"):
+    for name in ("a.cr2", "b.CR2", "c.txt"):
         (home / "cat" / name).write_text("x")
     (home / "cat/no_suffix").write_text("text")
     (home / "cat/away").symlink_to("nowhere")
@@ -254,8 +254,8 @@ def test_what_is_left_out_is_counted_for_each_split(tmp_path: Path, top: str) ->
     (note,) = (note for note in listing.notes if note.startswith("left out of"))
     assert note.startswith(f"left out of {top}/: ")
     for part in (
-        "4 files are no images by their name (.heic 2, .txt 1, without suffix 1)",
-        f"first {top}/cat/a.heic",
+        "4 files are no images by their name (.cr2 2, .txt 1, without suffix 1)",
+        f"first {top}/cat/a.cr2",
         "9 are hidden or left by a system or a tool (",
         f"3 images lie beside the class folders, first {top}/0.png",
         f"1 link leads nowhere, first {top}/cat/away",
