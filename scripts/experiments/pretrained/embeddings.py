@@ -98,9 +98,8 @@ def timed(arguments: list[str]) -> dict[str, Any]:
     # What this one process used; the numbers of all children have the largest peak of them.
     _, status, used = os.wait4(child, 0)
     if status:
-        sys.exit(
-            f"embeddings: error: tdctl {arguments[0]} ended with {os.waitstatus_to_exitcode(status)}"
-        )
+        code = os.waitstatus_to_exitcode(status)
+        sys.exit(f"embeddings: error: tdctl {arguments[0]} ended with {code}")
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": used.ru_utime + used.ru_stime,
