@@ -71,8 +71,9 @@ def show_generate(result: GenerateResult) -> None:
         console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
     last = manifest["test_error_last"]
+    none = "none, heads on features are not tested" if data["test"] else "none, without test images"
     console.print(
-        f"test error {'none, without test images' if last is None else percent(last)}"
+        f"test error {none if last is None else percent(last)}"
         + ("" if last is None else " at the last epoch")
         + (" of the averaged weights" if manifest.get("weights") == "running average" else "")
         + ("" if best is None else f", {percent(best)} at the best epoch on held-out images")

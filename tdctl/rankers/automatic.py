@@ -135,10 +135,11 @@ class Automatic:
         return name, probability
 
     def _with_score(
-        self, score: str, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+        self, score: str, _run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
     ) -> tuple[str, NDArray[np.float64]]:
         """By the ranks of the detector and of a score of held-out curves together."""
-        unseen = ByScore(find_score(score)).scored(run, dynamics)
+        # A score that is the same for all samples changes no rank.
+        unseen = find_score(score)(dynamics)
         together = (mid_ranks(probability) + mid_ranks(unseen)) / 2
         return self._with(score), together.astype(np.float64)
 

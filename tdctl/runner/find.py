@@ -265,6 +265,8 @@ def plan_find(
     config = settled(resolve(choice.settings))
     listing = list_training_data(with_whole_paths(config))
     world = World(device=pick_device(device))
+    if config.train.epochs < 2:
+        raise ConfigError("train.epochs: one epoch is no curve to rank by; give --epochs 2 or more")
     way = _Way(choice, config, forecast_training(config, listing, world))
     if seconds is not None:
         if "train.epochs" in named:

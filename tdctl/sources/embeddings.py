@@ -45,7 +45,14 @@ def list_embeddings(config: DataConfig, split_seed: int = 0) -> Listing:
     if not joined and len(table) == n and names is None and found.index is None:
         labels = _in_order(table, columns, classes, index)
         kept = np.ones(n, dtype=np.bool_)
-        notes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = (
+            f"{table.path.name}: its rows label the vectors of {found.path.name} in their order"
+            + (
+                f"; its column '{config.file_column}' is not used: the vectors have no names"
+                if table.filled(config.file_column)
+                else ""
+            ),
+        )
         skipped: tuple[Skipped, ...] = ()
     else:
         if not joined:

@@ -124,3 +124,19 @@ def test_a_damaged_file_of_feature_scores_is_refused(run: Path, tmp_path: Path) 
     shutil.copytree(run, broken)
     (broken / "feature_scores.npz").write_bytes(b"no archive")
     refused(tdctl("detect", "--td", broken, "--out", tmp_path / "r.csv"), "feature_scores.npz")
+
+
+def test_vectors_of_which_all_heads_are_sure_are_ranked_all_the_same(tmp_path: Path) -> None:
+    given = np.arange(90) % 3
+    noise = np.random.default_rng(0).normal(0, 0.1, (90, 8))
+    np.save(tmp_path / "a.npy", (np.eye(8)[given] + noise).astype(np.float32))
+    rows = "".join(f"{row},c{label}\n" for row, label in enumerate(given))
+    (tmp_path / "l.csv").write_text("index,label\n" + rows)
+    flags = ["--dataset", "embeddings", "--data-dir", tmp_path / "a.npy"]
+    flags += ["--labels", tmp_path / "l.csv", "--device", "cpu", "--out", tmp_path / "run"]
+    assert tdctl("generate-td", *flags).exit_code == 0
+    dynamics, _, _ = read_run(tmp_path / "run")
+    assert dynamics.heldout is not None
+    assert np.ptp(dynamics.heldout.td[:, -1, 0]) == 0, "the score alone has nothing to rank by"
+    done = tdctl("detect", "--td", tmp_path / "run", "--out", tmp_path / "r.csv", "--cut", "auto")
+    assert done.exit_code == 0, done.output

@@ -38,6 +38,16 @@ def of_parquet(path: Path, columns: dict[str, Any]) -> Path:
     return path
 
 
+def test_a_table_that_is_joined_by_its_order_is_told(tmp_path: Path) -> None:
+    file, table = saved(tmp_path / "a.npy", MADE.values), tmp_path / "l.csv"
+    rows = "".join(f"x{row}.png,c{label}\n" for row, label in enumerate(MADE.given))
+    table.write_text("file_name,label\n" + rows)
+    data = opened(file, table)
+    assert np.array_equal(data.labels.assigned, MADE.given)
+    (note,) = (note for note in data.notes if "in their order" in note)
+    assert "its column 'file_name' is not used: the vectors have no names" in note
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_rows_are_joined_by_the_position_in_the_file(
     tmp_path: Path, table: Path, dtype: Any
