@@ -85,6 +85,11 @@ def check_heads(config: Config, prepared: Prepared, world: World) -> None:
         ConfigError: the message names the setting and what to give instead.
     """
     train, n = config.train, len(prepared.train)
+    if config.recipe not in (None, "features"):
+        raise ConfigError(
+            f"recipe: '{config.recipe}' trains a network on images; heads on features and "
+            "embeddings have --recipe features"
+        )
     instead = {
         "loss": (train.loss not in ("ce", "gce"), "heads know --loss ce and gce"),
         "folds": (
@@ -100,6 +105,8 @@ def check_heads(config: Config, prepared: Prepared, world: World) -> None:
         ),
         "average": (train.average != "none", "heads have --set train.average=none"),
         "augment": (train.augment, "vectors are not augmented; give --no-augment"),
+        "flip": (train.flip is not None, "vectors are not mirrored; leave out --no-flip"),
+        "crop_padding": (train.crop_padding is not None, "vectors are not cropped; leave it out"),
         "amp": (bool(train.amp), "heads compute in float32; leave out --amp"),
         "compile": (bool(train.compile), "heads are not compiled; leave out --compile"),
         "threshold_samples": (

@@ -100,7 +100,7 @@ class Config(Section):
         if vectors and net.net_type != "linear":
             raise ValueError(
                 f"net.net_type: '{net.net_type}' reads images, and embeddings are vectors; leave "
-                "out --net-type"
+                "out --net-type and --recipe"
             )
         if net.net_type == "linear" and not vectors:
             raise ValueError(
