@@ -116,14 +116,23 @@ def load_published(net: nn.Module, config: NetConfig) -> Weights:
     for key in head:
         found.pop(key, None)
         del own[key]
-    problem = _misfit(found, own)
-    if problem is not None:
-        raise ConfigError(f"net.pretrained: {name}: {problem}; {INSTEAD}")
-    net.load_state_dict(found, strict=False)
+    _put(net, found, own, name)
     digest = hashlib.sha256()
     for key in sorted(found):
         digest.update(key.encode() + found[key].cpu().contiguous().numpy().tobytes())
     return Weights(name, digest.hexdigest(), _listed(f"the head ({', '.join(head)})", aside))
+
+
+def _put(net: nn.Module, found: Tensors, own: Tensors, name: str) -> None:
+    """Loads tensors that must fit; the name is that of the weights in the error.
+
+    Raises:
+        ConfigError: they do not fit. The network is then unchanged.
+    """
+    problem = _misfit(found, own)
+    if problem is not None:
+        raise ConfigError(f"net.pretrained: {name}: {problem}; {INSTEAD}")
+    net.load_state_dict(found, strict=False)
 
 
 def load_weights(net: nn.Module, path: Path) -> Weights:
@@ -166,10 +175,7 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     for key in head if other_head else ():
         found.pop(key, None)
         del own[key]
-    problem = _misfit(found, own)
-    if problem is not None:
-        raise ConfigError(f"net.pretrained: {path}: {problem}; {INSTEAD}")
-    net.load_state_dict(found, strict=False)
+    _put(net, found, own, str(path))
     other = f"{_first(beside)}, which the network has not" if beside else None
     return Weights(path.name, sha256, _listed(other_head, aside, other))
 
@@ -285,7 +291,9 @@ def _misfit(found: Tensors, own: Tensors) -> str | None:
     ]
     if shapes:
         return f"has other shapes: {_first(shapes)}"
-    types = [key for key, v in found.items() if _is_float(v) != _is_float(own[key])]
+    # A file that was cast to half holds its counters as floats.
+    counted = [key for key in found if not key.endswith(COUNTER)]
+    types = [key for key in counted if _is_float(found[key]) != _is_float(own[key])]
     if types:
         return f"holds numbers of another type in {_first(types)}"
     wild = [key for key, v in found.items() if _is_float(v) and not v.float().isfinite().all()]

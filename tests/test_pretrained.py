@@ -174,9 +174,10 @@ def test_published_weights_are_loaded_but_for_the_head(monkeypatch: pytest.Monke
     assert (net.get_parameter("classifier.1.weight") == head).all()
 
 
-def test_half_precision_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counters", [True, False], ids=["all", "floats"])
+def test_half_precision_is_taken(tmp_path: Path, counters: bool) -> None:
     net, state = net_of(), state_of()
-    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    half = {k: v.half() if counters or v.is_floating_point() else v for k, v in state.items()}
     load_weights(net, saved(tmp_path / "w.pth", half))
     assert torch.allclose(net.conv1.weight, state["conv1.weight"], atol=1e-3)
     assert net.conv1.weight.dtype == torch.float32

@@ -25,9 +25,9 @@ def list_embeddings(config: DataConfig, split_seed: int = 0) -> Listing:
     """The vectors of ``config.data_dir``, with the labels of the table ``config.labels``.
 
     A row of the table belongs to a vector by its name, if a Parquet file of vectors has the column
-    ``config.file_column``; otherwise by the column ``index``, which is the position in the file of
-    vectors, or what that file has as ``index``. A table without that column and without names has
-    one row for each vector, in their order.
+    ``config.file_column``. Otherwise it belongs by the column ``index``: the position in the file
+    of vectors, or what that file has as ``index``. A table without that column and without names
+    has one row for each vector, in their order.
 
     Raises:
         DataError: a file is missing or malformed, or the table does not fit the vectors.

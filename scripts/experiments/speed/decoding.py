@@ -2,9 +2,9 @@
 
     python -m scripts.experiments.speed.decoding WORK [--count 2000] [--sample 120] [--rounds 3]
 
-It makes the photographs below WORK (12 megapixels each; 2,000 of them need some 3 GB), measures all
-ways in turns, each in a process of its own, and prints medians, ratios, and the memory that each
-process and its children needed at most. The plain ways decode a sample: at full size they take
+It makes photographs of 12 megapixels below WORK; 2,000 of them need some 3 GB. It measures all ways
+in turns, each in a process of its own. It prints medians, ratios, and the most memory that each
+process and its children needed. The plain ways decode a sample: at full size they take
 minutes. Where the machine is shared, only the ratios count.
 """
 
