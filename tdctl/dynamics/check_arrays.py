@@ -16,6 +16,7 @@ from tdctl.slabs import ArrayFile, rows_per_slab, slabs_of
 
 __all__ = [
     "EXTRAS",
+    "FINAL",
     "KEPT",
     "check_columns",
     "check_extras",
@@ -35,6 +36,7 @@ LARGEST_BITS = 0x3C01
 MOST_CLASSES = 1_000_000
 KEPT = ("other", "other_class", "mean", "mean_class")
 EXTRAS = ("margin", "loss", "entropy", "recorded")
+FINAL = "final_margin"
 
 
 def check_shapes(path: Path, td: ArrayFile, columns: ArrayFile, labels: Labels) -> None:
@@ -134,7 +136,7 @@ def check_extras(path: Path, td: ArrayFile, extras: dict[str, ArrayFile]) -> Non
     kept = [name for name in KEPT if name in extras]
     if kept and len(kept) < len(KEPT):
         raise DynamicsError(f"{path}: has {', '.join(kept)}; expected {', '.join(KEPT)}")
-    expected: dict[str, tuple[int, ...]] = dict.fromkeys(EXTRAS, (n, epochs))
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(EXTRAS, (n, epochs)) | {FINAL: (n,)}
     if kept:
         others, means = extras["other_class"].shape[-1], max(2, extras["mean_class"].shape[-1])
         expected |= {"other": (n, epochs, others), "other_class": (n, epochs, others)}

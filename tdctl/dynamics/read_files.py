@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tdctl.dynamics.alone import labels_alone
 from tdctl.dynamics.check_arrays import (
     EXTRAS,
+    FINAL,
     KEPT,
     check_columns,
     check_extras,
@@ -40,7 +41,7 @@ TD_FILE = "training_dynamics.npz"
 HELDOUT_FILE = "heldout_dynamics.npz"
 FEATURE_SCORES_FILE = "feature_scores.npz"
 REQUIRED = ("td", "labels")
-NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT)
+NAMES = (*REQUIRED, "index", *EXTRAS, *KEPT, FINAL)
 Arrays = dict[str, ArrayFile]
 
 
@@ -168,10 +169,20 @@ def _checked(path: Path, arrays: Arrays, labels: Labels) -> TrainingDynamics:
             f"{path}: its index is not the train_indices of {METADATA_FILE} beside it; "
             "the two files are of different runs"
         )
-    extras: dict[str, Any] = {name: arrays[name] for name in (*EXTRAS, *KEPT) if name in arrays}
+    more = (*EXTRAS, *KEPT, FINAL)
+    extras: dict[str, Any] = {name: arrays[name] for name in more if name in arrays}
     check_extras(path, td, extras)
     check_softmax(path, td, columns, labels, extras)
+    if FINAL in extras:
+        extras[FINAL] = _final_margin(path, extras[FINAL])
     return TrainingDynamics(td, columns, labels.index, **extras)
+
+
+def _final_margin(path: Path, array: ArrayFile) -> NDArray[np.float32]:
+    margin = np.asarray(array, dtype=np.float32)
+    if not np.isfinite(margin).all():
+        raise DynamicsError(f"{path}: {FINAL} holds NaN or infinity; record the run again")
+    return margin
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> Arrays:

@@ -46,6 +46,8 @@ class TrainingDynamics:
         mean_class: int [n, m] or None, their classes; among equal means, the given label is first.
         knn, centre: float32 [n] or None, scores of the features that linear heads were trained on:
             the vote of the nearest neighbours, and the distance to the class's centre.
+        final_margin: float32 [n] or None, the margin of the finished network's prediction, without
+            augmentation; the mean over the image and its mirror if the training mirrors images.
         heldout: the dynamics of the same samples, row by row and epoch by epoch, by networks that
             were not trained on them; or None. All other arrays come from networks that were
             trained on the samples.
@@ -71,6 +73,7 @@ class TrainingDynamics:
     heldout: TrainingDynamics | None = None
     knn: NDArray[np.float32] | None = None
     centre: NDArray[np.float32] | None = None
+    final_margin: NDArray[np.float32] | None = None
 
     @classmethod
     def of(

@@ -32,6 +32,7 @@ def write_td(
     labels: Labels,
     loss_En: Array | ByEpoch | None = None,
     recorded_En: ByEpoch | None = None,
+    final_margin: NDArray[np.float32] | None = None,
 ) -> None:
     """Writes the file of the store ``full``.
 
@@ -44,6 +45,7 @@ def write_td(
         labels: the n samples, in the order of the rows.
         loss_En: float32 [E, n]; None leaves it out.
         recorded_En: uint8 [E, n], 0 where a gap was bridged; None if there is none.
+        final_margin: float32 [n], of the predictions of the finished network; None leaves it out.
     """
     epochs, n, k = probs_EnK.shape
     layout = file_layout(n, k, epochs, Store("full", 0))
@@ -58,7 +60,7 @@ def write_td(
         }
         if loss_En is not None:
             slabs["loss"] = lambda: _by_sample(loss_En)
-        write_arrays(path, *_with_recorded(layout, slabs, recorded_En))
+        write_arrays(path, *_with_more(layout, slabs, recorded_En, final_margin))
 
 
 def write_kept(
@@ -69,6 +71,7 @@ def write_kept(
     store: Store,
     num_classes: int,
     recorded_En: ByEpoch | None = None,
+    final_margin: NDArray[np.float32] | None = None,
 ) -> None:
     """Writes the file of the stores ``given`` and ``topk:K``.
 
@@ -82,6 +85,7 @@ def write_kept(
         store: one of the two stores.
         num_classes: k.
         recorded_En: uint8 [E, n], 0 where a gap was bridged; None if there is none.
+        final_margin: float32 [n], of the predictions of the finished network; None leaves it out.
     """
     epochs, n = arrays["given"].shape
     k = num_classes
@@ -104,20 +108,25 @@ def write_kept(
         "mean_class": lambda: (best for _, best in means()),
     }
     layout = file_layout(n, k, epochs, store)
-    write_arrays(path, *_with_recorded(layout, slabs, recorded_En))
+    write_arrays(path, *_with_more(layout, slabs, recorded_En, final_margin))
 
 
-def _with_recorded(
-    layout: Layout, slabs: dict[str, Slabs], recorded_En: ByEpoch | None
+def _with_more(
+    layout: Layout,
+    slabs: dict[str, Slabs],
+    recorded_En: ByEpoch | None,
+    final_margin: NDArray[np.float32] | None,
 ) -> tuple[Layout, dict[str, Slabs]]:
-    """The arrays of a file, and which of their values were recorded."""
-    if recorded_En is None:
-        return layout, slabs
-    epochs, n = recorded_En.shape
-    return (
-        layout | {"recorded": (np.dtype(np.uint8), (n, epochs))},
-        slabs | {"recorded": lambda: _by_sample(recorded_En)},
-    )
+    """The arrays of a file, with those that not every run has."""
+    layout, slabs = dict(layout), dict(slabs)
+    if recorded_En is not None:
+        epochs, n = recorded_En.shape
+        layout["recorded"] = (np.dtype(np.uint8), (n, epochs))
+        slabs["recorded"] = lambda: _by_sample(recorded_En)
+    if final_margin is not None:
+        layout["final_margin"] = (np.dtype(np.float32), final_margin.shape)
+        slabs["final_margin"] = lambda: iter([final_margin])
+    return layout, slabs
 
 
 def _by_sample(array_En: Array | ByEpoch) -> Iterator[NDArray[Any]]:

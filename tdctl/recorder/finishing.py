@@ -35,6 +35,7 @@ def write_files(
     num_classes: int,
     valid_indices: NDArray[np.int64] | None,
     heldout: bool,
+    final_margin: NDArray[np.float32] | None = None,
 ) -> None:
     """Writes the dynamics; and ``metadata.pth``, unless these are the held-out dynamics.
 
@@ -46,6 +47,8 @@ def write_files(
         num_classes: k.
         valid_indices: int64 [m], indices of the held-out images; None for none.
         heldout: whether these are the held-out dynamics.
+        final_margin: float32 [n], of the predictions of the finished network; None if there are
+            none.
 
     Raises:
         RunError: the disk is full.
@@ -60,9 +63,9 @@ def write_files(
             for name in ("given", "other", "other_class", "entropy"):
                 kept |= {name: arrays[name]} if name in arrays else {}
             total = arrays["total"].at((epochs - 1) % 2) if store.sums else None
-            write_kept(path, kept, total, labels, store, num_classes)
+            write_kept(path, kept, total, labels, store, num_classes, final_margin=final_margin)
         else:
-            write_td(path, arrays["probs"], margin, labels, loss)
+            write_td(path, arrays["probs"], margin, labels, loss, final_margin=final_margin)
         if not heldout:
             write_metadata(folder / METADATA_FILE, labels, held)
 

@@ -76,6 +76,7 @@ class RunRecorder:
     ) -> None:
         self.rows, self._num_classes = rows, num_classes
         self._heldout = heldout
+        self._final_margin: NDArray[np.float32] | None = None
         self._target, self._labels, self._store, self._capture = folder, labels, store, capture
 
     @classmethod
@@ -245,6 +246,21 @@ class RunRecorder:
         capture["state"].sync()
         self.rows.reset()
 
+    def commit_final(self) -> None:
+        """Keeps what was recorded as the predictions of the finished network.
+
+        Their margins are written into the file of dynamics, as ``final_margin``.
+
+        Raises:
+            DynamicsError: as in ``commit``.
+        """
+        self.rows.settle()
+        try:
+            check_epoch(self.rows, self._labels.index, len(self._capture["state"]))
+            self._final_margin = self.rows.margin[:-1].cpu().numpy().copy()
+        finally:
+            self.rows.reset()
+
     def _check_turn(self, epoch: int, state: NDArray[np.uint8]) -> None:
         if epoch and not state.any():
             raise RunError(
@@ -288,6 +304,7 @@ class RunRecorder:
             self._num_classes,
             valid_indices,
             self._heldout,
+            self._final_margin,
         )
 
     def finish(self, valid_indices: NDArray[np.int64] | None = None) -> None:

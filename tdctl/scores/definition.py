@@ -27,6 +27,7 @@ Need = Literal[
     "two labels",
     "cleanlab",
     "features",
+    "final",
 ]
 # For each need: whether the dynamics meet it, and the message if they do not.
 _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
@@ -65,6 +66,11 @@ _NEEDS: dict[Need, tuple[Callable[[TrainingDynamics], bool], str]] = {
     "features": (
         lambda dynamics: dynamics.on_features,
         "the run is not of features; record it with --recipe features, or of --dataset embeddings",
+    ),
+    "final": (
+        lambda dynamics: dynamics.final_margin is not None,
+        "the run has no predictions of the finished network; record it again with tdctl "
+        "generate-td, without --folds and --threshold-samples",
     ),
 }
 

@@ -231,6 +231,13 @@ _ALL = (
         heldout=True,
     ),
     Score(
+        "final-margin",
+        "minus the given label's logit margin by the finished network, without augmentation",
+        "any number",
+        of_run=lambda dynamics: -np.asarray(dynamics.final_margin, dtype=np.float64),
+        needs=("final",),
+    ),
+    Score(
         "knn",
         "1 minus the share of the 20 nearest features with the given label, by class frequency",
         "[0, 1]",

@@ -131,6 +131,8 @@ def fit(
         whole = Checkpoint(epoch + 1, state, result.log, result.best_epoch, result.best)
         world.first(partial(_write_epoch, whole, checkpoint, log_file))
         tell.epoch_done(epoch + 1, row)
+    if recorder is not None and mode.predict(trainer, recorder):
+        _commit(recorder, None, world)
     if config.average != "none":
         net.load_state_dict(trainer.judged.state_dict())
     return result
@@ -140,8 +142,11 @@ def _rows_of(recorder: Recording) -> EpochRows:
     return recorder.rows if isinstance(recorder, RunRecorder) else recorder
 
 
-def _commit(recorder: Recording, epoch: int, world: World) -> None:
-    """Collects the rows of all processes in the first process, which writes them."""
+def _commit(recorder: Recording, epoch: int | None, world: World) -> None:
+    """Collects the rows of all processes in the first process, which writes them.
+
+    With ``epoch`` None, these are the predictions after the last epoch.
+    """
     if world.size > 1:
         rows = _rows_of(recorder)
         parts = world.gather(rows.packed())
@@ -151,7 +156,11 @@ def _commit(recorder: Recording, epoch: int, world: World) -> None:
             rows.reset()
 
     def write() -> None:
-        if isinstance(recorder, RunRecorder):
+        if not isinstance(recorder, RunRecorder):
+            return
+        if epoch is None:
+            recorder.commit_final()
+        else:
             recorder.commit(epoch)
 
     world.first(write)

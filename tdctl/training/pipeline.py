@@ -72,3 +72,17 @@ class Pipeline:
             if share is not None:
                 values = torch.lerp(values[:-1], values[1:], share)
             return net(values).float()
+
+    def mirrored_logits(
+        self, net: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor
+    ) -> torch.Tensor:
+        """The logits of images as they are, float32 [B, k].
+
+        If the training mirrors images, it is the mean of the logits of the image and its mirror.
+
+        Args:
+            net: the network.
+            pixels: uint8 [B, C, H, W].
+        """
+        logits = self.logits(net, pixels)
+        return (logits + self.logits(net, pixels.flip(3))) / 2 if self.augment.mirrors else logits

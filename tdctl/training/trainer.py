@@ -177,6 +177,20 @@ class Trainer:
             logits = self._judged(rows, self.pipeline.logits(answer, pixels, draw), recorded=True)
             recorder.record(self._index[rows], logits)
 
+    @torch.no_grad()
+    def final_pass(self, recorder: RunRecorder | EpochRows) -> None:
+        """Records each sample in eval mode, without augmentation.
+
+        If the training mirrors images, it is the mean of the logits of the image and its mirror.
+        """
+        net, part = self.judged.eval(), self.world.part(0, len(self._recorded))
+        if part.start == part.stop:  # there may be fewer images than processes
+            return
+        parts = torch.split(self._recorded[part], CAPTURE_BATCH)
+        for rows, pixels in zip(parts, self._feed.batches(parts), strict=True):
+            logits = self.pipeline.mirrored_logits(net, pixels)
+            recorder.record(self._index[rows.to(self._device)], logits)
+
     def _make_loss(self, config: FitConfig, images: Images, seed: int) -> TrainingLoss:
         return Loss(config, len(images), images.weights)
 

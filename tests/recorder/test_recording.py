@@ -344,7 +344,7 @@ def test_a_disk_that_fills_up_at_the_start_leaves_nothing(
 def test_a_disk_that_fills_up_at_the_end_keeps_all_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: object) -> None:
+    def full(*args: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     labels, logits = planted_labels(20, 4), torch.randn(1, 20, 4)

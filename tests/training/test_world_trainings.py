@@ -31,8 +31,9 @@ def test_any_number_of_processes_trains_and_records_the_same(tmp_path: Path, cap
         assert all(other[0] == log for other in results[1:])
         dynamics, labels, _ = read_run(folder)
         assert np.array_equal(dynamics.index, labels.index) and len(dynamics) == N
-        assert dynamics.margin is not None
-        found[size] = weights, np.array(dynamics.margin), [row["valid_loss"] for row in log]
+        assert dynamics.margin is not None and dynamics.final_margin is not None
+        margins = np.column_stack([np.array(dynamics.margin), dynamics.final_margin])
+        found[size] = weights, margins, [row["valid_loss"] for row in log]
         assert [row["train_error"] for row in log] == pytest.approx(
             [row["train_error"] for row in in_worlds(1, tmp_path / "x", capture=capture)[0][0]],
             abs=1.5 / N,

@@ -32,7 +32,7 @@ class Plain:
     """One network is trained on all images and recorded.
 
     The methods are called in this order: ``check``, ``build``, ``trainer``, ``after_epoch`` once
-    per epoch, and ``write``.
+    per epoch, ``predict``, and ``write``.
 
     Attributes:
         trained_at_once: number of networks that compute a batch together.
@@ -80,6 +80,16 @@ class Plain:
 
     def after_epoch(self, trainer: Trainer | FoldTrainer, recorder: Recording | None) -> None:
         """Records what the training steps of the epoch did not see."""
+
+    def predict(self, trainer: Trainer | FoldTrainer, recorder: Recording) -> bool:
+        """Records what the network predicts for each sample after the last epoch.
+
+        Returns whether there is such a prediction; there is none where several networks train.
+        """
+        if not isinstance(trainer, Trainer):
+            return False
+        trainer.final_pass(recorder)
+        return True
 
     def write(self, folder: Path, epochs: int) -> None:
         """Writes the files of this mode into the run folder, after the last epoch."""

@@ -42,6 +42,11 @@ class SecondRound(Plain):
         if recorder is not None and self._unseen is not None:
             self._unseen.record(trainer.judged, recorder)
 
+    def predict(self, trainer: Trainer | FoldTrainer, recorder: Recording) -> bool:
+        """Records the predictions after the last epoch, those for the left-out images too."""
+        self.after_epoch(trainer, recorder)
+        return super().predict(trainer, recorder)
+
     def write(self, folder: Path, epochs: int) -> None:
         """Writes ``left_out.csv``."""
         write_csv(folder / LEFT_OUT_FILE, pd.DataFrame({"index": self._left_out.index}))

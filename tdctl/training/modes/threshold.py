@@ -73,6 +73,10 @@ class ThresholdSamples(Plain):
         if self._trainer is not None and recorder is not None:
             self._trainer.samples.commit(self._trainer.world)
 
+    def predict(self, trainer: Trainer | FoldTrainer, recorder: Recording) -> bool:
+        """There are two networks, so there is no prediction of one."""
+        return False
+
     def thresholds(self, epochs: int) -> Thresholds:
         """The margins of both networks for every image.
 

@@ -48,7 +48,5 @@ class Unseen:
         if not self._rows:
             return
         for rows, pixels in zip(self._rows, self._feed.batches(self._rows), strict=True):
-            logits = self._pipeline.logits(net, pixels)
-            if self._pipeline.augment.mirrors:
-                logits = (logits + self._pipeline.logits(net, pixels.flip(3))) / 2
+            logits = self._pipeline.mirrored_logits(net, pixels)
             recorder.record(self._index[rows.to(self._index.device)], logits)

@@ -26,7 +26,7 @@ from tdctl.files import read_json
 from tdctl.inputs.left_out import find_left_out, read_ranking
 from tdctl.labels import Labels
 from tdctl.nets import build_net
-from tdctl.recorder import EpochRows, RunRecorder
+from tdctl.recorder import EpochRows, RunRecorder, logit_margin
 from tdctl.scores import find_score
 from tdctl.training import Pipeline, Progress, SecondRound, World, fit
 from tdctl.training.modes.unseen import Unseen
@@ -125,7 +125,7 @@ def test_a_left_out_curve_is_the_networks_answer_in_eval_mode(
     run = second_round(tmp_path / "r", ranking, train__flip=flip)
     prepared = runner.prepare(tiny_config())
     left = np.isin(prepared.labels.index, pd.read_csv(run / "left_out.csv")["index"])
-    pixels = pixels_of(prepared.train.take(left))
+    pixels = pixels_of(prepared.train)
     net = build_net(tiny_config().net, 10, (1, 8, 8), seed=9)
     net.load_state_dict(torch.load(run / "model.pth.last", weights_only=True))
     net.eval()
@@ -134,10 +134,14 @@ def test_a_left_out_curve_is_the_networks_answer_in_eval_mode(
         logits = pipeline.logits(net, pixels)
         if flip:
             logits = (logits + pipeline.logits(net, pixels.flip(3))) / 2
-    rows = np.arange(left.sum())
-    expected = logits.softmax(dim=1).numpy()[rows, prepared.labels.assigned[left]]
-    found = read_run(run)[0].given_curve()[left, -1]
-    assert np.allclose(found, expected, atol=1e-3) and expected.std() > 0.01
+    given = torch.from_numpy(prepared.labels.assigned)
+    expected = logits.softmax(dim=1).gather(1, given[:, None])[:, 0].numpy()[left]
+    dynamics, _, _ = read_run(run)
+    assert np.allclose(dynamics.given_curve()[left, -1], expected, atol=1e-3)
+    assert expected.std() > 0.01
+    # The predictions after the last epoch are so for all samples.
+    assert dynamics.final_margin is not None
+    assert np.allclose(dynamics.final_margin, logit_margin(logits, given), atol=1e-3)
 
 
 def test_images_are_mirrored_only_where_the_training_mirrors_them() -> None:
