@@ -42,6 +42,9 @@ HELDOUT = "oof-posterior"
 ON_FEATURES = "oof-self-confidence"
 # The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
 OF_AUM = 3
+# The score of the finished network's predictions. It is added to the detector's log odds with this
+# weight, if the network still contradicts at least this share of the labels that look wrong.
+FINAL, OF_FINAL, STILL_DOUBTED = "final-margin", 0.3, 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Automatic:
       far apart that the estimated share of wrong labels decides.
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
       by the ranks of the detector and of AUM together.
-    - All other runs: by the detector.
+    - All other runs: by the detector; together with the score ``final-margin`` if the network has
+      not memorised the labels that look wrong, as after few epochs.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
     on runs with known flips: see replication/easy_data.md and replication/small_sets.md.
@@ -132,6 +136,10 @@ class Automatic:
         if rate < FEW:
             shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
             return f"{name} and aum", shared.astype(np.float64)
+        if dynamics.final_margin is not None:
+            final = find_score(FINAL)(dynamics)
+            if (final > 0).mean() >= STILL_DOUBTED * rate:
+                return self._with(FINAL), _log_odds(probability) + OF_FINAL * final
         return name, probability
 
     def _with_score(
@@ -150,6 +158,7 @@ class Automatic:
             self._with(
                 HELDOUT
             ): "it has few images, and predictions by networks that have not seen them help there",
+            self._with(FINAL): "its network has not memorised them, so its last predictions help",
             STANDS_OUT: "there AUM ranks them better",
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
@@ -177,6 +186,13 @@ class Automatic:
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of the detector's weights; with the run, it determines the choice."""
         return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
+
+
+def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Float64 [n], finite; probabilities of 0 and 1 are moved by a millionth."""
+    inside = np.clip(probability, 1e-6, 1 - 1e-6)
+    odds: NDArray[np.float64] = np.log(inside / (1 - inside))
+    return odds
 
 
 def stands_out(aum: NDArray[np.float64]) -> bool:

@@ -228,3 +228,42 @@ def test_the_loop_of_a_user_is_not_told_to_use_folds(digits_run: Path, tmp_path:
         shutil.copy(digits_run / name, tmp_path)
     found = [ranked._advice(RecordedRuns.read([run])) for run in (digits_run, tmp_path)]
     assert "--folds 10" in found[0] and "folds" not in found[1]
+
+
+def test_last_predictions_help_to_rank_unless_the_network_has_memorised(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", n=400)
+    file = run / "training_dynamics.npz"
+    with np.load(file) as found:
+        arrays = dict(found)
+    _, labels, _ = read_run(run)
+    doubted = np.where(labels.flipped, -2.0, 3.0).astype(np.float32)
+    doubted += np.random.default_rng(0).normal(0, 1, len(labels)).astype(np.float32)
+    alone = tdctl("detect", "--td", run, "--detector", "builtin", "--out", tmp_path / "alone.csv")
+    assert alone.exit_code == 0, alone.output
+    odds = pd.read_csv(tmp_path / "alone.csv").set_index("index").sort_index()["suspicion"]
+    odds = np.log(np.clip(odds, 1e-6, 1 - 1e-6) / (1 - np.clip(odds, 1e-6, 1 - 1e-6)))
+    out = tmp_path / "ranking.csv"
+    for margin, by in ((doubted, "builtin and final-margin"), (abs(doubted), "builtin")):
+        np.savez(file, **arrays, final_margin=margin)
+        result = tdctl("detect", "--td", run, "--json", "--out", out, "--overwrite")
+        assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
+        assert ("not memorised them" in result.stderr) == ("final" in by)
+        if "final" in by:
+            table = pd.read_csv(out).set_index("index").sort_index()
+            assert table["suspicion"].to_numpy() == pytest.approx(odds - 0.3 * margin, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("margin", "says"),
+    [(np.full(40, np.nan), "final_margin holds NaN"), (np.ones(39), r"final_margin is .* \(40,\)")],
+)
+def test_last_predictions_that_do_not_fit_are_refused(
+    tmp_path: Path, margin: NDArray[np.float64], says: str
+) -> None:
+    run = make_run(tmp_path / "r", n=40)
+    file = run / "training_dynamics.npz"
+    with np.load(file) as found:
+        arrays = dict(found)
+    np.savez(file, **arrays, final_margin=margin)
+    with pytest.raises(DynamicsError, match=says):
+        read_run(run)
