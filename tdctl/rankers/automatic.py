@@ -44,7 +44,7 @@ ON_FEATURES = "oof-self-confidence"
 OF_AUM = 3
 # The score of the finished network's predictions. It is added to the detector's log odds with this
 # weight, if the network still contradicts at least this share of the labels that look wrong.
-FINAL, OF_FINAL, STILL_DOUBTED = "final-margin", 0.3, 0.5
+FINAL, OF_FINAL, STILL_DOUBTED = "final-margin", 0.5, 0.5
 
 
 @dataclass(frozen=True)

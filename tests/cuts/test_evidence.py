@@ -250,7 +250,7 @@ def test_last_predictions_help_to_rank_unless_the_network_has_memorised(tmp_path
         assert ("not memorised them" in result.stderr) == ("final" in by)
         if "final" in by:
             table = pd.read_csv(out).set_index("index").sort_index()
-            assert table["suspicion"].to_numpy() == pytest.approx(odds - 0.3 * margin, abs=1e-3)
+            assert table["suspicion"].to_numpy() == pytest.approx(odds - 0.5 * margin, abs=1e-3)
 
 
 @pytest.mark.parametrize(
