@@ -267,3 +267,28 @@ def test_last_predictions_that_do_not_fit_are_refused(
     np.savez(file, **arrays, final_margin=margin)
     with pytest.raises(DynamicsError, match=says):
         read_run(run)
+
+
+def test_noise_in_one_direction_is_at_least_what_the_detector_expects() -> None:
+    dynamics, truth = mixed(easy=300, hard=0, wrong=100)
+    probability = np.where(truth, 0.9, 0.2)
+    found = Evidence.of(dynamics, probability)
+    assert found.one_way == 1.0 and found.expected == pytest.approx(probability.mean())
+    elsewhere = replace(found, one_way=0.5).range().rate
+    assert 0.15 < elsewhere < 0.35
+    assert replace(found, expected=elsewhere + 0.05).range().rate == elsewhere + 0.05
+    assert replace(found, expected=0.9).range().rate == pytest.approx(1.6 * elsewhere)
+    assert replace(found, expected=0.0).range().rate == elsewhere
+    # A run in which nothing is contradicted stays at none.
+    quiet = replace(found, surest=0.0, suspected=0.0, separation=0.0, expected=0.7)
+    assert quiet.range().low == 0.0 and quiet.range().rate < 0.1
+
+
+def test_noise_in_all_directions_is_not_taken_for_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", n=600)
+    dynamics, labels, _ = read_run(run)
+    found = Evidence.of(dynamics, np.where(labels.flipped, 0.9, 0.1))
+    assert 0.2 < found.one_way < 0.6
+    few = np.zeros(len(labels))
+    few[np.flatnonzero(labels.flipped)[:20]] = 0.9
+    assert Evidence.of(dynamics, few).one_way == 0.0
