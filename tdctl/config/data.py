@@ -181,10 +181,16 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
-        if self.dataset == "embeddings" and (self.data_dir is None or self.labels is None):
+        if self.dataset == "embeddings" and self.data_dir is None:
             raise ValueError(
                 "data_dir: dataset 'embeddings' needs --data-dir FILE (.npy, .safetensors or "
                 ".parquet) and --labels TABLE"
+            )
+        if self.dataset == "embeddings" and self.labels is None:
+            raise ValueError(
+                f"labels: {self.data_dir} has vectors without labels; give --labels TABLE (CSV, "
+                f"TSV or Parquet) with the column '{self.label_column}', and 'index' for the "
+                "position of each row in the file (without it, one row for each vector in order)"
             )
         if self.data_dir is not None and "dataset" not in self.model_fields_set:
             raise ValueError(

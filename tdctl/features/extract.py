@@ -213,7 +213,8 @@ def _computed(
         return _go_on(kept, done, net, images, normalise, device, _teller(report, m, done))
     except OSError as error:
         raise RunError(
-            f"{kept.values}: {error.strerror or error}; make room, or name another folder with --cache-dir"
+            f"{kept.values}: {error.strerror or error}; make room, or name another folder with "
+            "--cache-dir"
         ) from None
     finally:
         release(folder)

@@ -116,8 +116,8 @@ def other_size(config: NetConfig, shape: tuple[int, ...]) -> str | None:
     if own is None or (own.size, own.size) == shape[1:]:
         return None
     return (
-        f"images of {shape[2]} x {shape[1]} pixels; the published weights of {config.label} "
-        f"are of {own.size}"
+        f"images of {shape[2]} x {shape[1]} pixels; the published weights of "
+        f"{config.net_type} are of {own.size}"
     )
 
 
