@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tdctl.classifier.watched_vectors import WatchedVectors
 from tdctl.config import Config
 from tdctl.data import Images
-from tdctl.errors import ConfigError, TrainingError
+from tdctl.errors import ConfigError, DataError, TrainingError
 from tdctl.features.heads import (
     Course,
     Epoch,
@@ -47,6 +47,8 @@ FULL_BYTES = 2e9
 # The operations of all rounds up to which the recipe is not shortened: some ten minutes of a core.
 # Below ENOUGH epochs there are two heads only; there are never fewer than FEWEST epochs.
 BUDGET, ENOUGH, FEWEST = 3e13, 20, 5
+# Neighbours of fewer vectors say nothing.
+FEWEST_VECTORS = 3
 MORE_COLUMNS = ("heldout_error", "heldout_loss")
 
 
@@ -142,11 +144,7 @@ def check_heads(config: Config, world: World) -> None:
 def plan_heads(
     config: Config, prepared: Prepared, world: World, began: Mapping[str, Any] | None
 ) -> HeadPlan:
-    """How the heads will be trained.
-
-    Raises:
-        ConfigError: there are more folds than samples.
-    """
+    """How the heads will be trained; see ``fitting_heads`` for what it raises."""
     train, n = config.train, len(prepared.train)
     width, k = prepared.train.shape[0], prepared.dataset.num_classes
     folds, epochs = fitting_heads(config, n, width, k)
@@ -155,10 +153,6 @@ def plan_heads(
         notes = (
             f"{folds} heads and {epochs} epochs instead of {train.folds} and {train.epochs}, "
             f"because {n:,} vectors of {k:,} classes take long; --folds and --epochs say otherwise",
-        )
-    if folds > n:
-        raise ConfigError(
-            f"train.folds: {folds} folds of {n} samples; give at most as many as samples"
         )
     of_step = 4.0 * width * k * folds * min(train.batch_size, n)
     threads = Threads.planned(of_step, world.device, began)
@@ -184,7 +178,17 @@ def fitting_heads(config: Config, n: int, width: int, k: int) -> tuple[int, int]
         n: how many vectors are trained on.
         width: the numbers of a vector.
         k: the number of classes.
+
+    Raises:
+        DataError: there are too few vectors to rank.
+        ConfigError: there are more folds than vectors.
     """
+    if n < FEWEST_VECTORS:
+        raise DataError(f"{n} vectors are too few to be ranked; give at least {FEWEST_VECTORS}")
+    if config.train.folds > n:
+        raise ConfigError(
+            f"train.folds: {config.train.folds} folds of {n} vectors; give --folds {n} or fewer"
+        )
     heads, train = config.heads, config.train
     folds, epochs = train.folds, train.epochs
 

@@ -179,7 +179,7 @@ def _holds_vectors(settings: Settings, path: Path) -> bool:
     """
     asked = settings.value("data.dataset")
     if asked is not None:
-        return asked == "embeddings"
+        return bool(asked == "embeddings")
     labels = settings.value("data.labels") is not None
     return path.suffix in VECTOR_SUFFIXES and (path.suffix != ".parquet" or labels)
 

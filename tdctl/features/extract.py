@@ -90,7 +90,7 @@ def frozen_features(
         mean, std = read_statistics(own)
     except DataError as error:
         raise DataError(
-            f"{error}; the network {config.net.label} gives no usable features of that image"
+            f"{error}; the network {config.net.label} gives no usable features there"
         ) from None
     return _with(dataset, VectorStore(values, key), weights, mean, std)
 

@@ -130,9 +130,9 @@ def _epoch(config: Config, shape: tuple[int, int, int], folds: int, world: World
     return of_one * n * rounds * (1 + RISING)
 
 
-def _watched(_: torch.Tensor, seen: torch.Tensor, heldout: torch.Tensor) -> None:
+def _watched(rows_B: torch.Tensor, seen_BK: torch.Tensor, heldout_BK: torch.Tensor) -> None:
     """About what a recording computes for each batch."""
-    for logits in (seen, heldout):
+    for logits in (seen_BK, heldout_BK):
         logits.softmax(dim=1).half().cpu()
 
 

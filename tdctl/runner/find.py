@@ -107,7 +107,8 @@ class FindPlan:
         heads = f"train {config.train.folds} linear heads {times} for {config.train.epochs} epochs"
         if self.seen.kind == "vector":
             return f"{heads} on them"
-        return f"compute the features of each ({config.net.label}, {at}), {heads} on these"
+        net = config.net.net_type
+        return f"compute the features of each ({net}, {at}), {heads} on these"
 
     @property
     def _networks(self) -> str:
@@ -138,7 +139,7 @@ class FindResult:
 
     Attributes:
         out: the folder.
-        samples: how many images have a rank.
+        samples: how many have a rank.
         wrong: how many labels look wrong; None where that cannot be estimated.
         low, high: an interval of that number; None where there is none.
         files: what was written for the user.
@@ -280,7 +281,7 @@ def plan_find(
         )
     if first.train.epochs < 2:
         raise ConfigError("train.epochs: one epoch is no curve to rank by; give --epochs 2 or more")
-    if heads:
+    if heads or isinstance(seen, SeenVectors):
         forecast, choice = forecast_heads(settled(first), listing, world)
         way = _Way(choice, settled(resolve(choice.settings)), forecast)
     else:

@@ -165,7 +165,7 @@ def test_features_of_pictures_go_the_same_way(features: list[object], tmp_path: 
     assert result.exit_code == 0, result.output
     said = result.stderr
     assert "48 images in 2 classes, 12 by 12 pixels; 48 are held out and get no rank" in said
-    assert f"will do    compute the features of each ({NET}-frozen, at 32 by 32 pixels)" in said
+    assert f"will do    compute the features of each ({NET}, at 32 by 32 pixels)" in said
     assert "train 5 linear heads twice for 8 epochs on these, rank every image" in said
     assert "for the features, " in said
     assert f"images of 32 x 32 pixels; the published weights of {NET} are of 224" in said
@@ -214,3 +214,24 @@ def test_parquet_is_a_table_of_images_or_with_labels_a_file_of_embeddings(
     settings.write_text(f"data: {{dataset: embeddings, labels: {file.with_name('labels.csv')}}}\n")
     plan = json.loads(tdctl(*words, "--config", settings).stdout)
     assert plan["data"]["vectors"] == 240
+
+
+@pytest.mark.parametrize(
+    ("count", "says"), [(2, "2 vectors are too few to be ranked"), (4, "give --folds 4 or fewer")]
+)
+def test_too_few_vectors_are_refused_before_the_heads(
+    tmp_path: Path, count: int, says: str
+) -> None:
+    np.save(tmp_path / "few.npy", MADE.values[:count])
+    rows = "".join(f"{row},c{row % 2}\n" for row in range(count))
+    (tmp_path / "few.csv").write_text("index,label\n" + rows)
+    words = (
+        "find",
+        tmp_path / "few.npy",
+        "--labels",
+        tmp_path / "few.csv",
+        "--out",
+        tmp_path / "o",
+    )
+    refused(tdctl(*words, "--dry-run"), says)
+    refused(tdctl("generate-td", *words[2:4], "--data-dir", words[1], *words[4:]), says)

@@ -107,6 +107,10 @@ def with_value(row: int, value: float) -> Any:
 BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "nan_in_the_first_row": (with_value(0, np.nan), ("row 0", "NaN", "place 2")),
     "inf_in_the_last_row": (with_value(23, np.inf), ("row 23", "infinite")),
+    "one_large_value": (with_value(4, 1e30), ("row 4", "above 1e+15", "place 2", "divide all")),
+    "tiny": (MADE.values * np.float32(1e-30), ("no value is above", "divide all vectors")),
+    "zeros": (MADE.values * 0, ("all 24 vectors are the same",)),
+    "constant": (MADE.values * 0 + np.float32(0.1), ("all 24 vectors are the same",)),
     "one_axis": (MADE.values[:, 0], ("shape (24,)", "[n, d]")),
     "three_axes": (MADE.values[:, None], ("shape (24, 1, 5)", "[n, d]")),
     "integers": (MADE.given[:, None], ("int64", "floats")),
