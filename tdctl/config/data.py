@@ -73,11 +73,13 @@ class DataConfig(Section):
     dataset: str = Field(
         "digits",
         description="Data set: digits (part of scikit-learn); folder, table, webdataset or hf for "
-        "your images; or a name from 'tdctl datasets'. If not given, it is found from the files in "
-        "--data-dir.",
+        "your images; embeddings for vectors; or a name from 'tdctl datasets'. If not given, it is "
+        "found from the files in --data-dir.",
     )
     data_dir: Path | None = Field(
-        None, description="Folder of the data set; for a table, the folder of its images."
+        None,
+        description="Folder of the data set; for a table, the folder of its images; for "
+        "embeddings, their file.",
     )
     image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
         None,

@@ -247,7 +247,8 @@ def finished(out: Path, config: Config, source: Source) -> FindResult | None:
     run, config = RunFolder(out / RUN, "generate-td"), settled(config)
     status = run.open(config, resume=True, overwrite=False)
     if status == "complete":
-        check_same_vectors(run, config)
+        gone = check_same_vectors(run, config)
+        found = replace(found, notes=(*found.notes, *filter(None, [gone])))
     there = all(file.exists() for file in files)
     return found if there and status == "complete" else None
 

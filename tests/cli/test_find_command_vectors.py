@@ -98,6 +98,13 @@ def test_the_same_command_ends_at_once_unless_the_vectors_changed(
         refused(tdctl(*asked, "--out", out, *QUICK), "vectors differ")
     finally:
         np.save(file, MADE.values)
+    labels = file.with_name("labels.csv")
+    away = labels.rename(labels.with_name("away.csv"))
+    try:
+        without = tdctl(*asked, "--out", out, *QUICK)
+        assert without.exit_code == 0 and "is no longer there" in without.stderr
+    finally:
+        away.rename(labels)
 
 
 def test_a_stop_leaves_nothing_and_the_same_command_begins_again(
