@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = [
     "CATALOGUE", "VECTOR_SUFFIXES", "Entry", "class_folders", "find", "is_own", "known_name",
-    "nearest",
+    "nearest", "samples_of",
 ]  # fmt: skip
 
 
@@ -51,6 +51,11 @@ class Entry:
     total: int | None = None
     size: str = "any"
     pretrained: bool = False
+
+
+def samples_of(name: str) -> str:
+    """What a data set has: images, or vectors."""
+    return "vectors" if name == "embeddings" else "images"
 
 
 def known_name(name: str) -> str:

@@ -31,6 +31,8 @@ __all__ = [
 
 # The part of torch's message that names the object it refused to load.
 GLOBAL = re.compile(r"Unsupported global: GLOBAL (\S+)")
+# How the files of torch.save begin: a zip archive, and a pickle in those of torch before 1.6.
+MAGIC = (b"PK", b"\x80")
 # The errors of torch's unpickler. A damaged file can lead to any of them.
 READ_ERRORS = (
     pickle.UnpicklingError,
@@ -171,6 +173,10 @@ def load_tensors(path: Path, allowed: Iterable[Any] = ()) -> Any:
     """
     import torch
 
+    with path.open("rb") as file:
+        begins = file.read(2)
+    if not begins.startswith(MAGIC):
+        raise ValueError("it is no file of torch.save")
     try:
         # torch warns of pickles from other programs before it refuses them.
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):

@@ -31,6 +31,9 @@ DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 COUNTER = ".num_batches_tracked"
 # The keys under which training programs save the state dict, beside other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+# The same of a running average of the weights, which such programs save beside. They evaluate
+# this average, and timm loads it if there is one.
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")
 INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained none"
 
 
@@ -42,20 +45,23 @@ class Weights:
         file: the name of the file, or of published weights.
         sha256: the hex digest of the file's bytes; of published weights, that of their values.
         not_loaded: what was not loaded and why, in words; None if everything was loaded.
+        part: the name of the averaged weights in the file, which were taken; None for others.
     """
 
     file: str
     sha256: str
     not_loaded: str | None
+    part: str | None = None
 
     def facts(self) -> dict[str, str | None]:
-        """The facts for the manifest."""
-        return asdict(self)
+        """The facts for the manifest. Runs of earlier versions know no part."""
+        return {key: value for key, value in asdict(self).items() if key != "part" or value}
 
     @property
     def note(self) -> str:
         """One line for the user."""
-        return f"starts from {self.file}" + (
+        part = "" if self.part is None else f"the averaged weights '{self.part}' in "
+        return f"starts from {part}{self.file}" + (
             f"; not loaded: {self.not_loaded}" if self.not_loaded else ", all of it loaded"
         )
 
@@ -139,11 +145,13 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
     """Loads a file of weights into a network.
 
     The file is a ``.safetensors`` file or a ``torch.save`` file. It holds a state dict, or a dict
-    with a state dict as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. A prefix of all
-    keys is removed, such as ``module.`` (several GPUs) or ``model.`` (Lightning). Tensors beside
-    the complete network, such as the weights of a loss, are not loaded but named in the result. If
-    the number of classes differs, or the file has no head, the classification head keeps its random
-    weights. The counters of batch norm, which older files lack, stay 0.
+    with a state dict as ``state_dict``, ``model_state_dict``, ``model`` or ``net``. If it also
+    holds a running average of the weights (``state_dict_ema``, ``model_ema``), the average is
+    taken, and the result says so. A prefix of all keys is removed, such as ``module.`` (several
+    GPUs) or ``model.`` (Lightning). Tensors beside the complete network, such as the weights of a
+    loss, are not loaded but named in the result. If the number of classes differs, or the file has
+    no head, the classification head keeps its random weights. The counters of batch norm, which
+    older files lack, stay 0.
 
     Args:
         net: the network, which is changed.
@@ -160,7 +168,8 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
         sha256 = file_digest(path)
         own = net.state_dict()
         head = _keys_below(head_names(net), own)
-        read = {DENSE_LAYER.sub(r"\1\2", key): value for key, value in _read(path).items()}
+        state, part = _read(path)
+        read = {DENSE_LAYER.sub(r"\1\2", key): value for key, value in state.items()}
         found, beside = _without_prefix(read, own, head)
     except PickledError as error:
         raise ConfigError(
@@ -177,11 +186,13 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
         del own[key]
     _put(net, found, own, str(path))
     other = f"{_first(beside)}, which the network has not" if beside else None
-    return Weights(path.name, sha256, _listed(other_head, aside, other))
+    return Weights(path.name, sha256, _listed(other_head, aside, other), part)
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
+    """The tensors of a file by name, and the name of the averaged weights that these are."""
     content: Any
+    part = None
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -192,17 +203,32 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             raise ValueError(" ".join(str(error).split())) from None
     else:
         content = load_tensors(path)
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    for key in (*AVERAGED, *WRAPPERS):
+        found = content.get(key) if isinstance(content, Mapping) else None
+        if isinstance(found, Mapping) and (found or key in WRAPPERS):
+            content, part = found, key if key in AVERAGED else None
             break
+    else:
+        _check_parts(content)
     if not isinstance(content, Mapping) or not content:
         raise ValueError("it holds no weights by name")
     for key, value in content.items():
         dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
         if not isinstance(key, str) or not dense:
             raise ValueError(f"its '{key}' is no tensor")
-    return dict(content)
+    return dict(content), part
+
+
+def _check_parts(content: Any) -> None:
+    """Refuses a checkpoint whose parts have no name that says which of them the weights are."""
+    if not isinstance(content, Mapping):
+        return
+    parts = [key for key, value in content.items() if isinstance(value, Mapping)]
+    if parts:
+        raise ValueError(
+            f"it holds {_first([repr(part) for part in parts])}, and expected was one of "
+            f"{', '.join((*WRAPPERS, *AVERAGED))}: save the part that you mean alone"
+        )
 
 
 def _without_prefix(

@@ -90,6 +90,26 @@ def test_a_state_dict_is_loaded_however_it_was_wrapped(
     assert "all of it loaded" in weights.note
 
 
+@pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
+def test_the_average_of_the_weights_is_taken_and_said(tmp_path: Path, key: str) -> None:
+    net, plain, average = net_of(), state_of(), state_of(seed=2)
+    averaged = {**prefixed(average), "n_averaged": torch.tensor(5)}
+    file = saved(tmp_path / "w.pth", {"model": plain, key: averaged, "epoch": 3})
+    weights = load_weights(net, file)
+    assert same(dict(net.state_dict()), average)
+    assert f"starts from the averaged weights '{key}' in w.pth" in weights.note
+    assert weights.facts()["part"] == key
+    without = load_weights(net, saved(tmp_path / "v.pth", {"model": plain, key: None}))
+    assert same(dict(net.state_dict()), plain) and "part" not in without.facts()
+
+
+@pytest.mark.parametrize("text", ["import torch\n", "{}", "", "vgg"])
+def test_a_file_of_text_is_no_file_of_weights(tmp_path: Path, text: str) -> None:
+    (tmp_path / "w.pth").write_text(text)
+    with pytest.raises(ConfigError, match=r"w\.pth: cannot be read \(it is no file of torch\.save"):
+        load_weights(net_of(), tmp_path / "w.pth")
+
+
 def test_safetensors(tmp_path: Path) -> None:
     net, state = net_of(), state_of()
     save_file(state, tmp_path / "w.safetensors")
@@ -219,7 +239,8 @@ def one_nan(tensor: torch.Tensor) -> torch.Tensor:
         (lambda s: {"state_dict": {}}, "holds no weights by name"),
         (lambda s: s["bn1.weight"], "holds no weights by name"),
         (lambda s: list(s.values()), "holds no weights by name"),
-        (lambda s: {"weights": s}, "its 'weights' is no tensor"),
+        (lambda s: {"weights": s}, "it holds 'weights', and expected was one of state_dict"),
+        (lambda s: {"student": s, "teacher": s, "epoch": 1}, "it holds 'student', 'teacher'"),
         (lambda s: prefixed(without("bn1.weight")(s)), "lacks bn1.weight, which the network has"),
         (lambda s: under("a.")(s) | under("b.")(s), "several such networks, 'a.' and 'b.'"),
     ],

@@ -5,11 +5,19 @@ from __future__ import annotations
 from tdctl.classifier.disk_forecast import forecast_disk
 from tdctl.classifier.plan import Plan, plan_training
 from tdctl.classifier.train_classifier import results_of, stopped, train_classifier
-from tdctl.classifier.train_heads import HeadPlan, plan_heads, train_heads
+from tdctl.classifier.train_heads import (
+    HeadPlan,
+    check_heads,
+    fitting_heads,
+    plan_heads,
+    train_heads,
+)
 
 __all__ = [
     "HeadPlan",
     "Plan",
+    "check_heads",
+    "fitting_heads",
     "forecast_disk",
     "plan_heads",
     "plan_training",

@@ -12,7 +12,7 @@ from tdctl.classifier.build_networks import build_networks
 from tdctl.config import Config, FitConfig
 from tdctl.data import DataSet, Images
 from tdctl.data.augment import Augment
-from tdctl.nets import count_flops, own_input
+from tdctl.nets import count_flops, other_size
 from tdctl.pretrained import Weights
 from tdctl.training import Plain, Precision, Threads, World, compile_pays, pick_precision
 
@@ -127,7 +127,7 @@ def plan_training(
         of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
         threads = Threads.planned(of_step, world.device, began)
         model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())
-        size = _other_size(config, images.shape)
+        size = other_size(config.net, images.shape)
         plan = Plan(precision, compiled, why, threads, weights, model_bytes, size)
         now, was = plan.facts(world), dict(began or {})
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
@@ -137,16 +137,3 @@ def plan_training(
     if weights is not None:
         world.check_same("net.pretrained", weights.sha256)
     return replace(world.told(plan), net=net)
-
-
-def _other_size(config: Config, shape: tuple[int, ...]) -> str | None:
-    """A note if the images have another size than the pretrained weights expect."""
-    if len(shape) == 1:
-        return None
-    own = own_input(config.net) if config.net.starts_trained else None
-    if own is None or (own.size, own.size) == shape[1:]:
-        return None
-    return (
-        f"images of {shape[2]} x {shape[1]} pixels; the published weights of {config.net.label} "
-        f"are of {own.size}"
-    )

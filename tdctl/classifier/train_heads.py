@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdctl.classifier.watched_vectors import WatchedVectors
 from tdctl.config import Config
 from tdctl.data import Images
-from tdctl.errors import ConfigError, TrainingError
+from tdctl.errors import ConfigError, DataError, TrainingError
 from tdctl.features.heads import (
     Course,
     Epoch,
@@ -28,10 +29,16 @@ from tdctl.labels import stratified_folds
 from tdctl.recorder import RunRecorder, forecast
 from tdctl.run import LOG_FILE, RunFolder
 from tdctl.streams import FEATURE_SAMPLE
-from tdctl.training import Progress, Report, Threads, World, write_log
-from tdctl.training.progress import Clock
+from tdctl.training import (
+    Progress,
+    Report,
+    Threads,
+    World,
+    write_log,
+)
+from tdctl.training.progress import Clock, LogRow
 
-__all__ = ["HeadPlan", "check_heads", "plan_heads", "train_heads"]
+__all__ = ["HeadPlan", "check_heads", "fitting_heads", "plan_heads", "train_heads"]
 
 # The transform is computed from at most this many vectors, and values.
 SAMPLED, SAMPLED_VALUES = 100_000, 50_000_000
@@ -40,6 +47,8 @@ FULL_BYTES = 2e9
 # The operations of all rounds up to which the recipe is not shortened: some ten minutes of a core.
 # Below ENOUGH epochs there are two heads only; there are never fewer than FEWEST epochs.
 BUDGET, ENOUGH, FEWEST = 3e13, 20, 5
+# Neighbours of fewer vectors say nothing.
+FEWEST_VECTORS = 3
 MORE_COLUMNS = ("heldout_error", "heldout_loss")
 
 
@@ -78,13 +87,13 @@ class HeadPlan:
         }
 
 
-def check_heads(config: Config, prepared: Prepared, world: World) -> None:
-    """Refuses settings that heads on vectors do not have.
+def check_heads(config: Config, world: World) -> None:
+    """Refuses settings that heads on vectors do not have, before any image is read.
 
     Raises:
         ConfigError: the message names the setting and what to give instead.
     """
-    train, n = config.train, len(prepared.train)
+    train = config.train
     if config.recipe not in (None, "features"):
         raise ConfigError(
             f"recipe: '{config.recipe}' trains a network on images; heads on features and "
@@ -121,7 +130,7 @@ def check_heads(config: Config, prepared: Prepared, world: World) -> None:
     for name, (wrong, why) in instead.items():
         if wrong:
             raise ConfigError(f"train.{name}: {why}, or give --recipe features as it is")
-    if prepared.valid is not None:
+    if config.data.num_valid:
         raise ConfigError(
             "data.num_valid: heads on features judge every sample by its fold; leave out "
             "--num-valid"
@@ -130,20 +139,21 @@ def check_heads(config: Config, prepared: Prepared, world: World) -> None:
         raise ConfigError(
             "heads on features are trained by one process; start tdctl without torchrun"
         )
-    if train.folds > n:
-        raise ConfigError(
-            f"train.folds: {train.folds} folds of {n} samples; give at most as many as samples"
-        )
 
 
 def plan_heads(
     config: Config, prepared: Prepared, world: World, began: Mapping[str, Any] | None
 ) -> HeadPlan:
-    """How the heads will be trained; see ``check_heads`` for what it raises."""
-    check_heads(config, prepared, world)
+    """How the heads will be trained; see ``fitting_heads`` for what it raises."""
     train, n = config.train, len(prepared.train)
     width, k = prepared.train.shape[0], prepared.dataset.num_classes
-    folds, epochs, notes = _shortened(config, n, width, k)
+    folds, epochs = fitting_heads(config, n, width, k)
+    notes: tuple[str, ...] = ()
+    if (folds, epochs) != (train.folds, train.epochs):
+        notes = (
+            f"{folds} heads and {epochs} epochs instead of {train.folds} and {train.epochs}, "
+            f"because {n:,} vectors of {k:,} classes take long; --folds and --epochs say otherwise",
+        )
     of_step = 4.0 * width * k * folds * min(train.batch_size, n)
     threads = Threads.planned(of_step, world.device, began)
     store = train.store
@@ -160,8 +170,25 @@ def plan_heads(
     return HeadPlan(folds, config.heads.rounds, epochs, threads, store, notes)
 
 
-def _shortened(config: Config, n: int, width: int, k: int) -> tuple[int, int, tuple[str, ...]]:
-    """Folds and epochs, fewer where the heads would take hours; and a note that says so."""
+def fitting_heads(config: Config, n: int, width: int, k: int) -> tuple[int, int]:
+    """Folds and epochs, fewer where the heads would take hours and the settings allow it.
+
+    Args:
+        config: all settings.
+        n: how many vectors are trained on.
+        width: the numbers of a vector.
+        k: the number of classes.
+
+    Raises:
+        DataError: there are too few vectors to rank.
+        ConfigError: there are more folds than vectors.
+    """
+    if n < FEWEST_VECTORS:
+        raise DataError(f"{n} vectors are too few to be ranked; give at least {FEWEST_VECTORS}")
+    if config.train.folds > n:
+        raise ConfigError(
+            f"train.folds: {config.train.folds} folds of {n} vectors; give --folds {n} or fewer"
+        )
     heads, train = config.heads, config.train
     folds, epochs = train.folds, train.epochs
 
@@ -172,12 +199,7 @@ def _shortened(config: Config, n: int, width: int, k: int) -> tuple[int, int, tu
         folds = 2
     if heads.shorten_epochs:
         epochs = min(epochs, max(FEWEST, fitting(folds)))
-    if (folds, epochs) == (train.folds, train.epochs):
-        return folds, epochs, ()
-    return folds, epochs, (
-        f"{folds} heads and {epochs} epochs instead of {train.folds} and {train.epochs}, because "
-        f"{n:,} vectors of {k:,} classes take long; --folds and --epochs say otherwise",
-    )  # fmt: skip
+    return folds, epochs
 
 
 def train_heads(
@@ -218,7 +240,8 @@ def train_heads(
         weight_decay=train.weight_decay,
         robust=train.loss == "gce",
     )
-    log: list[dict[str, float | int | None]] = []
+    log: list[LogRow] = []
+    watch_over = WatchedVectors.of(config, prepared, plan.epochs, world)
     weights: NDArray[np.float32] | None = None
     with plan.threads.used():
         rows = _Vectors(images)
@@ -259,15 +282,20 @@ def train_heads(
                     heldout.commit(epoch)
                     seen.commit(epoch)
                     log.append(_logged(row))
+                    if watch_over.due(epoch):
+                        watch_over.put(log[-1], trainer.mean_head())
                     write_log(run.path / LOG_FILE, log, MORE_COLUMNS)
             weights = None if last else weights_of_margins(margins.mean())
     save_tensors(run.path / "model.pth", trainer.state_dict())
     save_tensors(run.path / "model.pth.last", trainer.state_dict())
+    with plan.threads.used():
+        test_error = watch_over.finish(run.path, log[-1], trainer.mean_head())
+    write_log(run.path / LOG_FILE, log, MORE_COLUMNS)
     return {
         "epochs": plan.epochs,
         "weights": "last step",
         "lr": course.rate,
-        "test_error_last": None,
+        "test_error_last": test_error,
         "test_error_best": None,
         "best_epoch": None,
         "train_error_last": log[-1]["train_error"],
@@ -346,7 +374,7 @@ def _transform(images: Images, whiten: float) -> Transform:
     return Transform.of(next(iter(images.batches([rows]))), whiten)
 
 
-def _logged(row: Epoch) -> dict[str, float | int | None]:
+def _logged(row: Epoch) -> LogRow:
     return {
         "epoch": row.number,
         "train_error": row.train_error,

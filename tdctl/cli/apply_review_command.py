@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tdctl.catalogue import samples_of
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.clean_command import moved_settings, next_training
 from tdctl.cli.console import console
@@ -91,7 +92,8 @@ def _show(result: ReviewResult, config: Config | None, out: Path) -> None:
     stdout, counts = console(), result.counts
     decided = sum(counts.values())
     files = len(result.reviews)
-    stdout.print(f"decided    {decided} images in {files} review{'s' * (files > 1)}")
+    kind = samples_of("" if config is None else config.data.dataset)
+    stdout.print(f"decided    {decided} {kind} in {files} review{'s' * (files > 1)}")
     same = counts["relabel"] - result.changed
     alike = f"; {same} more have that label already" if same else ""
     stdout.print(f"relabelled {result.changed}{alike}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tdctl.catalogue import samples_of
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console
 from tdctl.cli.flags import (
@@ -157,7 +158,8 @@ def moved_settings(
 def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     """Prints what happened to the labels, and how to use the table."""
     flagged, stdout = int(result.flagged.rows.sum()), console()
-    stdout.print(f"ranked     {len(result.detection.labels)} of {_rows(result)} images")
+    kind = samples_of("" if config is None else config.data.dataset)
+    stdout.print(f"ranked     {len(result.detection.labels)} of {_rows(result)} {kind}")
     if result.action == "drop":
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
@@ -166,7 +168,7 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     if result.wrong is not None and result.noise is not None:
         (before, after), (share, now) = result.wrong, result.noise
         stdout.print(
-            f"wrong      {before} labels of ranked images before ({share:.2%}), {after} after "
+            f"wrong      {before} labels of ranked {kind} before ({share:.2%}), {after} after "
             f"({percent(now)})"
         )
     if result.classes:

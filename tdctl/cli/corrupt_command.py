@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tdctl.catalogue import samples_of
 from tdctl.cli.boundary import guarded, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console, table_of
 from tdctl.cli.flags import AsJson, Overwrite, PrintConfig
@@ -71,7 +72,8 @@ def _show(result: CorruptResult, out: Path) -> None:
     given, names = result.given, result.class_names
     confusion, flipped = given.confusion, int(given.labels.flipped.sum())
     stdout = console()
-    stdout.print(f"data       {result.dataset}: {len(given.labels)} images, {len(names)} classes")
+    count = f"{len(given.labels)} {samples_of(result.dataset)}"
+    stdout.print(f"data       {result.dataset}: {count}, {len(names)} classes")
     stdout.print(
         f"noise      {asked(given.noise)}{confusion.expected_rate:.2%} expected, "
         f"{flipped} labels flipped ({confusion.realised_rate:.2%})"

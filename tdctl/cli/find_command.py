@@ -1,4 +1,4 @@
-"""The subcommand that goes the whole way: from a folder of images to the labels to look at."""
+"""The subcommand that goes the whole way: from images or vectors to the labels to look at."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tdctl.catalogue import VECTOR_SUFFIXES
 from tdctl.cli.boundary import guarded, joined, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console
 from tdctl.cli.flags import AsJson, DetectorFile, Quiet, the_source
@@ -37,7 +38,8 @@ def find(
     path: Annotated[
         Path,
         typer.Argument(
-            help="Folder of images, DIR/<class>/<image>; or a table of file names and labels.",
+            help="Folder of images, DIR/<class>/<image>; or a table of file names and labels; or a "
+            "file of embeddings (.npy, .safetensors, .parquet), whose labels are in --labels.",
             show_default=False,
         ),
     ],
@@ -68,15 +70,22 @@ def find(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the wrong labels: check the images, record a training, rank, and write a report.
+    """Find the wrong labels: check the data, record a training, rank, and write a report.
 
     tdctl chooses the settings that you do not give: image size, epochs, folds, mirrored images. It
     takes a test set only if the folder has one. --dry-run says what it chooses. The defaults below
     are those of generate-td. After Ctrl-C, the same command continues.
 
+    With --recipe features, a pretrained network is not trained: linear heads on its features are,
+    which takes a minute or two. Embeddings of any model are ranked in the same way.
+
     Example: tdctl find photos
 
     Example: tdctl find photos --labels labels.csv --time 10m --out found
+
+    Example: tdctl find photos --recipe features --net-type resnet50 --pretrained imagenet
+
+    Example: tdctl find clip.npy --labels labels.csv
     """
     untouched_by_torchrun("find")
     source = the_source(detector, score)
@@ -116,7 +125,10 @@ def find(
         try:
             result = runner.find(config, folder, source, report=report, world=world)
         except KeyboardInterrupt:
-            say("note: the same command goes on from the last whole epoch")
+            if config.reads_vectors:
+                say("note: the same command trains the heads anew; finished features are kept")
+            else:
+                say("note: the same command goes on from the last whole epoch")
             raise
     _show(result, as_json)
 
@@ -138,27 +150,46 @@ def seconds_of(text: str) -> float:
 def _of_path(settings: Settings, path: Path) -> Settings:
     """The settings with the data that lie at a path: a folder, or a table that names images."""
     named = settings.overrides
+    vectors = _holds_vectors(settings, path)
     if not path.exists():
-        raise ConfigError(f"{path}: no such folder; give the folder of your images")
+        what = (
+            "file; give the file of your embeddings"
+            if vectors
+            else ("folder; give the folder of your images")
+        )
+        raise ConfigError(f"{path}: no such {what}")
+    if vectors:
+        found = {"data.dataset": "embeddings", "data.data_dir": str(path)}
+        return replace(settings, overrides={**found, **named, "data.data_dir": str(path)})
     if path.is_file():
-        if path.suffix in (".npy", ".safetensors"):
-            raise ConfigError(
-                f"{path}: is a file of vectors, and find is for images; record heads with tdctl "
-                f"generate-td --data-dir {path} --labels TABLE --out RUN, then rank them with "
-                "tdctl detect --td RUN --cut auto"
-            )
         if "data.labels" in named:
-            raise ConfigError(f"{path}: is a file; give the folder of the images, and --labels")
+            raise ConfigError(
+                f"{path}: is a file, but none of embeddings ({', '.join(VECTOR_SUFFIXES)}); give "
+                "the folder of the images, and --labels"
+            )
         table: dict[str, Any] = {"data.dataset": "table", "data.labels": str(path)}
         return replace(settings, overrides={**table, **named})
     return replace(settings, overrides={**named, "data.data_dir": str(path)})
 
 
+def _holds_vectors(settings: Settings, path: Path) -> bool:
+    """Whether a path is a file of embeddings: by --dataset, or else by its name.
+
+    A Parquet file may also be a table that names images; then there is no other table.
+    """
+    asked = settings.value("data.dataset")
+    if asked is not None:
+        return bool(asked == "embeddings")
+    labels = settings.value("data.labels") is not None
+    return path.suffix in VECTOR_SUFFIXES and (path.suffix != ".parquet" or labels)
+
+
 def _resolver(settings: Settings, named: frozenset[str]) -> Callable[[Mapping[str, Any]], Config]:
     """Gives the settings above chosen ones: what the user sets wins, wherever it stands."""
     plain = replace(settings, reads_data=False)
-    # Pretrained networks have a recipe of their own.
-    own = "recipe" in named or plain.resolve().config.net.starts_trained
+    asked = plain.resolve().config
+    # Pretrained networks and embeddings have a recipe of their own.
+    own = "recipe" in named or asked.net.starts_trained or asked.reads_vectors
     recipe = {} if own else {"recipe": "detect"}
 
     def resolve(chosen: Mapping[str, Any]) -> Config:
@@ -178,7 +209,7 @@ def _show(result: FindResult, as_json: bool) -> None:
         return
     stdout = console()
     if result.wrong is None:
-        stdout.print(f"found      the {result.samples:,} images are ranked, the worst first")
+        stdout.print(f"found      all {result.samples:,} labels are ranked, the worst first")
     else:
         between = ""
         if result.low is not None and result.high is not None:

@@ -204,6 +204,13 @@ class Settings:
             found |= {f"{key}.{name}" for name in value} if isinstance(value, dict) else {key}
         return frozenset(found)
 
+    def value(self, key: str) -> Any:
+        """What a flag, ``--set`` or the file gives for a dotted key; None if none does."""
+        section, _, name = key.rpartition(".")
+        tree = {} if self.path is None else read_yaml(self.path)
+        part = tree.get(section) if section else tree
+        return self.overrides.get(key, part.get(name) if isinstance(part, dict) else None)
+
     def names_data(self) -> bool:
         """Whether the data set or its folder is named by a flag, ``--set`` or the file."""
         data = {} if self.path is None else read_yaml(self.path).get("data")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from tdctl.catalogue import samples_of
 from tdctl.cli.boundary import print_json, say
 from tdctl.cli.console import console as _console
 from tdctl.cli.console import table_of
@@ -71,7 +72,7 @@ def show_generate(result: GenerateResult) -> None:
         console.print(f"left out   {left['count']} of the worst ranked: predicted, not trained on")
     best = manifest["test_error_best"]
     last = manifest["test_error_last"]
-    none = "none, heads on features are not tested" if data["test"] else "none, without test images"
+    none = f"none, without test {samples_of(data['name'])}"
     console.print(
         f"test error {none if last is None else percent(last)}"
         + ("" if last is None else " at the last epoch")

@@ -73,11 +73,13 @@ class DataConfig(Section):
     dataset: str = Field(
         "digits",
         description="Data set: digits (part of scikit-learn); folder, table, webdataset or hf for "
-        "your images; or a name from 'tdctl datasets'. If not given, it is found from the files in "
-        "--data-dir.",
+        "your images; embeddings for vectors; or a name from 'tdctl datasets'. If not given, it is "
+        "found from the files in --data-dir.",
     )
     data_dir: Path | None = Field(
-        None, description="Folder of the data set; for a table, the folder of its images."
+        None,
+        description="Folder of the data set; for a table, the folder of its images; for "
+        "embeddings, their file.",
     )
     image_size: Annotated[int, Field(ge=4, le=4096)] | None = Field(
         None,
@@ -181,10 +183,16 @@ class DataConfig(Section):
     def _consistent(self) -> DataConfig:
         if self.dataset == "table" and self.labels is None:
             raise ValueError("labels: dataset 'table' needs --labels FILE")
-        if self.dataset == "embeddings" and (self.data_dir is None or self.labels is None):
+        if self.dataset == "embeddings" and self.data_dir is None:
             raise ValueError(
                 "data_dir: dataset 'embeddings' needs --data-dir FILE (.npy, .safetensors or "
                 ".parquet) and --labels TABLE"
+            )
+        if self.dataset == "embeddings" and self.labels is None:
+            raise ValueError(
+                f"labels: {self.data_dir} has vectors without labels; give --labels TABLE (CSV, "
+                f"TSV or Parquet) with the column '{self.label_column}', and 'index' for the "
+                "position of each row in the file (without it, one row for each vector in order)"
             )
         if self.data_dir is not None and "dataset" not in self.model_fields_set:
             raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tdctl.catalogue import samples_of
 from tdctl.config import DataConfig
 from tdctl.data.alike import Alike, alike_files, alike_pixels
 from tdctl.data.decode import Decoder
@@ -50,11 +51,14 @@ def check_classes(
     present = np.unique(targets)
     if len(present) != 1:
         return
+    kind = samples_of(name)
     way = "look at the labels, and at the folder that is given as --data-dir"
+    if kind == "vectors":
+        way = "look at the labels, and at the column that --label-column names"
     if limit is not None and len(class_names) > 1:
         way = f"give a larger --limit than {limit}"
     raise DataError(
-        f"{name}: all {len(targets):,} training images have the class "
+        f"{name}: all {len(targets):,} training {kind} have the class "
         f"'{class_names[present[0]]}'; expected at least two classes: {way}"
     )
 

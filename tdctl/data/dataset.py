@@ -219,15 +219,22 @@ def digest_of(part: object) -> str:
 
 
 def by_class(
-    targets: NDArray[np.int64], class_names: list[str], limit: int | None
+    targets: NDArray[np.int64], class_names: list[str], limit: int | None, samples: str = "images"
 ) -> tuple[str, ...]:
-    """A note if some classes have no training image; else empty."""
+    """A note if some classes have no training image; else empty.
+
+    Args:
+        targets: int64 [n], the given labels.
+        class_names: k names.
+        limit: the number of samples that the user asks for, or None.
+        samples: the word for them.
+    """
     present = len(np.unique(targets))
     if present == len(class_names):
         return ()
     more = "; a larger --limit reaches more" if limit is not None else ""
     held = f"{present} of {len(class_names)} classes"
-    return (f"the given labels of the {len(targets)} training images hold {held}{more}",)
+    return (f"the given labels of the {len(targets)} training {samples} hold {held}{more}",)
 
 
 def channel_statistics(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -78,7 +78,7 @@ def _of_vectors(config: DataConfig, listing: Listing, vectors: VectorRows) -> Da
         skipped=listing.skipped,
         notes=(
             *listing.notes,
-            *by_class(labels.assigned, listing.class_names, config.limit),
+            *by_class(labels.assigned, listing.class_names, config.limit, "vectors"),
         ),
     )
 

@@ -22,6 +22,10 @@ __all__ = ["VectorStore", "read_statistics"]
 
 # Rows that are read at once: about 16 MB of float32.
 AT_ONCE = 1 << 22
+# Between these, the length of a vector is exact enough in float32.
+SMALL, LARGE = 1e-9, 1e15
+# Deviations below this share of the values are rounding.
+ROUNDING = 1e-12
 
 
 class VectorStore:
@@ -64,16 +68,21 @@ def read_statistics(rows: VectorRows) -> tuple[tuple[float, ...], tuple[float, .
     A constant number gets a standard deviation of 1.
 
     Raises:
-        DataError: a value is NaN or infinite; the message names the first such row.
+        DataError: a value is NaN or infinite, or too large for float32; the message names the
+            first such row. Or all vectors are the same, or too small.
     """
-    d = rows.values.shape[1]
+    d, largest = rows.values.shape[1], 0.0
     total, squares = np.zeros(d), np.zeros(d)
     first = np.zeros(d)
     for place, part in enumerate(_parts(rows.rows, d)):
         block = np.asarray(rows.values[part], dtype=np.float64)
         finite = np.isfinite(block)
         if not finite.all():
-            _refuse(rows.path, part, finite)
+            _refuse(rows.path, part, finite, "a value that is NaN or infinite", ADVICE)
+        sizes = np.abs(block)
+        largest = max(largest, float(sizes.max()))
+        if largest > LARGE:
+            _refuse(rows.path, part, sizes <= LARGE, f"a value above {LARGE:g}", SCALE)
         if not place:
             first = block.mean(axis=0)
         # Differences from about the mean, so that the squares stay exact.
@@ -82,17 +91,27 @@ def read_statistics(rows: VectorRows) -> tuple[tuple[float, ...], tuple[float, .
     n = len(rows)
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    if std.max() <= ROUNDING * largest:
+        raise DataError(
+            f"{rows.path}: all {n:,} vectors are the same; expected different ones: compute them "
+            "again"
+        )
+    if largest < SMALL:
+        raise DataError(f"{rows.path}: no value is above {largest:.1g}; {SCALE}")
     std[std <= 1e-6 * max(float(std.max()), 1e-12)] = 1.0
     return tuple((first + mean).tolist()), tuple(std.tolist())
 
 
-def _refuse(path: Path, part: NDArray[np.int64], finite: NDArray[np.bool_]) -> None:
-    place = int(np.argmax(~finite.all(axis=1)))
-    column = int(np.argmax(~finite[place]))
-    raise DataError(
-        f"{path}: row {part[place]} has a value that is NaN or infinite, at place {column}; "
-        "expected finite numbers: compute these vectors again, or leave out their rows"
-    )
+ADVICE = "expected finite numbers: compute these vectors again, or leave out their rows"
+SCALE = "divide all vectors by a constant, so that their length is near 1"
+
+
+def _refuse(
+    path: Path, part: NDArray[np.int64], right: NDArray[np.bool_], what: str, then: str
+) -> None:
+    place = int(np.argmax(~right.all(axis=1)))
+    column = int(np.argmax(~right[place]))
+    raise DataError(f"{path}: row {part[place]} has {what}, at place {column}; {then}")
 
 
 def _parts(rows: NDArray[np.int64], d: int) -> Iterator[NDArray[np.int64]]:

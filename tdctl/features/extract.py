@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from tdctl.data.augment import Normalise
 from tdctl.data.vectors import VectorStore, read_statistics
 from tdctl.errors import DataError, RunError
 from tdctl.files import read_json, write_json
-from tdctl.nets import build_net, count_flops, without_head
+from tdctl.nets import build_net, count_flops, other_size, without_head
 from tdctl.pretrained import Weights, load_published, load_weights, weights_file
 from tdctl.sources.vector_files import VectorRows
 from tdctl.training import Progress, Report, Threads
+from tdctl.versions import software_versions
 
-__all__ = ["frozen_features"]
+__all__ = ["BATCH", "frozen_features", "frozen_network"]
 
 BATCH = 32
 VALUES, STATE = "features.npy", "features.json"
@@ -68,24 +69,28 @@ def frozen_features(
     """
     test = dataset.test
     rows = dataset.train.rows if test is None else np.concatenate([dataset.train.rows, test.rows])
-    net, weights = _network(config, dataset)
+    net, weights = frozen_network(config, dataset)
+    size = other_size(config.net, dataset.train.shape)
+    dataset = replace(dataset, notes=(*dataset.notes, *filter(None, [size])))
     if dry:
         width = _width(net, dataset)
         values: NDArray[Any] = np.broadcast_to(np.zeros(1, np.float32), (len(rows), width))
         return _with(dataset, VectorStore(values), weights, (0.0,) * width, (1.0,) * width)
     folder = (config.data.cache_dir or default_cache_dir()) / "features"
-    key = _key(config, dataset, weights)
+    source = _source(config, dataset, weights)
+    key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
     folder /= key
     part = replace(dataset.train, rows=rows, index=rows, targets=np.zeros(len(rows), np.int64))
     flops = count_flops(config.net, dataset.num_classes, dataset.train.shape) * BATCH
     with Threads.planned(flops, device).used():
-        values = _computed(folder, net, part, Normalise(dataset, device), device, report)
+        kept = Kept(folder, {"of": source, "data set": dataset.name, "weights file": weights.file})
+        values = _computed(kept, net, part, Normalise(dataset, device), device, report)
     own = VectorRows(values, np.arange(len(dataset.train)), folder / VALUES)
     try:
         mean, std = read_statistics(own)
     except DataError as error:
         raise DataError(
-            f"{error}; the network {config.net.label} gives no usable features of that image"
+            f"{error}; the network {config.net.label} gives no usable features there"
         ) from None
     return _with(dataset, VectorStore(values, key), weights, mean, std)
 
@@ -113,7 +118,12 @@ def _with(
     )
 
 
-def _network(config: Config, dataset: DataSet) -> tuple[nn.Module, Weights]:
+def frozen_network(config: Config, dataset: DataSet) -> tuple[nn.Module, Weights]:
+    """The network that gives the features [B, F] of images, in eval mode, and its weights.
+
+    Raises:
+        ConfigError: the network or its weights are not there, or do not fit.
+    """
     net = build_net(config.net, dataset.num_classes, dataset.train.shape, config.seed)
     file = weights_file(config)
     weights = load_published(net, config.net) if file is None else load_weights(net, file)
@@ -125,10 +135,11 @@ def _width(net: nn.Module, dataset: DataSet) -> int:
         return int(net(torch.zeros(1, *dataset.train.shape)).flatten(1).shape[1])
 
 
-def _key(config: Config, dataset: DataSet, weights: Weights) -> str:
+def _source(config: Config, dataset: DataSet, weights: Weights) -> dict[str, Any]:
+    """All that the features depend on."""
     pixels = dataset.pixel_digest()
     test = None if dataset.test is None else dataset.test.store.digest(dataset.test.rows)
-    parts = {
+    return {
         "format": FORMAT,
         "network": config.net.label,
         "weights": weights.sha256,
@@ -138,11 +149,48 @@ def _key(config: Config, dataset: DataSet, weights: Weights) -> str:
         # Streamed images are known by their names and sizes.
         "images": [pixels, test] if pixels is not None else dataset.fingerprint(),
     }
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The files of the features of some images.
+
+    Attributes:
+        folder: of both files.
+        facts: what the features are of, JSON-ready.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def values(self) -> Path:
+        """The file of the features, float32 [m, F]."""
+        return self.folder / VALUES
+
+    def done(self, m: int) -> int:
+        """How many of the m features are there. A damaged file counts as none."""
+        state = self.folder / STATE
+        try:
+            done = int(read_json(state)["done"])
+            values = np.load(self.values, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, LookupError, TypeError, RunError):
+            return 0
+        fits = values.ndim == 2 and len(values) == m and values.dtype == np.float32
+        return done if fits and 0 <= done <= m else 0
+
+    def mark(self, values: NDArray[Any], done: int) -> None:
+        """Notes how many features are on the disk, after they are."""
+        if isinstance(values, np.memmap):
+            values.flush()
+        rows, numbers = values.shape
+        shape = {"rows": rows, "numbers": numbers, "done": done}
+        content = {**self.facts, "versions": software_versions(), **shape}
+        write_json(self.folder / STATE, content)
 
 
 def _computed(
-    folder: Path,
+    kept: Kept,
     net: nn.Module,
     images: Images,
     normalise: Normalise,
@@ -150,9 +198,9 @@ def _computed(
     report: Report | None,
 ) -> NDArray[Any]:
     """The features, float32 [m, F] in their file, as far as they are not there yet."""
-    path, state, m = folder / VALUES, folder / STATE, len(images)
-    if state.exists() and read_json(state).get("done") == m and path.exists():
-        return _mapped(path)
+    folder, m = kept.folder, len(images)
+    if m and kept.done(m) == m:
+        return _mapped(kept.values)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -161,19 +209,19 @@ def _computed(
         ) from (None)
     claim(folder)
     try:
-        done = int(read_json(state)["done"]) if state.exists() and path.exists() else 0
-        return _go_on(path, state, done, net, images, normalise, device, _teller(report, m, done))
+        done = kept.done(m)
+        return _go_on(kept, done, net, images, normalise, device, _teller(report, m, done))
     except OSError as error:
         raise RunError(
-            f"{path}: {error.strerror or error}; make room, or name another folder with --cache-dir"
+            f"{kept.values}: {error.strerror or error}; make room, or name another folder with "
+            "--cache-dir"
         ) from None
     finally:
         release(folder)
 
 
 def _go_on(
-    path: Path,
-    state: Path,
+    kept: Kept,
     done: int,
     net: nn.Module,
     images: Images,
@@ -181,7 +229,7 @@ def _go_on(
     device: torch.device,
     tell: Callable[[int], None],
 ) -> NDArray[Any]:
-    m = len(images)
+    m, path = len(images), kept.values
     parts = [np.arange(start, min(m, start + BATCH)) for start in range(done, m, BATCH)]
     net = net.to(device).to(memory_format=torch.channels_last)
     values = np.load(path, mmap_mode="r+", allow_pickle=False) if done else None
@@ -194,12 +242,12 @@ def _go_on(
             values[part] = found
             done = int(part[-1]) + 1
             if time.perf_counter() - marked > MARKED_EVERY:
-                _mark(values, state, done)
+                kept.mark(values, done)
                 marked = time.perf_counter()
             tell(done)
     if values is None:
         raise DataError("there are no images; expected at least one")
-    _mark(values, state, m)
+    kept.mark(values, m)
     del values
     return _mapped(path)
 
@@ -207,12 +255,6 @@ def _go_on(
 def _mapped(path: Path) -> NDArray[Any]:
     values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return values
-
-
-def _mark(values: Any, state: Path, done: int) -> None:
-    """Notes how many features are on the disk, after they are."""
-    values.flush()
-    write_json(state, {"done": done})
 
 
 def _teller(report: Report | None, m: int, begun: int) -> Callable[[int], None]:

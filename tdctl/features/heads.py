@@ -16,12 +16,21 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from tdctl.errors import TrainingError
 from tdctl.features.transform import Transform
 from tdctl.streams import HEAD_ORDER
 
-__all__ = ["Course", "Epoch", "HeadTrainer", "Rows", "stable_course", "weights_of_margins"]
+__all__ = [
+    "Course",
+    "Epoch",
+    "HeadTrainer",
+    "MeanHead",
+    "Rows",
+    "stable_course",
+    "weights_of_margins",
+]
 
 # The exponent of the generalised cross-entropy. On photographs with known flips and on CIFAR-10
 # with human labels, 0.5 ranked about as well as 0.3 and 0.7, and all better than cross-entropy.
@@ -170,6 +179,10 @@ class HeadTrainer:
             "axes": self._transform.axes.cpu(),
         }
 
+    def mean_head(self) -> MeanHead:
+        """The heads together, as a network; it follows their training."""
+        return MeanHead(self._transform, self._w, self._b, self._folds)
+
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
@@ -247,6 +260,30 @@ class HeadTrainer:
         """0 at the start, so that every class is learned; it rises to that of the loss."""
         rising = RISING * self._course.epochs * self.steps
         return EXPONENT * min(1.0, self._done / rising)
+
+
+class MeanHead(nn.Module):
+    """The mean softmax of K heads, for samples that none of them has seen.
+
+    Args:
+        transform: what is done to the features first.
+        weight: float32 [d, K * k], which is not copied.
+        bias: float32 [K * k], which is not copied.
+        heads: K.
+    """
+
+    def __init__(
+        self, transform: Transform, weight: torch.Tensor, bias: torch.Tensor, heads: int
+    ) -> None:
+        super().__init__()
+        self._transform, self._weight, self._bias = transform, weight, bias
+        self._heads = heads
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """The logarithm of the mean softmax, float32 [B, k]."""
+        z = self._transform(features)
+        logits = torch.addmm(self._bias, z, self._weight).view(len(z), self._heads, -1)
+        return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(self._heads)
 
 
 def stable_course(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tdctl.cuts import FEW_IMAGES
 from tdctl.recipes import DETECT_UP_TO
@@ -20,9 +20,11 @@ __all__ = [
     "Choice",
     "Chosen",
     "Seen",
+    "SeenVectors",
     "choose",
     "epochs_for",
     "epochs_within",
+    "fewer_heads",
     "folds_for",
     "mirrors_by_names",
     "size_for",
@@ -66,6 +68,42 @@ class Seen:
     short: int
     long: int
     alike: bool
+
+    kind: ClassVar[str] = "image"
+
+    @property
+    def words(self) -> str:
+        """How many of what there are."""
+        alike = "" if self.alike else " (the median)"
+        return (
+            f"{self.images:,} images in {len(self.class_names):,} classes, "
+            f"{self.short} by {self.long} pixels{alike}"
+        )
+
+
+@dataclass(frozen=True)
+class SeenVectors:
+    """What was seen of embeddings.
+
+    Attributes:
+        vectors: how many are trained on.
+        class_names: k names.
+        numbers: of each vector.
+    """
+
+    vectors: int
+    class_names: tuple[str, ...]
+    numbers: int
+
+    kind: ClassVar[str] = "vector"
+
+    @property
+    def words(self) -> str:
+        """How many of what there are."""
+        return (
+            f"{self.vectors:,} vectors of {self.numbers:,} numbers in "
+            f"{len(self.class_names):,} classes"
+        )
 
 
 @dataclass(frozen=True)
@@ -141,6 +179,24 @@ def choose(seen: Seen) -> Choice:
     if mirrored is not None:
         parts.append(Chosen("train.flip", False, f"no mirrored images: {mirrored}"))
     return Choice(tuple(parts))
+
+
+def fewer_heads(asked: tuple[int, int], fitting: tuple[int, int]) -> Choice:
+    """Fewer heads and epochs for very many vectors.
+
+    Args:
+        asked: folds and epochs of the settings.
+        fitting: folds and epochs that do not take hours.
+    """
+    why = "more take long for so many vectors and classes"
+    found = zip(("train.folds", "train.epochs"), ("folds", "epochs"), asked, fitting, strict=True)
+    return Choice(
+        tuple(
+            Chosen(key, fits, f"{name} {fits}: {why}")
+            for key, name, was, fits in found
+            if fits != was
+        )
+    )
 
 
 def size_for(seen: Seen) -> int | None:

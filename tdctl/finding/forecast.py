@@ -25,7 +25,7 @@ from tdctl.training import Pipeline, Plain, World
 from tdctl.training.progress import Teller
 from tdctl.training.trainer import Trainer
 
-__all__ = ["Forecast", "forecast_training"]
+__all__ = ["Forecast", "data_set_of", "decoded_few", "forecast_training"]
 
 # Pictures that are decoded, and steps that are timed after one that is not.
 PICTURES, STEPS = 64, 6
@@ -42,7 +42,7 @@ class Forecast:
     """Seconds that parts of a recording take.
 
     Attributes:
-        decoding: of all images, once.
+        decoding: of all images, once; with frozen features, also to compute these.
         epoch: of one.
         rest: of what comes before and after.
         threads: that compute.
@@ -73,27 +73,35 @@ def forecast_training(config: Config, listing: Listing, world: World) -> Forecas
     """
     n, batch = len(listing), min(config.train.batch_size, max(2, len(listing)))
     rows = np.arange(n, dtype=np.int64)[spread(n, max(PICTURES, min(batch, n)))]
-    started = time.perf_counter()
-    pixels = _pixels(config, listing, rows)
-    of_one = (time.perf_counter() - started) / len(pixels)
-    # One after the other here, several at once there.
-    decoding = 0.0 if isinstance(listing.images, torch.Tensor) else of_one * n / own_processors()
+    pixels, decoding = decoded_few(config, listing, rows)
     copies = -(-batch * (STEPS + 1) // len(pixels))
     many = pixels.repeat(copies, 1, 1, 1)[: batch * (STEPS + 1)]
     targets = np.resize(listing.labels.assigned[rows], len(many))
     images = Images.held(many, np.arange(len(many)), targets)
-    dataset = _data_set(listing, images)
+    dataset = data_set_of(listing, images)
     plan = plan_training(config, config.train, dataset, images, Plain(), world)
     with plan.threads.used():
         of_image = _seconds_an_image(config, dataset, images, world, plan)
     networks = max(1, config.train.folds - 1) * (2 if config.train.capture == "eval-pass" else 1)
     return Forecast(
-        decoding=decoding,
+        decoding=decoding * n,
         epoch=of_image * n * networks,
         rest=START + n * SECONDS_PER_RANK,
         threads=plan.threads.count,
         device=str(world.device),
     )
+
+
+def decoded_few(
+    config: Config, listing: Listing, rows: NDArray[np.int64]
+) -> tuple[torch.Tensor, float]:
+    """Some images, uint8 [m, C, H, W], and the seconds that each of all images takes to decode."""
+    started = time.perf_counter()
+    pixels = _pixels(config, listing, rows)
+    if isinstance(listing.images, torch.Tensor):
+        return pixels, 0.0
+    # One after the other here, several at once there.
+    return pixels, (time.perf_counter() - started) / len(pixels) / own_processors()
 
 
 def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.Tensor:
@@ -125,7 +133,7 @@ def _pixels(config: Config, listing: Listing, rows: NDArray[np.int64]) -> torch.
     return torch.from_numpy(np.stack(found))
 
 
-def _data_set(listing: Listing, images: Images) -> DataSet:
+def data_set_of(listing: Listing, images: Images) -> DataSet:
     """The few images as a data set of their own."""
     (pixels,) = images.batches([np.arange(len(images))])
     mean, std = channel_statistics(pixels)

@@ -18,7 +18,7 @@ from tdctl.config import Config
 from tdctl.data.headers import first_other_size
 from tdctl.data.picture import megapixels
 from tdctl.data.shown import sides
-from tdctl.finding.choices import OF_PICTURES, Choice, Seen, choose
+from tdctl.finding.choices import OF_PICTURES, Choice, Seen, SeenVectors, choose
 from tdctl.finding.forecast import forecast_training
 from tdctl.inputs import list_training_data, with_whole_paths
 from tdctl.run import CONFIG_FILE, read_config
@@ -26,7 +26,7 @@ from tdctl.sources import Listing
 from tdctl.sources.vector_files import VectorRows
 from tdctl.training import World
 
-__all__ = ["Suited", "in_words", "see", "suit", "suited", "suited_alike"]
+__all__ = ["Suited", "in_words", "see", "see_vectors", "suit", "suited", "suited_alike"]
 
 # The user's own data whose images may be of any size.
 # Seconds of decoding that are worth a word.
@@ -77,8 +77,16 @@ class Suited:
         )
 
 
+def see_vectors(listing: Listing) -> SeenVectors | None:
+    """What is seen of embeddings; None if the data are images."""
+    if not isinstance(listing.images, VectorRows):
+        return None
+    numbers = int(listing.images.values.shape[1])
+    return SeenVectors(len(listing), tuple(listing.class_names), numbers)
+
+
 def see(config: Config, listing: Listing) -> Seen | None:
-    """What is seen of the training data without decoding them: the heads of files.
+    """What is seen of the training images without decoding them: the heads of files.
 
     Of many files, 1,000 are looked at. Where all these are of one size, all others are, too.
     The result is None if no image opens, and for vectors.

@@ -158,7 +158,7 @@ def check_same_data(run: Path, dataset: DataSet) -> None:
     # Streamed images have no digest, neither in the manifest nor now.
     digests = {facts.get("pixel_digest"), dataset.pixel_digest()} - {None}
     if len(digests) > 1:
-        differ.append("pixels")
+        differ.append("vectors" if dataset.train.are_vectors else "pixels")
     if differ:
         raise DataError(
             f"{dataset.name}: not the data that {run} was made with ({', '.join(differ)} differ); "

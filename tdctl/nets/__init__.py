@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tdctl.nets.building import build_net, check_name, count_flops, fetch_weights, own_input
+from tdctl.nets.building import (
+    build_net,
+    check_name,
+    count_flops,
+    fetch_weights,
+    other_size,
+    own_input,
+)
 from tdctl.nets.checkpointing import checkpoint_blocks
 from tdctl.nets.cifar import CifarResNet
 from tdctl.nets.heads import head_names, head_parameters, without_head
@@ -24,6 +31,7 @@ __all__ = [
     "fetch_weights",
     "head_names",
     "head_parameters",
+    "other_size",
     "own_input",
     "without_head",
 ]

@@ -24,7 +24,7 @@ from tdctl.nets.torchvision_nets import (
 from tdctl.nets.wide import WideNet
 from tdctl.streams import WEIGHTS
 
-__all__ = ["build_net", "check_name", "count_flops", "fetch_weights", "own_input"]
+__all__ = ["build_net", "check_name", "count_flops", "fetch_weights", "other_size", "own_input"]
 
 
 # Images of at least this side are halved by the first convolution of the wide network. In the same
@@ -101,6 +101,24 @@ def own_input(config: NetConfig) -> OwnInput | None:
     if config.timm_name is not None:
         return input_of_timm(config.timm_name)
     return input_of_torchvision(config.net_type)
+
+
+def other_size(config: NetConfig, shape: tuple[int, ...]) -> str | None:
+    """A note if images have another size than the weights that a network starts from expect.
+
+    Args:
+        config: the settings of the network.
+        shape: C, H, W of an image; or d of a vector, which gives None.
+    """
+    if len(shape) == 1:
+        return None
+    own = own_input(config) if config.starts_trained else None
+    if own is None or (own.size, own.size) == shape[1:]:
+        return None
+    return (
+        f"images of {shape[2]} x {shape[1]} pixels; the published weights of "
+        f"{config.net_type} are of {own.size}"
+    )
 
 
 def fetch_weights(config: NetConfig) -> tuple[str, Mapping[str, torch.Tensor]]:

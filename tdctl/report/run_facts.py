@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tdctl.catalogue import samples_of
 from tdctl.cuts import Estimate
 from tdctl.errors import RunError
 from tdctl.files import MANIFEST_FILE, RECORDER, read_json
@@ -91,7 +92,8 @@ def facts_of(manifest: Mapping[str, Any], result: DetectResult | None) -> list[F
 def _data(manifest: Mapping[str, Any], result: DetectResult | None) -> str:
     data = manifest.get("dataset")
     if isinstance(data, dict):
-        words = (("train", "training images"), ("valid", "held out"), ("test", "test images"))
+        kind = samples_of(str(data.get("name")))
+        words = (("train", f"training {kind}"), ("valid", "held out"), ("test", f"test {kind}"))
         counts = [f"{data[key]:,} {word}" for key, word in words if data.get(key)]
         classes = len(data.get("class_names") or ())
         return f"{data.get('name')}: {', '.join(counts)}, {classes:,} classes"

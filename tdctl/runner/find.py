@@ -1,4 +1,4 @@
-"""The whole way from images to a ranking: look, choose, forecast, record, rank, write."""
+"""From images or vectors to a ranking: look, choose, forecast, record, rank, estimate, write."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tdctl.classifier import check_heads
 from tdctl.config import Config
 from tdctl.cuts import Estimate
+from tdctl.data.check import check_classes
 from tdctl.errors import ConfigError, DataError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.choices import (
@@ -18,11 +20,13 @@ from tdctl.finding.choices import (
     Choice,
     Chosen,
     Seen,
+    SeenVectors,
     choose,
     epochs_within,
 )
 from tdctl.finding.forecast import Forecast, forecast_training
-from tdctl.finding.suited import in_words, see
+from tdctl.finding.forecast_heads import forecast_heads
+from tdctl.finding.suited import in_words, see, see_vectors
 from tdctl.inputs.given_labels import list_training_data
 from tdctl.inputs.prepare import settled, with_whole_paths
 from tdctl.rankers.open_ranker import Source
@@ -32,6 +36,7 @@ from tdctl.run import RunFolder, refuse_existing
 from tdctl.run.outside import refuse_in_data
 from tdctl.run.resuming import settings_to_resume
 from tdctl.runner.detect import detect
+from tdctl.runner.generate_heads import check_same_vectors
 from tdctl.runner.generate_td import generate_td
 from tdctl.runner.report import report_of
 from tdctl.scores import Score
@@ -44,6 +49,8 @@ METHOD = "combined"
 SCHEMA_VERSION = 1
 # The settings of a training whose epochs were chosen for the network of this recipe.
 OWN_RECIPE = "detect"
+# Data that are told by where they lie.
+NAMED_BY_PATH = {"folder", "table", "embeddings"}
 Resolve = Callable[[Mapping[str, Any]], Config]
 
 
@@ -57,12 +64,12 @@ class FindPlan:
         name: of the data set.
         reasons: why what was chosen was chosen, a line each.
         forecast: of the recording.
-        held_out: images that get no rank: those that the user's own splits hold out.
+        held_out: samples that get no rank: those that the user's own splits hold out.
         notes: what the user should know of the data, a line each.
     """
 
     config: Config
-    seen: Seen
+    seen: Seen | SeenVectors
     name: str
     reasons: tuple[str, ...]
     forecast: Forecast
@@ -76,22 +83,32 @@ class FindPlan:
 
     def lines(self, out: Path) -> list[str]:
         """The plan in words."""
-        seen, config = self.seen, self.config
-        alike = "" if seen.alike else " (the median)"
-        size = config.data.image_size
-        at = "as they are" if size is None else f"at {size} by {size} pixels"
         held = f"; {self.held_out:,} are held out and get no rank" if self.held_out else ""
-        plan = self.forecast
+        plan, features = self.forecast, self.config.reads_vectors and self.seen.kind == "image"
+        first = f"{in_words(plan.decoding)} for the features, " if features else ""
         return [
-            f"data       {self.name}: {seen.images:,} images in {len(seen.class_names):,} classes, "
-            f"{seen.short} by {seen.long} pixels{alike}{held}",
-            f"will do    train {self._networks} for {config.train.epochs} epochs on them {at}, "
-            "rank every image",
+            f"data       {self.name}: {self.seen.words}{held}",
+            f"will do    {self._task}, rank every {self.seen.kind}",
             *(f"because    {reason}" for reason in self.reasons),
             f"time       {in_words(self.seconds)} on this machine ({plan.device}, {plan.threads} "
-            f"thread{'s' * (plan.threads > 1)}), {in_words(plan.epoch)} an epoch",
+            f"thread{'s' * (plan.threads > 1)}), {first}{in_words(plan.epoch)} an epoch",
             f"writes     {out}: {RUN}/, {RANKING}, ranking.json, {PAGE}",
         ]
+
+    @property
+    def _task(self) -> str:
+        """What is trained, on what, for how long."""
+        config, size = self.config, self.config.data.image_size
+        at = "as they are" if size is None else f"at {size} by {size} pixels"
+        if not config.reads_vectors:
+            return f"train {self._networks} for {config.train.epochs} epochs on them {at}"
+        rounds = config.heads.rounds
+        times = {1: "once", 2: "twice"}.get(rounds, f"{rounds} times")
+        heads = f"train {config.train.folds} linear heads {times} for {config.train.epochs} epochs"
+        if self.seen.kind == "vector":
+            return f"{heads} on them"
+        net = config.net.net_type
+        return f"compute the features of each ({net}, {at}), {heads} on these"
 
     @property
     def _networks(self) -> str:
@@ -122,7 +139,7 @@ class FindResult:
 
     Attributes:
         out: the folder.
-        samples: how many images have a rank.
+        samples: how many have a rank.
         wrong: how many labels look wrong; None where that cannot be estimated.
         low, high: an interval of that number; None where there is none.
         files: what was written for the user.
@@ -226,8 +243,12 @@ def finished(out: Path, config: Config, source: Source) -> FindResult | None:
             "rank its run by itself: "
             f"tdctl detect --td {out / RUN} --out OTHER.csv"
         )
-    # Refuses other settings than those of the run.
-    status = RunFolder(out / RUN, "generate-td").open(settled(config), resume=True, overwrite=False)
+    # Refuses other settings than those of the run, and other vectors.
+    run, config = RunFolder(out / RUN, "generate-td"), settled(config)
+    status = run.open(config, resume=True, overwrite=False)
+    if status == "complete":
+        gone = check_same_vectors(run, config)
+        found = replace(found, notes=(*found.notes, *filter(None, [gone])))
     there = all(file.exists() for file in files)
     return found if there and status == "complete" else None
 
@@ -247,33 +268,34 @@ def plan_find(
         DataError: the data set is missing or malformed.
         ConfigError: the time is too short for five epochs, or a setting does not fit.
     """
-    first = resolve({})
-    if first.reads_vectors:
-        raise ConfigError(
-            "recipe: find chooses how a network is trained on images; record heads on features "
-            "with tdctl generate-td and the same data, then rank them with tdctl detect --td RUN "
-            "--cut auto --report PAGE.html"
-        )
+    first, world = resolve({}), World(device=pick_device(device))
+    heads = first.reads_vectors
+    if heads:
+        check_heads(first, world)
     listing = list_training_data(with_whole_paths(first))
-    seen = see(first, listing)
+    check_classes(listing.labels.assigned, listing.class_names, listing.name, first.data.limit)
+    seen = see_vectors(listing) or see(first, listing)
     if seen is None:
         raise DataError(
             f"{listing.name}: none of the images that were looked at opens; expected pictures that "
             "Pillow reads"
         )
-    choice = _free(choose(seen), named, first)
-    config = settled(resolve(choice.settings))
-    listing = list_training_data(with_whole_paths(config))
-    world = World(device=pick_device(device))
-    if config.train.epochs < 2:
+    if first.train.epochs < 2:
         raise ConfigError("train.epochs: one epoch is no curve to rank by; give --epochs 2 or more")
-    way = _Way(choice, config, forecast_training(config, listing, world))
+    if heads or isinstance(seen, SeenVectors):
+        forecast, choice = forecast_heads(settled(first), listing, world)
+        way = _Way(choice, settled(resolve(choice.settings)), forecast)
+    else:
+        choice = _free(choose(seen), named, first)
+        config = settled(resolve(choice.settings))
+        listing = list_training_data(with_whole_paths(config))
+        way = _Way(choice, config, forecast_training(config, listing, world))
     if seconds is not None:
         if "train.epochs" in named:
             raise ConfigError(
                 "time: --epochs says how long the recording is; leave out one of them"
             )
-        for cheaper in _CHEAPER:
+        for cheaper in () if heads else _CHEAPER:
             if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper.key):
                 continue
             choice = way.choice.replaced(cheaper)
@@ -286,7 +308,7 @@ def plan_find(
             raise ConfigError(
                 f"time: {in_words(seconds)} is too short: {FEWEST_EPOCHS} epochs, the least that "
                 f"tell something, take {in_words(needed)} here; give --time {_asked(needed)}, or "
-                "fewer images with --limit"
+                f"fewer {seen.kind}s with --limit"
             )
         if fit < most:
             why = f"epochs {fit}: as many as fit into {in_words(seconds)}"
@@ -297,7 +319,7 @@ def plan_find(
     return FindPlan(
         config=config,
         seen=seen,
-        name=str(config.data.root) if config.data.dataset in {"folder", "table"} else listing.name,
+        name=str(config.data.root) if config.data.dataset in NAMED_BY_PATH else listing.name,
         reasons=way.choice.reasons,
         forecast=way.forecast,
         held_out=held + len(listing.test_index),

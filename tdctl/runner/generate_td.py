@@ -10,6 +10,7 @@ from typing import Any
 from tdctl.classifier import (
     HeadPlan,
     Plan,
+    check_heads,
     forecast_disk,
     plan_heads,
     plan_training,
@@ -39,7 +40,7 @@ from tdctl.run import (
     RunFolder,
 )
 from tdctl.runner.begun import Begun, begin
-from tdctl.runner.generate_heads import forecast_heads, record_heads
+from tdctl.runner.generate_heads import check_same_vectors, forecast_heads, record_heads
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import (
     Folds,
@@ -135,13 +136,17 @@ def generate_td(
     world = World(device=pick_device(config.device)) if world is None else world
     config = settled(config)
     check_logger(log_with)
+    if config.reads_vectors:
+        check_heads(config, world)
     config = suited_alike(config, world, out if resume else None)
     run = RunFolder(out, "generate-td")
     begun = world.told(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     )
     if begun.status == "complete":
-        return GenerateResult(out, begun.manifest, ("already complete",), True)
+        gone = world.together(lambda: check_same_vectors(run, config))
+        notes = ("already complete", *filter(None, [gone]))
+        return GenerateResult(out, begun.manifest, notes, True)
 
     prepared, left = world.together(lambda: _read_data(config, begun, report=report))
     dataset = normalised_alike(prepared.dataset, begun.channels, world)
@@ -192,6 +197,8 @@ def plan_generate(
     """
     world = World(device=pick_device(config.device))
     config = suited(settled(config), out if resume else None)
+    if config.reads_vectors:
+        check_heads(config, world)
     run = RunFolder(out, "generate-td")
     begun = begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     if begun.status == "complete":

@@ -22,6 +22,8 @@ __all__ = ["VectorFile", "VectorRows", "read_vectors"]
 
 FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 INDEX = "index"
+# Floats are exact for whole numbers up to here.
+LARGEST = 2**53
 # A header of safetensors is small; a larger number is no header.
 LONGEST_HEADER = 100_000_000
 
@@ -221,7 +223,11 @@ def _of_parquet(path: Path, name_column: str) -> VectorFile:
         or types.is_large_list(field.type)
         or types.is_fixed_size_list(field.type)
     ]
-    floats = [field.name for field in table.schema if types.is_floating(field.type)]
+    floats = [
+        field.name
+        for field in table.schema
+        if types.is_floating(field.type) and field.name != INDEX
+    ]
     if len(lists) > 1 or not (lists or floats):
         raise DataError(
             f"{path}: {len(lists)} columns of lists and {len(floats)} of floats "
@@ -231,16 +237,31 @@ def _of_parquet(path: Path, name_column: str) -> VectorFile:
     values = _of_lists(path, table.column(lists[0])) if lists else _of_columns(table, floats)
     index = names = None
     if INDEX in table.schema.names:
-        column = table.column(INDEX)
-        if not types.is_integer(column.type) or column.null_count:
-            raise DataError(f"{path}: column '{INDEX}' is {column.type}; expected whole numbers")
-        index = np.asarray(column.to_numpy(), dtype=np.int64)
+        index = _whole_numbers(path, table.column(INDEX))
     if name_column in table.schema.names:
         names = [str(name) for name in table.column(name_column).to_pylist()]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{path}: '{twice}' stands in two rows of column '{name_column}'")
     return VectorFile(path, values, index, names)
+
+
+def _whole_numbers(path: Path, column: Any) -> NDArray[np.int64]:
+    """The column of the index. Whole numbers that are kept as floats are taken as well."""
+    from pyarrow import types
+
+    if not (types.is_integer(column.type) or types.is_floating(column.type)):
+        raise DataError(f"{path}: column '{INDEX}' is {column.type}; expected whole numbers")
+    # An integer column with a gap becomes one of floats here, with NaN at the gap.
+    values = column.to_numpy()
+    wrong = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < LARGEST))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        has = "no value" if np.isnan(values[row]) else f"{values[row]}"
+        raise DataError(
+            f"{path}: row {row} has {has} in column '{INDEX}'; expected a whole number from 0"
+        )
+    return np.asarray(values, dtype=np.int64)
 
 
 def _of_lists(path: Path, column: Any) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from torchvision import models
 
 from tdctl.config import Config
 from tdctl.features import extract
+from tdctl.files import file_digest, read_json
 from tdctl.inputs import open_training_data
 from tests.conftest import refused, tdctl
 
@@ -137,3 +138,35 @@ def test_the_command_line_records_and_ranks_frozen_features(
 def test_features_need_a_pretrained_network(pictures: Path, tmp_path: Path) -> None:
     flags = ("--dataset", "folder", "--data-dir", pictures, "--recipe", "features")
     refused(tdctl("generate-td", *flags, "--out", tmp_path / "run"), "--pretrained")
+
+
+def test_the_cache_says_what_its_features_are_of(pictures: Path, weights: Path) -> None:
+    values_of(config_of(pictures, weights))
+    (state,) = (pictures.parent / "cache").rglob("features.json")
+    facts = read_json(state)
+    assert facts["of"]["network"].startswith(NET) and facts["of"]["shape"] == [3, 32, 32]
+    assert facts["of"]["weights"] == file_digest(weights)
+    assert facts["weights file"] == "net.pth"
+    assert (facts["rows"], facts["numbers"], facts["done"]) == (72, 1024, 72)
+    assert facts["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+@pytest.mark.parametrize("damage", ["values", "cut", "state", "rows"])
+def test_a_damaged_cache_is_computed_again(pictures: Path, weights: Path, damage: str) -> None:
+    first = values_of(config_of(pictures, weights))
+    (state,) = (pictures.parent / "cache").rglob("features.json")
+    values = state.with_name("features.npy")
+    if damage == "values":
+        values.write_bytes(b"no array")
+    elif damage == "cut":
+        values.write_bytes(values.read_bytes()[:-100])
+    elif damage == "state":
+        state.write_text("{")
+    else:
+        np.save(values, first[:5])
+    assert np.array_equal(values_of(config_of(pictures, weights)), first)
+
+
+def test_images_of_another_size_than_the_weights_are_told(pictures: Path, weights: Path) -> None:
+    notes = open_training_data(config_of(pictures, weights)).notes
+    assert f"images of 32 x 32 pixels; the published weights of {NET} are of 224" in notes

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from tdctl.dynamics import read_run
+from tdctl.files import read_json
 from tests.conftest import refused, tdctl
 from tests.vectors_made import cloud, write_table
 
@@ -144,3 +147,80 @@ def test_vectors_of_which_all_heads_are_sure_are_ranked_all_the_same(tmp_path: P
     assert np.ptp(dynamics.heldout.td[:, -1, 0]) == 0, "the score alone has nothing to rank by"
     done = tdctl("detect", "--td", tmp_path / "run", "--out", tmp_path / "r.csv", "--cut", "auto")
     assert done.exit_code == 0, done.output
+
+
+def test_a_complete_run_notices_that_vectors_or_labels_have_changed(
+    flags: list[object], run: Path, tmp_path: Path
+) -> None:
+    again = ("generate-td", *flags, "--out", run, "--resume")
+    assert "already complete" in tdctl(*again).output
+    place = flags.index("--data-dir") + 1
+    file = Path(str(flags[place]))
+    table = file.with_name("labels.csv")
+    values, text = file.read_bytes(), table.read_text()
+    try:
+        np.save(file, MADE.values[::-1])
+        refused(tdctl(*again), "not the data that", "vectors differ")
+        file.unlink()
+        gone = tdctl(*again)
+        assert gone.exit_code == 0 and "is no longer there, so it is not compared" in gone.output
+        file.write_bytes(values)
+        table.write_text(text.replace("\n0,c1,", "\n0,c2,"))
+        refused(tdctl(*again), "given labels")
+    finally:
+        file.write_bytes(values)
+        table.write_text(text)
+
+
+def test_heads_predict_what_the_data_set_holds_out(tmp_path: Path) -> None:
+    """A test set, and images that are held out for validation, are predicted and not ranked."""
+    from torchvision import models
+
+    from tests.conftest import make_image_folder
+
+    torch.manual_seed(0)
+    net = "shufflenet_v2_x0_5"
+    torch.save(getattr(models, net)(num_classes=7).state_dict(), tmp_path / "net.pth")
+    root = make_image_folder(tmp_path / "photos", per_class=20)
+    flags = [
+        "--data-dir", root, "--recipe", "features", "--net-type", net, "--epochs", 6,
+        "--pretrained", tmp_path / "net.pth", "--image-size", 32, "--device", "cpu",
+        "--cache-dir", tmp_path / "cache", "--quiet",
+    ]  # fmt: skip
+    out = tmp_path / "run"
+    done = tdctl("generate-td", *flags, "--out", out)
+    assert done.exit_code == 0 and "test error" in done.stdout, done.output
+    manifest = read_json(out / "manifest.json")
+    log = pd.read_csv(out / "train_log.csv")
+    results = pd.read_csv(out / "results_valid.csv")
+    wrong = (results["Prediction"] != results["Label"]).mean()
+    assert manifest["test_error_last"] == pytest.approx(wrong)
+    assert log["test_error"].iloc[-1] == pytest.approx(wrong) and log["test_error"].notna().all()
+    assert log["valid_loss"].iloc[-1] == pytest.approx(results["Loss"].mean(), rel=1e-4)
+    state = torch.load(out / "model.pth", weights_only=True)
+    assert state["weight"].shape == (5, 2, 1024)
+    # Again with some training images in val/: no rank, and their error is the validation error.
+    for name in ("dark", "light"):
+        (root / "val" / name).mkdir(parents=True)
+        for path in sorted((root / "train" / name).iterdir())[:4]:
+            path.rename(root / "val" / name / path.name)
+    done = tdctl("generate-td", *flags, "--out", tmp_path / "two")
+    assert done.exit_code == 0, done.output
+    assert len(read_run(tmp_path / "two")[0]) == 32
+    assert len(pd.read_csv(tmp_path / "two" / "results_valid.csv")) == 8
+    manifest = read_json(tmp_path / "two" / "manifest.json")
+    assert manifest["dataset"]["valid"] == 8 and manifest["test_error_last"] is not None
+    log = pd.read_csv(tmp_path / "two" / "train_log.csv")
+    assert log["valid_error"].notna().all() and log["test_error"].notna().sum() == 1
+
+
+def test_the_heads_together_have_their_mean_softmax() -> None:
+    from tdctl.features.heads import MeanHead
+    from tdctl.features.transform import Transform
+
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(3, 8), torch.randn(8), torch.randn(5, 3)
+    head = MeanHead(Transform(torch.zeros(3), torch.eye(3), 1.0), weight, bias, 2)
+    unit = x / x.norm(dim=1, keepdim=True)
+    each = (unit @ weight + bias).view(5, 2, 4).softmax(dim=2)
+    assert torch.allclose(head(x).exp(), each.mean(dim=1), atol=1e-6)

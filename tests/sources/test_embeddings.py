@@ -107,6 +107,10 @@ def with_value(row: int, value: float) -> Any:
 BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "nan_in_the_first_row": (with_value(0, np.nan), ("row 0", "NaN", "place 2")),
     "inf_in_the_last_row": (with_value(23, np.inf), ("row 23", "infinite")),
+    "one_large_value": (with_value(4, 1e30), ("row 4", "above 1e+15", "place 2", "divide all")),
+    "tiny": (MADE.values * np.float32(1e-30), ("no value is above", "divide all vectors")),
+    "zeros": (MADE.values * 0, ("all 24 vectors are the same",)),
+    "constant": (MADE.values * 0 + np.float32(0.1), ("all 24 vectors are the same",)),
     "one_axis": (MADE.values[:, 0], ("shape (24,)", "[n, d]")),
     "three_axes": (MADE.values[:, None], ("shape (24, 1, 5)", "[n, d]")),
     "integers": (MADE.given[:, None], ("int64", "floats")),
@@ -197,3 +201,52 @@ def test_vectors_without_a_label_are_left_out_when_asked(tmp_path: Path, table: 
     data = opened(saved(tmp_path / "a.npy", MADE.values), table, skip_unreadable=True)
     assert np.array_equal(data.train.index, np.arange(20))
     assert len(data.skipped) == 4
+
+
+def test_an_index_that_is_kept_as_floats_is_taken_where_it_is_whole(tmp_path: Path) -> None:
+    file, table = saved(tmp_path / "a.npy", MADE.values), tmp_path / "labels.csv"
+    rows = [f"{i}.0,c{label}" for i, label in enumerate(MADE.given)]
+    table.write_text("\n".join(["index,label", *rows[::-1]]) + "\n", encoding="utf-8")
+    assert np.array_equal(opened(file, table).labels.assigned, MADE.given)
+    for wrong in ("5.5", "5.", "1e1", "nan", "-5.0", ".0"):
+        text = "\n".join(["index,label", *rows]).replace("\n5.0,", f"\n{wrong},")
+        table.write_text(text + "\n", encoding="utf-8")
+        if wrong == "5.":
+            assert np.array_equal(opened(file, table).labels.assigned, MADE.given)
+            continue
+        with pytest.raises(DataError, match="expected a whole number from 0"):
+            opened(file, table)
+
+
+def test_parquet_may_keep_its_index_as_floats(tmp_path: Path, table: Path) -> None:
+    order = np.arange(24)[::-1]
+    columns: dict[str, Any] = {"vector": MADE.values.tolist(), "index": order.astype(float)}
+    data = opened(of_parquet(tmp_path / "a.parquet", columns), table)
+    assert np.array_equal(data.train.index, order) and data.train.shape == (5,)
+    # The index is no number of a vector, where each number has a column.
+    columns = {f"x{i}": MADE.values[:, i] for i in range(5)} | {"index": order.astype(float)}
+    assert opened(of_parquet(tmp_path / "b.parquet", columns), table).train.shape == (5,)
+    for value, says in ((2.5, "row 3 has 2.5"), (None, "row 3 has no value"), (1e300, "row 3")):
+        wrong = [value if row == 3 else float(row) for row in range(24)]
+        file = of_parquet(tmp_path / "c.parquet", {**columns, "index": wrong})
+        with pytest.raises(DataError, match=says):
+            opened(file, table)
+    gap = [None if row == 3 else row for row in range(24)]
+    file = of_parquet(tmp_path / "d.parquet", {**columns, "index": gap})
+    with pytest.raises(DataError, match="row 3 has no value"):
+        opened(file, table)
+
+
+def test_notes_and_errors_speak_of_vectors(tmp_path: Path, table: Path) -> None:
+    lines = table.read_text().splitlines()
+    file = saved(tmp_path / "a.npy", MADE.values)
+    table.write_text("\n".join(lines[:21]) + "\n", encoding="utf-8")
+    notes = opened(file, table, skip_unreadable=True).notes
+    assert any("4 vectors have no label there" in note for note in notes)
+    table.write_text("\n".join([*lines[:21], "99,c0,c0", "98,c0,c0", "97,c0,c0", "96,c0,c0"]))
+    with pytest.raises(DataError, match="not a training vector of the data set"):
+        opened(file, table)
+    table.write_text("index,label\n" + "".join(f"{i},a\n" for i in range(24)))
+    with pytest.raises(DataError, match="all 24 training vectors have the class 'a'"):
+        opened(file, table)
+    assert not any("image" in note for note in notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.catalogue import samples_of
 from tdctl.config import DataConfig
 from tdctl.errors import DataError
 from tdctl.labels import Labels
@@ -26,6 +28,8 @@ Bools = NDArray[np.bool_]
 INDEX = "index"
 # A table of ``tdctl clean`` has this column. Images without a row there were dropped.
 ACTION, ACTIONS = "action", frozenset({"keep", "relabel"})
+# The end of a whole number in a column that is kept as floats, as pandas does with gaps.
+WHOLE = re.compile(r"(?<=\d)\.0*$")
 # A table with these columns is a ranking.
 RANKING = {"suspicion", "rank"}
 
@@ -108,7 +112,7 @@ def read_labels(
     columns += [config.true_column] if config.true_column is not None else []
     wanted = [config.file_column, INDEX, *columns, ACTION]
     table = read_table(config.labels or Path(), wanted, flags_of(config))
-    skip = config.skip_unreadable and not every
+    skip, kind = config.skip_unreadable and not every, samples_of(config.dataset)
     sieve = Sieve(table, skip)
     codes = [classes_of(table, column, class_names, sieve) for column in columns]
     images, called, notes = _images(config, table, names, index, sieve)
@@ -120,15 +124,17 @@ def read_labels(
     listed = sieve.skipped(called, None, np.where(images < 0, -1, index[images]).tolist())
     notes += sieve.note(listed)
     if len(missing) and not every and _says_what_became(table):
-        notes += (f"{table.path}: {len(missing)} images have no row there and are left out",)
+        notes += (f"{table.path}: {len(missing)} {kind} have no row there and are left out",)
     elif len(missing) and skip:
         listed += _without_row(table, missing, listed, names, index, tested)
-        notes += (f"{table.path}: {len(missing)} images have no label there and are left out",)
+        notes += (f"{table.path}: {len(missing)} {kind} have no label there and are left out",)
     elif len(missing):
-        raise _missing(table, missing, names, index, tested)
+        raise _missing(table, missing, names, index, tested, kind)
     kept = rows >= 0
     if not kept.any():
-        raise DataError(f"{table.path}: no image has a label there; expected one row for each")
+        raise DataError(
+            f"{table.path}: no {kind[:-1]} has a label there; expected one row for each"
+        )
     rows, given = rows[kept], codes[0]
     if own is None:
         labels = Labels(index[kept], given[rows], codes[-1][rows])
@@ -173,7 +179,8 @@ def _images(
         many = f" ({len(others)} of {len(called)} rows)" if len(others) > 1 else ""
         raise table.error(
             row,
-            f" names {shown(called[row])}, which is not a training image of the data set"
+            f" names {shown(called[row])}, which is not a training "
+            f"{samples_of(config.dataset)[:-1]} of the data set"
             f"{many}{broken}",
         )
     # Rows for other images are ignored; they are not errors here.
@@ -217,14 +224,19 @@ def _without_row(
 
 
 def _missing(
-    table: Table, missing: Ints, names: list[str] | None, index: Ints, tested: int
+    table: Table,
+    missing: Ints,
+    names: list[str] | None,
+    index: Ints,
+    tested: int,
+    samples: str,
 ) -> DataError:
-    """The error for images without a row."""
+    """The error for images, or vectors, without a row."""
     first = missing[0]
     name = str(index[first]) if names is None else shown(names[first])
     held = int((missing >= len(index) - tested).sum())
     kind = "held out as test set" if held == len(missing) else "training"
-    many = f"{len(missing)} {'training images' if kind == 'training' else 'images'} have no row"
+    many = f"{len(missing)} {'training ' if kind == 'training' else ''}{samples} have no row"
     then = "expected one row for each; --skip-unreadable leaves them out"
     if set(map(trimmed, table.header)) >= RANKING:
         then = (
@@ -254,13 +266,15 @@ def _check_index(table: Table, called: Sequence[str], images: Ints, index: Ints)
 def _numbers(table: Table, column: str) -> Ints:
     """The values of a column of whole numbers, int64 [n]."""
     values = table[column]
-    for row, value in enumerate(values):
+    whole = [WHOLE.sub("", value) for value in values]
+    for row, value in enumerate(whole):
         # An int64 may not hold 19 digits or more, so such a value is not an index.
         if not (value.isascii() and value.isdigit() and len(value) < 19):
             raise table.error(
-                row, f", column '{column}', has {shown(value)}; expected a whole number from 0"
+                row,
+                f", column '{column}', has {shown(values[row])}; expected a whole number from 0",
             )
-    return np.fromiter(map(int, values), np.int64, len(values))
+    return np.fromiter(map(int, whole), np.int64, len(whole))
 
 
 def _check_own(

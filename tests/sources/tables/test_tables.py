@@ -338,7 +338,7 @@ DEFECTS: dict[str, tuple[Callable[[], bytes], str]] = {
         r"1 training images have no row, first 'NA/2\.png'",
     ),
     "index of another": (cell(1, "index", "12"), r"line 3 gives the index 12 to 'dog/1\.png'"),
-    "index not whole": (cell(1, "index", "11.0"), r"line 3, column 'index', has '11\.0'"),
+    "index not whole": (cell(1, "index", "11.5"), r"line 3, column 'index', has '11\.5'"),
     "index below 0": (cell(1, "index", "-1"), "line 3, column 'index', has '-1'"),
     "index of other digits": (cell(1, "index", "\u0661"), "line 3, column 'index', has"),
     "index too large": (cell(1, "index", "1" * 30), "line 3, column 'index', has '111"),
