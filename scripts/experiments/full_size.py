@@ -3,8 +3,8 @@
 For each column of human labels it records the recipe detect
   half    for 16 epochs at half of the resolution;
   whole   for 16 epochs at the whole resolution (only where --whole names the column);
-  second  for 16 epochs at the whole resolution, without the labels that half ranks worst: as many as
-          its estimate says.
+  second  for 16 epochs at the whole resolution, without the labels that half ranks worst: as many
+          as its estimate says.
 Judges half, whole, second, and half and second together, with the settings of tdctl detect. Prints
 Markdown. What was recorded in the same folder before is used again.
 

@@ -54,6 +54,16 @@ def find(
         str | None,
         typer.Option("--time", help="How long the recording may take, such as 10m, 90s or 1h30m."),
     ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            min=1,
+            max=2,
+            help="2: train a second network without the labels that the first ranks worst, and "
+            "rank by both.",
+        ),
+    ] = 1,
     detector: DetectorFile = None,
     score: Annotated[
         str | None,
@@ -86,6 +96,8 @@ def find(
     Example: tdctl find photos --recipe features --net-type resnet50 --pretrained imagenet
 
     Example: tdctl find clip.npy --labels labels.csv
+
+    Example: tdctl find photos --rounds 2
     """
     untouched_by_torchrun("find")
     source = the_source(detector, score)
@@ -100,7 +112,7 @@ def find(
     begun = runner.begun_with(folder, base)
     if begun is not None:
         config = replace(settings, reads_data=False).resolve(begun).config
-        if (found := runner.find_finished(folder, config, source)) is not None:
+        if (found := runner.find_finished(folder, config, source, rounds)) is not None:
             _show(found, as_json)
             return
         say(f"note: {folder} was begun already; it continues with the settings that it began with")
@@ -111,7 +123,7 @@ def find(
             return
     else:
         settings.resolve()  # says which data set is taken
-        plan = runner.plan_find(resolve, named, seconds, base.device)
+        plan = runner.plan_find(resolve, named, seconds, base.device, rounds)
         for note in plan.notes:
             say(f"note: {note}")
         for line in plan.lines(folder):
@@ -123,7 +135,7 @@ def find(
         config = plan.config
     with joined(config.device) as world, shown_progress(quiet) as report:
         try:
-            result = runner.find(config, folder, source, report=report, world=world)
+            result = runner.find(config, folder, source, rounds=rounds, report=report, world=world)
         except KeyboardInterrupt:
             if config.reads_vectors:
                 say("note: the same command trains the heads anew; finished features are kept")

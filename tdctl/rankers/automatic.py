@@ -136,11 +136,21 @@ class Automatic:
         if rate < FEW:
             shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
             return f"{name} and aum", shared.astype(np.float64)
+        return self._with_last_predictions(dynamics, probability, rate)
+
+    def _with_last_predictions(
+        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], rate: float
+    ) -> tuple[str, NDArray[np.float64]]:
+        """By the detector; with the last predictions if the network has not memorised the labels.
+
+        Both are log odds, or nearly so: their sum ranks better than the mean of the ranks. What is
+        certain for the detector then stays so, as with noise between pairs of classes.
+        """
         if dynamics.final_margin is not None:
             final = find_score(FINAL)(dynamics)
             if (final > 0).mean() >= STILL_DOUBTED * rate:
                 return self._with(FINAL), _log_odds(probability) + OF_FINAL * final
-        return name, probability
+        return str(self.detector.file), probability
 
     def _with_score(
         self, score: str, _run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]

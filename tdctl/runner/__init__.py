@@ -26,10 +26,11 @@ from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report,
 from tdctl.runner.denoise_settings import without_test_images
 from tdctl.runner.detect import detect
 from tdctl.runner.export import FORMATS, export
-from tdctl.runner.find import FindResult, begun_with, default_out, find, plan_find
+from tdctl.runner.find import FindResult, begun_with, default_out, find
 from tdctl.runner.find import finished as find_finished
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
+from tdctl.runner.plan_find import plan_find
 from tdctl.runner.plot import PLOTS, PlotResult, plot
 from tdctl.runner.report import ReportResult, check_report, report, report_of
 from tdctl.runner.scores import ScoreTable, judge_scores

@@ -177,7 +177,8 @@ def test_a_short_time_leaves_out_the_folds_first(
         networks = max(1, config.train.folds - 1)
         return Forecast(0.0, 1.0 * networks, 1.0, 1, "cpu")
 
-    monkeypatch.setattr(importlib.import_module("tdctl.runner.find"), "forecast_training", forecast)
+    module = importlib.import_module("tdctl.runner.plan_find")
+    monkeypatch.setattr(module, "forecast_training", forecast)
     asked = ["find", photos, "--out", tmp_path / "out", "--dry-run", "--json"]
     plans = {time: tdctl(*asked, "--time", time) for time in ("185s", "95s", "85s", "15s")}
     found = {time: json.loads(plan.stdout) for time, plan in plans.items()}
@@ -254,3 +255,76 @@ def test_times_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no time"):
         seconds_of(text)
+
+
+def test_two_rounds_are_recorded_and_ranked_together(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ("find", photos, "--out", out, "--epochs", 3, "--quiet")
+    one = tdctl(*asked)
+    assert one.exit_code == 0, one.output
+    before = pd.read_csv(out / "ranking.csv")
+    # A second round can be added to what was found.
+    two = tdctl(*asked, "--rounds", 2)
+    assert two.exit_code == 0, two.output
+    first, second = read_config(out / "run"), read_config(out / "run2")
+    assert second.seed == first.seed + 1 and second.split_seed == first.split_seed
+    assert second.train.leave_out == (out / "first_round.csv").absolute()
+    assert second.train.folds == 0 and second.net.stride == 1
+    manifest = read_json(out / "run2" / "manifest.json")
+    worst = pd.read_csv(out / "first_round.csv").sort_values("rank")["index"]
+    left = pd.read_csv(out / "run2" / "left_out.csv")["index"]
+    assert manifest["left_out"]["count"] == len(left) >= 1
+    assert set(left) <= set(worst[:24])
+    table, content = pd.read_csv(out / "ranking.csv"), read_json(out / "ranking.json")
+    assert len(table) == 48 and set(content["ranked_by"]) == {str(out / n) for n in ("run", "run2")}
+    assert table["suspicion"].between(0, 1).all() and not table.equals(before)
+    again = tdctl(*asked, "--rounds", 2)
+    assert again.exit_code == 0 and "finished already" in again.stderr
+    refused(tdctl(*asked), "has 2 rounds", "--rounds 2")
+
+
+def test_a_second_round_that_was_stopped_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("find", photos, "--epochs", 3, "--folds", 0, "--rounds", 2, "--quiet")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert tdctl(*asked, "--out", whole).exit_code == 0
+    find = importlib.import_module("tdctl.runner.find")
+    record = find.generate_td
+
+    def only_the_first(config: Any, out: Path, **more: Any) -> Any:
+        if out.name == "run2":
+            raise KeyboardInterrupt
+        return record(config, out, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(find, "generate_td", only_the_first)
+        assert tdctl(*asked, "--out", stopped).exit_code == 130
+    assert not (stopped / "ranking.csv").exists()
+    assert tdctl(*asked, "--out", stopped).exit_code == 0
+    for name in ("run/training_dynamics.npz", "run2/training_dynamics.npz", "ranking.csv"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_the_time_of_two_rounds_is_that_of_both(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forecast(config: Any, *_: Any) -> Forecast:
+        return Forecast(0.0, 3.0 if config.net.stride == 1 else 1.0, 1.0, 1, "cpu")
+
+    module = importlib.import_module("tdctl.runner.plan_find")
+    monkeypatch.setattr(module, "forecast_training", forecast)
+    words = ["find", photos, "--out", tmp_path / "o", "--dry-run", "--json", "--folds", 0]
+    plan = tdctl(*words, "--rounds", 2)
+    found = json.loads(plan.stdout)
+    assert found["rounds"] == 2 and found["seconds"] == 2 + 4 * found["epochs"]
+    assert "a second one without the worst labels" in plan.stderr and "run2/" in plan.stderr
+    assert json.loads(tdctl(*words, "--rounds", 2, "--time", "42s").stdout)["epochs"] == 10
+
+
+def test_what_does_not_go_with_two_rounds_is_refused(photos: Path, tmp_path: Path) -> None:
+    words = ["find", photos, "--out", tmp_path / "o", "--rounds", 2]
+    (tmp_path / "worst.csv").write_text("index,suspicion,rank\n0,1,1\n")
+    refused(tdctl(*words, "--leave-out", tmp_path / "worst.csv"), "leave out --leave-out")
+    refused(tdctl(*words, "--threshold-samples"), "leave out --threshold-samples")
+    assert tdctl(*words[:-1], 3).exit_code == 2

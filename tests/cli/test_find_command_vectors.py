@@ -151,7 +151,7 @@ def test_a_time_and_many_classes_make_the_recording_shorter(
 ) -> None:
     many = Choice((Chosen("train.folds", 2, "folds 2: why"), Chosen("train.epochs", 30, "")))
     monkeypatch.setattr(
-        importlib.import_module("tdctl.runner.find"),
+        importlib.import_module("tdctl.runner.plan_find"),
         "forecast_heads",
         lambda *_: (Forecast(0.0, 1.0, 10.0, 1, "cpu"), many),
     )

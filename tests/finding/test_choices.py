@@ -121,3 +121,15 @@ def test_epochs_fit_into_a_time() -> None:
     assert epochs_within(600, 30, 10, 60) == 57
     assert epochs_within(6000, 30, 10, 40) == 40
     assert epochs_within(10, 30, 10, 40) == 0
+
+
+@pytest.mark.parametrize(
+    "images, side, rounds, whole",
+    [(20_000, 32, 1, True), (19_999, 32, 1, False), (50_000, 64, 1, False), (50_000, 32, 2, False)],
+)
+def test_many_small_images_are_seen_at_their_whole_resolution(
+    images: int, side: int, rounds: int, whole: bool
+) -> None:
+    choice = choose(seen(images=images, short=side, long=side, alike=True), rounds)
+    assert choice.settings.get("net.stride") == (1 if whole else None)
+    assert any(reason.startswith("the whole resolution") for reason in choice.reasons) == whole
