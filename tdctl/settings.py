@@ -22,6 +22,12 @@ from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
 
+try:
+    # libyaml reads a run's settings ten times as fast.
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 # Settings and recipes that no longer exist. Runs of earlier versions with them still load.
 RETIRED = ("train.neighbours",)
 # The origin of a setting that follows from the pictures.
@@ -327,7 +333,7 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
             )
 
 
-class _EachKeyOnce(yaml.SafeLoader):
+class _EachKeyOnce(SafeLoader):
     """YAML of plain values, in which a key that stands twice is an error, not the later value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
