@@ -7,12 +7,14 @@ import gc
 import os
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer.testing
 from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
@@ -33,6 +35,8 @@ from tdctl.sources.listing import Listing
 # The networks here are so small that a second thread costs more than it brings, above all
 # beside other work on the same cores.
 torch.set_num_threads(1)
+# Each call of a command line would build all commands again, which takes 30 ms.
+typer.testing._get_command = cache(typer.testing._get_command)  # type: ignore[attr-defined]
 
 
 def pytest_collection() -> None:
