@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,6 @@ from tdctl.config.data import DataConfig, readers_of, usual_values
 from tdctl.config.layers import Origins, fill_in, merge
 from tdctl.errors import ConfigError
 from tdctl.folders import data_set_in
-
-try:
-    # libyaml reads a run's settings ten times as fast.
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:
-    from yaml import SafeLoader  # type: ignore[assignment]
 
 # Settings and recipes that no longer exist. Runs of earlier versions with them still load.
 RETIRED = ("train.neighbours",)
@@ -333,7 +329,7 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
             )
 
 
-class _EachKeyOnce(SafeLoader):
+class _EachKeyOnce(yaml.SafeLoader):
     """YAML of plain values, in which a key that stands twice is an error, not the later value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -346,6 +342,12 @@ class _EachKeyOnce(SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """YAML as values, which are not to be changed. Commands read a run's settings several times."""
+    return yaml.load(text, _EachKeyOnce)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The nested settings in a YAML file.
 
@@ -353,7 +355,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file cannot be read, is not YAML, or does not hold settings.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+        tree = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}; give an existing YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
