@@ -121,16 +121,19 @@ def test_the_locale_c_changes_no_file_name(tmp_path: Path) -> None:
     data = tmp_path / "Łoś"
     data.mkdir()
     found = command(
-        *("generate-td", "--dataset", "folder", "--data-dir", data, "--print-config"),
+        *("cache", "--cache-dir", data, "--json"),
         LC_ALL="C",
         PYTHONUTF8="0",
         PYTHONCOERCECLOCALE="0",
     )
     assert found.returncode == 0, found.stderr
-    settings = yaml.safe_load(found.stdout.decode("ascii"))
-    assert settings["data"]["data_dir"] == str(data)
+    assert json.loads(found.stdout.decode("ascii"))["folder"] == str(data)
+
+    asked = ("generate-td", "--dataset", "folder", "--data-dir", str(data), "--print-config")
+    printed = CliRunner(charset="ascii").invoke(app, asked).stdout_bytes
+    assert yaml.safe_load(printed.decode("ascii"))["data"]["data_dir"] == str(data)
     file = tmp_path / "again.yaml"
-    file.write_bytes(found.stdout)
+    file.write_bytes(printed)
     again = tdctl("generate-td", "--config", file, "--print-config")
     assert again.exit_code == 0 and str(data) in again.stdout
 
