@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +342,12 @@ class _EachKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """YAML as values, which are not to be changed. Commands read a run's settings several times."""
+    return yaml.load(text, _EachKeyOnce)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The nested settings in a YAML file.
 
@@ -347,7 +355,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file cannot be read, is not YAML, or does not hold settings.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+        tree = deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}; give an existing YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -73,22 +73,43 @@ class Opened:
         return to
 
 
+class Driver:
+    """Playwright's own process: started for the first page, and one for all pages of a module."""
+
+    def __init__(self) -> None:
+        self._running: Any = None
+
+    def chromium(self) -> Any:
+        if self._running is None:
+            from playwright.sync_api import sync_playwright
+
+            self._running = sync_playwright().start()
+        return self._running.chromium
+
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+
+DRIVER = Driver()
+
+
 @contextmanager
 def opened(file: Path, profile: Path, **how: Any) -> Iterator[Opened]:
     """A report in a browser of its own profile, which remembers what is kept in it."""
     path = chromium()
-    from playwright.sync_api import sync_playwright
-
     how = {"viewport": {"width": 1280, "height": 900}, **how}
     init = how.pop("init", None)
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=path, args=["--no-sandbox"], **how
-        )
+    context = DRIVER.chromium().launch_persistent_context(
+        str(profile), executable_path=path, args=["--no-sandbox"], **how
+    )
+    try:
         if init:
             context.add_init_script(init)
         page = Opened(context.new_page(), file)
         page.page.set_default_timeout(15000)
         page.goto()
         yield page
+    finally:
         context.close()

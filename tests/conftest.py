@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer.testing
 from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,6 +35,22 @@ from tdctl.sources.listing import Listing
 # The networks here are so small that a second thread costs more than it brings, above all
 # beside other work on the same cores.
 torch.set_num_threads(1)
+# Each call of a command line would build all commands again, which takes 30 ms.
+typer.testing._get_command = cache(typer.testing._get_command)  # type: ignore[attr-defined]
+
+
+def pytest_collection() -> None:
+    """The collector waits: it would walk through all that is imported and listed, many times."""
+    gc.disable()
+    # As it came, so that a package that counts its objects at the end finds none left.
+    atexit.register(gc.unfreeze)
+
+
+def pytest_collection_finish() -> None:
+    """What is there now lives to the end; the collector looks, less often, at what tests make."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 10)
+    gc.enable()
 
 
 def tdctl(*arguments: object) -> Result:

@@ -22,6 +22,7 @@ SETTINGS = """
 data: {dataset: digits, limit: 100}
 noise: {noise_ratio: 0.2}
 train: {epochs: 2}
+retrain: {epochs: 2}
 net: {depth: 8}
 """
 

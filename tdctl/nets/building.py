@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import nn
@@ -166,8 +167,11 @@ def _as_colour(net: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.
     return (images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images, *others)
 
 
+@cache
 def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, ...]) -> float:
     """The number of floating point operations of a forward pass for one image [C, H, W].
+
+    A process that trains several networks of the same settings counts them once.
 
     Raises:
         ConfigError: as in ``build_net``; or the network does not take images of this size.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,27 @@ def list_digits() -> Listing:
 
     Source: ``sklearn.datasets.load_digits``, after Alpaydin and Kaynak (1998), UCI.
     """
+    pixels, targets, train, test = _read_digits()
+    rows = np.concatenate([train, test])
+    return Listing(
+        name="digits",
+        class_names=[str(name) for name in range(10)],
+        labels=Labels(train.copy(), targets[train], targets[train]),
+        test_index=test.copy(),
+        test_targets=targets[test],
+        names=None,
+        images=torch.from_numpy(pixels[rows]),
+        trusted=True,
+        mirrors=False,
+    )
+
+
+@cache
+def _read_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Pixels [n, 1, 8, 8], classes [n], and the rows of the training and the test set.
+
+    They are read once in a process: a sweep opens its data for each row. Do not change them.
+    """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -48,19 +70,7 @@ def list_digits() -> Listing:
         stratify=digits.target,
         random_state=DIGITS_TEST.number(),
     )
-    train, test = np.sort(train), np.sort(test)
-    rows, targets = np.concatenate([train, test]), digits.target.astype(np.int64)
-    return Listing(
-        name="digits",
-        class_names=[str(name) for name in range(10)],
-        labels=Labels(train, targets[train], targets[train]),
-        test_index=test,
-        test_targets=targets[test],
-        names=None,
-        images=torch.from_numpy(pixels[rows]),
-        trusted=True,
-        mirrors=False,
-    )
+    return pixels, digits.target.astype(np.int64), np.sort(train), np.sort(test)
 
 
 def in_torchvisions_layout(config: DataConfig) -> bool:

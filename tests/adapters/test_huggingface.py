@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,27 +18,51 @@ from processes import in_world
 from tdctl import IndexedDataset, Recorder, read_run
 from tdctl.errors import DynamicsError, RunError
 
-pytest.importorskip("transformers", reason="needs pip install tdctl[huggingface]")
-pytest.importorskip("accelerate", reason="needs pip install tdctl[huggingface]")
-datasets = pytest.importorskip("datasets", reason="needs pip install datasets")
-
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
-
-from tdctl.adapters.huggingface import RecorderMixin
-
 WORDS = 16
 SMALL = 80
 
 
-class RecordingTrainer(RecorderMixin, Trainer):
-    """What a user writes."""
+pytestmark = [
+    pytest.mark.skipif(find_spec(name) is None, reason=f"needs pip install {extra}")
+    for name, extra in (
+        ("transformers", "tdctl[huggingface]"),
+        ("accelerate", "tdctl[huggingface]"),
+        ("datasets", "datasets"),
+    )
+]
+
+
+@cache
+def hf() -> SimpleNamespace:
+    """The packages, loaded by the first test: of the processes that list tests one runs these."""
+    import datasets
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        Trainer,
+        TrainingArguments,
+    )
+
+    from tdctl.adapters.huggingface import RecorderMixin
+
+    class RecordingTrainer(RecorderMixin, Trainer):
+        """What a user writes."""
+
+    return SimpleNamespace(
+        BertConfig=BertConfig,
+        BertForSequenceClassification=BertForSequenceClassification,
+        Dataset=datasets.Dataset,
+        RecordingTrainer=RecordingTrainer,
+        Trainer=Trainer,
+        TrainingArguments=TrainingArguments,
+    )
 
 
 def net(**more: Any) -> Any:
     """A BERT from a configuration. A digit's 8 rows are its words."""
     torch.manual_seed(0)
-    return BertForSequenceClassification(
-        BertConfig(
+    return hf().BertForSequenceClassification(
+        hf().BertConfig(
             vocab_size=WORDS,
             hidden_size=16,
             num_hidden_layers=1,
@@ -52,11 +79,11 @@ def digits(n: int = SMALL, index: str = "index") -> Any:
     x, given, _ = noisy_digits(n)
     words = x.reshape(n, 8, 8).mean(dim=2).mul(WORDS - 1).long()
     columns = {"input_ids": words.numpy(), "labels": given.numpy(), index: np.arange(n)}
-    return datasets.Dataset.from_dict(columns)
+    return hf().Dataset.from_dict(columns)
 
 
-def arguments(folder: Path, epochs: int, **more: Any) -> TrainingArguments:
-    return TrainingArguments(
+def arguments(folder: Path, epochs: int, **more: Any) -> Any:
+    return hf().TrainingArguments(
         str(folder / "checkpoints"),
         num_train_epochs=epochs,
         per_device_train_batch_size=16,
@@ -71,7 +98,7 @@ def trained(
     folder: Path, epochs: int = 2, again: Any = None, model: Any = None, n: int = SMALL, **more: Any
 ) -> Recorder:
     recorder = Recorder(folder / "run", n, CLASSES)
-    trainer = RecordingTrainer(
+    trainer = hf().RecordingTrainer(
         model or net(),
         arguments(folder, epochs, **more),
         train_dataset=digits(n),
@@ -108,7 +135,9 @@ def test_each_sample_is_recorded_once_an_epoch(tmp_path: Path, more: dict[str, A
 def test_a_data_set_of_dicts_gets_its_ids_from_indexed_dataset(tmp_path: Path) -> None:
     rows = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in digits()]
     data, recorder = IndexedDataset(rows, key="index"), Recorder(tmp_path, SMALL, CLASSES)
-    RecordingTrainer(net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder).train()
+    hf().RecordingTrainer(
+        net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder
+    ).train()
     check_once_an_epoch(recorder, 1, SMALL)
 
 
@@ -117,7 +146,7 @@ def test_the_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
     recorded, plain = net(), net()
     trained(tmp_path, model=recorded, **more)
     data = digits().remove_columns("index")
-    Trainer(plain, arguments(tmp_path, 2, **more), train_dataset=data).train()
+    hf().Trainer(plain, arguments(tmp_path, 2, **more), train_dataset=data).train()
     for one, other in zip(recorded.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -125,7 +154,7 @@ def test_the_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
 def test_models_that_return_tuples_and_predictions_without_labels(tmp_path: Path) -> None:
     model = net(return_dict=False)
     recorder = Recorder(tmp_path / "run", SMALL, CLASSES)
-    trainer = RecordingTrainer(
+    trainer = hf().RecordingTrainer(
         model, arguments(tmp_path, 1), train_dataset=digits(), recorder=recorder
     )
     trainer.train()
@@ -165,10 +194,12 @@ def test_a_checkpoint_without_recording_is_refused(tmp_path: Path) -> None:
 def test_a_missing_id_column_is_said(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "run", SMALL, CLASSES)
     data = digits(index="number")
-    trainer = RecordingTrainer(net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder)
+    trainer = hf().RecordingTrainer(
+        net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder
+    )
     with pytest.raises(DynamicsError, match="the batch has no 'index'"):
         trainer.train()
-    trainer = RecordingTrainer(
+    trainer = hf().RecordingTrainer(
         net(), arguments(tmp_path, 1), train_dataset=data, recorder=recorder, id_column="number"
     )
     trainer.train()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import forked, free_port, in_world, variables, waits_for
+from processes import forked, free_port, in_world, result_of, variables, waits_for
+from torch.distributed.run import main as launch
 from typer.testing import CliRunner
 
 from tdctl.cli import app, main
@@ -110,26 +110,43 @@ def test_a_step_of_one_process_is_not_run_several_times(
     assert result.exit_code == 1 and "call it without torchrun" in result.stderr
 
 
-@pytest.mark.slow
-def test_torchrun_starts_a_run_and_ranks_it(tmp_path: Path, detector_file: Path) -> None:
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+# In place of a program that torchrun starts: tells the variables that it was given, and waits.
+TELLS = """#!/bin/sh
+env -0 > told.$RANK.part && mv told.$RANK.part told.$RANK
+while [ ! -e done ]; do sleep 0.02; done
+"""
 
-    folder = str(tmp_path / "run")
-    step = ["-m", "tdctl", "generate-td", *SETTINGS, "--epochs", "3", "--out", folder, "--json"]
-    outcome = subprocess.run([*torchrun, *step], capture_output=True, text=True, env=environment)
-    assert outcome.returncode == 0, outcome.stderr
-    assert json.loads(outcome.stdout)["processes"] == 2
 
-    # Ranked by two forked processes, which need not import torch again.
-    command = ["detect", "--td", folder, "--detector", str(detector_file), "--json"]
+def test_torchrun_starts_a_run_and_ranks_it(
+    tmp_path: Path, detector_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real launcher; its two processes go on in children that need not import torch again."""
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "program"
+    program.write_text(TELLS)
+    program.chmod(0o755)
+
+    def torchrun() -> None:
+        launch(["--standalone", "--nproc-per-node", "2", "--no-python", str(program)])
+
+    def ran(*command: str) -> Any:
+        result = CliRunner().invoke(app, command)
+        return result.exit_code, result.stdout, result.stderr
+
+    launched = forked(torchrun, {"OMP_NUM_THREADS": "1"})
+    told = [tmp_path / f"told.{rank}" for rank in range(2)]
+    for file in told:
+        waits_for(file)
+    given = [dict(one.split("=", 1) for one in file.read_text().split("\0")[:-1]) for file in told]
+    out = str(tmp_path / "run")
+    step = ("generate-td", *SETTINGS, "--epochs", "3", "--out", out, "--json")
+    first, second = map(result_of, [forked(lambda: ran(*step), one) for one in given])
+    (tmp_path / "done").touch()
+    assert result_of(launched) is None
+    assert first[0] == 0, first
+    assert json.loads(first[1])["processes"] == 2 and second[:2] == (0, "")
+
+    command = ["detect", "--td", out, "--detector", str(detector_file), "--json"]
     first, second = in_world(2, lambda: CliRunner().invoke(app, command).stdout)
     found, same = json.loads(first), json.loads(CliRunner().invoke(app, command).stdout)
     assert second == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,23 @@ from tdctl.training.progress import Progress
 
 # Few epochs: the tests are of the way, not of the ranking.
 FAST = ("--epochs", 3, "--folds", 2, "--quiet")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _timed_once() -> Iterator[None]:
+    """The steps of one network on images of one shape are timed once in this module."""
+    forecast = importlib.import_module("tdctl.finding.forecast")
+    timed, measured = forecast._seconds_an_image, dict[object, float]()
+
+    def seconds(config: Any, dataset: Any, images: Any, *others: Any) -> float:
+        key = config.net, images.shape, len(images)
+        if key not in measured:
+            measured[key] = timed(config, dataset, images, *others)
+        return measured[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forecast, "_seconds_an_image", seconds)
+        yield
 
 
 @pytest.fixture(scope="module")

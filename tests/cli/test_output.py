@@ -16,7 +16,7 @@ from conftest import make_run, tdctl
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tdctl.cli.commands import app
+from tdctl.cli.commands import app, main
 from tdctl.cli.console import table_of
 from tdctl.cli.output import echo, let_all_text_through, print_json, showable
 from tdctl.files import write_json
@@ -97,12 +97,20 @@ def named_run(folder: Path) -> Path:
     return folder
 
 
-def test_a_ranking_reaches_a_code_page(tmp_path: Path) -> None:
+def test_a_ranking_reaches_a_code_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = named_run(tmp_path / "r")
     asked = ("detect", "--td", run, "--score", "aum", "--top", 30)
-    shown = command(*asked, PYTHONIOENCODING="cp1252")
-    assert shown.returncode == 0 and not shown.stderr
-    assert r"\u0141o\u015b" in shown.stdout.decode("cp1252")
+    with monkeypatch.context() as patch:
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, stream_of("cp1252"))
+        patch.setattr(sys, "argv", ["tdctl", *map(str, asked)])
+        for name in ("stop_on_sigterm", "tune_environment"):
+            patch.setattr(f"tdctl.cli.commands.{name}", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code and not written(sys.stderr)  # type: ignore[arg-type]
+        shown = written(sys.stdout)  # type: ignore[arg-type]
+    assert r"\u0141o\u015b" in shown.decode("cp1252")
     found = CliRunner(charset="ascii").invoke(app, [*map(str, asked), "--json"])
     rows = json.loads(found.stdout_bytes.decode("ascii"))["worst"]
     assert {row["given_label"] for row in rows} == {*NAMES[:2], "c2"}
@@ -113,16 +121,19 @@ def test_the_locale_c_changes_no_file_name(tmp_path: Path) -> None:
     data = tmp_path / "Łoś"
     data.mkdir()
     found = command(
-        *("generate-td", "--dataset", "folder", "--data-dir", data, "--print-config"),
+        *("cache", "--cache-dir", data, "--json"),
         LC_ALL="C",
         PYTHONUTF8="0",
         PYTHONCOERCECLOCALE="0",
     )
     assert found.returncode == 0, found.stderr
-    settings = yaml.safe_load(found.stdout.decode("ascii"))
-    assert settings["data"]["data_dir"] == str(data)
+    assert json.loads(found.stdout.decode("ascii"))["folder"] == str(data)
+
+    asked = ("generate-td", "--dataset", "folder", "--data-dir", str(data), "--print-config")
+    printed = CliRunner(charset="ascii").invoke(app, asked).stdout_bytes
+    assert yaml.safe_load(printed.decode("ascii"))["data"]["data_dir"] == str(data)
     file = tmp_path / "again.yaml"
-    file.write_bytes(found.stdout)
+    file.write_bytes(printed)
     again = tdctl("generate-td", "--config", file, "--print-config")
     assert again.exit_code == 0 and str(data) in again.stdout
 

@@ -327,17 +327,25 @@ def test_a_folder_of_other_commands_is_left_alone(digits_run: Path) -> None:
         runner.train(tiny("ssr"), digits_run, resume=True)
 
 
-@pytest.mark.parametrize(("algorithm", "noise", "epochs"), [("ssr", 0.4, 8), ("dividemix", 0.2, 8)])
+@pytest.mark.parametrize(
+    ("algorithm", "noise", "more"),
+    [
+        ("ssr", 0.4, {"robust.epochs": 6, "data.limit": 500}),
+        (
+            "dividemix",
+            0.2,
+            TINY
+            | {"robust.epochs": 10, "robust.batch_size": 32, "data.limit": 400}
+            | {"robust.lr": 0.05, "robust.warmup_epochs": 3},
+        ),
+    ],
+    ids=["ssr", "dividemix"],
+)
 def test_labels_that_are_trained_on_are_right_on_digits(
-    algorithm: str, noise: float, epochs: int, tmp_path: Path
+    algorithm: str, noise: float, more: dict[str, Any], tmp_path: Path
 ) -> None:
     """Uniform noise; without the algorithm 40 % and 20 % of the labels would be wrong."""
-    settings = {
-        "robust.algorithm": algorithm,
-        "robust.epochs": epochs,
-        "noise.noise_ratio": noise,
-        "data.limit": 600,
-    }
+    settings = {**more, "robust.algorithm": algorithm, "noise.noise_ratio": noise}
     manifest = runner.train(load_config(None, settings), tmp_path / "run").manifest
     assert manifest["labels_right_last"] >= 0.9
     assert manifest["clean_auc_last"] >= 0.95

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,19 @@ def trained_on(*folders: Path, out: Path, about: str = "", **settings: Any) -> N
     runner.train_detector(load_config(None, fast | chosen), list(folders), out, about=about)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two detectors, and the run that they were trained on."""
+    root = tmp_path_factory.mktemp("trained")
+    run = make_run(root / "seen", n=300)
+    trained_on(run, out=root / "weights" / "builtin", detector_net="tcn")
+    trained_on(run, out=root / "weights" / "paper", about="one run of plants")
+    return root
+
+
 @pytest.fixture
-def filled(tmp_path: Path, weights: Path) -> Path:
-    run = make_run(tmp_path / "seen", n=300)
-    trained_on(run, out=weights / "builtin", detector_net="tcn")
-    trained_on(run, out=weights / "paper", about="one run of plants")
-    return weights
+def filled(trained: Path, tmp_path: Path, weights: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path, dirs_exist_ok=True) / "weights")
 
 
 def test_what_lies_in_the_package_is_whole_small_and_can_be_loaded() -> None:

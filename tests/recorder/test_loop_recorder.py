@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.multiprocessing
 from conftest import refused, tdctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import forked, result_of
 
 from tdctl import Recorder, detection_metrics, read_run, score
 from tdctl.dynamics import TrainingDynamics
@@ -387,7 +388,7 @@ def test_ids_that_are_no_positions_are_refused(tmp_path: Path) -> None:
         Recorder(tmp_path / "r").record([9_000_000_000], FIRST[:1], TARGETS[:1])
 
 
-def two_processes(rank: int, base: Path) -> None:
+def one_of_two(rank: int, base: Path) -> str:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{base}/store", rank=rank, world_size=2
     )
@@ -406,6 +407,7 @@ def two_processes(rank: int, base: Path) -> None:
     with pytest.raises(DynamicsError, match="the label of sample 0 is 1 in one process and 0 in"):
         recorder.end_epoch()
     torch.distributed.destroy_process_group()
+    return "done"
 
 
 def record_part(recorder: Recorder, epoch: int, part: torch.Tensor, texts: bool) -> None:
@@ -414,9 +416,9 @@ def record_part(recorder: Recorder, epoch: int, part: torch.Tensor, texts: bool)
         recorder.record(ids, logits_of()[epoch, rows], TARGETS[rows])
 
 
-@pytest.mark.slow
 def test_two_processes_make_one_recording(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(two_processes, (tmp_path,), nprocs=2)
+    children = [forked(partial(one_of_two, rank, tmp_path)) for rank in range(2)]
+    assert [result_of(child) for child in children] == ["done", "done"]
     alone = recorded(tmp_path / "alone", logits_of())
     for texts in (False, True):
         together, labels, _ = read_run(tmp_path / f"texts_{texts}")

@@ -229,13 +229,13 @@ def test_wrong_digits_are_found_removed_and_a_better_network_trained(tmp_path: P
     """The main job as scripts/demo runs it: trained on one seed, judged on another."""
     file = Path(__file__).parents[2] / "configs" / "digits.yaml"
     small = {"noise.noise_ratio": 0.3, "net.depth": 8, "data.limit": 600}
-    small |= {"train.epochs": 20}
+    small |= {"train.epochs": 15}
     runs = [
         runner.generate_td(load_config(file, small | {"seed": seed}), tmp_path / f"{seed}").folder
         for seed in (0, 1)
     ]
     shorter = {"retrain.batch_size": 64, "retrain.epochs": 30, "retrain.eval_every": 30}
-    shorter |= {"detector.restarts": 1}
+    shorter |= {"detector.restarts": 1, "detector.epochs": 10}
     config = load_config(file, shorter, runner.settings_of_run(runs[1]), runner.PINNED)
     detector = runner.train_detector(config, runs[:1], tmp_path / "d").files[0]
     result = runner.denoise(

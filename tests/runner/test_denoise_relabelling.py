@@ -108,7 +108,7 @@ def test_a_dry_run_does_not_know_what_would_be_relabelled(
 def test_planted_labels_of_digits_are_corrected(tmp_path: Path) -> None:
     """Enough training for a network that predicts digits: nearly all flags get the true label."""
     settings: dict[str, Any] = {
-        "data__limit": 600, "train__epochs": 12, "retrain__epochs": 20, "noise__noise_ratio": 0.2,
+        "data__limit": 450, "train__epochs": 10, "retrain__epochs": 12, "noise__noise_ratio": 0.2,
         "retrain__batch_size": 32, "train__batch_size": 32, "retrain__lr": 0.1,
     }  # fmt: skip
     run = runner.generate_td(tiny_config(**settings), tmp_path / "r").folder

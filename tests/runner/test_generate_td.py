@@ -4,9 +4,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +17,7 @@ from conftest import (
     make_run,
     tiny_config,
 )
+from processes import forked, result_of
 
 from tdctl import runner
 from tdctl.classifier.disk_forecast import forecast_disk
@@ -140,17 +138,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     config = tiny_config(train__epochs=6)
     whole = runner.generate_td(config, tmp_path / "whole").folder
     folder = tmp_path / "killed"
-    (tmp_path / "c.yaml").write_text(config.to_yaml())
-    command = [sys.executable, "-m", "tdctl", "generate-td", "--config", tmp_path / "c.yaml"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, "--out", folder, "--quiet"], env=environment, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not (folder / "checkpoint.pth").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+
+    def kill(progress: Progress) -> None:
+        if progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert result_of(forked(lambda: runner.generate_td(config, folder, report=kill))) is None
+    assert (folder / "checkpoint.pth").exists()
     assert read_json(folder / "manifest.json")["status"] == "running"
     with pytest.raises(DynamicsError, match="--resume"):
         read_run(folder)

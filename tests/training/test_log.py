@@ -28,6 +28,17 @@ def log_of(folder: Path) -> Path:
     return folder / "train_log.csv"
 
 
+@pytest.fixture(scope="module")
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in one go, without or with held-out images; tests only read it."""
+    config = tiny_config(train__epochs=3, data__num_valid=request.param)
+    return runner.generate_td(config, tmp_path_factory.mktemp("whole") / "r").folder
+
+
+ALL = pytest.mark.parametrize("whole", [0], indirect=True)
+HELD_OUT = pytest.mark.parametrize("whole", [30], indirect=True)
+
+
 @pytest.mark.parametrize("split", [{}, {"data__num_valid": 30}, {"train__folds": 2}])
 def test_the_log_gains_a_row_with_each_epoch(tmp_path: Path, split: dict[str, Any]) -> None:
     seen: list[str] = []
@@ -75,10 +86,11 @@ def gone(file: Path) -> None:
     file.unlink()
 
 
+@HELD_OUT
 @pytest.mark.parametrize("damage", [half_a_row, a_row_more, noise, gone])
 @pytest.mark.parametrize("stopped_after", [2, 3])
 def test_a_damaged_log_does_not_hinder_resuming(
-    tmp_path: Path, damage: Any, stopped_after: int
+    tmp_path: Path, whole: Path, damage: Any, stopped_after: int
 ) -> None:
     config = tiny_config(train__epochs=3, data__num_valid=30)
 
@@ -90,11 +102,11 @@ def test_a_damaged_log_does_not_hinder_resuming(
         runner.generate_td(config, tmp_path / "r", report=stop)
     damage(log_of(tmp_path / "r"))
     runner.generate_td(config, tmp_path / "r", resume=True)
-    whole = runner.generate_td(config, tmp_path / "whole").folder
     assert log_of(tmp_path / "r").read_bytes() == log_of(whole).read_bytes()
 
 
-def test_a_checkpoint_without_test_errors_goes_on(tmp_path: Path) -> None:
+@ALL
+def test_a_checkpoint_without_test_errors_goes_on(tmp_path: Path, whole: Path) -> None:
     """Those of earlier versions have none."""
     config = tiny_config(train__epochs=3)
 
@@ -110,12 +122,12 @@ def test_a_checkpoint_without_test_errors_goes_on(tmp_path: Path) -> None:
         del row["test_error"]
     saved.write(tmp_path / "r" / "checkpoint.pth")
     runner.generate_td(config, tmp_path / "r", resume=True)
-    whole = runner.generate_td(config, tmp_path / "whole").folder
     assert log_of(tmp_path / "r").read_bytes() == log_of(whole).read_bytes()
 
 
+@ALL
 def test_a_kill_between_checkpoint_and_log_loses_no_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(train__epochs=3)
 
@@ -135,7 +147,6 @@ def test_a_kill_between_checkpoint_and_log_loses_no_epoch(
 
     runner.generate_td(config, tmp_path / "r", resume=True, report=look)
     assert seen[0] >= 2
-    whole = runner.generate_td(config, tmp_path / "whole").folder
     assert log_of(tmp_path / "r").read_bytes() == log_of(whole).read_bytes()
 
 

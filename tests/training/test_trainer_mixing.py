@@ -118,17 +118,16 @@ def test_a_resumed_run_has_the_bits_of_one_go(tmp_path: Path, option: str) -> No
 @pytest.mark.parametrize("option", OPTIONS)
 def test_any_number_of_processes_trains_the_same(tmp_path: Path, option: str) -> None:
     (alone_log, alone), *_ = in_worlds(1, tmp_path / "1", **OPTIONS[option])
-    for size in (2, 3):
-        for log, weights in in_worlds(size, tmp_path / str(size), **OPTIONS[option]):
-            assert len(log) == len(alone_log)
-            for row, expected in zip(log, alone_log, strict=True):
-                assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
-                assert row["train_error"] == pytest.approx(expected["train_error"], abs=0.02)
-            for found, expected in zip(weights, alone, strict=True):
-                assert np.allclose(found, expected, atol=1e-4)
-    files = [np.load(tmp_path / str(size) / "training_dynamics.npz") for size in (1, 2, 3)]
-    for file in files[1:]:
-        assert np.allclose(file["td"], files[0]["td"], atol=2e-3)
+    # Three divide neither the images nor a batch; test_world_trainings has two as well.
+    for log, weights in in_worlds(3, tmp_path / "3", **OPTIONS[option]):
+        assert len(log) == len(alone_log)
+        for row, expected in zip(log, alone_log, strict=True):
+            assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-4)
+            assert row["train_error"] == pytest.approx(expected["train_error"], abs=0.02)
+        for found, expected in zip(weights, alone, strict=True):
+            assert np.allclose(found, expected, atol=1e-4)
+    one, three = (np.load(tmp_path / size / "training_dynamics.npz") for size in ("1", "3"))
+    assert np.allclose(three["td"], one["td"], atol=2e-3)
 
 
 def test_an_averaged_network_is_what_is_judged_recorded_and_saved(tmp_path: Path) -> None:
