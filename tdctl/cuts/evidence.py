@@ -109,6 +109,11 @@ class Evidence:
         """Geometric mean of ``surest`` and ``suspected``, in [0, 1]; it is low for hard images."""
         return float(np.sqrt(self.surest * self.suspected))
 
+    @property
+    def goes_one_way(self) -> bool:
+        """Whether the wrong labels of each class go to one class, as far as this can be seen."""
+        return self.one_way >= ONE_WAY
+
     def range(self) -> Range:
         """The estimated share of wrong labels, and its interval.
 
@@ -133,7 +138,7 @@ class Evidence:
         shared = support ** (1 - weight / 2) * mixture ** (weight / 2)
         rate = apart * mixture + (1 - apart) * shared
         sure = max(weight, apart)
-        if rate >= MANY and self.one_way >= ONE_WAY:
+        if rate >= MANY and self.goes_one_way:
             rate = max(rate, min(self.expected, AT_MOST * rate))
         low = LOWER * sure * min(rate, apart * mixture + (1 - apart) * support)
         most = max(rate, (1 - apart) * weight * support)

@@ -61,7 +61,8 @@ class Automatic:
     - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
       by the ranks of the detector and of AUM together.
     - All other runs: by the detector; together with the score ``final-margin`` if the network has
-      not memorised the labels that look wrong, as after few epochs.
+      not memorised the labels that look wrong, as after few epochs, and unless these go from each
+      class to one other.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
     on runs with known flips: see replication/easy_data.md and replication/small_sets.md.
@@ -130,25 +131,26 @@ class Automatic:
         aum = by_aum.scored(run, dynamics)
         if stands_out(aum):
             return STANDS_OUT, aum
-        rate = Evidence.of(dynamics, probability).range().rate
+        evidence = Evidence.of(dynamics, probability)
+        rate = evidence.range().rate
         if rate < VERY_FEW:
             return "aum", aum
         if rate < FEW:
             shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
             return f"{name} and aum", shared.astype(np.float64)
-        return self._with_last_predictions(dynamics, probability, rate)
+        return self._with_last_predictions(dynamics, probability, evidence)
 
     def _with_last_predictions(
-        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], rate: float
+        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], evidence: Evidence
     ) -> tuple[str, NDArray[np.float64]]:
         """By the detector; with the last predictions if the network has not memorised the labels.
 
-        Both are log odds, or nearly so: their sum ranks better than the mean of the ranks. What is
-        certain for the detector then stays so, as with noise between pairs of classes.
+        Both are log odds, or nearly so: their sum ranks better than the mean of the ranks, as what
+        is certain for the detector stays so.
         """
-        if dynamics.final_margin is not None:
+        if dynamics.final_margin is not None and not evidence.goes_one_way:
             final = find_score(FINAL)(dynamics)
-            if (final > 0).mean() >= STILL_DOUBTED * rate:
+            if (final > 0).mean() >= STILL_DOUBTED * evidence.range().rate:
                 return self._with(FINAL), _log_odds(probability) + OF_FINAL * final
         return str(self.detector.file), probability
 
