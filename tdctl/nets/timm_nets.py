@@ -47,11 +47,12 @@ def check_timm(name: str) -> None:
     tags = _tags(network)
     if tag and tag not in tags:
         near = near_names(tag, tags) or tags[:3]
-        which = f"use {', '.join(f'timm:{network}.{one}' for one in near)}" if near else "leave it"
-        raise ConfigError(
-            f"net.net_type: timm's {network} has no weights '{tag}'; {which}"
-            + ("" if near else " out")
+        which = (
+            f"use {', '.join(f'timm:{network}.{one}' for one in near)}"
+            if near
+            else f"leave out '.{tag}'"
         )
+        raise ConfigError(f"net.net_type: timm's {network} has no weights '{tag}'; {which}")
 
 
 def build_timm(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
