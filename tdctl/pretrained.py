@@ -54,7 +54,7 @@ class Weights:
     part: str | None = None
 
     def facts(self) -> dict[str, str | None]:
-        """The facts for the manifest. Runs of earlier versions know no part."""
+        """The facts for the manifest; ``part`` only if there is one, as in earlier versions."""
         return {key: value for key, value in asdict(self).items() if key != "part" or value}
 
     @property
@@ -294,7 +294,7 @@ def _other_head(found: Tensors, own: Tensors, head: Sequence[str]) -> str | None
         return None
     if any(len(shape) != len(ours[key]) for key, shape in theirs.items()):
         return None
-    return f"the head ({', '.join(head)}), which is for {counts.pop()} classes, not {classes}"
+    return f"the head ({', '.join(head)}), made for {counts.pop()} classes, not {classes}"
 
 
 def _misfit(found: Tensors, own: Tensors) -> str | None:

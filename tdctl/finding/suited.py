@@ -72,7 +72,7 @@ class Suited:
         varied = "" if self.seen.alike else " (the median)"
         fit = " --fit pad" if "data.fit" in self.choice.settings else ""
         return (
-            f"--image-size {config.data.image_size}{fit}, as the images have {sizes}{varied}"
+            f"--image-size {config.data.image_size}{fit}, because the images have {sizes}{varied}"
             f"{recording}; give --image-size, --net-type or --epochs to change it"
         )
 

@@ -169,8 +169,8 @@ def check_cleaning(cleaning: Cleaning, detection: DetectResult) -> None:
     """Refuses an action that the recordings do not allow.
 
     Raises:
-        ConfigError: the cleaning needs the true labels, and the run does not know them.
-        DynamicsError: the recordings hold only the given label's probability.
+        ConfigError: the cleaning needs the true labels, and they are unknown.
+        DynamicsError: the recordings contain only the given label's probability.
     """
     run = detection.runs[0]
     if cleaning.relabel_by == "truth" and not detection.labels.flipped.any():
@@ -244,7 +244,7 @@ def p_mislabeled(detection: DetectResult, share: float | None = None) -> NDArray
 
     Args:
         detection: the ranking of the n samples.
-        share: the share of wrong labels, in (0, 1); needed if the suspicion is no probability.
+        share: the share of wrong labels, in (0, 1); needed if the suspicion is not P(mislabeled).
 
     Raises:
         ConfigError: the share is needed and missing, or outside (0, 1).

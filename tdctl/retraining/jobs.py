@@ -201,7 +201,7 @@ def plan_jobs(
 
     Raises:
         ConfigError: a ratio is outside [0, 1) or drops everything, or the floor is not valid or
-            has no effect, or the cleaning needs what the run does not know.
+            has no effect, or the cleaning needs true labels that are unknown.
         DynamicsError: as in ``check_cleaning``.
     """
     cleaning = (Cleaning() if cleaning is None else cleaning).with_floor(detection.runs)

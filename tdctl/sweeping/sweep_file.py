@@ -205,7 +205,7 @@ def check_settings(
     Args:
         where: the place in the file.
         settings: nested settings, or by dotted keys.
-        own: the settings that the sweep decides, and what says them.
+        own: the settings that the sweep decides, and for each the part of the file that sets it.
 
     Raises:
         ValueError: the message names the place.

@@ -93,7 +93,10 @@ def test_robust_trainings_need_no_ranking(tmp_path: Path) -> None:
             {"rows": [{"labels": ["relabel"], "relabel_by": "truth", "below": "keep"}]},
             "below: true labels have no confidence",
         ),
-        ({"rows": [{"labels": ["reweight"], "keep_per_class": 0.5}]}, "keep_per_class: has an effect only"),
+        (
+            {"rows": [{"labels": ["reweight"], "keep_per_class": 0.5}]},
+            "keep_per_class: has an effect only",
+        ),
         ({"settings": {"seed": 3}}, "settings: seed has no effect"),
         ({"settings": {"robust": {"algorithm": "ssr"}}}, "robust.algorithm has no effect"),
         ({"settings": {"nois": {}}}, "unknown setting 'nois'"),
