@@ -29,10 +29,10 @@ DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 # The number of batches that a batch norm has seen. None of our computations depends on it. Older
 # files lack it, such as torchvision's ImageNet weights.
 COUNTER = ".num_batches_tracked"
-# The keys under which training programs save the state dict, beside other things.
+# The keys under which training programs save the state dict, among other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-# The same of a running average of the weights, which such programs save beside. They evaluate
-# this average, and timm loads it if there is one.
+# The keys of a running average of the weights, which some programs also save. They evaluate this
+# average, and timm loads it if there is one.
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")
 INSTEAD = "give weights of this network with --pretrained FILE, or --pretrained none"
 
@@ -45,7 +45,7 @@ class Weights:
         file: the name of the file, or of published weights.
         sha256: the hex digest of the file's bytes; of published weights, that of their values.
         not_loaded: what was not loaded and why, in words; None if everything was loaded.
-        part: the name of the averaged weights in the file, which were taken; None for others.
+        part: the name of the averaged weights in the file, if these were taken; else None.
     """
 
     file: str
@@ -54,7 +54,7 @@ class Weights:
     part: str | None = None
 
     def facts(self) -> dict[str, str | None]:
-        """The facts for the manifest. Runs of earlier versions know no part."""
+        """The facts for the manifest; ``part`` only if there is one, as in earlier versions."""
         return {key: value for key, value in asdict(self).items() if key != "part" or value}
 
     @property
@@ -62,7 +62,7 @@ class Weights:
         """One line for the user."""
         part = "" if self.part is None else f"the averaged weights '{self.part}' in "
         return f"starts from {part}{self.file}" + (
-            f"; not loaded: {self.not_loaded}" if self.not_loaded else ", all of it loaded"
+            f"; not loaded: {self.not_loaded}" if self.not_loaded else ", all its weights loaded"
         )
 
 
@@ -185,12 +185,12 @@ def load_weights(net: nn.Module, path: Path) -> Weights:
         found.pop(key, None)
         del own[key]
     _put(net, found, own, str(path))
-    other = f"{_first(beside)}, which the network has not" if beside else None
+    other = f"{_first(beside)}, which the network does not have" if beside else None
     return Weights(path.name, sha256, _listed(other_head, aside, other), part)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
-    """The tensors of a file by name, and the name of the averaged weights that these are."""
+    """The tensors of a file by name; and the key of the averaged weights, if these were taken."""
     content: Any
     part = None
     if path.suffix == ".safetensors":
@@ -211,23 +211,23 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
     else:
         _check_parts(content)
     if not isinstance(content, Mapping) or not content:
-        raise ValueError("it holds no weights by name")
+        raise ValueError("it contains no named weights")
     for key, value in content.items():
         dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
         if not isinstance(key, str) or not dense:
-            raise ValueError(f"its '{key}' is no tensor")
+            raise ValueError(f"its '{key}' is not a tensor")
     return dict(content), part
 
 
 def _check_parts(content: Any) -> None:
-    """Refuses a checkpoint whose parts have no name that says which of them the weights are."""
+    """Refuses a checkpoint if the names of its parts do not say which part is the weights."""
     if not isinstance(content, Mapping):
         return
     parts = [key for key, value in content.items() if isinstance(value, Mapping)]
     if parts:
         raise ValueError(
-            f"it holds {_first([repr(part) for part in parts])}, and expected was one of "
-            f"{', '.join((*WRAPPERS, *AVERAGED))}: save the part that you mean alone"
+            f"it contains {_first([repr(part) for part in parts])}; expected one of "
+            f"{', '.join((*WRAPPERS, *AVERAGED))}; save only the part with the weights"
         )
 
 
@@ -247,7 +247,7 @@ def _without_prefix(
     fitting = [p for p in prefixes if needed <= _below(found, p).keys() <= own.keys()]
     if len(fitting) > 1:
         names = " and ".join(f"'{prefix}'" for prefix in sorted(fitting))
-        raise ValueError(f"it holds several such networks, {names}")
+        raise ValueError(f"it contains several such networks, {names}")
     # If no prefix fits, remove one that all tensors have, so that errors show the network's names.
     prefix = (fitting or [p for p in prefixes if all(key.startswith(p) for key in found)] or [""])[
         0
@@ -282,7 +282,7 @@ def _other_head(found: Tensors, own: Tensors, head: Sequence[str]) -> str | None
     """Describes a head that is missing or for another number of classes; else None."""
     there = [key for key in head if key in found]
     if not there:
-        return f"the head ({', '.join(head)}), which the file has not"
+        return f"the head ({', '.join(head)}), which the file does not have"
     if len(there) < len(head):
         return None
     ours, theirs = ({key: state[key].shape for key in head} for state in (own, found))
@@ -294,7 +294,7 @@ def _other_head(found: Tensors, own: Tensors, head: Sequence[str]) -> str | None
         return None
     if any(len(shape) != len(ours[key]) for key, shape in theirs.items()):
         return None
-    return f"the head ({', '.join(head)}), which is for {counts.pop()} classes, not {classes}"
+    return f"the head ({', '.join(head)}), made for {counts.pop()} classes, not {classes}"
 
 
 def _misfit(found: Tensors, own: Tensors) -> str | None:
@@ -304,7 +304,7 @@ def _misfit(found: Tensors, own: Tensors) -> str | None:
         return f"lacks {_first(missing)}, which the network has"
     unexpected = [key for key in found if key not in own]
     if unexpected:
-        return f"holds {_first(unexpected)}, which the network has not"
+        return f"contains {_first(unexpected)}, which the network does not have"
     first = next((key for key, value in own.items() if value.ndim == 4), None)
     if first is not None:
         ours, theirs = own[first].shape, found[first].shape
@@ -321,9 +321,9 @@ def _misfit(found: Tensors, own: Tensors) -> str | None:
     counted = [key for key in found if not key.endswith(COUNTER)]
     types = [key for key in counted if _is_float(found[key]) != _is_float(own[key])]
     if types:
-        return f"holds numbers of another type in {_first(types)}"
+        return f"contains numbers of another type in {_first(types)}"
     wild = [key for key, v in found.items() if _is_float(v) and not v.float().isfinite().all()]
-    return f"holds values that are not finite in {_first(wild)}" if wild else None
+    return f"contains values that are not finite in {_first(wild)}" if wild else None
 
 
 def _is_float(tensor: torch.Tensor) -> bool:

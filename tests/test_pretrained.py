@@ -87,7 +87,7 @@ def test_a_state_dict_is_loaded_however_it_was_wrapped(
     weights = load_weights(net, saved(tmp_path / name, wrap(state)))
     assert same(dict(net.state_dict()), state)
     assert weights.file == name and weights.not_loaded is None
-    assert "all of it loaded" in weights.note
+    assert "all its weights loaded" in weights.note
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
@@ -166,7 +166,7 @@ def test_a_file_without_a_head_is_one_of_features(tmp_path: Path) -> None:
     net = net_of()
     state = {key: value for key, value in state_of().items() if not key.startswith("fc.")}
     weights = load_weights(net, saved(tmp_path / "w.pth", state))
-    assert "not loaded: the head (fc.weight, fc.bias), which the file has not" in weights.note
+    assert "not loaded: the head (fc.weight, fc.bias), which the file does not have" in weights.note
     assert same({k: v for k, v in net.state_dict().items() if k in state}, state)
 
 
@@ -222,8 +222,11 @@ def one_nan(tensor: torch.Tensor) -> torch.Tensor:
     [
         (without("bn1.weight"), "lacks bn1.weight, which the network has"),
         (without("fc.bias"), "lacks fc.bias"),
-        (lambda s: s | {"extra.weight": s["fc.bias"]}, "holds extra.weight, which the network has"),
-        (lambda s: state_of(depth=14), "and 33 more, which the network has not"),
+        (
+            lambda s: s | {"extra.weight": s["fc.bias"]},
+            "contains extra.weight, which the network does",
+        ),
+        (lambda s: state_of(depth=14), "and 33 more, which the network does not have"),
         (lambda s: state_of(channels=3), "is for images of 3 channels, not 1"),
         (changed("bn1.weight", lambda t: t[:3]), "bn1.weight [3] in place of [16]"),
         (changed("fc.weight", lambda t: t[:, :9]), "fc.weight [10, 9] in place of [10, 64]"),
@@ -233,14 +236,14 @@ def one_nan(tensor: torch.Tensor) -> torch.Tensor:
         (changed("bn1.weight", lambda t: t.long()), "another type in bn1.weight"),
         (changed("bn1.weight", one_nan), "not finite in bn1.weight"),
         (changed("bn1.running_var", lambda t: t / 0), "not finite in bn1.running_var"),
-        (changed("bn1.weight", lambda t: 3), "its 'bn1.weight' is no tensor"),
-        (changed("bn1.weight", lambda t: t.to_sparse()), "its 'bn1.weight' is no tensor"),
-        (lambda s: {1: s["bn1.weight"]}, "its '1' is no tensor"),
-        (lambda s: {"state_dict": {}}, "holds no weights by name"),
-        (lambda s: s["bn1.weight"], "holds no weights by name"),
-        (lambda s: list(s.values()), "holds no weights by name"),
-        (lambda s: {"weights": s}, "it holds 'weights', and expected was one of state_dict"),
-        (lambda s: {"student": s, "teacher": s, "epoch": 1}, "it holds 'student', 'teacher'"),
+        (changed("bn1.weight", lambda t: 3), "its 'bn1.weight' is not a tensor"),
+        (changed("bn1.weight", lambda t: t.to_sparse()), "its 'bn1.weight' is not a tensor"),
+        (lambda s: {1: s["bn1.weight"]}, "its '1' is not a tensor"),
+        (lambda s: {"state_dict": {}}, "contains no named weights"),
+        (lambda s: s["bn1.weight"], "contains no named weights"),
+        (lambda s: list(s.values()), "contains no named weights"),
+        (lambda s: {"weights": s}, "it contains 'weights'; expected one of state_dict"),
+        (lambda s: {"student": s, "teacher": s, "epoch": 1}, "it contains 'student', 'teacher'"),
         (lambda s: prefixed(without("bn1.weight")(s)), "lacks bn1.weight, which the network has"),
         (lambda s: under("a.")(s) | under("b.")(s), "several such networks, 'a.' and 'b.'"),
     ],
@@ -369,7 +372,7 @@ def test_a_dry_denoising_checks_the_weights(
     config = tiny_config(
         net__pretrained=str(saved(tmp_path / "w.pth", state_of(depth=14))), data__num_valid=30
     )
-    with pytest.raises(ConfigError, match="which the network has not"):
+    with pytest.raises(ConfigError, match="which the network does not have"):
         runner.denoise(config, digits_run, detector_file, [0.2], out=tmp_path / "d", dry_run=True)
 
 
@@ -408,7 +411,10 @@ def test_what_stands_beside_the_network_is_named(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.ckpt", {"state_dict": under("model.")(state) | beside})
     weights = load_weights(net, path)
     assert same(dict(net.state_dict()), state)
-    assert "not loaded: criterion.weight, metric.total, which the network has not" in weights.note
+    assert (
+        "not loaded: criterion.weight, metric.total, which the network does not have"
+        in weights.note
+    )
 
 
 def test_a_head_for_other_classes_is_known_behind_a_prefix(tmp_path: Path) -> None:

@@ -54,13 +54,13 @@ def clean(
         typer.Option(
             "--action",
             help="What to do with the flagged images: drop removes their rows, relabel gives them "
-            "the suggested label, if it is sure enough.",
+            "the suggested label, if its probability is high enough.",
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="File to write: as CSV with the columns index, file_name, label, action."
+            "--out", help="File to write. A CSV has the columns index, file_name, label, action."
         ),
     ],
     file_format: Annotated[
@@ -68,7 +68,7 @@ def clean(
         typer.Option(
             "--format",
             help="csv; json, a flat list of class numbers; or metadata, the metadata.csv that "
-            "Hugging Face's imagefolder reads (default: what the name of --out says).",
+            "Hugging Face's imagefolder reads (default: by the name of --out).",
         ),
     ] = None,
     relabel_by: RelabelWith = None,
@@ -163,7 +163,7 @@ def _show(result: CleanResult, config: Config | None, out: Path) -> None:
     if result.action == "drop":
         stdout.print(f"dropped    {result.dropped}, the flagged ones")
     else:
-        right = "" if result.right is None else f", {result.right} of them rightly"
+        right = "" if result.right is None else f", {result.right} of them with the true label"
         stdout.print(f"relabelled {result.relabelled} of {flagged} flagged{right}{_others(result)}")
     if result.wrong is not None and result.noise is not None:
         (before, after), (share, now) = result.wrong, result.noise
@@ -183,7 +183,7 @@ def _others(result: CleanResult) -> str:
     """What became of the flagged images that were not relabelled, in words."""
     if result.dropped:
         return (
-            f"; {result.dropped} dropped, whose new label is not sure enough "
+            f"; {result.dropped} dropped, because no new label reaches the floor "
             "(see --confidence-floor)"
         )
     same = int(result.flagged.rows.sum()) - result.relabelled

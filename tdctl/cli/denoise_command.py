@@ -47,7 +47,7 @@ def denoise(
             "--remove-ratio",
             help="Share to drop or relabel, in [0, 1), or auto: the estimated share of wrong "
             f"labels ({WAYS}); repeatable. With --action reweight it is the share of wrong labels "
-            "that the weights assume, and is only needed if the suspicion is no probability.",
+            "that the weights assume, and is needed only if the ranking gives no P(mislabeled).",
         ),
     ] = None,
     action: Annotated[
@@ -55,7 +55,8 @@ def denoise(
         typer.Option(
             "--action",
             help="What happens to the flagged images: prune drops them, relabel gives them a new "
-            "label, reweight drops none and weighs the loss of each image by 1 - P(mislabeled).",
+            "label, reweight drops none and multiplies the loss of each image by "
+            "1 - P(mislabeled).",
         ),
     ] = "prune",
     relabel_by: RelabelWith = None,
@@ -66,7 +67,7 @@ def denoise(
         typer.Option(
             "--rounds",
             help="How often to record and rank before the retraining. Each further round records "
-            "the run again without the flagged images, predicts these, and ranks all anew.",
+            "the run again without the flagged images, predicts these, and ranks all again.",
         ),
     ] = 1,
     keep_per_class: KeepPerClass = None,
@@ -135,8 +136,8 @@ def denoise(
     check_report_file(td, report_to, overwrite)
     if runner.without_test_images(td[0]):
         say(
-            f"note: the run {td[0]} has no test images, so the table will have no test error; for "
-            "one, put images with right labels into a folder test (or give --test-share), and "
+            f"note: the run {td[0]} has no test images, so the table will have no test error; to "
+            "get one, put images with right labels into a folder test (or give --test-share), and "
             "record again"
         )
     with joined(config.device) as world, shown_progress(quiet or not world.is_first) as report:

@@ -66,13 +66,13 @@ def sweep(
         _show(result)
     if left_out := result.table.left_out:
         say(
-            f"note: {len(left_out)} controls are left out, because no label is known to be wrong: "
-            f"{left_out[0]}{'' if len(left_out) == 1 else ' and so on'}"
+            f"note: {len(left_out)} controls are left out, because no label is known to be wrong; "
+            f"the first one is {left_out[0]}"
         )
     if failed := result.table.failed:
         name, why = next(iter(failed.items()))
         more = "" if len(failed) == 1 else f" ({len(failed)} such)"
-        raise RunError(f"{name}: {why}{more}; the same command tries again")
+        raise RunError(f"{name}: {why}{more}; run the same command to try again")
 
 
 def _tell(progress: SweepProgress) -> None:
@@ -100,8 +100,8 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
     for name in plan["rows"]:
         console().print(name)
     say(
-        f"would make {len(plan['recordings'])} recordings and train {len(plan['rows'])} rows, of "
-        f"which {plan['done']} have a result"
+        f"{len(plan['recordings'])} recordings and {len(plan['rows'])} rows; {plan['done']} rows "
+        "have a result and are not trained again"
     )
 
 

@@ -33,7 +33,7 @@ def train(
         Path | None,
         typer.Option("--out", help="Run folder to write (default: beside --td, else in --root)."),
     ] = None,
-    root: Annotated[Path, typer.Option("--root", help="Where default folders go.")] = Path(
+    root: Annotated[Path, typer.Option("--root", help="Folder for default run folders.")] = Path(
         "replication"
     ),
     resume: Resume = False,
@@ -96,7 +96,7 @@ def _begun(settings: Settings, td: Path | None, shown: bool) -> SuitedSettings:
 
     if settings.names_data():
         raise typer.BadParameter(
-            "give either --td, whose data is taken, or --dataset and --data-dir"
+            "give either --td, whose data are used, or --dataset and --data-dir"
         )
     return SuitedSettings.of(settings, runner.settings_to_train_on(td), ("data", "noise"), shown)
 
@@ -122,7 +122,7 @@ def _show(result: GenerateResult) -> None:
     stdout.print(
         f"test error {_percent(manifest['test_error_last'])} at the last epoch, {_percent(mean)} "
         "as the mean of the last ten"
-        + ("" if best is None else f", {_percent(best)} at the best by held-out images")
+        + ("" if best is None else f", {_percent(best)} at the best epoch by held-out images")
     )
     stdout.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "

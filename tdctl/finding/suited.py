@@ -1,7 +1,7 @@
-"""What the pictures of the user's own data ask for: the size that all are brought to.
+"""Chooses the size to which the pictures of the user's own data are brought.
 
-Every command that trains uses this. The size depends on the pictures alone, so that each process
-of a run and each later command finds the same.
+Every command that trains uses this. The size depends only on the pictures, so each process of a run
+and each later command chooses the same.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from tdctl.training import World
 
 __all__ = ["Suited", "in_words", "see", "see_vectors", "suit", "suited", "suited_alike"]
 
-# The user's own data whose images may be of any size.
-# Seconds of decoding that are worth a word.
+# The time for decoding is named if it is longer than this number of seconds.
 LONG = 10.0
+# The user's own data whose images may be of any size.
 OF_ANY_SIZE = {"folder", "table", "webdataset", "hf"}
 
 
 @dataclass(frozen=True)
 class Suited:
-    """What the pictures ask for.
+    """The settings that suit the pictures.
 
     Attributes:
-        choice: of what the user has not set.
-        seen: of the data set.
-        listing: of the data set.
+        choice: the settings, without those that the user has set.
+        seen: the sizes of the pictures and the classes.
+        listing: the data set.
     """
 
     choice: Choice
@@ -53,7 +53,7 @@ class Suited:
         return _with(config, self.choice.settings)
 
     def line(self, config: Config, world: World | None = None) -> str:
-        """The choice and how to change it, in one line; with a ``world``, how long it takes, too.
+        """The choice and how to change it, in one line; with a ``world``, also its time.
 
         Args:
             config: all settings, with the choice.
@@ -72,13 +72,13 @@ class Suited:
         varied = "" if self.seen.alike else " (the median)"
         fit = " --fit pad" if "data.fit" in self.choice.settings else ""
         return (
-            f"--image-size {config.data.image_size}{fit}, as the images have {sizes}{varied}"
+            f"--image-size {config.data.image_size}{fit}, because the images have {sizes}{varied}"
             f"{recording}; give --image-size, --net-type or --epochs to change it"
         )
 
 
 def see_vectors(listing: Listing) -> SeenVectors | None:
-    """What is seen of embeddings; None if the data are images."""
+    """The number, the length and the classes of embeddings; None if the data are images."""
     if not isinstance(listing.images, VectorRows):
         return None
     numbers = int(listing.images.values.shape[1])
@@ -86,10 +86,10 @@ def see_vectors(listing: Listing) -> SeenVectors | None:
 
 
 def see(config: Config, listing: Listing) -> Seen | None:
-    """What is seen of the training images without decoding them: the heads of files.
+    """The sizes of the training images, from the headers of their files, and the classes.
 
-    Of many files, 1,000 are looked at. Where all these are of one size, all others are, too.
-    The result is None if no image opens, and for vectors.
+    Of many files, 1,000 are read. If all these have one size, the others are read, too. The result
+    is None if no image opens, and for vectors.
     """
     images, limit = listing.images, megapixels(config.data.max_megapixels)
     if isinstance(images, VectorRows):
@@ -111,7 +111,7 @@ def see(config: Config, listing: Listing) -> Seen | None:
 
 
 def suit(config: Config, named: Collection[str]) -> Suited | None:
-    """What the pictures ask for and the user has not set; None where that is nothing.
+    """The settings that suit the pictures and that the user has not set; None if there are none.
 
     Args:
         config: all settings.
@@ -131,13 +131,13 @@ def suit(config: Config, named: Collection[str]) -> Suited | None:
 
 
 def suited(config: Config, *runs: Path | None) -> Config:
-    """The settings with what the pictures ask for.
+    """All settings, with those that suit the pictures.
 
-    What was set stays: a ``Config`` knows which of its values were given.
+    The user's own settings stay: a ``Config`` knows which of its values were given.
 
     Args:
         config: all settings.
-        runs: folders. The first one that holds a run decides: its images are used again.
+        runs: folders. The image settings of the first one that contains a run are used again.
 
     Raises:
         DataError: the data set is missing or malformed.
@@ -156,7 +156,7 @@ def suited(config: Config, *runs: Path | None) -> Config:
 
 
 def suited_alike(config: Config, world: World, *runs: Path | None) -> Config:
-    """``suited`` in several processes: the first one looks, and all get the same choice.
+    """``suited`` in several processes: the first one chooses, and all get the same choice.
 
     Only the choice is shared. Each process keeps its other settings, which may differ by mistake.
     """
@@ -181,7 +181,7 @@ def _with(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def in_words(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A number of seconds in words."""
     if seconds < 1:
         return "less than a second"
     if seconds < 90:

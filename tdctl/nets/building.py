@@ -57,7 +57,9 @@ def build_net(config: NetConfig, num_classes: int, shape: tuple[int, ...], seed:
         if len(shape) == 1:
             return nn.Linear(channels, num_classes)
         if config.net_type == "linear":
-            raise ConfigError("net.net_type: linear reads vectors, not images; give another")
+            raise ConfigError(
+                "net.net_type: linear reads vectors, not images; give --net-type wide"
+            )
         if config.net_type == "resnet":
             return CifarResNet(config.depth, num_classes, channels, config.stride or 1)
         if config.net_type == "wide":
@@ -118,7 +120,7 @@ def other_size(config: NetConfig, shape: tuple[int, ...]) -> str | None:
         return None
     return (
         f"images of {shape[2]} x {shape[1]} pixels; the published weights of "
-        f"{config.net_type} are of {own.size}"
+        f"{config.net_type} expect {own.size}"
     )
 
 
@@ -133,8 +135,8 @@ def fetch_weights(config: NetConfig) -> tuple[str, Mapping[str, torch.Tensor]]:
     """
     if config.is_own:
         raise ConfigError(
-            f"net.pretrained: {config.label} is tdctl's own, of which no ImageNet weights are "
-            "published; name a network of torchvision or timm, such as --net-type resnet50"
+            f"net.pretrained: {config.label} is tdctl's own network, without published "
+            "ImageNet weights; name a network of torchvision or timm, such as --net-type resnet50"
         )
     try:
         if config.timm_name is not None:
@@ -187,10 +189,10 @@ def count_flops(config: NetConfig, num_classes: int, shape: tuple[int, ...]) -> 
         try:
             with FlopCounterMode(display=False) as counter:
                 net(torch.empty(1, *shape))
-        # torch and timm raise these where an image is too small for a layer.
+        # torch and timm raise these if an image is too small for a layer.
         except (RuntimeError, AssertionError, ValueError) as error:
             own = own_input(config)
-            advice = "a larger" if own is None else f"--image-size {own.size}, or another larger"
+            advice = "a larger" if own is None else f"--image-size {own.size} or another larger"
             raise ConfigError(
                 f"net.net_type: {config.label} does not take images of {shape[2]} x {shape[1]} "
                 f"pixels ({first_line(error)}); give {advice} --image-size"

@@ -47,11 +47,12 @@ def check_timm(name: str) -> None:
     tags = _tags(network)
     if tag and tag not in tags:
         near = near_names(tag, tags) or tags[:3]
-        which = f"use {', '.join(f'timm:{network}.{one}' for one in near)}" if near else "leave it"
-        raise ConfigError(
-            f"net.net_type: timm's {network} has no weights '{tag}'; {which}"
-            + ("" if near else " out")
+        which = (
+            f"use {', '.join(f'timm:{network}.{one}' for one in near)}"
+            if near
+            else f"leave out '.{tag}'"
         )
+        raise ConfigError(f"net.net_type: timm's {network} has no weights '{tag}'; {which}")
 
 
 def build_timm(config: NetConfig, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -84,7 +85,7 @@ def build_timm(config: NetConfig, num_classes: int, shape: tuple[int, int, int])
 
 
 def input_of_timm(name: str) -> OwnInput | None:
-    """What the published weights of a model expect; None if timm does not say.
+    """What the published weights of a model expect; None if timm does not know it.
 
     Raises:
         ConfigError: as in ``check_timm``.
@@ -137,7 +138,7 @@ def _hub_file(own: Any) -> str:
 
 
 def _from_hub(repository: str, file: str) -> str:
-    """The path of a file in the cache of the Hugging Face hub, where it is put if it is missing."""
+    """The path of a file in the cache of the Hugging Face hub; a missing file is fetched."""
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     path = try_to_load_from_cache(repository, file)

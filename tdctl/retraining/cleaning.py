@@ -53,7 +53,7 @@ class Cleaning:
 
     Attributes:
         action: ``prune`` drops them; ``relabel`` gives them another label; ``reweight`` drops
-            nothing and weighs the loss of each sample by 1 - P(mislabeled).
+            nothing and multiplies the loss of each sample by 1 - P(mislabeled).
         relabel_by: where the new labels come from: ``mean-softmax``, the class with the largest
             mean softmax over the recorded epochs; ``retrained``, the prediction of a network that
             is trained on the samples that are not flagged; or ``truth``, the true labels. With
@@ -93,7 +93,9 @@ class Cleaning:
             return
         floor = self.confidence_floor
         if floor is not None and not (math.isfinite(floor) and 0 <= floor <= 1):
-            raise ConfigError(f"confidence_floor: {floor} is outside [0, 1]; give such as 0.5")
+            raise ConfigError(
+                f"confidence_floor: {floor} is outside [0, 1]; give a number such as 0.5"
+            )
         below = "drop" if self.below is None else self.below
         _one_of("below", below, BELOW)
         object.__setattr__(self, "below", below)
@@ -115,9 +117,9 @@ class Cleaning:
 
     @property
     def suffix(self) -> str:
-        """What a folder name says of the action; empty for ``prune``.
+        """The part of a folder name for the action; empty for ``prune``.
 
-        A floor is always named, so that folders of another default floor are other folders.
+        It always contains the floor, so that another default floor gives another folder.
         """
         if self.action == "prune":
             return ""
@@ -167,18 +169,18 @@ def check_cleaning(cleaning: Cleaning, detection: DetectResult) -> None:
     """Refuses an action that the recordings do not allow.
 
     Raises:
-        ConfigError: the cleaning needs the true labels, and the run does not know them.
-        DynamicsError: the recordings hold only the given label's probability.
+        ConfigError: the cleaning needs the true labels, and they are unknown.
+        DynamicsError: the recordings contain only the given label's probability.
     """
     run = detection.runs[0]
     if cleaning.relabel_by == "truth" and not detection.labels.flipped.any():
         raise ConfigError(
-            f"relabel_by: truth needs true labels, and {run} knows no wrong label; use "
+            f"relabel_by: truth needs true labels, and no label of {run} is known to be wrong; use "
             "--relabel-by mean-softmax"
         )
     if cleaning.relabel_by == "mean-softmax" and detection.confidence is None:
         raise DynamicsError(
-            f"{run}: holds the probability of the given label alone, so no other label can be "
+            f"{run}: contains only the probability of the given label, so no other label can be "
             "suggested; use --relabel-by retrained, or record it with --store full"
         )
 
@@ -210,7 +212,9 @@ def cleaned(
     if cleaning.action == "reweight":
         weights = 1 - p_mislabeled(detection, share)
         if not weights.any():
-            raise ConfigError("reweight: every sample would weigh 0; give another --remove-ratio")
+            raise ConfigError(
+                "reweight: the weight of every sample would be 0; give another --remove-ratio"
+            )
         return reweighted(labels, weights)
     if cleaning.relabel_by == "truth":
         return with_true_labels(labels, flagged)
@@ -240,7 +244,7 @@ def p_mislabeled(detection: DetectResult, share: float | None = None) -> NDArray
 
     Args:
         detection: the ranking of the n samples.
-        share: the share of wrong labels, in (0, 1); needed if the suspicion is no probability.
+        share: the share of wrong labels, in (0, 1); needed if the suspicion is not P(mislabeled).
 
     Raises:
         ConfigError: the share is needed and missing, or outside (0, 1).
@@ -250,7 +254,7 @@ def p_mislabeled(detection: DetectResult, share: float | None = None) -> NDArray
         if not detection.gives_probability:
             raise ConfigError(
                 "reweight: this suspicion is not P(mislabeled), so the share of wrong labels is "
-                "needed; give it with --remove-ratio, or --remove-ratio auto"
+                "needed; give --remove-ratio R or --remove-ratio auto"
             )
         return np.clip(suspicion, 0.0, 1.0)
     if not 0 < share < 1:

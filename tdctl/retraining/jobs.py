@@ -106,7 +106,7 @@ class Job:
         ratio = self.row.remove_ratio
         if ratio is None:
             return self.row.kind
-        # An estimated ratio has many digits that say nothing, so it is not shown.
+        # An estimated ratio has many digits without meaning, so it is not shown.
         return f"{self.row.kind} {ratio:g}" if self.row.method is None else f"{self.row.kind} auto"
 
     @property
@@ -128,10 +128,10 @@ class Job:
         return self.status
 
     def check(self, labels: Labels) -> None:
-        """Refuses to go on with a retraining that used other labels.
+        """Refuses to continue a retraining that used other labels.
 
         Raises:
-            RunError: it did.
+            RunError: it used other labels.
         """
         if self.status != "new":
             self.folder.check_same("kept_fingerprint", self.labels.fingerprint(labels))
@@ -183,7 +183,7 @@ def plan_jobs(
     cleaning: Cleaning | None = None,
     place: Path | None = None,
 ) -> list[Job]:
-    """Plans one retraining per ratio, and the controls if they are asked for.
+    """Plans one retraining per ratio, and the controls if they are requested.
 
     A relabelling by a retrained network has two jobs: the pruning whose network predicts the new
     labels, and the relabelling that waits for it.
@@ -201,7 +201,7 @@ def plan_jobs(
 
     Raises:
         ConfigError: a ratio is outside [0, 1) or drops everything, or the floor is not valid or
-            has no effect, or the cleaning needs what the run does not know.
+            has no effect, or the cleaning needs true labels that are unknown.
         DynamicsError: as in ``check_cleaning``.
     """
     cleaning = (Cleaning() if cleaning is None else cleaning).with_floor(detection.runs)

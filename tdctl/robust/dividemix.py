@@ -147,7 +147,7 @@ class DivideMix:
                 division = divide(losses[place], self._config.clean_above, before)
             if division.kept_before is not None:
                 name, why = self._learners[place].name, division.kept_before
-                then = "the division before stays" if before else "all are labelled"
+                then = "the previous division is used again" if before else "all labels are used"
                 self.events.append(f"epoch {epoch}, {name}: {why}; {then}")
             else:
                 self._estimates.append(1 - float(division.labelled.mean()))

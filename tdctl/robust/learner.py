@@ -67,7 +67,7 @@ def look(
             hook.close()
     found = Look(torch.cat(logits), torch.cat(features))
     if not bool(torch.isfinite(found.logits).all()):
-        raise TrainingError(f"{name}: its answers are not finite; {REMEDY}")
+        raise TrainingError(f"{name}: its outputs are not finite; {REMEDY}")
     return found
 
 

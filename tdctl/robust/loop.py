@@ -165,7 +165,7 @@ class _Watched:
             row["valid_loss"] = watched.mean_loss
             if not math.isfinite(watched.mean_loss):
                 raise TrainingError(
-                    f"epoch {row['epoch']}: the loss on the watched images is not finite; {REMEDY}"
+                    f"epoch {row['epoch']}: the evaluation loss is not finite; {REMEDY}"
                 )
         row["test_error"] = None if test is None else test.error
 

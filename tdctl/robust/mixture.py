@@ -86,7 +86,7 @@ def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     from sklearn.mixture import GaussianMixture
 
     if len(np.unique(values)) < 2:
-        return np.ones(len(values)), "all losses are alike"
+        return np.ones(len(values)), "all losses are equal"
     mixture = GaussianMixture(
         2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=ROBUST_DIVISION.number()
     )
@@ -97,7 +97,10 @@ def _lower_component(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     distance = abs(means[0] - means[1])
     probability = mixture.predict_proba(values[:, None])[:, means.argmin()]
     if distance < max(APART, DEVIATIONS_APART * np.sqrt(variances.mean())):
-        return probability, f"the components' means are only {distance:.3f} of the span apart"
+        return (
+            probability,
+            f"the two components are only {distance:.3f} of the range of losses apart",
+        )
     return probability, None
 
 

@@ -79,8 +79,8 @@ class Ssr:
         asked = setup.config.neighbours
         if asked is not None and asked >= min(self._n, REFERENCES):
             raise ConfigError(
-                f"neighbours: {asked} of {self._n} images; give fewer with "
-                "--set robust.neighbours=N"
+                f"neighbours: {asked} is too many; expected fewer than {min(self._n, REFERENCES)} "
+                f"for {self._n} images; give --set robust.neighbours=N"
             )
         self._neighbours = asked or default_neighbours(self._n, self._k)
         self._learner = Learner(setup.net, setup.config, setup.pipeline, "the network", setup.seed)
@@ -127,7 +127,7 @@ class Ssr:
         with_all = with_floor(kept, sure, names, self._config.class_floor)
         if not with_all.any():
             with_all = np.ones(self._n, dtype=np.bool_)
-            self.events.append(f"epoch {epoch}: no label was kept, so all were")
+            self.events.append(f"epoch {epoch}: no label was kept, so all labels are used")
         row: LogRow = {
             "kept": float(with_all.mean()),
             "relabelled": float((labels != self._given).float().mean()),

@@ -70,6 +70,6 @@ def check_strong(config: RobustConfig, dataset: DataSet) -> None:
         )
     if config.strong_cutout is not None and config.strong_cutout >= side:
         raise ConfigError(
-            f"strong_cutout: a square of {config.strong_cutout} pixels blanks images of {side}; "
+            f"strong_cutout: a square of {config.strong_cutout} pixels covers images of {side}; "
             "give a smaller one, such as --set robust.strong_cutout=4"
         )

@@ -27,7 +27,7 @@ from tdctl.training import World
 
 __all__ = ["RANKER", "Made", "Recorded", "source_of"]
 
-# The name in the result of a row for the fingerprint of the detector that ranked.
+# The key of the detector's fingerprint in the result of a row.
 RANKER = "detector_fingerprint"
 REALISED = "realised"
 # A reweighting flags nothing.
@@ -147,7 +147,9 @@ class Recorded:
                 if suspicion.min() < suspicion.max():  # the same value everywhere ranks nothing
                     aps[score.name] = detection_metrics(suspicion, self.labels.flipped).ap or 0.0
         if not aps:
-            raise DataError(f"{self._folder}: no score tells its samples apart; train for longer")
+            raise DataError(
+                f"{self._folder}: each score has the same value for all samples; train longer"
+            )
         return find_score(max(aps, key=lambda name: aps[name]))
 
     def _facts(self, detection: DetectResult) -> dict[str, Any]:
@@ -164,7 +166,7 @@ class Recorded:
         if not self.labels.flipped.any():
             raise DataError(
                 f"{what} needs the truth, and no label of {self._folder} is known to be wrong; "
-                "leave it out (controls: false leaves out all controls), or name the true labels"
+                "leave it out (controls: false leaves out all controls), or give the true labels"
             )
 
     def _check_classes(self, made: LabelSet, row: Row) -> None:
@@ -173,7 +175,7 @@ class Recorded:
         if len(lost):
             raise ConfigError(
                 f"remove_ratio: '{row.remove_ratio}' drops all samples of class {lost[0]} "
-                f"({len(lost)} such); give a smaller ratio, or keep_per_class"
+                f"({len(lost)} such classes); give a smaller ratio, or keep_per_class"
             )
 
 

@@ -32,7 +32,7 @@ OWN_KEYS = {
     "seed": "seeds: [...] of the sweep's file sets it",
     "robust.algorithm": "algorithms: [...] of a group of rows sets it",
 }
-# In the settings of an algorithm, its name counts.
+# The settings of an algorithm may contain all settings of the section, also ``algorithm``.
 OF_ALGORITHM: dict[str, str] = {}
 
 LabelWord = Literal["prune", "relabel", "reweight", "random", "all", "clean", "true"]
@@ -80,7 +80,7 @@ class RowGroup(Section):
         for word in words:
             if not RATIO.fullmatch(word):
                 raise ValueError(
-                    f"'{word}' is no ratio; expected a share below 1, auto, or realised+0.05"
+                    f"'{word}' is not a ratio; expected a share below 1, auto, or realised+0.05"
                 )
             if word.startswith("auto:"):
                 try:
@@ -100,10 +100,10 @@ class RowGroup(Section):
     def _relabelling_is_wanted(self) -> RowGroup:
         for name in ("relabel_by", "confidence_floor", "below"):
             if getattr(self, name) is not None and "relabel" not in self.labels:
-                raise ValueError(f"{name}: goes with labels: [relabel]; leave it out")
+                raise ValueError(f"{name}: has an effect only with labels: [relabel]; leave it out")
         if self.keep_per_class is not None and not {"prune", "relabel", "random"} & {*self.labels}:
             raise ValueError(
-                "keep_per_class: none of these labels drops by a ranking; leave it out"
+                "keep_per_class: has an effect only on prune, relabel and random; leave it out"
             )
         if self.relabel_by == "truth":
             for name in ("confidence_floor", "below"):
@@ -143,7 +143,7 @@ class SweepFile(Section):
     def _seeds_are_numbers(cls, value: object) -> object:
         for one in value if isinstance(value, list) else ():
             if isinstance(one, bool):  # YAML's on, no and true would be read as the number 1 or 0
-                raise ValueError(f"{str(one).lower()} is no seed; expected whole numbers")
+                raise ValueError(f"{str(one).lower()} is not a seed; expected whole numbers")
         return value
 
     @model_validator(mode="after")
@@ -167,13 +167,13 @@ class SweepFile(Section):
         for name, settings in self.algorithms.items():
             if settings.get("algorithm", name) not in ALGORITHMS:
                 raise ValueError(
-                    f"algorithms: '{name}' is none of {', '.join(ALGORITHMS)}; give it "
-                    "'algorithm: ce' or another one"
+                    f"algorithms: '{name}' is none of {', '.join(ALGORITHMS)}; add "
+                    "'algorithm: ce' or another of them to its settings"
                 )
             if name in ALGORITHMS and settings.get("algorithm", name) != name:
-                # Its rows would stand in the table under the name of another algorithm.
+                # Its rows would have the name of another algorithm in the table.
                 raise ValueError(
-                    f"algorithms: '{name}' is the algorithm {name}, and its settings say "
+                    f"algorithms: '{name}' is the algorithm {name}, and its settings name "
                     f"{settings['algorithm']}; give it another name"
                 )
         known = {*self.algorithms, *ALGORITHMS}
@@ -205,7 +205,7 @@ def check_settings(
     Args:
         where: the place in the file.
         settings: nested settings, or by dotted keys.
-        own: the settings that the sweep decides, and what says them.
+        own: the settings that the sweep decides, and for each the part of the file that sets it.
 
     Raises:
         ValueError: the message names the place.
@@ -214,7 +214,7 @@ def check_settings(
         keys = [*settings, *flat(settings)]
     except TypeError:
         raise ValueError(
-            f"{where}: has a key that is no text; expected names of settings"
+            f"{where}: has a key that is not text; expected names of settings"
         ) from None
     for key in keys:
         if key in own:
@@ -227,7 +227,7 @@ def check_settings(
 
 
 def _said(problem: Any) -> str:
-    """What pydantic found wrong, in words about YAML."""
+    """The problem that pydantic found, in words about YAML."""
     kind, place = problem["type"], problem["loc"]
     if kind == "extra_forbidden":
         fields = (RowGroup if place[0] == "rows" else SweepFile).model_fields
@@ -284,6 +284,6 @@ def _check_overridden(sweep: SweepFile, changed: Mapping[str, Any]) -> None:
         for where, settings in above.items():
             if key in settings:
                 raise ConfigError(
-                    f"--set {key}: {where} of the sweep's file sets it too, and that counts; "
+                    f"--set {key}: {where} of the sweep's file also sets it and overrides it; "
                     "change the file"
                 )

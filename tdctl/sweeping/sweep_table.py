@@ -74,7 +74,7 @@ class SweepTable:
     missing: int
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-ready values."""
+        """All values, JSON-ready."""
         return {
             "rows": records(self.rows),
             "summary": records(self.summary),

@@ -212,7 +212,10 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_go_on(tmp_path: Pa
     )
     result = tdctl("sweep", file, "--out", tmp_path / "out", "--quiet")
     assert result.exit_code == 1
-    assert "all samples of class" in result.stderr and "tries again" in result.stderr
+    assert (
+        "all samples of class" in result.stderr
+        and "run the same command to try again" in result.stderr
+    )
     assert [key[0] for key in rows_of(tmp_path / "out")] == ["all"]
     # Of the same command, it is tried again.
     file.write_text(file.read_text().replace("0.99", "0.01"))

@@ -276,7 +276,7 @@ def test_a_division_that_stays_is_logged(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("tdctl.robust.mixture.APART", 10)
     result = runner.train(tiny("dividemix"), tmp_path / "a")
     assert len(result.manifest["events"]) == 4
-    assert "all are labelled" in result.manifest["events"][0]
+    assert "all labels are used" in result.manifest["events"][0]
     assert log_of(tmp_path / "a")[-1]["divisions_kept_before"] == "2"
     assert any("network 1" in note and "4 such" in note for note in result.notes)
 

@@ -260,7 +260,9 @@ def test_datasets_looks_at_pictures_of_different_sizes(tmp_path: Path) -> None:
     root = classes(tmp_path / "d", {"cat": 12, "dog": 8})
     picture(root / "train/dog/big.png", 1, (40, 50))
     told = tdctl("datasets", "folder", "--data-dir", root).stdout
-    assert "note: --image-size 32, as the images have 12 by 12 pixels (the median); give" in told
+    assert (
+        "note: --image-size 32, because the images have 12 by 12 pixels (the median); give" in told
+    )
 
 
 def test_files_that_do_not_decode_are_no_copies_of_each_other(tmp_path: Path) -> None:

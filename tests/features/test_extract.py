@@ -169,4 +169,4 @@ def test_a_damaged_cache_is_computed_again(pictures: Path, weights: Path, damage
 
 def test_images_of_another_size_than_the_weights_are_told(pictures: Path, weights: Path) -> None:
     notes = open_training_data(config_of(pictures, weights)).notes
-    assert f"images of 32 x 32 pixels; the published weights of {NET} are of 224" in notes
+    assert f"images of 32 x 32 pixels; the published weights of {NET} expect 224" in notes

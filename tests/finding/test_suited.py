@@ -47,7 +47,9 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = tdctl("generate-td", "--data-dir", photos, "--out", out, *FAST)
     assert result.exit_code == 0, result.output
     line = next(line for line in result.stderr.splitlines() if "--image-size 32" in line)
-    assert line.startswith("note: --image-size 32, as the images have 12 by 12 pixels (the median)")
+    assert line.startswith(
+        "note: --image-size 32, because the images have 12 by 12 pixels (the median)"
+    )
     assert "here for 2 epochs; give --image-size, --net-type or --epochs to change it" in line
     return out
 
@@ -154,7 +156,7 @@ def test_small_pictures_of_one_size_stay_as_they_are(tmp_path: Path) -> None:
     found = settings_of("--data-dir", root)
     assert found["data.image_size"] == "null  # default" and found["train.epochs"].startswith("60")
     result = tdctl("generate-td", "--data-dir", root, "--dry-run", "--out", tmp_path / "r")
-    assert "as the images have" not in result.stderr and "no test set" not in result.stderr
+    assert "because the images have" not in result.stderr and "no test set" not in result.stderr
 
 
 def test_one_picture_of_another_size_among_many_is_found(
@@ -187,10 +189,10 @@ def test_what_the_user_sets_stays_wherever_it_stands(photos: Path, tmp_path: Pat
 def test_a_run_goes_on_and_its_settings_repeat_it(photos: Path, run: Path, tmp_path: Path) -> None:
     again = tdctl("generate-td", "--resume", "--out", run, *FAST)
     assert again.exit_code == 0 and "already complete" in again.stderr
-    assert "as the images have" not in again.stderr, "the run names it"
+    assert "because the images have" not in again.stderr, "the run names it"
     other = tmp_path / "b"
     result = tdctl("generate-td", "--config", run / "config.yaml", "--out", other, *FAST)
-    assert result.exit_code == 0 and "as the images have" not in result.stderr
+    assert result.exit_code == 0 and "because the images have" not in result.stderr
     whole = [np.load(folder / "training_dynamics.npz")["td"] for folder in (run, other)]
     assert np.array_equal(*whole)
 

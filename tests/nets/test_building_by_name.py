@@ -95,7 +95,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     ("net_type", "side", "says"),
     [
         ("alexnet", 32, "alexnet does not take images of 32 x 32 pixels"),
-        ("inception_v3", 64, "give --image-size 299, or another larger"),
+        ("inception_v3", 64, "give --image-size 299 or another larger"),
         ("vit_b_16", 30, "vit_b_16 does not take images of 30 pixels"),
     ],
 )

@@ -124,10 +124,12 @@ def test_true_labels_keep_flagged_samples_that_were_right(ranked: DetectResult) 
 def test_what_a_run_does_not_know_is_refused(ranked: DetectResult) -> None:
     labels = ranked.labels
     blind = replace(ranked, labels=Labels(labels.index, labels.assigned, labels.assigned))
-    with pytest.raises(ConfigError, match=r"truth needs true labels, and .* knows no wrong label"):
+    with pytest.raises(
+        ConfigError, match=r"truth needs true labels, and no label of .* is known to be wrong"
+    ):
         check_cleaning(Cleaning("relabel", "truth"), blind)
     alone = replace(ranked, confidence=None)
-    with pytest.raises(DynamicsError, match="holds the probability of the given label alone"):
+    with pytest.raises(DynamicsError, match="contains only the probability of the given label"):
         check_cleaning(Cleaning("relabel"), alone)
     check_cleaning(Cleaning("relabel", "retrained"), alone)
 

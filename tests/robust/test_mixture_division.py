@@ -63,7 +63,7 @@ def test_a_division_is_as_written_out() -> None:
 @pytest.mark.parametrize(
     ("losses", "why"),
     [
-        (np.full(50, 0.7), "alike"),
+        (np.full(50, 0.7), "equal"),
         (two_heaps(197, 3), "98.5%"),
         (two_heaps(6, 194), "3.0%"),
     ],
@@ -88,7 +88,7 @@ def test_components_that_lie_too_close_leave_the_division_before(
     # The two heaps lie 0.7 of the span apart.
     monkeypatch.setattr("tdctl.robust.mixture.APART", 0.8)
     found = divide(losses, 0.5, before)
-    assert "of the span apart" in str(found.kept_before) and found.labelled.all()
+    assert "of the range of losses apart" in str(found.kept_before) and found.labelled.all()
 
 
 def test_a_class_never_falls_below_its_floor() -> None:
