@@ -2,10 +2,10 @@
 
 For each column of human labels it records the recipe detect
   half    for 16 epochs at half of the resolution;
-  whole   for 16 epochs at the whole resolution (only where --whole names the column);
+  whole   for 16 epochs at the whole resolution (only for the columns that --whole names);
   second  for 16 epochs at the whole resolution, without the labels that half ranks worst: as many
           as its estimate says.
-Judges half, whole, second, and half and second together, with the settings of tdctl detect. Prints
+Judges each, and half or whole together with second, with the settings of tdctl detect. Prints
 Markdown. What was recorded in the same folder before is used again.
 
 usage: .venv/bin/python -m scripts.experiments.full_size --data FOLDER --labels TABLE
@@ -32,6 +32,7 @@ WAYS = {
     "whole": ("whole",),
     "second": ("second",),
     "half and second": ("half", "second"),
+    "whole and second": ("whole", "second"),
 }
 
 

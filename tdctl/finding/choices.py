@@ -159,13 +159,8 @@ class Choice:
         return Choice((*self.without({other.key}).parts, other))
 
 
-def choose(seen: Seen, rounds: int = 1) -> Choice:
-    """The settings that suit a data set; the network is that of the recipe ``detect``.
-
-    Args:
-        seen: of the data set.
-        rounds: with 2, the first one sees the images at half of their resolution.
-    """
+def choose(seen: Seen) -> Choice:
+    """The settings that suit a data set; the network is that of the recipe ``detect``."""
     parts = [Chosen("recipe", "detect")]
     size = size_for(seen)
     if size is not None:
@@ -177,7 +172,7 @@ def choose(seen: Seen, rounds: int = 1) -> Choice:
     epochs = epochs_for(seen.images, len(seen.class_names))
     why = f"epochs {epochs}: there are {seen.images:,} images"
     parts.append(Chosen("train.epochs", epochs, why))
-    if rounds == 1 and seen.images >= MANY_IMAGES and seen.long <= WHOLE_UP_TO:
+    if seen.images >= MANY_IMAGES and seen.long <= WHOLE_UP_TO:
         why = f"the whole resolution: it pays with {seen.images:,} images"
         parts.append(Chosen("net.stride", 1, why))
     folds = folds_for(seen.images)

@@ -210,7 +210,7 @@ class _Asked:
         if self.first.reads_vectors or isinstance(seen, SeenVectors):
             forecast, choice = forecast_heads(settled(self.first), listing, self.world)
             return _Way(choice, settled(self.resolve(choice.settings)), listing, forecast)
-        choice = _free(choose(seen, self.rounds), self.named, self.first)
+        choice = _free(choose(seen), self.named, self.first)
         config = settled(self.resolve(choice.settings))
         listing = list_training_data(with_whole_paths(config))
         return _Way(choice, config, listing, self._forecast(config, listing))
