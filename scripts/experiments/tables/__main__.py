@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-from scripts.experiments import easy_data, small_sets
+from scripts.experiments import easy_data, full_size, small_sets
 from scripts.experiments.finding import reporting
 from scripts.experiments.tables import detection, detectors, pretrained, sweeps
 from scripts.experiments.tables.markdown import RESULTS, results, table
@@ -82,6 +82,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "time-to-quality": _quality,
     "lengths": lambda: reporting.table_of_rows(results("finding_lengths")),
     "recipes": lambda: reporting.table_of_recipes(results("finding_recipes")),
+    "full-size": lambda: full_size.shown(results("full_size")),
     "rounds": lambda: detection.rounds_table(results("rounds")),
     "photographs-detect": detection.photographs_detect,
     "photographs-retrained": detection.photographs_retrained,
