@@ -23,6 +23,7 @@ from tdctl.errors import ConfigError
 
 if TYPE_CHECKING:
     from tdctl.runner import FindResult
+    from tdctl.runner.plan_find import FindPlan
 
 __all__ = ["find", "seconds_of"]
 
@@ -105,6 +106,8 @@ def find(
     settings = _of_path(settings, path)
     from tdctl import runner
 
+    runner.check_ranker(source)
+
     named = settings.named_keys()
     resolve = _resolver(settings, named)
     base = resolve({})
@@ -113,21 +116,19 @@ def find(
     if begun is not None:
         config = replace(settings, reads_data=False).resolve(begun).config
         if (found := runner.find_finished(folder, config, source, rounds)) is not None:
-            _show(found, as_json)
+            if dry_run:
+                show_plan([f"would do nothing: {folder} is finished already"], as_json)
+            else:
+                _show(found, as_json)
             return
-        say(f"note: {folder} was begun already; it continues with the settings that it began with")
-        if seconds is not None:
-            say("note: --time has no effect: the number of epochs stays as it was at the start")
+        _say_it_continues(folder, seconds)
         if dry_run:
             show_plan([f"would continue the recording in {folder}"], as_json)
             return
     else:
         settings.resolve()  # says which data set is taken
         plan = runner.plan_find(resolve, named, seconds, base.device, rounds)
-        for note in plan.notes:
-            say(f"note: {note}")
-        for line in plan.lines(folder):
-            say(line)
+        _say_plan(plan, folder)
         if dry_run:
             if as_json:
                 print_json(plan.report(folder))
@@ -143,6 +144,19 @@ def find(
                 say("note: the same command goes on from the last whole epoch")
             raise
     _show(result, as_json)
+
+
+def _say_it_continues(folder: Path, seconds: float | None) -> None:
+    say(f"note: {folder} was begun already; it continues with the settings that it began with")
+    if seconds is not None:
+        say("note: --time has no effect: the number of epochs stays as it was at the start")
+
+
+def _say_plan(plan: FindPlan, folder: Path) -> None:
+    for note in plan.notes:
+        say(f"note: {note}")
+    for line in plan.lines(folder):
+        say(line)
 
 
 def seconds_of(text: str) -> float:

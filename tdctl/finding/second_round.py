@@ -16,8 +16,9 @@ SHARE, LEAST, MOST = 0.1, 0.01, 0.5
 def second_round(config: Config, ranking: Path, share: float | None, samples: int) -> Config:
     """The settings of the second round.
 
-    The network starts from other weights and is not trained on the labels that the first round
-    ranks worst. It sees the images at their whole resolution. Data, noise and splits stay.
+    One network, without folds, starts from other weights and is not trained on the labels that the
+    first round ranks worst. It sees the images at their whole resolution, unless the stride is
+    set. Data, noise and splits stay.
 
     Args:
         config: the settings of the first round.
@@ -34,7 +35,7 @@ def second_round(config: Config, ranking: Path, share: float | None, samples: in
     tree["train"] |= {
         "leave_out": ranking.absolute(), "leave_out_ratio": left_out, "folds": 0,
     }  # fmt: skip
-    if config.net.net_type == "wide":
+    if config.net.net_type == "wide" and config.net.stride is None:
         tree["net"] |= {"stride": 1}
     tree["data"] |= {"split_seed": config.split_seed}
     tree["noise"] |= {"noise_seed": config.noise_seed}

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tdctl.config import Config
 from tdctl.cuts import Estimate
-from tdctl.errors import DynamicsError, RunError
+from tdctl.dynamics import TD_FILE
+from tdctl.errors import DataError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.second_round import second_round
 from tdctl.inputs.prepare import settled, with_whole_paths
-from tdctl.rankers.open_ranker import Source
+from tdctl.rankers.open_ranker import Source, open_ranker
 from tdctl.rankers.ranked import DetectResult
 from tdctl.rankers.ranking_files import ranking_files
 from tdctl.run import RunFolder, refuse_existing
 from tdctl.run.outside import refuse_in_data
 from tdctl.run.resuming import settings_to_resume
 from tdctl.runner.detect import detect
-from tdctl.runner.generate_heads import check_same_vectors
 from tdctl.runner.generate_td import generate_td
 from tdctl.runner.plan_find import FIRST, PAGE, RANKING, RUN, SECOND_RUN
 from tdctl.runner.report import report_of
+from tdctl.runner.same_samples import check_same_samples
 from tdctl.scores import Score
 from tdctl.training import Report, World, pick_device
 
-__all__ = ["FindResult", "begun_with", "default_out", "find", "finished"]
+__all__ = ["FindResult", "begun_with", "check_ranker", "default_out", "find", "finished"]
 
 RECORD = "find.json"
 METHOD = "combined"
 SCHEMA_VERSION = 1
+OVERWRITE = re.compile(
+    r"(start again|record it anew) with --overwrite(,? or (give )?another --out)?"
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,15 @@ def default_out(config: Config) -> Path:
     return out
 
 
+def check_ranker(source: Source) -> None:
+    """Refuses a detector that cannot be read, before anything is recorded.
+
+    Raises:
+        DetectorError: as ``detect``.
+    """
+    open_ranker(source, World())
+
+
 def begun_with(out: Path, config: Config) -> dict[str, Any] | None:
     """The settings that a recording in the folder began with; None where none began.
 
@@ -129,34 +145,66 @@ def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> Find
     record = read_json(path)
     try:
         if record["status"] != "complete":
+            _check_alike(out, record, source, rounds)
             return None
         files = tuple(out / name for name in record["files"])
         found = FindResult(
             out, record["samples"], record["look_wrong"], record["low"], record["high"], files,
             tuple(record["notes"]), again=True,
         )  # fmt: skip
-        was, had = record["ranked_by"], record.get("rounds", 1)
     except (KeyError, TypeError):
         raise RunError(f"{path}: is not what tdctl find wrote; give another --out") from None
-    if was != _named(source):
+    had = _check_alike(out, record, source, rounds)
+    # Refuses other settings than those of the run, and other data.
+    with _no_overwrite():
+        status, gone = _checked(out / RUN, config)
+    found = replace(found, notes=(*found.notes, *filter(None, [gone])))
+    there = all(file.exists() for file in files)
+    there = there and (had == 1 or (out / SECOND_RUN / TD_FILE).exists())
+    return found if there and status == "complete" and had == rounds else None
+
+
+def _check_alike(out: Path, record: dict[str, Any], source: Source, rounds: int) -> int:
+    """The rounds of what was found or begun.
+
+    Raises:
+        RunError: it is ranked by something else than is asked for now, or has more rounds.
+    """
+    was, had = record.get("ranked_by"), record.get("rounds", 1)
+    if was is not None and was != _named(source):
         raise RunError(
             f"{out}: is ranked by {was}, and {_named(source)} is asked for; give another --out, or "
-            "rank its run by itself: "
-            f"tdctl detect --td {out / RUN} --out OTHER.csv"
+            f"rank its run by itself: tdctl detect --td {out / RUN} --out OTHER.csv"
         )
     if had > rounds:
         raise RunError(
             f"{out}: has {had} rounds, and {rounds} is asked for; give --rounds {had}, or another "
             "--out"
         )
-    # Refuses other settings than those of the run, and other vectors.
-    run, config = RunFolder(out / RUN, "generate-td"), settled(config)
-    status = run.open(config, resume=True, overwrite=False)
-    if status == "complete":
-        gone = check_same_vectors(run, config)
-        found = replace(found, notes=(*found.notes, *filter(None, [gone])))
-    there = all(file.exists() for file in files)
-    return found if there and status == "complete" and had == rounds else None
+    return int(had)
+
+
+def _checked(run: Path, config: Config) -> tuple[str, str | None]:
+    """The status of a run with these settings and data, and a note if data are gone.
+
+    Raises:
+        RunError, DataError: it has other settings, or it is complete and its data have changed.
+    """
+    folder, config = RunFolder(run, "generate-td"), settled(config)
+    status = folder.open(config, resume=True, overwrite=False)
+    return status, check_same_samples(folder, config) if status == "complete" else None
+
+
+@contextmanager
+def _no_overwrite() -> Iterator[None]:
+    """Errors advise --overwrite, which ``find`` does not have; it asks for another folder."""
+    try:
+        yield
+    except (RunError, DataError) as error:
+        text = OVERWRITE.sub("give another --out", str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from None
 
 
 def find(
@@ -184,17 +232,22 @@ def find(
     run, ranking, page = out / RUN, out / RANKING, out / PAGE
     ours = (out / RECORD).exists()
     refuse_existing([*ranking_files(ranking), page], overwrite=ours)
-    recorded = generate_td(config, run, resume=_begun(run), report=report, world=world)
+    with _no_overwrite():
+        if _begun(run):
+            world.first(lambda: _checked(run, config))
+        recorded = generate_td(config, run, resume=_begun(run), report=report, world=world)
     notes, runs = recorded.notes, [run]
     # From here on the files beside the run are known as ours, and written anew after a kill.
-    write_json(out / RECORD, {"schema_version": SCHEMA_VERSION, "status": "running"})
+    begun = {"status": "running", "ranked_by": _named(source), "rounds": rounds}
+    write_json(out / RECORD, {"schema_version": SCHEMA_VERSION, **begun})
     if rounds > 1:
         first, _ = _ranked(runs, source, out / FIRST, report, world)
         runs.append(out / SECOND_RUN)
         share = first.estimates[METHOD].rate if METHOD in first.estimates else None
         again = second_round(config, out / FIRST, share, len(first.labels))
-        recorded = generate_td(again, runs[1], resume=_begun(runs[1]), report=report, world=world)
-        notes = (*notes, *recorded.notes)
+        with _no_overwrite():
+            second = generate_td(again, runs[1], resume=_begun(runs[1]), report=report, world=world)
+        notes = (*notes, *second.notes)
     ranked, why_not = _ranked(runs, source, ranking, report, world)
     shown = report_of(ranked, page, config=with_whole_paths(config), overwrite=True, world=world)
     files = [*ranking_files(ranking), page]

@@ -346,3 +346,45 @@ def test_what_does_not_go_with_two_rounds_is_refused(photos: Path, tmp_path: Pat
     refused(tdctl(*words, "--leave-out", tmp_path / "worst.csv"), "leave out --leave-out")
     refused(tdctl(*words, "--threshold-samples"), "leave out --threshold-samples")
     assert tdctl(*words[:-1], 3).exit_code == 2
+
+
+def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(p.relative_to(photos).as_posix() for p in photos.glob("*/*"))
+    table = pd.DataFrame({"file_name": names, "label": [name.split("/")[0] for name in names]})
+    labels, out = tmp_path / "labels.csv", tmp_path / "out"
+    table.to_csv(labels, index=False)
+    asked = ("find", photos, "--labels", labels, "--out", out, "--epochs", 3, "--folds", 0)
+    refused(tdctl(*asked, "--detector", tmp_path / "none.pth", "--dry-run"), "none.pth")
+    find = importlib.import_module("tdctl.runner.find")
+    record = find.generate_td
+
+    def only_the_first(config: Any, out: Path, **more: Any) -> Any:
+        if out.name == "run2":
+            raise KeyboardInterrupt
+        return record(config, out, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(find, "generate_td", only_the_first)
+        assert tdctl(*asked, "--rounds", 2, "--quiet").exit_code == 130
+    before = (out / "first_round.csv").read_bytes()
+    refused(tdctl(*asked, "--rounds", 2, "--score", "p-last"), "is ranked by auto")
+    refused(tdctl(*asked), "has 2 rounds", "give --rounds 2")
+    table.assign(label=table["label"].to_numpy()[::-1]).to_csv(labels, index=False)
+    # There is no --overwrite in find, so no message names it.
+    changed = tdctl(*asked, "--rounds", 2, "--quiet")
+    refused(changed, "the given labels have changed", "give another --out")
+    assert "--overwrite" not in changed.stderr
+    assert (out / "first_round.csv").read_bytes() == before
+    table.to_csv(labels, index=False)
+    done = tdctl(*asked, "--rounds", 2, "--quiet")
+    assert done.exit_code == 0, done.output
+    plan = tdctl(*asked, "--rounds", 2, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["dry_run"] is True and "finished already" in plan.stdout
+    table.assign(label=table["label"].to_numpy()[::-1]).to_csv(labels, index=False)
+    refused(tdctl(*asked, "--rounds", 2), "the given labels have changed")
+    table.to_csv(labels, index=False)
+    shutil.rmtree(out / "run2")
+    again = tdctl(*asked, "--rounds", 2, "--quiet")
+    assert again.exit_code == 0 and (out / "run2" / "training_dynamics.npz").exists()
