@@ -110,7 +110,7 @@ def _epoch(config: Config, shape: tuple[int, int, int], folds: int, world: World
     n, d, k = shape
     train, rounds = config.train, config.heads.rounds
     count = min(n, max(VECTORS, train.batch_size))
-    rows = _Drawn(torch.randn(count, d))
+    rows = _Drawn(torch.linspace(-1, 1, count * d).reshape(count, d))
     places = np.arange(count)
     transform = Transform(torch.zeros(d), torch.eye(d), 1.0)
     course = Course(1 + EPOCHS, train.batch_size, train.lr, robust=train.loss == "gce")

@@ -175,7 +175,7 @@ def test_features_of_pictures_go_the_same_way(features: list[object], tmp_path: 
     assert f"will do    compute the features of each ({NET}, at 32 by 32 pixels)" in said
     assert "train 5 linear heads twice for 8 epochs on these, rank every image" in said
     assert "for the features, " in said
-    assert f"images of 32 x 32 pixels; the published weights of {NET} are of 224" in said
+    assert f"images of 32 x 32 pixels; the published weights of {NET} expect 224" in said
     assert len(pd.read_csv(out / "ranking.csv")) == 48
     manifest = read_json(out / "run" / "manifest.json")
     assert manifest["test_error_last"] is not None

@@ -88,7 +88,7 @@ def test_the_users_own_word_goes_first(
 def test_another_size_than_that_of_the_weights_is_said(tmp_path: Path) -> None:
     config = load_config(None, settings(tmp_path, TINY, data__image_size=32))
     lines = runner.plan_generate(config, tmp_path / "run")
-    said = "images of 32 x 32 pixels; the published weights of timm-test_resnet.r160_in1k are of"
+    said = "images of 32 x 32 pixels; the published weights of timm:test_resnet.r160_in1k expect"
     assert any(said in line and "160" in line for line in lines)
 
 
