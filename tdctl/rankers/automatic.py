@@ -45,6 +45,8 @@ OF_AUM = 3
 # The score of the finished network's predictions. It is added to the detector's log odds with this
 # weight, if the network still contradicts at least this share of the labels that look wrong.
 FINAL, OF_FINAL, STILL_DOUBTED = "final-margin", 0.5, 0.5
+# Where few labels look wrong, it is added to AUM, if the network contradicts so many times as many.
+AUM_AND_FINAL, MUCH_DOUBTED = f"aum and {FINAL}", 1.5
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Automatic:
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
       far apart that the estimated share of wrong labels decides.
-    - Runs with few wrong labels according to ``Evidence``: by AUM if they are very few, otherwise
-      by the ranks of the detector and of AUM together.
+    - Runs with few wrong labels according to ``Evidence``: by the sum of AUM and ``final-margin``
+      if the network contradicts many more labels, as after few epochs; else by AUM if they are
+      very few, and by the ranks of the detector and of AUM together if they are not.
     - All other runs: by the detector; together with the score ``final-margin`` if the network has
       not memorised the labels that look wrong, as after few epochs, and unless these go from each
       class to one other.
@@ -133,12 +136,26 @@ class Automatic:
             return STANDS_OUT, aum
         evidence = Evidence.of(dynamics, probability)
         rate = evidence.range().rate
+        if rate < FEW:
+            return self._where_few(dynamics, probability, aum, rate)
+        return self._with_last_predictions(dynamics, probability, evidence)
+
+    def _where_few(
+        self,
+        dynamics: TrainingDynamics,
+        probability: NDArray[np.float64],
+        aum: NDArray[np.float64],
+        rate: float,
+    ) -> tuple[str, NDArray[np.float64]]:
+        """By AUM, alone or together with the last predictions or the detector."""
+        if dynamics.final_margin is not None:
+            final = find_score(FINAL)(dynamics)
+            if (final > 0).mean() >= MUCH_DOUBTED * rate:
+                return AUM_AND_FINAL, aum + final
         if rate < VERY_FEW:
             return "aum", aum
-        if rate < FEW:
-            shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
-            return f"{name} and aum", shared.astype(np.float64)
-        return self._with_last_predictions(dynamics, probability, evidence)
+        shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
+        return f"{self.detector.file} and aum", shared.astype(np.float64)
 
     def _with_last_predictions(
         self, dynamics: TrainingDynamics, probability: NDArray[np.float64], evidence: Evidence
@@ -175,6 +192,7 @@ class Automatic:
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
             "aum": "few of its labels look wrong, and there AUM ranks them better",
+            AUM_AND_FINAL: "few of its labels look wrong, and the network has not memorised them",
             "loss-mean": f"{detector} was not trained on curves of its loss",
             f"{detector} and aum": "few of its labels look wrong",
         }

@@ -292,3 +292,26 @@ def test_noise_in_all_directions_is_not_taken_for_one(tmp_path: Path) -> None:
     few = np.zeros(len(labels))
     few[np.flatnonzero(labels.flipped)[:20]] = 0.9
     assert Evidence.of(dynamics, few).one_way == 0.0
+
+
+def test_where_few_labels_look_wrong_the_last_predictions_help_aum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
+    monkeypatch.setattr("tdctl.rankers.automatic.FEW", 1.0)
+    file = run / "training_dynamics.npz"
+    with np.load(file) as found:
+        arrays = dict(found)
+    dynamics, _, _ = read_run(run)
+    aum = find_score("aum")(dynamics)
+    margin = np.random.default_rng(0).normal(0, 1, 300).astype(np.float32)
+    out = tmp_path / "ranking.csv"
+    for share, by in ((1.5, "aum and final-margin"), (100.0, "builtin and aum")):
+        monkeypatch.setattr("tdctl.rankers.automatic.MUCH_DOUBTED", share)
+        np.savez(file, **arrays, final_margin=margin)
+        result = tdctl("detect", "--td", run, "--json", "--out", out, "--overwrite")
+        assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
+        if "final" in by:
+            table = pd.read_csv(out).set_index("index").sort_index()
+            assert table["suspicion"].to_numpy() == pytest.approx(aum - margin, abs=1e-5)
