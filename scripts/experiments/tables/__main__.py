@@ -103,6 +103,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "small-sets-tried": lambda: small_sets.tried(results("small_sets"), list(small_sets.WAYS)),
     "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
     "sweep-course": lambda: sweeps.by_noise("sweep_course"),
+    "sweep-debugging": lambda: sweeps.by_noise("sweep_debugging"),
     "sweep-equal": lambda: sweeps.by_time("sweep_equal"),
     "pretrained": lambda: pretrained.by_method("pretrained"),
     "pretrained-embeddings": lambda: pretrained.embeddings("pretrained_embeddings"),
