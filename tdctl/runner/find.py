@@ -231,7 +231,8 @@ def find(
     world = World(device=pick_device(config.device)) if world is None else world
     run, ranking, page = out / RUN, out / RANKING, out / PAGE
     ours = (out / RECORD).exists()
-    refuse_existing([*ranking_files(ranking), page], overwrite=ours)
+    first_files = ranking_files(out / FIRST) if rounds > 1 else []
+    refuse_existing([*ranking_files(ranking), *first_files, page], overwrite=ours)
     with _no_overwrite():
         if _begun(run):
             world.first(lambda: _checked(run, config))
