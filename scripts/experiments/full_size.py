@@ -1,10 +1,12 @@
 """The ranking of all 50,000 training images of CIFAR-10 with human labels, from one or two rounds.
 
-For each column of human labels it records the recipe detect
-  half    for 16 epochs at half of the resolution;
-  whole   for 16 epochs at the whole resolution (only for the columns that --whole names);
-  second  for 16 epochs at the whole resolution, without the labels that half ranks worst: as many
-          as its estimate says.
+For each column of human labels, the recipe detect is recorded for 16 epochs:
+
+  half    at half of the resolution.
+  whole   at the whole resolution. Only for the columns that --whole names.
+  second  at the whole resolution, without the labels that half ranks worst. As many are left out as
+          the estimate of half says.
+
 Judges each, and half or whole together with second, with the settings of tdctl detect. Prints
 Markdown. What was recorded in the same folder before is used again.
 

@@ -43,7 +43,7 @@ FOLDS, MORE_FOLDS, VERY_FEW, FEWEST_IN_FOLDS = 5, 10, 400, 20
 # The lengths on which the shipped detector was trained reach from 5 to 60 epochs.
 MOST_EPOCHS, FEWEST_EPOCHS = 60, 5
 # From so many images on, of at most so many pixels a side, the network sees their whole resolution.
-# It takes 2.6 times the time of half of it. 50,000 CIFAR-10 images with human labels, 16 epochs: AP
+# It takes 2.7 times the time of half of it. 50,000 CIFAR-10 images with human labels, 16 epochs: AP
 # 85.8 instead of 81.9. With 10,000 images, more epochs at half of the resolution are better.
 MANY_IMAGES, WHOLE_UP_TO = 20_000, 40
 # What the sizes of the pictures decide, for every command that trains.

@@ -26,8 +26,9 @@ def second_round(config: Config, ranking: Path, share: float | None, samples: in
         share: of the samples that look wrong, in [0, 1]; None if it cannot be estimated.
         samples: how many there are; at least one is left out.
 
-    Source: trainings without the likely wrong labels, whose predictions are then judged again, as
-        in Pleiss et al. (NeurIPS 2020) for one round. Measured in replication/full_size.md.
+    Source: samples are removed round by round in Chen et al., "Understanding and Utilizing Deep
+        Neural Networks Trained with Noisy Labels", ICML 2019, there with cross-validation. Here
+        the rankings of both rounds count. Measured in replication/full_size.md.
     """
     tree = config.model_dump()
     left_out = SHARE if share is None else min(max(share, LEAST), MOST)

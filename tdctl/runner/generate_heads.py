@@ -8,13 +8,13 @@ from typing import Any
 from tdctl.classifier import HeadPlan, stopped, train_heads
 from tdctl.config import Config
 from tdctl.features import write_feature_scores
-from tdctl.inputs import Prepared, check_same_data, prepare
+from tdctl.inputs import Prepared
 from tdctl.recorder import Forecast, RunRecorder, check_room, forecast
 from tdctl.run import RunFolder
 from tdctl.runner.run_tables import write_confusion, write_samples
 from tdctl.training import Report, World
 
-__all__ = ["check_same_vectors", "forecast_heads", "record_heads"]
+__all__ = ["forecast_heads", "record_heads"]
 
 
 def forecast_heads(prepared: Prepared, plan: HeadPlan) -> Forecast:
@@ -25,32 +25,6 @@ def forecast_heads(prepared: Prepared, plan: HeadPlan) -> Forecast:
     """
     n, k = len(prepared.train), prepared.dataset.num_classes
     return forecast(n, k, plan.epochs, plan.store, recordings=2)
-
-
-def check_same_vectors(run: RunFolder, config: Config) -> str | None:
-    """Refuses embeddings or labels that have changed since a run of them was complete.
-
-    Args:
-        run: the folder, which has been opened.
-        config: all settings.
-
-    Returns:
-        A note if their file is no longer there, so that it cannot be compared; else None.
-
-    Raises:
-        DataError, RunError: they have changed.
-    """
-    data = config.data
-    if data.dataset != "embeddings":
-        return None
-    gone = [path for path in (data.root, data.labels) if path is not None and not path.exists()]
-    if gone:
-        return f"{gone[0]} is no longer there, so it is not compared with the run"
-    prepared = prepare(config)
-    check_same_data(run.path, prepared.dataset)
-    given = prepared.given.labels.fingerprint()
-    run.check_same("given_fingerprint", given, of="the given labels")
-    return None
 
 
 def record_heads(

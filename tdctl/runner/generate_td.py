@@ -40,8 +40,9 @@ from tdctl.run import (
     RunFolder,
 )
 from tdctl.runner.begun import Begun, begin
-from tdctl.runner.generate_heads import check_same_vectors, forecast_heads, record_heads
+from tdctl.runner.generate_heads import forecast_heads, record_heads
 from tdctl.runner.run_tables import write_confusion, write_samples
+from tdctl.runner.same_samples import check_same_samples
 from tdctl.training import (
     Folds,
     Plain,
@@ -144,7 +145,9 @@ def generate_td(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     )
     if begun.status == "complete":
-        gone = world.together(lambda: check_same_vectors(run, config))
+        gone = None
+        if config.data.dataset == "embeddings":
+            gone = world.together(lambda: check_same_samples(run, config))
         notes = ("already complete", *filter(None, [gone]))
         return GenerateResult(out, begun.manifest, notes, True)
 

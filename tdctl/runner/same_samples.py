@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tdctl.config import Config
-from tdctl.inputs import prepare
+from tdctl.inputs import check_same_data, prepare
 from tdctl.run import RunFolder
-from tdctl.runner.generate_heads import check_same_vectors
 
 __all__ = ["check_same_samples"]
 
@@ -25,13 +24,15 @@ def check_same_samples(run: RunFolder, config: Config) -> str | None:
     Raises:
         DataError, RunError: they have changed.
     """
-    data = config.data
-    if data.dataset == "embeddings":
-        return check_same_vectors(run, config)
+    data, vectors = config.data, config.data.dataset == "embeddings"
     gone = [path for path in (data.root, data.labels) if path is not None and not path.exists()]
     if gone:
         return f"{gone[0]} is no longer there, so it is not compared with the run"
-    if config.noise.noise_type != "instance":  # that noise needs all pixels
-        given = prepare(config, dry=True).given.labels.fingerprint()
-        run.check_same("given_fingerprint", given, where_known=True, of="the given labels")
+    if config.noise.noise_type == "instance":  # that noise needs all pixels
+        return None
+    prepared = prepare(config, dry=not vectors)
+    if vectors:
+        check_same_data(run.path, prepared.dataset)
+    given = prepared.given.labels.fingerprint()
+    run.check_same("given_fingerprint", given, where_known=True, of="the given labels")
     return None

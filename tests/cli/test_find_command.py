@@ -275,6 +275,18 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         seconds_of(text)
 
 
+def stop_before_the_second_round(patch: pytest.MonkeyPatch) -> None:
+    find = importlib.import_module("tdctl.runner.find")
+    record = find.generate_td
+
+    def only_the_first(config: Any, out: Path, **more: Any) -> Any:
+        if out.name == "run2":
+            raise KeyboardInterrupt
+        return record(config, out, **more)
+
+    patch.setattr(find, "generate_td", only_the_first)
+
+
 def test_two_rounds_are_recorded_and_ranked_together(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = ("find", photos, "--out", out, "--epochs", 3, "--quiet")
@@ -307,16 +319,8 @@ def test_a_second_round_that_was_stopped_goes_on(
     asked = ("find", photos, "--epochs", 3, "--folds", 0, "--rounds", 2, "--quiet")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert tdctl(*asked, "--out", whole).exit_code == 0
-    find = importlib.import_module("tdctl.runner.find")
-    record = find.generate_td
-
-    def only_the_first(config: Any, out: Path, **more: Any) -> Any:
-        if out.name == "run2":
-            raise KeyboardInterrupt
-        return record(config, out, **more)
-
     with monkeypatch.context() as patch:
-        patch.setattr(find, "generate_td", only_the_first)
+        stop_before_the_second_round(patch)
         assert tdctl(*asked, "--out", stopped).exit_code == 130
     assert not (stopped / "ranking.csv").exists()
     assert tdctl(*asked, "--out", stopped).exit_code == 0
@@ -357,16 +361,8 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
     table.to_csv(labels, index=False)
     asked = ("find", photos, "--labels", labels, "--out", out, "--epochs", 3, "--folds", 0)
     refused(tdctl(*asked, "--detector", tmp_path / "none.pth", "--dry-run"), "none.pth")
-    find = importlib.import_module("tdctl.runner.find")
-    record = find.generate_td
-
-    def only_the_first(config: Any, out: Path, **more: Any) -> Any:
-        if out.name == "run2":
-            raise KeyboardInterrupt
-        return record(config, out, **more)
-
     with monkeypatch.context() as patch:
-        patch.setattr(find, "generate_td", only_the_first)
+        stop_before_the_second_round(patch)
         assert tdctl(*asked, "--rounds", 2, "--quiet").exit_code == 130
     before = (out / "first_round.csv").read_bytes()
     refused(tdctl(*asked, "--rounds", 2, "--score", "p-last"), "is ranked by auto")
