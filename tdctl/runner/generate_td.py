@@ -145,9 +145,7 @@ def generate_td(
         lambda: begin(run, config, lambda: read_ranking(config.train), resume, overwrite)
     )
     if begun.status == "complete":
-        gone = None
-        if config.data.dataset == "embeddings":
-            gone = world.together(lambda: check_same_samples(run, config))
+        gone = world.together(lambda: check_same_samples(run, config))
         notes = ("already complete", *filter(None, [gone]))
         return GenerateResult(out, begun.manifest, notes, True)
 

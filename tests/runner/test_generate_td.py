@@ -12,11 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import (
-    make_image_folder,
-    make_run,
-    tiny_config,
-)
+from conftest import make_image_folder, make_run, refused, tdctl, tiny_config
 from processes import forked, result_of
 
 from tdctl import runner
@@ -399,3 +395,21 @@ def test_names_of_another_run_are_not_shown(tmp_path: Path, detector_file: Path)
     written(names)
     table = runner.detect(run, detector_file).table
     assert table["file_name"].tolist() == [f"f{i}.png" for i in table["index"]]
+
+
+def test_a_complete_run_notices_changed_labels(tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path / "photos", per_class=8, test=False)
+    names = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*"))
+    labels = [name.split("/")[0] for name in names]
+
+    def asked() -> Any:
+        return tdctl("generate-td", "--data-dir", root, "--labels", tmp_path / "labels.csv",
+                     "--epochs", 2, "--out", tmp_path / "run", "--resume")  # fmt: skip
+
+    pd.DataFrame({"file_name": names, "label": labels}).to_csv(tmp_path / "labels.csv", index=False)
+    assert tdctl("generate-td", "--data-dir", root, "--labels", tmp_path / "labels.csv",
+                 "--epochs", 2, "--out", tmp_path / "run").exit_code == 0  # fmt: skip
+    assert "already complete" in asked().stderr
+    table = pd.DataFrame({"file_name": names, "label": labels[::-1]})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    refused(asked(), "the given labels have changed")
