@@ -14,7 +14,7 @@ import typer
 from tdctl.catalogue import VECTOR_SUFFIXES
 from tdctl.cli.boundary import guarded, joined, print_json, say, untouched_by_torchrun
 from tdctl.cli.console import console
-from tdctl.cli.flags import AsJson, DetectorFile, Quiet, the_source
+from tdctl.cli.flags import AsJson, DetectorFile, Overwrite, Quiet, the_source
 from tdctl.cli.options import DATA, NET, NOISE, Settings, section, with_settings
 from tdctl.cli.progress_lines import shown_progress
 from tdctl.cli.show import show_plan
@@ -78,6 +78,7 @@ def find(
             "--dry-run", help="Say what would be done and how long it would take, and stop."
         ),
     ] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,7 +113,7 @@ def find(
     resolve = _resolver(settings, named)
     base = resolve({})
     folder = out if out is not None else runner.default_out(base)
-    begun = runner.begun_with(folder, base)
+    begun = runner.begun_with(folder, base, overwrite)
     if begun is not None:
         config = replace(settings, reads_data=False).resolve(begun).config
         if (found := runner.find_finished(folder, config, source, rounds)) is not None:
@@ -136,7 +137,10 @@ def find(
         config = plan.config
     with joined(config.device) as world, shown_progress(quiet) as report:
         try:
-            result = runner.find(config, folder, source, rounds=rounds, report=report, world=world)
+            result = runner.find(
+                config, folder, source,
+                rounds=rounds, overwrite=overwrite, report=report, world=world,
+            )  # fmt: skip
         except KeyboardInterrupt:
             if config.reads_vectors:
                 say("note: the same command trains the heads anew; finished features are kept")
@@ -229,7 +233,7 @@ def _show(result: FindResult, as_json: bool) -> None:
     for note in result.notes:
         say(f"note: {note}")
     if result.again:
-        say(f"note: {result.out} is finished already; another --out begins anew")
+        say(f"note: {result.out} is finished already; --overwrite or another --out begins anew")
     if as_json:
         print_json(result.report())
         return

@@ -42,7 +42,7 @@ HALF, TINY = 0.5, 1e-9
 # badly, but the detector knows them. With fewer classes than SEVERAL this holds for any noise, and
 # with fewer suspected samples than LEAST_PAIRS a class by chance. If few labels are wrong, the
 # detector expects too many. So the estimate must be at least MANY, and is raised AT_MOST so far.
-ONE_WAY, SEVERAL, LEAST_PAIRS, MANY, AT_MOST = 0.9, 4, 10, 0.1, 1.6
+ONE_WAY, SEVERAL, LEAST_PAIRS, MANY, AT_MOST = 0.9, 4, 5, 0.1, 1.6
 # The interval covers the errors of the estimates on runs with known flips (replication/README.md).
 LOWER, HIGHER, LEAST = 0.6, 1.5, 0.02
 

@@ -32,6 +32,9 @@ STAND_OUT, FAR_APART = 3.5, 6.0
 # Shares of wrong labels. Below the first one AUM ranks, below the second one AUM and the detector
 # rank together, because the detector was trained on shares from 5 to 40 %.
 VERY_FEW, FEW = 0.07, 0.09
+# From this share on, the detector ranks labels that go from each class to one other. Below it,
+# two classes that look alike give the same picture without any wrong label.
+FEW_PAIRS = 0.05
 # The reported ranker of a run that AUM ranks because its wrong labels are well separated.
 STANDS_OUT = "aum, as wrong labels stand out"
 # The score that ranks runs with few images and held-out curves, together with the detector.
@@ -60,7 +63,8 @@ class Automatic:
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
       far apart that the estimated share of wrong labels decides.
-    - Runs with few wrong labels according to ``Evidence``: by the sum of AUM and ``final-margin``
+    - Runs with few wrong labels according to ``Evidence``, unless these are ``FEW_PAIRS`` or more
+      and go from each class to one other: by the sum of AUM and ``final-margin``
       if the network contradicts many more labels, as after few epochs; else by AUM if they are
       very few, and by the ranks of the detector and of AUM together if they are not.
     - All other runs: by the detector; together with the score ``final-margin`` if the network has
@@ -136,7 +140,7 @@ class Automatic:
             return STANDS_OUT, aum
         evidence = Evidence.of(dynamics, probability)
         rate = evidence.range().rate
-        if rate < FEW:
+        if rate < FEW and not (evidence.goes_one_way and rate >= FEW_PAIRS):
             return self._where_few(dynamics, probability, aum, rate)
         return self._with_last_predictions(dynamics, probability, evidence)
 

@@ -268,6 +268,20 @@ class RunFolder:
         self._manifest |= {"status": status, "finished": _now(), "reason": reason}
         self._write()
 
+    def remove(self) -> None:
+        """Removes the run; files that tdctl did not write stay, and with them the folder.
+
+        Raises:
+            RunError: another process is writing the folder.
+        """
+        if not (self.path / MANIFEST_FILE).exists():
+            return
+        check_unclaimed(self.path)
+        self._clear()
+        (self.path / MANIFEST_FILE).unlink()
+        with suppress(OSError):
+            self.path.rmdir()
+
     def _clear(self) -> None:
         for name in OUR_FILES:
             (self.path / name).unlink(missing_ok=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 from tdctl.config import Config
 from tdctl.cuts import Estimate
 from tdctl.dynamics import TD_FILE
-from tdctl.errors import DataError, DynamicsError, RunError
+from tdctl.errors import DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.second_round import second_round
 from tdctl.inputs.prepare import settled, with_whole_paths
@@ -35,9 +32,6 @@ __all__ = ["FindResult", "begun_with", "check_ranker", "default_out", "find", "f
 RECORD = "find.json"
 METHOD = "combined"
 SCHEMA_VERSION = 1
-OVERWRITE = re.compile(
-    r"(start again|record it anew) with --overwrite(,? or (give )?another --out)?"
-)
 
 
 @dataclass(frozen=True)
@@ -104,27 +98,30 @@ def check_ranker(source: Source) -> None:
     open_ranker(source, World())
 
 
-def begun_with(out: Path, config: Config) -> dict[str, Any] | None:
+def begun_with(out: Path, config: Config, overwrite: bool = False) -> dict[str, Any] | None:
     """The settings that a recording in the folder began with; None where none began.
 
     Args:
         out: the folder.
         config: the settings of now, which say where the data lies.
+        overwrite: whether it will be replaced; then None as well.
 
     Raises:
         RunError: the folder is no folder of ``find``, or lies in the data.
     """
     refuse_in_data(with_whole_paths(config).data, out)
+    _check_ours(out)
+    return settings_to_resume(out / RUN) if _begun(out / RUN) and not overwrite else None
+
+
+def _check_ours(out: Path) -> None:
+    """Refuses a folder that holds files, but no run that ``find`` began."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; give a folder with --out")
-    run = out / RUN
-    if not (run / MANIFEST_FILE).exists():
-        if out.is_dir() and any(path.name != RUN for path in out.iterdir()):
-            raise RunError(
-                f"{out}: holds files but nothing that tdctl find began; give another --out"
-            )
-        return None
-    return settings_to_resume(run)
+    if _begun(out / RUN) or not out.is_dir():
+        return
+    if any(path.name != RUN for path in out.iterdir()):
+        raise RunError(f"{out}: holds files but nothing that tdctl find began; give another --out")
 
 
 def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> FindResult | None:
@@ -156,8 +153,7 @@ def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> Find
         raise RunError(f"{path}: is not what tdctl find wrote; give another --out") from None
     had = _check_alike(out, record, source, rounds)
     # Refuses other settings than those of the run, and other data.
-    with _no_overwrite():
-        status, gone = _checked(out / RUN, config)
+    status, gone = _checked(out / RUN, config)
     found = replace(found, notes=(*found.notes, *filter(None, [gone])))
     there = all(file.exists() for file in files)
     there = there and (had == 1 or (out / SECOND_RUN / TD_FILE).exists())
@@ -173,13 +169,13 @@ def _check_alike(out: Path, record: dict[str, Any], source: Source, rounds: int)
     was, had = record.get("ranked_by"), record.get("rounds", 1)
     if was is not None and was != _named(source):
         raise RunError(
-            f"{out}: is ranked by {was}, and {_named(source)} is asked for; give another --out, or "
-            f"rank its run by itself: tdctl detect --td {out / RUN} --out OTHER.csv"
+            f"{out}: is ranked by {was}, and {_named(source)} is asked for; give another --out or "
+            f"--overwrite, or rank its run by itself: tdctl detect --td {out / RUN} --out OTHER.csv"
         )
     if had > rounds:
         raise RunError(
-            f"{out}: has {had} rounds, and {rounds} is asked for; give --rounds {had}, or another "
-            "--out"
+            f"{out}: has {had} rounds, and {rounds} is asked for; give --rounds {had}, "
+            "another --out, or --overwrite"
         )
     return int(had)
 
@@ -195,24 +191,13 @@ def _checked(run: Path, config: Config) -> tuple[str, str | None]:
     return status, check_same_samples(folder, config) if status == "complete" else None
 
 
-@contextmanager
-def _no_overwrite() -> Iterator[None]:
-    """Errors advise --overwrite, which ``find`` does not have; it asks for another folder."""
-    try:
-        yield
-    except (RunError, DataError) as error:
-        text = OVERWRITE.sub("give another --out", str(error))
-        if text == str(error):
-            raise
-        raise type(error)(text) from None
-
-
 def find(
     config: Config,
     out: Path,
     source: Source,
     *,
     rounds: int = 1,
+    overwrite: bool = False,
     report: Report | None = None,
     world: World | None = None,
 ) -> FindResult:
@@ -224,19 +209,21 @@ def find(
         source: what ranks, as ``detect`` takes it.
         rounds: 1; or 2, to record a second network without the worst labels (see
             ``second_round``), and to rank both together.
+        overwrite: first removes what an earlier call wrote into the folder.
 
     Raises:
         As ``generate_td`` and ``detect``.
     """
     world = World(device=pick_device(config.device)) if world is None else world
     run, ranking, page = out / RUN, out / RANKING, out / PAGE
+    if overwrite:
+        world.first(lambda: _remove(out))
     ours = (out / RECORD).exists()
     first_files = ranking_files(out / FIRST) if rounds > 1 else []
     refuse_existing([*ranking_files(ranking), *first_files, page], overwrite=ours)
-    with _no_overwrite():
-        if _begun(run):
-            world.first(lambda: _checked(run, config))
-        recorded = generate_td(config, run, resume=_begun(run), report=report, world=world)
+    if _begun(run):
+        world.first(lambda: _checked(run, config))
+    recorded = generate_td(config, run, resume=_begun(run), report=report, world=world)
     notes, runs = recorded.notes, [run]
     # From here on the files beside the run are known as ours, and written anew after a kill.
     begun = {"status": "running", "ranked_by": _named(source), "rounds": rounds}
@@ -246,8 +233,7 @@ def find(
         runs.append(out / SECOND_RUN)
         share = first.estimates[METHOD].rate if METHOD in first.estimates else None
         again = second_round(config, out / FIRST, share, len(first.labels))
-        with _no_overwrite():
-            second = generate_td(again, runs[1], resume=_begun(runs[1]), report=report, world=world)
+        second = generate_td(again, runs[1], resume=_begun(runs[1]), report=report, world=world)
         notes = (*notes, *second.notes)
     ranked, why_not = _ranked(runs, source, ranking, report, world)
     shown = report_of(ranked, page, config=with_whole_paths(config), overwrite=True, world=world)
@@ -269,6 +255,16 @@ def find(
     }
     write_json(out / RECORD, record)
     return result
+
+
+def _remove(out: Path) -> None:
+    """Removes what an earlier call wrote; the first run last, as the folder is known by it."""
+    _check_ours(out)
+    files = (*ranking_files(out / RANKING), *ranking_files(out / FIRST), out / PAGE, out / RECORD)
+    for file in files:
+        file.unlink(missing_ok=True)
+    for name in (SECOND_RUN, RUN):
+        RunFolder(out / name, "generate-td").remove()
 
 
 def _begun(run: Path) -> bool:

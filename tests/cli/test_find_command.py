@@ -368,10 +368,8 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
     refused(tdctl(*asked, "--rounds", 2, "--score", "p-last"), "is ranked by auto")
     refused(tdctl(*asked), "has 2 rounds", "give --rounds 2")
     table.assign(label=table["label"].to_numpy()[::-1]).to_csv(labels, index=False)
-    # There is no --overwrite in find, so no message names it.
     changed = tdctl(*asked, "--rounds", 2, "--quiet")
-    refused(changed, "the given labels have changed", "give another --out")
-    assert "--overwrite" not in changed.stderr
+    refused(changed, "the given labels have changed", "start again with --overwrite")
     assert (out / "first_round.csv").read_bytes() == before
     table.to_csv(labels, index=False)
     done = tdctl(*asked, "--rounds", 2, "--quiet")
@@ -384,3 +382,10 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
     shutil.rmtree(out / "run2")
     again = tdctl(*asked, "--rounds", 2, "--quiet")
     assert again.exit_code == 0 and (out / "run2" / "training_dynamics.npz").exists()
+    (out / "mine.txt").write_text("stays")
+    again = tdctl(*asked, "--overwrite", "--epochs", 2, "--quiet")
+    assert again.exit_code == 0, again.output
+    assert read_config(out / "run").train.epochs == 2
+    # What two rounds wrote and one does not is gone; the user's file is not.
+    left = {path.name for path in out.iterdir()}
+    assert left == {"run", "ranking.csv", "ranking.json", "report.html", "find.json", "mine.txt"}

@@ -315,3 +315,24 @@ def test_where_few_labels_look_wrong_the_last_predictions_help_aum(
         if "final" in by:
             table = pd.read_csv(out).set_index("index").sort_index()
             assert table["suspicion"].to_numpy() == pytest.approx(aum - margin, abs=1e-5)
+
+
+@pytest.mark.parametrize(("one_way", "by"), [(1.0, "builtin"), (0.5, "aum")])
+def test_few_labels_that_go_one_way_are_ranked_by_the_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_way: float, by: str
+) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
+    measured = Evidence.of(read_run(run)[0], np.full(300, 0.1))
+    few = replace(
+        measured, mixture=0.06, surest=0.06, suspected=0.06, separation=0.0, one_way=one_way,
+        expected=0.06,
+    )  # fmt: skip
+    assert few.range().rate == pytest.approx(0.06)
+    monkeypatch.setattr(Evidence, "of", lambda *_: few)
+    result = tdctl("detect", "--td", run, "--json")
+    assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
+    # Where even fewer look wrong, two classes that look alike are the likelier reason.
+    monkeypatch.setattr("tdctl.rankers.automatic.FEW_PAIRS", 0.07)
+    result = tdctl("detect", "--td", run, "--json")
+    assert json.loads(result.stdout)["ranked_by"] == {str(run): "aum"}

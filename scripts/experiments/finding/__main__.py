@@ -2,8 +2,8 @@
 
 For each row of noise, seed and length it records the recipe detect (ours). In the same CPU time it
 records the paper's recipe, and three networks that each predict the third of the images that they
-have not seen (folds). Then it judges all scores and detectors on these runs. Seed s uses the images
-from s * IMAGES on. A sibling's detector is trained on the other seeds of the row. An interrupted
+have not seen (folds). Then it judges all scores and detectors on these runs, and the default ranking
+(auto) with its own cut. Seed s uses the images from s * IMAGES on. A sibling's detector is trained on the other seeds of the row. An interrupted
 benchmark continues when it is called again.
 
 usage: .venv/bin/python -m scripts.experiments.finding --data FOLDER --labels TABLE [options]
@@ -13,6 +13,7 @@ usage: .venv/bin/python -m scripts.experiments.finding --data FOLDER --labels TA
   --seeds 0,1            --lengths 30,60 (epochs of ours)
   --rows a,b             only these rows      --stage record|judge|report|all
   --kinds ours,paper,folds   kinds of training; full: the paper's recipe for its 200 epochs;
+                         whole: ours at the whole resolution, for as many epochs;
                          mixup, elr and so on: the recipe of that name, in the time of ours
   --detector NAME=FILE   also judged, on ours and on the paper's; repeatable (builtin always is)
   --no-siblings          no detectors of the other seeds; they take the most time

@@ -34,12 +34,14 @@ RECIPES = (
     "cosine", "cross-fold",
 )  # fmt: skip
 # Ours; the paper's recipe and networks that predict what they have not seen, for the same time;
-# the paper's recipe at its own length; variants of ours for the same time.
+# the paper's recipe at its own length; ours at the whole resolution, for as many epochs; variants
+# of ours for the same time.
 KINDS: dict[str, tuple[str, ...]] = {
     "ours": ("--recipe", "detect"),
     "paper": ("--recipe", "paper"),
     "folds": ("--recipe", "k-fold", "--folds", "3"),
     "full": ("--recipe", "paper"),
+    "whole": ("--recipe", "detect", "--set", "net.stride=1"),
 } | {name: ("--recipe", name) for name in RECIPES}
 FULL = 200
 

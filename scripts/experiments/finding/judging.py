@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts.experiments.finding.cells import Cell, Settings
 from scripts.experiments.finding.recording import tdctl
-from scripts.experiments.finding.reporting import NAMED
+from scripts.experiments.finding.reporting import AUTO, NAMED
 
 __all__ = ["judge"]
 
@@ -59,7 +59,7 @@ def _judged(
     if cell.kind == "folds":
         asked = [argument for name in OUT_OF_FOLD for argument in ("--score", name)]
     else:
-        names |= {file: name for name, file in named.items()}
+        names |= {file: name for name, file in named.items()} | {AUTO: AUTO}
     if cell.kind in ("ours", "paper"):
         lstm = _trained(settings, cell, there, "lstm", ())
         names |= {} if lstm is None else {str(lstm): "paper's LSTM (sibling)"}
@@ -73,6 +73,7 @@ def _judged(
         "compare", "--td", str(run), *asked, "--bootstrap", "0", "--no-plots", "--json", "--quiet"
     )
     facts = _seconds(settings, cell) or {}
+    own = {AUTO: _own_cut(run)} if AUTO in names else {}
     print(f"{cell.name}: judged", file=sys.stderr, flush=True)
     return [
         {
@@ -85,10 +86,21 @@ def _judged(
             "samples": row["samples"],
             "rate": round(row["realised_rate"], 4),
             **facts,
+            **own.get(row["name"], {}),
         }
         for row in json.loads(told)["rows"]
         if row["figures"] is not None
     ]
+
+
+def _own_cut(run: Path) -> dict[str, Any]:
+    """The share that ``--cut auto`` estimates, with its interval, and how good that cut is."""
+    found = json.loads(tdctl("detect", "--td", str(run), "--cut", "auto", "--json", "--quiet")[0])
+    share, cut = found["estimates"]["combined"], found["cut"]["cut"]
+    return {
+        "share": {name: round(share[name], 4) for name in ("rate", "low", "high")},
+        "cut": {name: round(cut[name], 4) for name in ("precision", "recall", "f1")},
+    }
 
 
 def _trained(

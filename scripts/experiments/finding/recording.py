@@ -101,6 +101,8 @@ def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
     """Epochs that take the time of ours, rounded in favour of the others; at least 2."""
     if cell.kind == "full":
         return FULL
+    if cell.kind == "whole":
+        return cell.length
     return max(2, math.ceil(cell.length * seconds["ours"] / seconds[cell.kind]))
 
 

@@ -13,12 +13,14 @@ from scripts.experiments.finding.cells import RECIPES
 from scripts.experiments.tables.markdown import line, mean_and_spread
 
 __all__ = [
-    "NAMED", "best_score", "figures_of", "report", "table_of_errors", "table_of_quality",
-    "table_of_recipes", "table_of_rows", "table_of_scores",
+    "AUTO", "NAMED", "best_score", "figures_of", "report", "table_of_errors", "table_of_quality",
+    "table_of_recipes", "table_of_rows", "table_of_scores", "table_of_sizes",
 ]  # fmt: skip
 
 Row = dict[str, Any]
 LSTM, SIBLING, BUILTIN = "paper's LSTM (sibling)", "detector (sibling)", "builtin"
+# The ranking that tdctl detect uses by default.
+AUTO = "auto"
 # The end of what a detector is called that was named on the command line.
 NAMED = "(detector)"
 
@@ -40,6 +42,8 @@ def report(figures: Sequence[Row]) -> str:
     ]
     for kind in dict.fromkeys(f["kind"] for f in figures):
         parts += [f"Mean AP in % on the curves `{kind}`:", table_of_scores(figures, kind)]
+    if any("share" in f for f in figures):
+        parts += ["The default ranking and its own cut, in %:", table_of_sizes(figures)]
     if full:
         parts += ["Until ours is as good as the paper's recipe at its full length:"]
         parts += [table_of_quality(figures, full)]
@@ -123,6 +127,7 @@ def _columns(
         ("ours, best score", lambda here: best_score(here, "ours")),
         ("ours, paper's LSTM", lambda here: figures_of(here, "ours", LSTM)),
         ("ours, builtin", lambda here: figures_of(here, "ours", BUILTIN)),
+        ("ours, auto", lambda here: figures_of(here, "ours", AUTO)),
         ("ours, sibling's", lambda here: figures_of(here, "ours", SIBLING)),
     ]
     # Detectors of siblings need not have been trained.
@@ -143,7 +148,7 @@ def best_score(here: Sequence[Row], kind: str) -> tuple[str, list[Row]]:
 
 
 def _learned(by: str) -> bool:
-    return by in (LSTM, SIBLING) or by.startswith(BUILTIN) or by.endswith(NAMED)
+    return by in (LSTM, SIBLING, AUTO) or by.startswith(BUILTIN) or by.endswith(NAMED)
 
 
 def _told(picked: tuple[str, list[Row]]) -> str:
@@ -187,6 +192,45 @@ def table_of_scores(figures: Sequence[Row], kind: str) -> str:
     for name, means in sorted(table, key=lambda one: -one[1][-1]):
         lines.append(line(name, *(f"{value:.1f}" for value in means)))
     return "\n".join(lines)
+
+
+def table_of_sizes(figures: Sequence[Row]) -> str:
+    """The default ranking beside scores, the estimated share, and F1 at the tool's own cut."""
+    lines = _head(
+        "images", "labels", "curves", "epochs", "CPU seconds", "AUM", "best score", "builtin", "auto",
+        "F1 at the true share", "share estimated", "precision", "recall", "F1 at the tool's cut",
+    )  # fmt: skip
+    mine = sorted((f for f in figures if f["by"] == AUTO), key=lambda f: int(f["samples"]))
+    groups = dict.fromkeys((f["samples"], f["row"], f["kind"], f["length"]) for f in mine)
+    for size, row, kind, length in groups:
+        here = [
+            f for f in figures
+            if (f["samples"], f["row"], f["kind"], f["length"]) == (size, row, kind, length)
+        ]  # fmt: skip
+        _, mine = figures_of(here, kind, AUTO)
+        found = [
+            figures_of(here, kind, "aum"), best_score(here, kind), figures_of(here, kind, BUILTIN),
+            ("", mine),
+        ]  # fmt: skip
+        taken = _seconds(mine)
+        share = (
+            f"{_percent(f['share']['rate'] for f in mine)} of {_percent(f['rate'] for f in mine)}"
+        )
+        lines.append(
+            line(
+                f"{size:,}", row, kind, length, f"{taken:,.0f}", *map(_told, found),
+                mean_and_spread([100 * f["f1"] for f in mine]), share,
+                *(
+                    mean_and_spread([100 * f["cut"][name] for f in mine])
+                    for name in ("precision", "recall", "f1")
+                ),
+            )
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def _percent(shares: Iterable[float]) -> str:
+    return f"{100 * mean(shares):.1f}"
 
 
 def _cells(figures: Sequence[Row]) -> list[tuple[str, int]]:
