@@ -108,3 +108,32 @@ def test_a_column_that_no_row_has_is_left_out() -> None:
     assert "out of fold" not in told and "| ours, builtin | 15.0 | 0.33 | 0.50 | 0.50 |" in told
     both = [one for one in figures() if one["kind"] == "folds"] + figures("pair0.3")[:2]
     assert "(no cell is complete)" in reporting.report(both)
+
+
+def test_the_default_ranking_is_told_with_its_own_cut_by_size() -> None:
+    def sized(by: str, ap: float, samples: int, kind: str = "ours") -> dict[str, Any]:
+        facts = {"samples": samples, "rate": 0.2, "f1": 0.7, "cpu_seconds": 60.0}
+        return figure(kind, by, ap, 0) | facts
+
+    cut = {"precision": 0.9, "recall": 0.6, "f1": 0.72}
+    own = {"share": {"rate": 0.15, "low": 0.1, "high": 0.2}, "cut": cut}
+    rows = [
+        sized("el2n", 0.7, 10_000), sized("auto", 0.9, 10_000) | own, sized("builtin", 0.8, 10_000),
+        sized("aum", 0.6, 10_000), sized("auto", 0.95, 3000) | own,
+        sized("auto", 0.5, 3000, "whole") | own,
+    ]  # fmt: skip
+    _, _, *lines = reporting.table_of_sizes(rows).split("\n")
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| 3,000", "flip0.3", "ours"], ["| 3,000", "flip0.3", "whole"],
+        ["| 10,000", "flip0.3", "ours"],
+    ]  # fmt: skip
+    assert lines[2] == (
+        "| 10,000 | flip0.3 | ours | 60 | 60 | 60.0 | 70.0 el2n | 80.0 | 90.0 | 70.0 "
+        "| 15.0 of 20.0 | 90.0 | 60.0 | 72.0 |"
+    )
+    assert "its own cut" in reporting.report(rows)
+
+
+def test_the_whole_resolution_has_as_many_epochs() -> None:
+    cell = cells.Cell("random1", 0, 16, "whole")
+    assert recording.equal_epochs(cell, {"ours": 1.0, "whole": 3.0}) == 16

@@ -2,9 +2,9 @@
 
 For each row of noise, seed and length it records the recipe detect (ours). In the same CPU time it
 records the paper's recipe, and three networks that each predict the third of the images that they
-have not seen (folds). Then it judges all scores and detectors on these runs, and the default ranking
-(auto) with its own cut. Seed s uses the images from s * IMAGES on. A sibling's detector is trained on the other seeds of the row. An interrupted
-benchmark continues when it is called again.
+have not seen (folds). Then it judges all scores and detectors on these runs, and the default
+ranking (auto) with its own cut. Seed s uses the images from s * IMAGES on. A sibling's detector is
+trained on the other seeds of the row. An interrupted benchmark continues when it is called again.
 
 usage: .venv/bin/python -m scripts.experiments.finding --data FOLDER --labels TABLE [options]
   --work FOLDER          where runs go (replication/finding)

@@ -197,8 +197,9 @@ def table_of_scores(figures: Sequence[Row], kind: str) -> str:
 def table_of_sizes(figures: Sequence[Row]) -> str:
     """The default ranking beside scores, the estimated share, and F1 at the tool's own cut."""
     lines = _head(
-        "images", "labels", "curves", "epochs", "CPU seconds", "AUM", "best score", "builtin", "auto",
-        "F1 at the true share", "share estimated", "precision", "recall", "F1 at the tool's cut",
+        "images", "labels", "curves", "epochs", "CPU seconds", "AUM", "best score", "builtin",
+        "auto", "F1 at the true share", "share estimated", "precision", "recall",
+        "F1 at the tool's cut",
     )  # fmt: skip
     mine = sorted((f for f in figures if f["by"] == AUTO), key=lambda f: int(f["samples"]))
     groups = dict.fromkeys((f["samples"], f["row"], f["kind"], f["length"]) for f in mine)
