@@ -15,6 +15,8 @@ MODELS = 2
 # The checkpoint contains the weights, their momentum and the best weights (and the running
 # average, if there is one). While it is written, the checkpoint that it replaces still exists.
 CHECKPOINT_PARTS = 3
+# Bytes of the margin of each image in the predictions of the finished network.
+FINAL = 4
 
 
 def forecast_disk(
@@ -35,14 +37,17 @@ def forecast_disk(
         train.store,
         recordings=(2 if mode.heldout else 1) if recordings is None else recordings,
     )
-    models = MODELS * plan.model_bytes
+    models, final = MODELS * plan.model_bytes, FINAL * len(prepared.train)
     parts = CHECKPOINT_PARTS + (train.average != "none")
     checkpoint = parts * plan.model_bytes
     if train.loss == "elr":  # this loss keeps a running mean of each image's softmax, in float32
         checkpoint += 4 * mode.softmax_values(len(prepared.train), prepared.dataset.num_classes)
     return Forecast(
         arrays.capture_bytes + checkpoint,
-        arrays.file_bytes + models,
+        arrays.file_bytes + final + models,
         arrays.td_bytes,
-        max(arrays.needed_bytes + checkpoint + models, arrays.capture_bytes + 2 * checkpoint),
+        max(
+            arrays.needed_bytes + final + checkpoint + models,
+            arrays.capture_bytes + 2 * checkpoint,
+        ),
     )

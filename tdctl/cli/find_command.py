@@ -129,6 +129,8 @@ def find(
     else:
         settings.resolve()  # says which data set is taken
         plan = runner.plan_find(resolve, named, seconds, base.device, rounds)
+        if not isinstance(source, Path):
+            runner.check_score(source, plan.config)
         _say_plan(plan, folder)
         if dry_run:
             if as_json:

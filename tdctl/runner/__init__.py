@@ -26,7 +26,7 @@ from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report,
 from tdctl.runner.denoise_settings import without_test_images
 from tdctl.runner.detect import detect
 from tdctl.runner.export import FORMATS, export
-from tdctl.runner.find import FindResult, begun_with, check_ranker, default_out, find
+from tdctl.runner.find import FindResult, begun_with, check_ranker, check_score, default_out, find
 from tdctl.runner.find import finished as find_finished
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
@@ -89,6 +89,7 @@ __all__ = [
     "look",
     "plan_detector",
     "check_ranker",
+    "check_score",
     "plan_find",
     "plan_generate",
     "plan_sweep",

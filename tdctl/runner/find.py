@@ -9,7 +9,7 @@ from typing import Any
 from tdctl.config import Config
 from tdctl.cuts import Estimate
 from tdctl.dynamics import TD_FILE
-from tdctl.errors import DynamicsError, RunError
+from tdctl.errors import ConfigError, DynamicsError, RunError
 from tdctl.files import MANIFEST_FILE, read_json, write_json
 from tdctl.finding.second_round import second_round
 from tdctl.inputs.prepare import settled, with_whole_paths
@@ -27,7 +27,15 @@ from tdctl.runner.same_samples import check_same_samples
 from tdctl.scores import Score
 from tdctl.training import Report, World, pick_device
 
-__all__ = ["FindResult", "begun_with", "check_ranker", "default_out", "find", "finished"]
+__all__ = [
+    "FindResult",
+    "begun_with",
+    "check_ranker",
+    "check_score",
+    "default_out",
+    "find",
+    "finished",
+]
 
 RECORD = "find.json"
 METHOD = "combined"
@@ -96,6 +104,30 @@ def check_ranker(source: Source) -> None:
         DetectorError: as ``detect``.
     """
     open_ranker(source, World())
+
+
+def check_score(score: Score, config: Config) -> None:
+    """Refuses a score that the recording with these settings would not allow, before it begins.
+
+    Raises:
+        ConfigError: the recording will lack what the score needs; the message says what it is.
+    """
+    train, vectors = config.train, config.reads_vectors
+    folds = train.folds > 0
+    lacking: tuple[tuple[bool, str], ...] = (
+        (score.heldout and not folds and not vectors, "held-out predictions; give --folds 5"),
+        ("features" in score.needs and not vectors, "features; give --recipe features"),
+        (
+            "final" in score.needs and (folds or vectors or train.threshold_samples),
+            "the predictions of one finished network; give --folds 0",
+        ),
+        ("every class" in score.needs and train.store not in {"full", "auto"},
+         "the probabilities of all classes; give --store full"),
+        ("two epochs" in score.needs and train.epochs < 2, "two epochs or more"),
+    )  # fmt: skip
+    for lacks, what in lacking:
+        if lacks:
+            raise ConfigError(f"score {score.name}: needs {what}; tdctl scores lists the others")
 
 
 def begun_with(out: Path, config: Config, overwrite: bool = False) -> dict[str, Any] | None:

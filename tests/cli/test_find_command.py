@@ -389,3 +389,21 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
     # What two rounds wrote and one does not is gone; the user's file is not.
     left = {path.name for path in out.iterdir()}
     assert left == {"run", "ranking.csv", "ranking.json", "report.html", "find.json", "mine.txt"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("--score", "oof-margin", "--folds", 0), "give --folds 5"),
+        (("--score", "final-margin", "--folds", 5), "give --folds 0"),
+        (("--score", "knn"), "give --recipe features"),
+        (("--score", "cl-joint", "--store", "given"), "give --store full"),
+        (("--score", "variability", "--epochs", 1), "two epochs or more"),
+    ],
+)
+def test_a_score_that_the_recording_would_not_allow_is_refused_before_it(
+    photos: Path, tmp_path: Path, asked: tuple[object, ...], says: str
+) -> None:
+    out = tmp_path / "out"
+    refused(tdctl("find", photos, "--out", out, *asked), f"score {asked[1]}: needs", says)
+    assert not out.exists()
