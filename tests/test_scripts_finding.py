@@ -20,6 +20,13 @@ def test_others_get_the_time_of_ours_and_a_part_of_an_epoch_more(kind: str, expe
     assert epochs == expected and epochs * seconds[kind] >= 60 * seconds["ours"]
 
 
+def test_ours_needs_no_calibration(tmp_path: Path) -> None:
+    settings = cells.Settings(tmp_path, tmp_path / "labels.csv", tmp_path, 4)
+    own = [cells.Cell("random1", 0, 16, kind) for kind in ("ours", "whole", "full")]
+    assert recording.calibrate(settings, own) == {}
+    assert [recording.equal_epochs(cell, {}) for cell in own] == [16, 16, 200]
+
+
 def test_no_training_is_shorter_than_two_epochs() -> None:
     cell = cells.Cell("digits", 0, 1, "paper")
     assert recording.equal_epochs(cell, {"ours": 1.0, "paper": 50.0}) == 2
@@ -132,8 +139,3 @@ def test_the_default_ranking_is_told_with_its_own_cut_by_size() -> None:
         "| 15.0 of 20.0 | 90.0 | 60.0 | 72.0 |"
     )
     assert "its own cut" in reporting.report(rows)
-
-
-def test_the_whole_resolution_has_as_many_epochs() -> None:
-    cell = cells.Cell("random1", 0, 16, "whole")
-    assert recording.equal_epochs(cell, {"ours": 1.0, "whole": 3.0}) == 16

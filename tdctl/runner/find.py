@@ -123,7 +123,6 @@ def check_score(score: Score, config: Config) -> None:
         ),
         ("every class" in score.needs and train.store not in {"full", "auto"},
          "the probabilities of all classes; give --store full"),
-        ("two epochs" in score.needs and train.epochs < 2, "two epochs or more"),
     )  # fmt: skip
     for lacks, what in lacking:
         if lacks:

@@ -398,7 +398,6 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
         (("--score", "final-margin", "--folds", 5), "give --folds 0"),
         (("--score", "knn"), "give --recipe features"),
         (("--score", "cl-joint", "--store", "given"), "give --store full"),
-        (("--score", "variability", "--epochs", 1), "two epochs or more"),
     ],
 )
 def test_a_score_that_the_recording_would_not_allow_is_refused_before_it(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "FAMILIES", "FULL", "KINDS", "RECIPES", "ROWS", "Cell", "Settings", "block_table", "data_of",
+    "FAMILIES", "FULL", "KINDS", "OWN_LENGTH", "RECIPES", "ROWS", "Cell", "Settings", "block_table", "data_of",
     "kind_of",
 ]  # fmt: skip
 
@@ -44,6 +44,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "whole": ("--recipe", "detect", "--set", "net.stride=1"),
 } | {name: ("--recipe", name) for name in RECIPES}
 FULL = 200
+# These have their own length; the others have the time of ours.
+OWN_LENGTH = ("ours", "full", "whole")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from scripts.experiments.finding.cells import FULL, KINDS, ROWS, Cell, Settings, data_of, kind_of
+from scripts.experiments.finding.cells import (
+    FULL, KINDS, OWN_LENGTH, ROWS, Cell, Settings, data_of, kind_of,
+)  # fmt: skip
 
 __all__ = ["calibrate", "going_on", "record", "render", "tdctl", "write"]
 
@@ -42,10 +44,11 @@ def tdctl(*arguments: str) -> tuple[str, float]:
 
 
 def calibrate(settings: Settings, cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
-    """CPU seconds of an epoch of each kind of training, by family of images."""
+    """CPU seconds of an epoch of each kind that gets the time of ours, and of ours, by family."""
+    cells = [cell for cell in cells if cell.kind not in OWN_LENGTH]
     path = settings.work / f"calibration_{settings.images}.json"
     found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
-    wanted = {"ours"} | {cell.kind for cell in cells} - {"full"}
+    wanted = {"ours"} | {cell.kind for cell in cells}
     for family in dict.fromkeys(cell.family for cell in cells):
         for seed in {cell.seed for cell in cells if cell.family == family == "letters"}:
             render(settings, seed)
@@ -77,7 +80,7 @@ def record(
         done = out.with_suffix(f"{out.suffix}.seconds.json")
         if done.exists():
             return
-        epochs = equal_epochs(cell, seconds[cell.family])
+        epochs = equal_epochs(cell, seconds.get(cell.family, {}))
         went_on = out.exists()
         _, taken = tdctl(
             "generate-td", *data_of(settings, cell.family, cell.seed), *ROWS[cell.row],
@@ -99,10 +102,8 @@ def going_on(out: Path) -> list[str]:
 
 def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
     """Epochs that take the time of ours, rounded in favour of the others; at least 2."""
-    if cell.kind == "full":
-        return FULL
-    if cell.kind == "whole":
-        return cell.length
+    if cell.kind in OWN_LENGTH:
+        return FULL if cell.kind == "full" else cell.length
     return max(2, math.ceil(cell.length * seconds["ours"] / seconds[cell.kind]))
 
 
