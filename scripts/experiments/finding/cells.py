@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "FAMILIES", "FULL", "KINDS", "OWN_LENGTH", "RECIPES", "ROWS", "Cell", "Settings", "block_table", "data_of",
-    "kind_of",
+    "FAMILIES", "FULL", "KINDS", "OWN_LENGTH", "RECIPES", "ROWS", "Cell", "Settings",
+    "block_table", "data_of", "kind_of",
 ]  # fmt: skip
 
 # Noise of each row; the human labels are columns of the label table.

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments.finding.cells import (
-    FULL, KINDS, OWN_LENGTH, ROWS, Cell, Settings, data_of, kind_of,
+    FULL,
+    KINDS,
+    OWN_LENGTH,
+    ROWS,
+    Cell,
+    Settings,
+    data_of,
+    kind_of,
 )  # fmt: skip
 
 __all__ = ["calibrate", "going_on", "record", "render", "tdctl", "write"]
