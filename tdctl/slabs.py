@@ -71,6 +71,7 @@ class ArrayFile:
         self._kind, self.dtype, self.shape = dtype, dtype, shape
         self._order: NDArray[np.int64] | None = None
         self._swapped = False
+        self._columns: int | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -157,9 +158,21 @@ class ArrayFile:
 
     def swapped(self) -> ArrayFile:
         """The same array with the last two axes swapped: [n, a, b] becomes [n, b, a]."""
+        if self._columns is not None:
+            raise ValueError("the axes are to be swapped before the second one is cut")
         other = self._again()
         other._swapped = not self._swapped
         other.shape = (self.shape[0], self.shape[2], self.shape[1])
+        return other
+
+    def columns(self, count: int) -> ArrayFile:
+        """The same array with only the first ``count`` entries of its second axis, as it is read.
+
+        Swap axes first: an array whose entries are cut is not swapped any more.
+        """
+        other = self._again()
+        other._columns = count
+        other.shape = (self.shape[0], min(count, self.shape[1]), *self.shape[2:])
         return other
 
     def cast(self, dtype: DTypeLike) -> ArrayFile:
@@ -174,6 +187,7 @@ class ArrayFile:
         if shape is None:
             other.dtype, other.shape = self.dtype, self.shape
             other._order, other._swapped = self._order, self._swapped
+            other._columns = self._columns
         return other
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
@@ -194,6 +208,7 @@ class ArrayFile:
             else:
                 block = self._rows(which[a:b] if self._order is None else self._order[which[a:b]])
             block = block.transpose(0, 2, 1) if self._swapped else block
+            block = block if self._columns is None else block[:, : self._columns]
             found[a:b] = block[(slice(None), *rest)]
         return found
 

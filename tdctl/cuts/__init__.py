@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdctl.cuts.evidence import FEW_IMAGES, Evidence, Range, surest_disagreement
+from tdctl.cuts.evidence import FEW_IMAGES, Early, Evidence, Range, early_part, surest_disagreement
 from tdctl.cuts.heldout import heldout_range, judged_by_heldout
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.methods import METHODS, Estimate, estimate_rate, ratio_of
@@ -19,6 +19,7 @@ __all__ = [
     "FEW_IMAGES",
     "METHODS",
     "THRESHOLD_FILE",
+    "Early",
     "Estimate",
     "Evidence",
     "Range",
@@ -26,6 +27,7 @@ __all__ = [
     "above_threshold_samples",
     "count_threshold_samples",
     "draw_threshold_samples",
+    "early_part",
     "estimate_rate",
     "heldout_range",
     "joint_rate",

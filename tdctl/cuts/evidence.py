@@ -5,6 +5,7 @@ Shape suffixes: n samples, E epochs, s rows of a slab.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from tdctl.errors import DynamicsError
 from tdctl.scores.curve_values import Rows, rows_at_once
 from tdctl.slabs import slabs_of
 
-__all__ = ["FEW_IMAGES", "Evidence", "Range", "surest_disagreement"]
+__all__ = ["FEW_IMAGES", "Early", "Evidence", "Range", "early_part", "surest_disagreement"]
 
 # A network memorises so few images in a few epochs, with all wrong labels. Up to this number, the
 # interval also covers what the other measurements count.
@@ -43,6 +44,13 @@ HALF, TINY = 0.5, 1e-9
 # with fewer suspected samples than LEAST_PAIRS a class by chance. If few labels are wrong, the
 # detector expects too many. So the estimate must be at least MANY, and is raised AT_MOST so far.
 ONE_WAY, SEVERAL, LEAST_PAIRS, MANY, AT_MOST = 0.9, 4, 5, 0.1, 1.6
+# A run of at least LONG_RUN epochs has memorised its labels if the network contradicts at most the
+# share FORGIVEN of the labels that it contradicted after the part EARLY_PART of the epochs. Then
+# the early part is measured, too. What it adds counts fully if the surest predictions of the whole
+# run differ from the given label in the share MANY_DIFFER, and not at all below SOME_DIFFER: with
+# many classes, the early part takes hard images for wrong labels.
+LONG_RUN, EARLY_PART, FORGIVEN = 30, 0.6, 0.2
+SOME_DIFFER, MANY_DIFFER = 0.06, 0.1
 # The interval covers the errors of the estimates on runs with known flips (replication/README.md).
 LOWER, HIGHER, LEAST = 0.6, 1.5, 0.02
 
@@ -53,6 +61,13 @@ class Range(NamedTuple):
     rate: float
     low: float
     high: float
+
+
+class Early(NamedTuple):
+    """The early part of a run, and P(mislabeled) by the shipped detector there, float64 [n]."""
+
+    dynamics: TrainingDynamics
+    probability: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,26 @@ class Evidence:
         """Whether the wrong labels of each class go to one class, as far as this can be seen."""
         return self.one_way >= ONE_WAY
 
+    def range_with(self, early: Evidence | None) -> Range:
+        """The estimate of a run whose network may have memorised the labels.
+
+        A network that has memorised a wrong label predicts it at the end. So the measurements on
+        the whole run count too few. Those on its early part count more, and the larger estimate is
+        taken.
+
+        Args:
+            early: the measurements on the early part; None if the network has not memorised the
+                labels (see ``early_part``).
+        """
+        whole = self.range()
+        if early is None:
+            return whole
+        found = early.range()
+        if found.rate <= whole.rate:
+            return whole
+        weight = float(np.clip((self.surest - SOME_DIFFER) / (MANY_DIFFER - SOME_DIFFER), 0, 1))
+        return Range(*(a + weight * (b - a) for a, b in zip(whole, found, strict=True)))
+
     def range(self) -> Range:
         """The estimated share of wrong labels, and its interval.
 
@@ -146,6 +181,28 @@ class Evidence:
             most = max(most, mixture, self.contradicted)
         high = HIGHER * most + LEAST
         return Range(rate, low, min(high, 1.0))
+
+
+def early_part(dynamics: TrainingDynamics) -> TrainingDynamics | None:
+    """The first epochs of a run that has memorised its labels; None for other runs.
+
+    Also None if td does not contain the probability of every class.
+    """
+    if dynamics.epochs < LONG_RUN or not dynamics.has_every_class:
+        return None
+    count = round(EARLY_PART * dynamics.epochs)
+    last, early = contradicted_at(dynamics, (dynamics.epochs - 1, count))
+    return dynamics.first_epochs(count) if last <= FORGIVEN * early else None
+
+
+def contradicted_at(dynamics: TrainingDynamics, epochs: Sequence[int]) -> list[float]:
+    """How many samples have another class than the given one on top in an epoch, in [0, 1]."""
+    found = np.zeros(len(epochs))
+    for start, stop in slabs_of(len(dynamics), rows_at_once(dynamics)):
+        rows = Rows(dynamics, start, stop)
+        for i, epoch in enumerate(epochs):
+            found[i] += (rows.other[:, epoch] > rows.given[:, epoch]).sum()
+    return [float(value) for value in found / len(dynamics)]
 
 
 def _one_way(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts.evidence import Evidence, Range
+from tdctl.cuts.evidence import Early, Evidence, Range
 from tdctl.cuts.heldout import heldout_range
 from tdctl.cuts.joint import joint_rate
 from tdctl.cuts.mixture import mean_loss, mixture_rate
@@ -66,6 +66,7 @@ class Known:
         thresholds: the run's threshold samples; None if it has none.
         probability: float64 [n], P(mislabeled) by the shipped detector; None if it cannot read
             the run.
+        early: the run's ``early_part``; None if it has none.
     """
 
     dynamics: TrainingDynamics
@@ -73,6 +74,7 @@ class Known:
     gives_probability: bool
     thresholds: Thresholds | None
     probability: NDArray[np.float64] | None = None
+    early: Early | None = None
 
 
 # Returns the estimate, or the samples that a rule flags.
@@ -84,7 +86,8 @@ def _combined(known: Known) -> Range:
         raise DynamicsError(
             "auto:combined: the shipped detector cannot read the run; use auto:mixture"
         )
-    return Evidence.of(known.dynamics, known.probability).range()
+    early = None if known.early is None else Evidence.of(*known.early)
+    return Evidence.of(known.dynamics, known.probability).range_with(early)
 
 
 def _heldout(known: Known) -> Range:
@@ -193,6 +196,7 @@ def estimate_rate(
     thresholds: Thresholds | None = None,
     score: str | None = None,
     probability: NDArray[np.float64] | None = None,
+    early: Early | None = None,
 ) -> Estimate:
     """Estimates the share of wrong labels by a method.
 
@@ -205,12 +209,13 @@ def estimate_rate(
         thresholds: the run's threshold samples; None if it has none.
         score: the name of the score that ranks; None if a detector ranks.
         probability: float64 [n], P(mislabeled) by the shipped detector, for ``combined``.
+        early: the run's ``early_part``, for ``combined``; None if it has none.
 
     Raises:
         ConfigError: the method does not suit the ranker.
         DynamicsError: the run lacks what the method needs.
     """
-    known = Known(dynamics, suspicion, gives_probability, thresholds, probability)
+    known = Known(dynamics, suspicion, gives_probability, thresholds, probability, early)
     found = METHODS[method](known)
     interval = (found.low, found.high) if isinstance(found, Range) else (None, None)
     rate = found.rate if isinstance(found, Range) else float(np.mean(found))

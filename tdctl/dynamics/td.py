@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdctl.dynamics.store import EVERY_CLASS
 from tdctl.errors import DynamicsError
 from tdctl.slabs import Array, ArrayFile, rows_per_slab, slabs_of
 
@@ -209,6 +210,29 @@ class TrainingDynamics:
         """Float16 [n, E]: the given label's probability at each epoch, for some rows or all."""
         curves: NDArray[np.float16] = self.td[slice(start, stop), :, 0]
         return curves
+
+    def first_epochs(self, count: int) -> TrainingDynamics:
+        """The same run as if it had ended after ``count`` epochs, read when it is asked for.
+
+        The columns of td keep their order, which is that of the whole run. There are no held-out
+        curves, no predictions of the finished network, and no scores of features.
+
+        Raises:
+            DynamicsError: td does not contain the probability of every class.
+        """
+        if not self.has_every_class:
+            raise DynamicsError(f"the first epochs of a run are only known with {EVERY_CLASS}")
+
+        def cut(array: Array) -> Array:
+            return array.columns(count) if isinstance(array, ArrayFile) else array[:, :count]
+
+        margin, loss, recorded = (
+            None if array is None else cut(array)
+            for array in (self.margin, self.loss, self.recorded)
+        )
+        return TrainingDynamics(
+            cut(self.td), self.labels, self.index, margin, loss, recorded=recorded
+        )
 
     def suggested(self) -> NDArray[np.int64]:
         """Int64 [n]: the class with the largest mean probability over all epochs.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Estimate, Thresholds, estimate_rate, judged_by_heldout
+from tdctl.cuts import Early, Estimate, Thresholds, early_part, estimate_rate, judged_by_heldout
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggestions_of_all
-from tdctl.errors import ConfigError, DynamicsError
+from tdctl.errors import ConfigError, DetectorError, DynamicsError
 from tdctl.labels import Labels
 from tdctl.rankers.automatic import Automatic, probability_of
 from tdctl.rankers.open_ranker import Ranker, shipped
@@ -170,6 +171,7 @@ class RecordedRuns:
             pairs = zip(self.folders, self.dynamics, strict=True)
             thresholds = [Thresholds.read(folder, run.index) for folder, run in pairs]
         probabilities: list[NDArray[np.float64] | None] = [None] * len(self.folders)
+        early: list[Early | None] = [None] * len(self.folders)
         by = method
         if method == "combined" and all(map(judged_by_heldout, self.dynamics)):
             by = "heldout"
@@ -178,8 +180,9 @@ class RecordedRuns:
         elif method == "combined":
             probabilities = self._probabilities(ranker, suspicion, world)
             by = "mixture" if any(one is None for one in probabilities) else method
+            early = self._early(ranker, world) if by == method else early
         each = world.together(
-            lambda: self._each(by, ranker, suspicion, flipped, thresholds, probabilities)
+            lambda: self._each(by, ranker, suspicion, flipped, thresholds, probabilities, early)
         )
         if len(each) == 1:
             return each[0]
@@ -197,6 +200,7 @@ class RecordedRuns:
         flipped: NDArray[np.bool_],
         thresholds: Sequence[Thresholds | None],
         probabilities: Sequence[NDArray[np.float64] | None],
+        early: Sequence[Early | None],
     ) -> list[Estimate]:
         """The estimate of each run on its own."""
         return [
@@ -209,9 +213,10 @@ class RecordedRuns:
                 thresholds=threshold,
                 score=ranker.facts["score"],
                 probability=probability,
+                early=part,
             )
-            for dynamics, threshold, probability in zip(
-                self.dynamics, thresholds, probabilities, strict=True
+            for dynamics, threshold, probability, part in zip(
+                self.dynamics, thresholds, probabilities, early, strict=True
             )
         ]
 
@@ -224,6 +229,18 @@ class RecordedRuns:
         detector = ranker.detector if isinstance(ranker, Automatic) else shipped(world)
         pairs = zip(self.folders, self.dynamics, strict=True)
         return [probability_of(ranker, run, found, detector, world) for run, found in pairs]
+
+    def _early(self, ranker: Ranker, world: World) -> list[Early | None]:
+        """The early part of each run that has one, as the shipped detector reads it."""
+        detector = ranker.detector if isinstance(ranker, Automatic) else shipped(world)
+        parts = world.together(lambda: [early_part(one) for one in self.dynamics])
+        found: list[Early | None] = [None] * len(parts)
+        for i, (run, part) in enumerate(zip(self.folders, parts, strict=True)):
+            if part is not None and detector.why_not(part) is None:
+                # All curves of the part may be the same.
+                with suppress(DynamicsError, DetectorError):
+                    found[i] = Early(part, detector.suspicion(run, part, world))
+        return found
 
     def prints(self) -> tuple[str, ...]:
         """The fingerprints of the runs' dynamics."""

@@ -104,6 +104,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
     "sweep-course": lambda: sweeps.by_noise("sweep_course"),
     "sweep-debugging": lambda: sweeps.by_noise("sweep_debugging"),
+    "sweep-full": lambda: sweeps.by_noise("sweep_full"),
     "sweep-equal": lambda: sweeps.by_time("sweep_equal"),
     "pretrained": lambda: pretrained.by_method("pretrained"),
     "pretrained-embeddings": lambda: pretrained.embeddings("pretrained_embeddings"),
