@@ -171,8 +171,8 @@ class ArrayFile:
         Swap axes first: an array whose entries are cut is not swapped any more.
         """
         other = self._again()
-        other._columns = count
-        other.shape = (self.shape[0], min(count, self.shape[1]), *self.shape[2:])
+        other._columns = min(count, self.shape[1])
+        other.shape = (self.shape[0], other._columns, *self.shape[2:])
         return other
 
     def cast(self, dtype: DTypeLike) -> ArrayFile:

@@ -133,3 +133,17 @@ def test_slabs_cover_all_rows_once() -> None:
     assert list(slabs_of(10, 4, start=5)) == [(5, 9), (9, 10)]
     assert rows_per_slab(np.zeros((5, 10), np.float32)) == 5
     assert rows_per_slab(np.zeros((5, 1000), np.float32)) == 1
+
+
+def test_the_first_entries_of_the_second_axis_are_read_alone(values: tuple[Any, Any]) -> None:
+    array, mapped = values
+    cut = mapped.swapped().columns(2)
+    expected = array.transpose(0, 2, 1)[:, :2]
+    assert cut.shape == expected.shape and cut.ndim == 3
+    rows = np.array([7, 0, 39])
+    for key in (slice(None), slice(3, 30), rows, 5, (slice(2, 9), 1), (slice(None), slice(0, 1))):
+        assert np.array_equal(cut[key], expected[key])
+    assert np.array_equal(cut.take(rows)[:], expected[rows])
+    assert np.array_equal(cut.columns(9)[:], expected)
+    with pytest.raises(ValueError, match="before the second one is cut"):
+        cut.swapped()

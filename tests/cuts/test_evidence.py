@@ -14,7 +14,15 @@ from conftest import make_published_run, make_run, planted_labels, tdctl
 from numpy.typing import NDArray
 
 from tdctl import runner
-from tdctl.cuts import Estimate, Evidence, separation, surest_disagreement
+from tdctl.cuts import (
+    Early,
+    Estimate,
+    Evidence,
+    early_part,
+    estimate_rate,
+    separation,
+    surest_disagreement,
+)  # fmt: skip
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError
 from tdctl.rankers import RecordedRuns, ranked
@@ -336,3 +344,60 @@ def test_few_labels_that_go_one_way_are_ranked_by_the_detector(
     monkeypatch.setattr("tdctl.rankers.automatic.FEW_PAIRS", 0.07)
     result = tdctl("detect", "--td", run, "--json")
     assert json.loads(result.stdout)["ranked_by"] == {str(run): "aum"}
+
+
+def memorised(flipped: float, epochs: int = 40) -> tuple[TrainingDynamics, NDArray[np.bool_]]:
+    """Curves of a run in which wrong labels are contradicted for most epochs, then learned."""
+    rng = np.random.default_rng(0)
+    n = 400
+    wrong = np.arange(n) < flipped * n
+    given = np.clip(rng.normal(0.9, 0.03, (n, epochs)), 0.01, 0.97)
+    other = (1 - given) / 2
+    late = np.arange(epochs) >= 0.7 * epochs
+    given[np.ix_(wrong, ~late)], other[np.ix_(wrong, ~late)] = 0.05, 0.9
+    order = rng.permutation(n)
+    return dynamics_of(given[order], other[order]), wrong[order]
+
+
+def test_the_early_part_of_a_run_that_has_memorised_its_labels_is_measured() -> None:
+    dynamics, wrong = memorised(0.2)
+    part = early_part(dynamics)
+    assert part is not None and part.epochs == 24
+    assert early_part(dynamics.first_epochs(24)) is None, "such a run is short"
+    unlearned = dynamics_of(*(np.asarray(dynamics.td[:, :, i], float) for i in (0, 1)))
+    assert early_part(unlearned) is not None
+    lasting, _ = memorised(0.2, epochs=29)
+    assert early_part(lasting) is None
+    found = Evidence.of(part, np.where(wrong, 0.9, 0.1))
+    assert found.contradicted == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("surest", "weight"), [(0.02, 0.0), (0.06, 0.0), (0.08, 0.5), (0.1, 1.0), (0.3, 1.0)]
+)
+def test_the_early_part_raises_the_estimate_where_sure_predictions_differ(
+    surest: float, weight: float
+) -> None:
+    dynamics, _ = memorised(0.2)
+    measured = Evidence.of(dynamics, np.full(len(dynamics), 0.2))
+    whole = replace(measured, mixture=0.1, surest=surest, suspected=0.02, separation=0.0)
+    early = replace(measured, mixture=0.3, surest=0.3, suspected=0.3, separation=0.0)
+    before, most = whole.range(), early.range()
+    assert whole.range_with(None) == before
+    assert early.range_with(whole) == most, "the larger one is taken"
+    for found, a, b in zip(whole.range_with(early), before, most, strict=True):
+        assert found == pytest.approx(a + weight * (b - a))
+
+
+def test_the_cut_counts_labels_that_were_learned_late(tmp_path: Path) -> None:
+    dynamics, wrong = memorised(0.2)
+    short = Evidence.of(dynamics, np.where(wrong, 0.6, 0.1)).range().rate
+    early = early_part(dynamics)
+    assert early is not None
+    found = estimate_rate(
+        "combined", dynamics, wrong.astype(float), gives_probability=True, flipped=wrong,
+        probability=np.where(wrong, 0.6, 0.1), early=Early(early, np.where(wrong, 0.95, 0.05)),
+    )  # fmt: skip
+    assert found.rate >= short and found.error == pytest.approx(found.rate - 0.2)
+    assert found.low is not None and found.high is not None
+    assert found.low <= found.rate <= found.high

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -436,3 +437,17 @@ def test_a_finished_run_that_lost_its_dynamics_is_not_called_unfinished(tmp_path
         write_json(run / "manifest.json", {"status": status})
         with pytest.raises(DynamicsError, match=says):
             read_run(run)
+
+
+def test_the_first_epochs_are_those_of_a_run_that_ended_there(tmp_path: Path) -> None:
+    dynamics, _, _ = read_run(make_run(tmp_path / "r", n=30))
+    part = dynamics.first_epochs(4)
+    assert part.epochs == 4 and len(part) == 30 and part.num_classes == dynamics.num_classes
+    for name in ("td", "margin", "loss"):
+        assert np.array_equal(getattr(part, name)[:], getattr(dynamics, name)[:][:, :4])
+    means = dynamics.td[:][:, :4].mean(axis=1, dtype=np.float64)
+    assert np.array_equal(part.suggested(), dynamics.labels[:][np.arange(30), means.argmax(axis=1)])
+    assert part.heldout is None and part.final_margin is None
+    kept = replace(dynamics, td=dynamics.td[:, :, :1])
+    with pytest.raises(DynamicsError, match="first epochs"):
+        kept.first_epochs(4)

@@ -104,6 +104,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
     "sweep-course": lambda: sweeps.by_noise("sweep_course"),
     "sweep-debugging": lambda: sweeps.by_noise("sweep_debugging"),
+    "sweep-debugging-one": lambda: sweeps.by_time("sweep_debugging_one"),
+    "sweep-course-long": lambda: sweeps.by_noise("sweep_course_long"),
     "sweep-full": lambda: sweeps.by_noise("sweep_full"),
     "sweep-equal": lambda: sweeps.by_time("sweep_equal"),
     "pretrained": lambda: pretrained.by_method("pretrained"),
