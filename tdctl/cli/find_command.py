@@ -56,15 +56,15 @@ def find(
         typer.Option("--time", help="How long the recording may take, such as 10m, 90s or 1h30m."),
     ] = None,
     rounds: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--rounds",
             min=1,
             max=2,
             help="2: train a second network without the labels that the first ranks worst, and "
-            "rank by both.",
+            "rank by both (default: 1, or as the folder was begun).",
         ),
-    ] = 1,
+    ] = None,
     detector: DetectorFile = None,
     score: Annotated[
         str | None,
@@ -114,6 +114,8 @@ def find(
     base = resolve({})
     folder = out if out is not None else runner.default_out(base)
     begun = runner.begun_with(folder, base, overwrite)
+    earlier = None if overwrite else runner.begun_rounds(folder)
+    rounds = rounds or earlier or 1
     if begun is not None:
         config = replace(settings, reads_data=False).resolve(begun).config
         if (found := runner.find_finished(folder, config, source, rounds)) is not None:
@@ -144,10 +146,7 @@ def find(
                 rounds=rounds, overwrite=overwrite, report=report, world=world,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if config.reads_vectors:
-                say("note: the same command trains the heads anew; finished features are kept")
-            else:
-                say("note: the same command goes on from the last whole epoch")
+            _say_how_it_goes_on(folder, config)
             raise
     _show(result, as_json)
 
@@ -156,6 +155,17 @@ def _say_it_continues(folder: Path, seconds: float | None) -> None:
     say(f"note: {folder} was begun already; it continues with the settings that it began with")
     if seconds is not None:
         say("note: --time has no effect: the number of epochs stays as it was at the start")
+
+
+def _say_how_it_goes_on(folder: Path, config: Config) -> None:
+    from tdctl import runner
+
+    if config.reads_vectors:
+        say("note: the same command trains the heads anew; finished features are kept")
+    elif runner.begun_with(folder, config) is None:
+        say("note: no whole epoch is recorded yet; the same command begins anew")
+    else:
+        say("note: the same command goes on from the last whole epoch")
 
 
 def _say_plan(plan: FindPlan, folder: Path) -> None:

@@ -159,10 +159,16 @@ def check_same_data(run: Path, dataset: DataSet) -> None:
     digests = {facts.get("pixel_digest"), dataset.pixel_digest()} - {None}
     if len(digests) > 1:
         differ.append("vectors" if dataset.train.are_vectors else "pixels")
+    if "features by" in differ:
+        raise DataError(
+            f"{dataset.name}: {run} has features by other weights; give those weights with "
+            "--pretrained, or record it anew with --overwrite or another --out"
+        )
     if differ:
         raise DataError(
             f"{dataset.name}: not the data that {run} was made with ({', '.join(differ)} differ); "
-            "give that data with --data-dir, or record it anew with --overwrite or another --out"
+            "give that data with --data-dir, --labels and --limit as they were, or record it anew "
+            "with --overwrite or another --out"
         )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,13 +133,14 @@ class RecordedRuns:
         """
         read = self.dynamics
         if self.judged_by_heldout:
-            read = tuple(one.heldout for one in read if one.heldout is not None)
+            judges = filter(judged_by_heldout, read)
+            read = tuple(one.heldout for one in judges if one.heldout is not None)
         return read[0].suggestions() if len(read) == 1 else suggestions_of_all(read)
 
     @property
     def judged_by_heldout(self) -> bool:
-        """Whether networks that have not seen a sample judge it, in each run."""
-        return all(map(judged_by_heldout, self.dynamics))
+        """Whether networks that have not seen a sample judge it, in one of the runs."""
+        return any(map(judged_by_heldout, self.dynamics))
 
     def estimate(
         self,
@@ -151,7 +152,7 @@ class RecordedRuns:
     ) -> Estimate:
         """Estimates the share of wrong labels; with several runs, the mean of their estimates.
 
-        With few images and held-out curves in each run, ``heldout`` is used for ``combined``.
+        With few images, ``heldout`` is used for ``combined``, on the runs with held-out curves.
         Otherwise ``combined`` needs the shipped detector. If that detector cannot read a run, the
         method ``mixture`` is used. The estimate has the name of the method that is used.
 
@@ -166,6 +167,14 @@ class RecordedRuns:
             ConfigError: the method does not suit the ranker.
             DynamicsError: a run lacks what the method needs.
         """
+        judges = [i for i, one in enumerate(self.dynamics) if judged_by_heldout(one)]
+        if method == "combined" and 0 < len(judges) < len(self.folders):
+            fewer = replace(
+                self,
+                folders=tuple(self.folders[i] for i in judges),
+                dynamics=tuple(self.dynamics[i] for i in judges),
+            )
+            return fewer.estimate(method, ranker, suspicion, flipped, world)
         thresholds: list[Thresholds | None] = [None] * len(self.folders)
         if method == "threshold":
             pairs = zip(self.folders, self.dynamics, strict=True)
@@ -173,7 +182,7 @@ class RecordedRuns:
         probabilities: list[NDArray[np.float64] | None] = [None] * len(self.folders)
         early: list[Early | None] = [None] * len(self.folders)
         by = method
-        if method == "combined" and all(map(judged_by_heldout, self.dynamics)):
+        if method == "combined" and self.judged_by_heldout:
             by = "heldout"
         elif method == "combined" and all(one.on_features for one in self.dynamics):
             by = "mixture"  # the shipped detector does not know these curves

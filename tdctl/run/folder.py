@@ -127,12 +127,12 @@ class RunFolder:
         if not set(self.path.iterdir()) - set(self._leftovers()):
             return "new"
         manifest = self.path / MANIFEST_FILE
+        if not resume and not manifest.exists():
+            raise RunError(
+                f"{self.path}: holds files but no run of tdctl, and is left alone; give "
+                "another --out, or empty it yourself"
+            )
         if overwrite:
-            if not manifest.exists():
-                raise RunError(
-                    f"{self.path}: holds files but no run of tdctl, and is left alone; give "
-                    "another --out, or empty it yourself"
-                )
             if read_json(manifest).get("command") == RECORDER:
                 raise RunError(
                     f"{self.path}: holds what a training loop of your own recorded, and is left "

@@ -26,7 +26,15 @@ from tdctl.runner.denoise import PINNED, DenoiseResult, denoise, denoise_report,
 from tdctl.runner.denoise_settings import without_test_images
 from tdctl.runner.detect import detect
 from tdctl.runner.export import FORMATS, export
-from tdctl.runner.find import FindResult, begun_with, check_ranker, check_score, default_out, find
+from tdctl.runner.find import (
+    FindResult,
+    begun_rounds,
+    begun_with,
+    check_ranker,
+    check_score,
+    default_out,
+    find,
+)  # fmt: skip
 from tdctl.runner.find import finished as find_finished
 from tdctl.runner.generate_td import GenerateResult, default_folder, generate_td, plan_generate
 from tdctl.runner.look import look
@@ -79,6 +87,7 @@ __all__ = [
     "denoise",
     "denoise_report",
     "detect",
+    "begun_rounds",
     "begun_with",
     "default_out",
     "export",

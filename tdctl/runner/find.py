@@ -129,6 +129,13 @@ def check_score(score: Score, config: Config) -> None:
             raise ConfigError(f"score {score.name}: needs {what}; tdctl scores lists the others")
 
 
+def begun_rounds(out: Path) -> int | None:
+    """The rounds of what was found or begun in a folder; None where nothing was."""
+    path = out / RECORD
+    record = read_json(path) if path.exists() else {}
+    return None if not record or _is_of_earlier_run(out, record) else int(record.get("rounds", 1))
+
+
 def begun_with(out: Path, config: Config, overwrite: bool = False) -> dict[str, Any] | None:
     """The settings that a recording in the folder began with; None where none began.
 
@@ -149,7 +156,7 @@ def _check_ours(out: Path) -> None:
     """Refuses a folder that holds files, but no run that ``find`` began."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; give a folder with --out")
-    if _begun(out / RUN) or not out.is_dir():
+    if _begun(out / RUN) or (out / RECORD).exists() or not out.is_dir():
         return
     if any(path.name != RUN for path in out.iterdir()):
         raise RunError(f"{out}: holds files but nothing that tdctl find began; give another --out")
@@ -171,6 +178,8 @@ def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> Find
     if not path.exists():
         return None
     record = read_json(path)
+    if _is_of_earlier_run(out, record):
+        return None
     try:
         if record["status"] != "complete":
             _check_alike(out, record, source, rounds)
@@ -189,6 +198,19 @@ def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> Find
     there = all(file.exists() for file in files)
     there = there and (had == 1 or (out / SECOND_RUN / TD_FILE).exists())
     return found if there and status == "complete" and had == rounds else None
+
+
+def _is_of_earlier_run(out: Path, record: dict[str, Any]) -> bool:
+    """Whether the run has been begun anew since ``find`` wrote its record.
+
+    The first run says when it was started. Records of earlier versions do not have this time.
+    """
+    was = record.get("run_started")
+    return not _begun(out / RUN) or (was is not None and was != _started(out / RUN))
+
+
+def _started(run: Path) -> Any:
+    return read_json(run / MANIFEST_FILE).get("started")
 
 
 def _check_alike(out: Path, record: dict[str, Any], source: Source, rounds: int) -> int:
@@ -240,24 +262,31 @@ def find(
         source: what ranks, as ``detect`` takes it.
         rounds: 1; or 2, to record a second network without the worst labels (see
             ``second_round``), and to rank both together.
-        overwrite: first removes what an earlier call wrote into the folder.
+        overwrite: begins anew, and replaces what an earlier call wrote into the folder.
 
     Raises:
         As ``generate_td`` and ``detect``.
     """
     world = World(device=pick_device(config.device)) if world is None else world
     run, ranking, page = out / RUN, out / RANKING, out / PAGE
-    if overwrite:
-        world.first(lambda: _remove(out))
-    ours = (out / RECORD).exists()
+    _check_ours(out)
+    ours = overwrite or (out / RECORD).exists()
     first_files = ranking_files(out / FIRST) if rounds > 1 else []
     refuse_existing([*ranking_files(ranking), *first_files, page], overwrite=ours)
-    if _begun(run):
+    resume = _begun(run) and not overwrite
+    if resume:
         world.first(lambda: _checked(run, config))
-    recorded = generate_td(config, run, resume=_begun(run), report=report, world=world)
-    notes, runs = recorded.notes, [run]
+    recorded = generate_td(
+        config, run, resume=resume, overwrite=overwrite, report=report, world=world
+    )
+    # What an earlier run left is removed only now: until the new run has begun it stays.
+    left = world.told(lambda: _remove_earlier(out, overwrite))
+    notes, runs = (*recorded.notes, *left), [run]
     # From here on the files beside the run are known as ours, and written anew after a kill.
-    begun = {"status": "running", "ranked_by": _named(source), "rounds": rounds}
+    begun = {
+        "status": "running", "ranked_by": _named(source), "rounds": rounds,
+        "run_started": _started(run),
+    }  # fmt: skip
     write_json(out / RECORD, {"schema_version": SCHEMA_VERSION, **begun})
     if rounds > 1:
         first, _ = _ranked(runs, source, out / FIRST, report, world)
@@ -281,6 +310,7 @@ def find(
         "status": "complete",
         "ranked_by": _named(source),
         "rounds": rounds,
+        "run_started": _started(run),
         **result.report(),
         "files": [file.name for file in files],
     }
@@ -288,14 +318,23 @@ def find(
     return result
 
 
-def _remove(out: Path) -> None:
-    """Removes what an earlier call wrote; the first run last, as the folder is known by it."""
-    _check_ours(out)
-    files = (*ranking_files(out / RANKING), *ranking_files(out / FIRST), out / PAGE, out / RECORD)
-    for file in files:
+def _remove_earlier(out: Path, anew: bool) -> tuple[str, ...]:
+    """Removes what was written on an earlier run of the folder, and says what else is left of it.
+
+    Its ranking and report are replaced later.
+    """
+    path = out / RECORD
+    if not path.exists() or not (anew or _is_of_earlier_run(out, read_json(path))):
+        return ()
+    for file in ranking_files(out / FIRST):
         file.unlink(missing_ok=True)
-    for name in (SECOND_RUN, RUN):
-        RunFolder(out / name, "generate-td").remove()
+    RunFolder(out / SECOND_RUN, "generate-td").remove()
+    path.unlink()
+    retrained = sorted(folder.name for folder in out.glob("prune4retrain_*"))
+    return tuple(
+        f"{out / name}: is of the earlier run; tdctl denoise needs --overwrite there, or --out"
+        for name in retrained
+    )
 
 
 def _begun(run: Path) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from tdctl.config import Config
+from tdctl.data.dataset import digest_of
+from tdctl.errors import RunError
+from tdctl.files import MANIFEST_FILE, file_digest, read_json
 from tdctl.inputs import check_same_data, prepare
+from tdctl.pretrained import weights_file
 from tdctl.run import RunFolder
 
 __all__ = ["check_same_samples"]
 
 
 def check_same_samples(run: RunFolder, config: Config) -> str | None:
-    """Refuses given labels, and embeddings, that have changed since a run was complete.
+    """Refuses labels, embeddings, and files of weights that have changed since a run was complete.
 
     Images are not decoded again, so changed pixels are not noticed.
 
@@ -28,6 +32,7 @@ def check_same_samples(run: RunFolder, config: Config) -> str | None:
     gone = [path for path in (data.root, data.labels) if path is not None and not path.exists()]
     if gone:
         return f"{gone[0]} is no longer there, so it is not compared with the run"
+    _check_same_weights(run, config)
     if config.noise.noise_type == "instance":  # that noise needs all pixels
         return None
     prepared = prepare(config, dry=not vectors)
@@ -36,3 +41,19 @@ def check_same_samples(run: RunFolder, config: Config) -> str | None:
     given = prepared.given.labels.fingerprint()
     run.check_same("given_fingerprint", given, where_known=True, of="the given labels")
     return None
+
+
+def _check_same_weights(run: RunFolder, config: Config) -> None:
+    """Refuses a file of weights with other content, where the run recorded its digest."""
+    file = weights_file(config)
+    if file is None or not file.exists():
+        return
+    manifest, now = read_json(run.path / MANIFEST_FILE), file_digest(file)
+    of_net = (manifest.get("pretrained") or {}).get("sha256")
+    # The identity of the data holds digests of its parts, this digest among them.
+    of_features = (manifest.get("data_identity") or {}).get("features by")
+    if of_net not in (None, now) or of_features not in (None, digest_of(now)):
+        raise RunError(
+            f"{run.path}: was made with other weights than {file} holds now; give those weights "
+            "with --pretrained, or another --out, or start again with --overwrite"
+        )

@@ -21,7 +21,7 @@ from tdctl.errors import ConfigError
 from tdctl.files import read_json
 from tdctl.finding.forecast import Forecast
 from tdctl.run import read_config
-from tdctl.training.progress import Progress
+from tdctl.training.progress import Progress, Teller
 
 # Few epochs: the tests are of the way, not of the ranking.
 FAST = ("--epochs", 3, "--folds", 2, "--quiet")
@@ -310,7 +310,13 @@ def test_two_rounds_are_recorded_and_ranked_together(photos: Path, tmp_path: Pat
     assert table["suspicion"].between(0, 1).all() and not table.equals(before)
     again = tdctl(*asked, "--rounds", 2)
     assert again.exit_code == 0 and "finished already" in again.stderr
-    refused(tdctl(*asked), "has 2 rounds", "--rounds 2")
+    assert "finished already" in tdctl(*asked).stderr, "the folder says how many rounds it has"
+    refused(tdctl(*asked, "--rounds", 1), "has 2 rounds", "--rounds 2")
+    # The second network has seen the images. Those of the first round have not, and are counted.
+    assert read_config(out / "run").train.folds == 10
+    estimates = [read_json(out / f"{n}.json")["estimates"] for n in ("first_round", "ranking")]
+    assert estimates[0] == estimates[1]
+    assert estimates[0]["combined"]["method"] == "heldout"
 
 
 def test_a_second_round_that_was_stopped_goes_on(
@@ -366,7 +372,7 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
         assert tdctl(*asked, "--rounds", 2, "--quiet").exit_code == 130
     before = (out / "first_round.csv").read_bytes()
     refused(tdctl(*asked, "--rounds", 2, "--score", "p-last"), "is ranked by auto")
-    refused(tdctl(*asked), "has 2 rounds", "give --rounds 2")
+    refused(tdctl(*asked, "--rounds", 1), "has 2 rounds", "give --rounds 2")
     table.assign(label=table["label"].to_numpy()[::-1]).to_csv(labels, index=False)
     changed = tdctl(*asked, "--rounds", 2, "--quiet")
     refused(changed, "the given labels have changed", "start again with --overwrite")
@@ -406,3 +412,46 @@ def test_a_score_that_the_recording_would_not_allow_is_refused_before_it(
     out = tmp_path / "out"
     refused(tdctl("find", photos, "--out", out, *asked), f"score {asked[1]}: needs", says)
     assert not out.exists()
+
+
+def interrupted(*_: object) -> bool:
+    raise KeyboardInterrupt
+
+
+def test_what_was_found_stays_until_what_replaces_it_has_begun(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(photos, data)
+    asked = ("find", data, "--out", out, "--folds", 0, "--quiet")
+    assert tdctl(*asked, "--epochs", 2).exit_code == 0
+    for mine in (out / "labels.csv", out / "run" / "mine.txt"):
+        mine.write_text("stays")
+    (out / "prune4retrain_run_seed0").mkdir()
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def same() -> bool:
+        return before == {path: path.read_bytes() for path in before if path.exists()}
+
+    broken = min(data.glob("*/*.png"))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    failed = tdctl(*asked, "--epochs", 3, "--overwrite")
+    assert failed.exit_code == 1 and f"{broken.name}: does not decode" in failed.stderr
+    assert same()
+    broken.write_bytes(whole)
+    # A file of the user's in the run is no reason to refuse, and stays.
+    assert tdctl(*asked, "--epochs", 2, "--seed", 1, "--overwrite").exit_code == 0
+    (out / "run" / "mine.txt").rename(out / "mine.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(Teller, "step_done", interrupted)
+        stopped = tdctl(*asked[:-1], "--epochs", 3, "--overwrite")
+    assert stopped.exit_code == 130 and "begins anew" in stopped.stderr
+    again = tdctl(*asked, "--epochs", 3)
+    assert again.exit_code == 0, again.output
+    assert "prune4retrain_run_seed0: is of the earlier run" in again.stderr
+    assert read_config(out / "run").train.epochs == 3
+    assert (out / "ranking.csv").read_bytes() != before[out / "ranking.csv"]
+    assert {(out / name).read_text() for name in ("labels.csv", "mine.txt")} == {"stays"}
+    done = tdctl(*asked, "--epochs", 3)
+    assert "finished already" in done.stderr

@@ -182,6 +182,12 @@ def test_features_of_pictures_go_the_same_way(features: list[object], tmp_path: 
     assert "no pictures" not in result.output
     again = tdctl(*features, "--out", out, *QUICK)
     assert again.exit_code == 0 and "is finished already" in again.stderr
+    file = Path(str(features[features.index("--pretrained") + 1]))
+    before = file.read_bytes()
+    torch.save(getattr(models, NET)(num_classes=7).state_dict(), file)
+    changed = tdctl(*features, "--out", out, *QUICK)
+    file.write_bytes(before)
+    refused(changed, f"was made with other weights than {file} holds now")
 
 
 def test_settings_that_heads_lack_are_refused_before_anything_is_computed(

@@ -30,9 +30,17 @@ def test_nan_is_no_json(tmp_path: Path) -> None:
 
 
 def test_an_occupied_folder_names_both_ways_out(tmp_path: Path) -> None:
-    (tmp_path / "theirs.txt").write_text("x")
+    folder = RunFolder(tmp_path / "r", "generate-td")
+    folder.start(tiny_config(), {}, "new")
     with pytest.raises(RunError, match=r"--resume.*--overwrite"):
-        RunFolder(tmp_path, "generate-td").open(tiny_config(), resume=False, overwrite=False)
+        folder.open(tiny_config(), resume=False, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_without_a_run_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "theirs.txt").write_text("x")
+    with pytest.raises(RunError, match="no run of tdctl, and is left alone; give another --out"):
+        RunFolder(tmp_path, "generate-td").open(tiny_config(), resume=False, overwrite=overwrite)
 
 
 def test_overwriting_leaves_what_is_not_ours(tmp_path: Path) -> None:

@@ -74,11 +74,17 @@ def _small_sets(chosen: bool) -> str:
     return small_sets.compared(found, "plain-20", "folds-5-20")
 
 
+def _sizes() -> str:
+    names = ("finding_3000", "finding_10000", "finding_50000")
+    return reporting.table_of_sizes([figure for name in names for figure in results(name)])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "comparison": _comparison,
     "finding-rows": lambda: reporting.table_of_rows(results("finding")),
     "finding-errors": lambda: reporting.table_of_errors(results("finding")),
     "finding-scores": lambda: reporting.table_of_scores(results("finding"), "ours"),
+    "sizes": _sizes,
     "time-to-quality": _quality,
     "lengths": lambda: reporting.table_of_rows(results("finding_lengths")),
     "recipes": lambda: reporting.table_of_recipes(results("finding_recipes")),
