@@ -118,12 +118,15 @@ def _show(result: GenerateResult) -> None:
             f"labels     {manifest['kept_last']:.1%} kept, {manifest['relabelled_last']:.1%} "
             f"relabelled in the last epoch{known}"
         )
-    mean, best = manifest["test_error_mean_of_last_10"], manifest["test_error_best"]
-    stdout.print(
-        f"test error {_percent(manifest['test_error_last'])} at the last epoch, {_percent(mean)} "
-        "as the mean of the last ten"
-        + ("" if best is None else f", {_percent(best)} at the best epoch by held-out images")
+    last, mean = manifest["test_error_last"], manifest["test_error_mean_of_last_10"]
+    best = manifest["test_error_best"]
+    errors = (
+        "none, without test images"
+        if last is None
+        else f"{_percent(last)} at the last epoch, {_percent(mean)} as the mean of the last ten"
     )
+    chosen = "" if best is None else f", {_percent(best)} at the best epoch by held-out images"
+    stdout.print(f"test error {errors}{chosen}")
     stdout.print(
         f"time       {manifest['seconds']:.0f} s for {manifest['epochs']} epochs "
         f"on {manifest['device']}"

@@ -256,7 +256,7 @@ def _memorised(estimates: Mapping[str, Estimate], images: int, advice: str) -> t
 def _advice(runs: RecordedRuns) -> str:
     """What to do if a network memorised the images; the user's own loop has no folds."""
     if any((folder / CONFIG_FILE).exists() for folder in runs.folders):
-        return "record the run with --folds 10, or at least with fewer epochs"
+        return "record the run with --folds 10"
     return "record fewer epochs"
 
 
