@@ -125,7 +125,10 @@ def estimates_of(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def rankings_of(found: Sequence[Mapping[str, Any]]) -> str:
-    """Mean AP in % of the rankings, by row: runs that differ in seed and length alone."""
+    """Mean AP of the rankings and F1 at the tool's own cut, in %, by row.
+
+    The runs of a row differ in seed and length alone.
+    """
     names = ("auto", "builtin", "aum")
     rows: list[list[object]] = []
     for row, members in _rows(found):
@@ -133,8 +136,11 @@ def rankings_of(found: Sequence[Mapping[str, Any]]) -> str:
         means = {name: np.mean([one["scores"][name] for one in members]) for name in common}
         best = max(sorted(means), key=lambda name: means[name])
         cells = [f"{100 * np.mean([one['ap'][name] for one in members]):.1f}" for name in names]
-        rows.append([row, len(members), *cells, f"{100 * means[best]:.1f} ({best})"])
-    return table(("row", "runs", *names, "best plain score, in hindsight"), rows)
+        hindsight, cuts = f"{100 * means[best]:.1f} ({best})", [one["f1_at_cut"] for one in members]
+        f1 = f"{100 * np.mean([0 if cut is None else cut for cut in cuts]):.1f}"
+        rows.append([row, len(members), *cells, hindsight, f1])
+    head = ("row", "runs", *names, "best plain score, in hindsight", "F1 at the tool's own cut")
+    return table(head, rows)
 
 
 def _judged(run: Path) -> dict[str, Any]:
