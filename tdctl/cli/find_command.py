@@ -62,7 +62,7 @@ def find(
             min=1,
             max=2,
             help="2: train a second network without the labels that the first ranks worst, and "
-            "rank by both (default: 1, or as the folder was begun).",
+            "rank by both (default: 1; or 2 if the folder has a second one).",
         ),
     ] = None,
     detector: DetectorFile = None,
@@ -124,6 +124,7 @@ def find(
             else:
                 _show(found, as_json)
             return
+        runner.check_score(source, config, rounds)
         _say_it_continues(folder, seconds)
         if dry_run:
             show_plan([f"would continue the recording in {folder}"], as_json)
@@ -131,8 +132,7 @@ def find(
     else:
         settings.resolve()  # says which data set is taken
         plan = runner.plan_find(resolve, named, seconds, base.device, rounds)
-        if not isinstance(source, Path):
-            runner.check_score(source, plan.config)
+        runner.check_score(source, plan.config, rounds)
         _say_plan(plan, folder)
         if dry_run:
             if as_json:
@@ -146,7 +146,7 @@ def find(
                 rounds=rounds, overwrite=overwrite, report=report, world=world,
             )  # fmt: skip
         except KeyboardInterrupt:
-            _say_how_it_goes_on(folder, config)
+            _say_how_it_goes_on(folder, config, overwrite)
             raise
     _show(result, as_json)
 
@@ -157,15 +157,16 @@ def _say_it_continues(folder: Path, seconds: float | None) -> None:
         say("note: --time has no effect: the number of epochs stays as it was at the start")
 
 
-def _say_how_it_goes_on(folder: Path, config: Config) -> None:
+def _say_how_it_goes_on(folder: Path, config: Config, overwrite: bool) -> None:
     from tdctl import runner
 
+    same = "the same command without --overwrite" if overwrite else "the same command"
     if config.reads_vectors:
-        say("note: the same command trains the heads anew; finished features are kept")
-    elif runner.begun_with(folder, config) is None:
-        say("note: no whole epoch is recorded yet; the same command begins anew")
+        say(f"note: {same} trains the heads anew; finished features are kept")
+    elif runner.is_unfinished(folder):
+        say(f"note: {same} goes on from the last whole epoch")
     else:
-        say("note: the same command goes on from the last whole epoch")
+        say("note: no whole epoch is recorded yet; the same command begins anew")
 
 
 def _say_plan(plan: FindPlan, folder: Path) -> None:

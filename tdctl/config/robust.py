@@ -205,6 +205,16 @@ class RobustConfig(RetrainConfig):
         return self
 
     @model_validator(mode="after")
+    def _warmup_ends(self) -> RobustConfig:
+        warmup = self.warmup_epochs
+        if warmup is not None and warmup >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {warmup} leaves none of the {self.epochs} epochs for the training "
+                "after it; give more --epochs, or fewer --warmup-epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _both_are_two(self) -> RobustConfig:
         if self.record == "both" and self.algorithm not in MIXMATCH:
             raise ValueError(

@@ -44,12 +44,12 @@ HALF, TINY = 0.5, 1e-9
 # with fewer suspected samples than LEAST_PAIRS a class by chance. If few labels are wrong, the
 # detector expects too many. So the estimate must be at least MANY, and is raised AT_MOST so far.
 ONE_WAY, SEVERAL, LEAST_PAIRS, MANY, AT_MOST = 0.9, 4, 5, 0.1, 1.6
-# A run of at least LONG_RUN epochs has memorised its labels if the network contradicts at most the
-# share FORGIVEN of the labels that it contradicted after the part EARLY_PART of the epochs. Then
-# the early part is measured, too. What it adds counts fully if the surest predictions of the whole
-# run differ from the given label in the share MANY_DIFFER, and not at all below SOME_DIFFER: with
-# many classes, the early part takes hard images for wrong labels.
-LONG_RUN, EARLY_PART, FORGIVEN = 30, 0.6, 0.2
+# A run has memorised its labels if it has at least LONG_RUN epochs, and its last epoch contradicts
+# at most FORGIVEN times as many labels as the end of its early part, the first PART of the epochs.
+# Then the early part is measured, too. A larger estimate counts fully if the surest predictions of
+# the whole run contradict MANY_DIFFER of the labels, and not at all below SOME_DIFFER: with many
+# classes, hard images look like wrong labels in the early part.
+LONG_RUN, PART, FORGIVEN = 30, 0.6, 0.2
 SOME_DIFFER, MANY_DIFFER = 0.06, 0.1
 # The interval covers the errors of the estimates on runs with known flips (replication/README.md).
 LOWER, HIGHER, LEAST = 0.6, 1.5, 0.02
@@ -129,7 +129,7 @@ class Evidence:
         """Whether the wrong labels of each class go to one class, as far as this can be seen."""
         return self.one_way >= ONE_WAY
 
-    def range_with(self, early: Evidence | None) -> Range:
+    def range_with(self, early: Early | None) -> Range:
         """The estimate of a run whose network may have memorised the labels.
 
         A network that has memorised a wrong label predicts it at the end. So the measurements on
@@ -137,13 +137,16 @@ class Evidence:
         taken.
 
         Args:
-            early: the measurements on the early part; None if the network has not memorised the
-                labels (see ``early_part``).
+            early: the early part; None if the network has not memorised the labels (see
+                ``early_part``).
+
+        Raises:
+            DynamicsError: td contains NaN, or only one class.
         """
         whole = self.range()
         if early is None:
             return whole
-        found = early.range()
+        found = Evidence.of(*early).range()
         if found.rate <= whole.rate:
             return whole
         weight = float(np.clip((self.surest - SOME_DIFFER) / (MANY_DIFFER - SOME_DIFFER), 0, 1))
@@ -187,16 +190,19 @@ def early_part(dynamics: TrainingDynamics) -> TrainingDynamics | None:
     """The first epochs of a run that has memorised its labels; None for other runs.
 
     Also None if td does not contain the probability of every class.
+
+    Raises:
+        DynamicsError: td contains NaN.
     """
     if dynamics.epochs < LONG_RUN or not dynamics.has_every_class:
         return None
-    count = round(EARLY_PART * dynamics.epochs)
-    last, early = contradicted_at(dynamics, (dynamics.epochs - 1, count))
+    count = round(PART * dynamics.epochs)
+    early, last = _contradicted_at(dynamics, (count - 1, dynamics.epochs - 1))
     return dynamics.first_epochs(count) if last <= FORGIVEN * early else None
 
 
-def contradicted_at(dynamics: TrainingDynamics, epochs: Sequence[int]) -> list[float]:
-    """How many samples have another class than the given one on top in an epoch, in [0, 1]."""
+def _contradicted_at(dynamics: TrainingDynamics, epochs: Sequence[int]) -> list[float]:
+    """The share of samples whose likeliest class is another than the given one, by epoch."""
     found = np.zeros(len(epochs))
     for start, stop in slabs_of(len(dynamics), rows_at_once(dynamics)):
         rows = Rows(dynamics, start, stop)

@@ -86,8 +86,7 @@ def _combined(known: Known) -> Range:
         raise DynamicsError(
             "auto:combined: the shipped detector cannot read the run; use auto:mixture"
         )
-    early = None if known.early is None else Evidence.of(*known.early)
-    return Evidence.of(known.dynamics, known.probability).range_with(early)
+    return Evidence.of(known.dynamics, known.probability).range_with(known.early)
 
 
 def _heldout(known: Known) -> Range:
@@ -161,7 +160,7 @@ def ratio_of(text: float | str) -> float | str:
     A number is returned as it is. ``auto`` means ``auto:combined``. ``auto:NAME`` gives the name
     of a method:
 
-    - ``combined``: ``Evidence.range``, which separates wrong labels from hard images;
+    - ``combined``: ``Evidence.range_with``, which separates wrong labels from hard images;
     - ``heldout``: ``heldout_range`` of the held-out curves;
     - ``mixture``: ``mixture_rate`` of the mean loss;
     - ``sum``: the mean of a detector's P(mislabeled);

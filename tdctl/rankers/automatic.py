@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Evidence, judged_by_heldout, separation
+from tdctl.cuts import Early, Evidence, early_part, judged_by_heldout, separation
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics
-from tdctl.errors import DynamicsError, TdctlError
+from tdctl.errors import DetectorError, DynamicsError, TdctlError
 from tdctl.rankers.ranker import ByDetector, ByScore
 from tdctl.run import read_config
 from tdctl.scores import find_score
 from tdctl.training import Report, World
 
-__all__ = ["AUTOMATIC", "STRANGE", "Automatic", "probability_of", "stands_out"]
+__all__ = ["AUTOMATIC", "STRANGE", "Automatic", "early_of", "probability_of", "stands_out"]
 
 # Its name as a value of --detector.
 AUTOMATIC = "auto"
@@ -63,8 +63,7 @@ class Automatic:
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
       far apart that the estimated share of wrong labels decides.
-    - Runs with few wrong labels according to ``Evidence``, unless these are ``FEW_PAIRS`` or more
-      and go from each class to one other: by the sum of AUM and ``final-margin``
+    - Runs with few wrong labels according to ``Evidence``: by the sum of AUM and ``final-margin``
       if the network contradicts many more labels, as after few epochs; else by AUM if they are
       very few, and by the ranks of the detector and of AUM together if they are not.
     - All other runs: by the detector; together with the score ``final-margin`` if the network has
@@ -78,11 +77,13 @@ class Automatic:
         detector: the shipped detector.
         chosen: for each run ranked so far, the name of what ranked it.
         probabilities: for each run ranked so far, the detector's P(mislabeled), float64 [n].
+        early: for each run ranked so far, its early part; None if it has none.
     """
 
     detector: ByDetector
     chosen: dict[Path, str] = field(default_factory=dict)
     probabilities: dict[Path, NDArray[np.float64]] = field(default_factory=dict)
+    early: dict[Path, Early | None] = field(default_factory=dict)
 
     @property
     def gives_probability(self) -> bool:
@@ -117,7 +118,8 @@ class Automatic:
             return ByScore(find_score(ON_FEATURES)).suspicion(run, dynamics, world, report)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
-        choose = self._choose
+        early = self.early[run] = early_of(run, dynamics, self.detector, world)
+        choose = partial(self._choose, early)
         if dynamics.on_features:
             choose = partial(self._with_score, ON_FEATURES)
         elif judged_by_heldout(dynamics):
@@ -127,7 +129,11 @@ class Automatic:
         return suspicion
 
     def _choose(
-        self, run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
+        self,
+        early: Early | None,
+        run: Path,
+        dynamics: TrainingDynamics,
+        probability: NDArray[np.float64],
     ) -> tuple[str, NDArray[np.float64]]:
         by_loss, by_aum = ByScore(find_score("loss-mean")), ByScore(find_score("aum"))
         if _loss_of(run) in STRANGE and by_loss.why_not(dynamics) is None:
@@ -139,10 +145,12 @@ class Automatic:
         if stands_out(aum):
             return STANDS_OUT, aum
         evidence = Evidence.of(dynamics, probability)
-        rate = evidence.range().rate
+        rate = evidence.range_with(early).rate
         if rate < FEW and not (evidence.goes_one_way and rate >= FEW_PAIRS):
             return self._where_few(dynamics, probability, aum, rate)
-        return self._with_last_predictions(dynamics, probability, evidence)
+        if evidence.goes_one_way:
+            return name, probability
+        return self._with_last_predictions(dynamics, probability, rate)
 
     def _where_few(
         self,
@@ -162,16 +170,16 @@ class Automatic:
         return f"{self.detector.file} and aum", shared.astype(np.float64)
 
     def _with_last_predictions(
-        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], evidence: Evidence
+        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], rate: float
     ) -> tuple[str, NDArray[np.float64]]:
         """By the detector; with the last predictions if the network has not memorised the labels.
 
         Both are log odds, or nearly so: their sum ranks better than the mean of the ranks, as what
         is certain for the detector stays so.
         """
-        if dynamics.final_margin is not None and not evidence.goes_one_way:
+        if dynamics.final_margin is not None:
             final = find_score(FINAL)(dynamics)
-            if (final > 0).mean() >= STILL_DOUBTED * evidence.range().rate:
+            if (final > 0).mean() >= STILL_DOUBTED * rate:
                 return self._with(FINAL), _log_odds(probability) + OF_FINAL * final
         return str(self.detector.file), probability
 
@@ -245,6 +253,22 @@ def _loss_of(run: Path) -> str | None:
     with suppress(TdctlError):
         return read_config(run).train.loss
     return None
+
+
+def early_of(
+    run: Path, dynamics: TrainingDynamics, detector: ByDetector, world: World
+) -> Early | None:
+    """The early part of a run that has memorised its labels, as the shipped detector reads it.
+
+    None for other runs, and if the detector cannot tell the curves of that part apart.
+    """
+    part = world.together(lambda: early_part(dynamics))
+    if part is None or detector.why_not(part) is not None:
+        return None
+    try:
+        return Early(part, detector.suspicion(run, part, world))
+    except (DynamicsError, DetectorError):
+        return None
 
 
 def probability_of(

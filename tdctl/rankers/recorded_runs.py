@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdctl.cuts import Early, Estimate, Thresholds, early_part, estimate_rate, judged_by_heldout
+from tdctl.cuts import Early, Estimate, Thresholds, estimate_rate, judged_by_heldout
 from tdctl.detector.ranks import mid_ranks
 from tdctl.dynamics import TrainingDynamics, read_run, suggestions_of_all
-from tdctl.errors import ConfigError, DetectorError, DynamicsError
+from tdctl.errors import ConfigError, DynamicsError
 from tdctl.labels import Labels
-from tdctl.rankers.automatic import Automatic, probability_of
+from tdctl.rankers.automatic import Automatic, early_of, probability_of
 from tdctl.rankers.open_ranker import Ranker, shipped
 from tdctl.rankers.ranker import ByDetector
 from tdctl.recorder import goes_on, read_so_far
@@ -128,8 +127,8 @@ class RecordedRuns:
     def suggestions(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The classes of ``suggested``, and their mean probabilities, float64 [n] in [0, 1].
 
-        With few images and held-out curves in each run, it is the mean of these: networks that
-        have memorised a wrong label suggest it.
+        With few images, it is the mean over the runs with held-out curves: networks that have
+        memorised a wrong label suggest it.
         """
         read = self.dynamics
         if self.judged_by_heldout:
@@ -240,16 +239,12 @@ class RecordedRuns:
         return [probability_of(ranker, run, found, detector, world) for run, found in pairs]
 
     def _early(self, ranker: Ranker, world: World) -> list[Early | None]:
-        """The early part of each run that has one, as the shipped detector reads it."""
+        """The early part of each run that has one."""
+        if isinstance(ranker, Automatic) and all(run in ranker.early for run in self.folders):
+            return [ranker.early[run] for run in self.folders]
         detector = ranker.detector if isinstance(ranker, Automatic) else shipped(world)
-        parts = world.together(lambda: [early_part(one) for one in self.dynamics])
-        found: list[Early | None] = [None] * len(parts)
-        for i, (run, part) in enumerate(zip(self.folders, parts, strict=True)):
-            if part is not None and detector.why_not(part) is None:
-                # All curves of the part may be the same.
-                with suppress(DynamicsError, DetectorError):
-                    found[i] = Early(part, detector.suspicion(run, part, world))
-        return found
+        pairs = zip(self.folders, self.dynamics, strict=True)
+        return [early_of(run, found, detector, world) for run, found in pairs]
 
     def prints(self) -> tuple[str, ...]:
         """The fingerprints of the runs' dynamics."""

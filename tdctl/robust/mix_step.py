@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 
-from tdctl.errors import ConfigError
 from tdctl.robust.learner import Learner
 from tdctl.robust.mixmatch import MixedLoss, guessed, mixed, mixed_loss, refined
 
@@ -23,16 +22,7 @@ WARMUP, LONG_WARMUP, MANY_CLASSES = 10, 30, 50
 
 
 def warmup_epochs(asked: int | None, epochs: int, num_classes: int) -> int:
-    """Epochs before the first division: as requested, else 10 or 30, but at most 0.4 of the run.
-
-    Raises:
-        ConfigError: no epoch is left after those that were requested.
-    """
-    if asked is not None and asked >= epochs:
-        raise ConfigError(
-            f"robust.warmup_epochs: {asked} of {epochs} epochs leave none to divide the samples "
-            "in; give more --epochs, or a shorter --warmup-epochs"
-        )
+    """Epochs before the first division: as requested, else 10 or 30, but at most 0.4 of the run."""
     if asked is not None:
         return asked
     most = WARMUP if num_classes < MANY_CLASSES else LONG_WARMUP

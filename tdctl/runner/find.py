@@ -29,12 +29,14 @@ from tdctl.training import Report, World, pick_device
 
 __all__ = [
     "FindResult",
+    "begun_rounds",
     "begun_with",
     "check_ranker",
     "check_score",
     "default_out",
     "find",
     "finished",
+    "is_unfinished",
 ]
 
 RECORD = "find.json"
@@ -106,21 +108,29 @@ def check_ranker(source: Source) -> None:
     open_ranker(source, World())
 
 
-def check_score(score: Score, config: Config) -> None:
+def check_score(score: Source, config: Config, rounds: int) -> None:
     """Refuses a score that the recording with these settings would not allow, before it begins.
+
+    Args:
+        score: what is to rank; a detector is not checked here.
+        config: all settings.
+        rounds: how many networks are recorded one after the other.
 
     Raises:
         ConfigError: the recording will lack what the score needs; the message says what it is.
     """
+    if not isinstance(score, Score):
+        return
     train, vectors = config.train, config.reads_vectors
-    folds = train.folds > 0
+    folds, final = train.folds > 0, "final" in score.needs
     lacking: tuple[tuple[bool, str], ...] = (
         (score.heldout and not folds and not vectors, "held-out predictions; give --folds 5"),
+        (score.heldout and rounds > 1, "held-out predictions in both rounds; give --rounds 1"),
         ("features" in score.needs and not vectors, "features; give --recipe features"),
-        (
-            "final" in score.needs and (folds or vectors or train.threshold_samples),
-            "the predictions of one finished network; give --folds 0",
-        ),
+        (final and vectors, "one finished network, and heads on features are several"),
+        (final and folds, "the predictions of one finished network; give --folds 0"),
+        (final and train.threshold_samples,
+         "the predictions of one finished network; leave out --threshold-samples"),
         ("every class" in score.needs and train.store not in {"full", "auto"},
          "the probabilities of all classes; give --store full"),
     )  # fmt: skip
@@ -130,10 +140,19 @@ def check_score(score: Score, config: Config) -> None:
 
 
 def begun_rounds(out: Path) -> int | None:
-    """The rounds of what was found or begun in a folder; None where nothing was."""
+    """The rounds of what was found in a folder, or begun after the first; None where nothing was.
+
+    Raises:
+        RunError: the record of ``find`` is malformed.
+    """
     path = out / RECORD
     record = read_json(path) if path.exists() else {}
-    return None if not record or _is_of_earlier_run(out, record) else int(record.get("rounds", 1))
+    if not record or _is_of_earlier_run(out, record):
+        return None
+    rounds = record.get("rounds", 1)
+    if rounds not in (1, 2):
+        raise RunError(f"{path}: is not what tdctl find wrote; give another --out")
+    return int(rounds)
 
 
 def begun_with(out: Path, config: Config, overwrite: bool = False) -> dict[str, Any] | None:
@@ -203,10 +222,15 @@ def finished(out: Path, config: Config, source: Source, rounds: int = 1) -> Find
 def _is_of_earlier_run(out: Path, record: dict[str, Any]) -> bool:
     """Whether the run has been begun anew since ``find`` wrote its record.
 
-    The first run says when it was started. Records of earlier versions do not have this time.
+    The first run says when it was started. Records of earlier versions do not have this time: such
+    a complete record is of an earlier run if the run is not complete.
     """
+    if not _begun(out / RUN):
+        return True
     was = record.get("run_started")
-    return not _begun(out / RUN) or (was is not None and was != _started(out / RUN))
+    if was is None and record.get("status") == "complete":
+        return bool(read_json(out / RUN / MANIFEST_FILE).get("status") != "complete")
+    return was is not None and was != _started(out / RUN)
 
 
 def _started(run: Path) -> Any:
@@ -262,7 +286,7 @@ def find(
         source: what ranks, as ``detect`` takes it.
         rounds: 1; or 2, to record a second network without the worst labels (see
             ``second_round``), and to rank both together.
-        overwrite: begins anew, and replaces what an earlier call wrote into the folder.
+        overwrite: records anew; what an earlier call found is replaced after that.
 
     Raises:
         As ``generate_td`` and ``detect``.
@@ -279,7 +303,7 @@ def find(
     recorded = generate_td(
         config, run, resume=resume, overwrite=overwrite, report=report, world=world
     )
-    # What an earlier run left is removed only now: until the new run has begun it stays.
+    # The earlier results stay until the new recording is complete. Only then are they removed.
     left = world.told(lambda: _remove_earlier(out, overwrite))
     notes, runs = (*recorded.notes, *left), [run]
     # From here on the files beside the run are known as ours, and written anew after a kill.
@@ -332,8 +356,16 @@ def _remove_earlier(out: Path, anew: bool) -> tuple[str, ...]:
     path.unlink()
     retrained = sorted(folder.name for folder in out.glob("prune4retrain_*"))
     return tuple(
-        f"{out / name}: is of the earlier run; tdctl denoise needs --overwrite there, or --out"
+        f"{out / name}: was made from the earlier run; give tdctl denoise --overwrite or an --out"
         for name in retrained
+    )
+
+
+def is_unfinished(out: Path) -> bool:
+    """Whether a recording in the folder of ``find`` was stopped after a whole epoch."""
+    runs = [out / name for name in (RUN, SECOND_RUN)]
+    return any(
+        read_json(run / MANIFEST_FILE).get("status") != "complete" for run in runs if _begun(run)
     )
 
 

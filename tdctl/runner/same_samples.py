@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tdctl.config import Config
 from tdctl.data.dataset import digest_of
 from tdctl.errors import RunError
 from tdctl.files import MANIFEST_FILE, file_digest, read_json
 from tdctl.inputs import check_same_data, prepare
-from tdctl.pretrained import weights_file
 from tdctl.run import RunFolder
 
 __all__ = ["check_same_samples"]
@@ -29,10 +30,14 @@ def check_same_samples(run: RunFolder, config: Config) -> str | None:
         DataError, RunError: they have changed.
     """
     data, vectors = config.data, config.data.dataset == "embeddings"
-    gone = [path for path in (data.root, data.labels) if path is not None and not path.exists()]
+    asked = config.net.pretrained
+    weights = None if asked in (None, "none", "imagenet") else Path(asked)
+    named = (data.root, data.labels, weights)
+    gone = [path for path in named if path is not None and not path.exists()]
     if gone:
         return f"{gone[0]} is no longer there, so it is not compared with the run"
-    _check_same_weights(run, config)
+    if weights is not None:
+        _check_same_weights(run, weights)
     if config.noise.noise_type == "instance":  # that noise needs all pixels
         return None
     prepared = prepare(config, dry=not vectors)
@@ -43,14 +48,11 @@ def check_same_samples(run: RunFolder, config: Config) -> str | None:
     return None
 
 
-def _check_same_weights(run: RunFolder, config: Config) -> None:
+def _check_same_weights(run: RunFolder, file: Path) -> None:
     """Refuses a file of weights with other content, where the run recorded its digest."""
-    file = weights_file(config)
-    if file is None or not file.exists():
-        return
     manifest, now = read_json(run.path / MANIFEST_FILE), file_digest(file)
     of_net = (manifest.get("pretrained") or {}).get("sha256")
-    # The identity of the data holds digests of its parts, this digest among them.
+    # data_identity holds a digest of each part, here of the file's digest.
     of_features = (manifest.get("data_identity") or {}).get("features by")
     if of_net not in (None, now) or of_features not in (None, digest_of(now)):
         raise RunError(

@@ -404,6 +404,11 @@ def test_what_ranks_and_the_labels_stay_as_they_were_at_the_start(
         (("--score", "final-margin", "--folds", 5), "give --folds 0"),
         (("--score", "knn"), "give --recipe features"),
         (("--score", "cl-joint", "--store", "given"), "give --store full"),
+        (("--score", "oof-margin", "--folds", 5, "--rounds", 2), "give --rounds 1"),
+        (
+            ("--score", "final-margin", "--folds", 0, "--threshold-samples"),
+            "leave out --threshold-samples",
+        ),
     ],
 )
 def test_a_score_that_the_recording_would_not_allow_is_refused_before_it(
@@ -449,9 +454,25 @@ def test_what_was_found_stays_until_what_replaces_it_has_begun(
     assert stopped.exit_code == 130 and "begins anew" in stopped.stderr
     again = tdctl(*asked, "--epochs", 3)
     assert again.exit_code == 0, again.output
-    assert "prune4retrain_run_seed0: is of the earlier run" in again.stderr
+    assert "prune4retrain_run_seed0: was made from the earlier run" in again.stderr
     assert read_config(out / "run").train.epochs == 3
     assert (out / "ranking.csv").read_bytes() != before[out / "ranking.csv"]
     assert {(out / name).read_text() for name in ("labels.csv", "mine.txt")} == {"stays"}
-    done = tdctl(*asked, "--epochs", 3)
-    assert "finished already" in done.stderr
+    assert "finished already" in tdctl(*asked, "--epochs", 3).stderr
+    steps: list[int] = []
+
+    def stopped_later(_: Teller, images: int) -> bool:
+        steps.append(images)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Teller, "step_done", stopped_later)
+        stopped = tdctl(*asked[:-1], "--epochs", 4, "--overwrite")
+    assert stopped.exit_code == 130
+    assert "the same command without --overwrite goes on from the last whole" in stopped.stderr
+    done = tdctl(*asked, "--epochs", 4)
+    assert done.exit_code == 0 and read_config(out / "run").train.epochs == 4
+    (out / "find.json").write_text('{"rounds": "two", "status": "complete"}')
+    refused(tdctl(*asked, "--epochs", 4, "--dry-run"), "is not what tdctl find wrote")

@@ -199,7 +199,10 @@ def test_presets_are_the_published_ones_and_give_way_to_the_user() -> None:
     config = tiny("dividemix", robust__preset="cifar10-sym90").robust
     assert (config.unlabelled_weight, config.clean_above, config.loss_epochs) == ("50", 0.6, 5)
     assert tiny("augdesc", robust__preset="cifar10-asym40").robust.confidence_penalty
-    assert tiny("dividemix", robust__preset="cifar100-sym50").robust.warmup_epochs == 30
+    long = tiny("dividemix", robust__preset="cifar100-sym50", robust__epochs=40).robust
+    assert long.warmup_epochs == 30
+    with pytest.raises(ConfigError, match="30 leaves none of the 30 epochs"):
+        tiny("dividemix", robust__preset="cifar100-sym50", robust__epochs=30)
     own = tiny("dividemix", robust__preset="cifar10-sym90", robust__unlabelled_weight=7).robust
     assert own.unlabelled_weight == "7"
 

@@ -19,7 +19,6 @@ from tdctl.cuts import (
     Estimate,
     Evidence,
     early_part,
-    estimate_rate,
     separation,
     surest_disagreement,
 )  # fmt: skip
@@ -346,30 +345,34 @@ def test_few_labels_that_go_one_way_are_ranked_by_the_detector(
     assert json.loads(result.stdout)["ranked_by"] == {str(run): "aum"}
 
 
-def memorised(flipped: float, epochs: int = 40) -> tuple[TrainingDynamics, NDArray[np.bool_]]:
-    """Curves of a run in which wrong labels are contradicted for most epochs, then learned."""
+def late_learned(
+    epochs: int = 40, wrong: int = 80, until: float = 0.7
+) -> tuple[TrainingDynamics, NDArray[np.bool_]]:
+    """Curves of 400 samples; wrong labels are contradicted surely, then learned after a while."""
     rng = np.random.default_rng(0)
     n = 400
-    wrong = np.arange(n) < flipped * n
+    truth = np.arange(n) < wrong
     given = np.clip(rng.normal(0.9, 0.03, (n, epochs)), 0.01, 0.97)
     other = (1 - given) / 2
-    late = np.arange(epochs) >= 0.7 * epochs
-    given[np.ix_(wrong, ~late)], other[np.ix_(wrong, ~late)] = 0.05, 0.9
+    contradicted = np.ix_(truth, np.arange(epochs) < until * epochs)
+    given[contradicted], other[contradicted] = 0.01, 0.98
     order = rng.permutation(n)
-    return dynamics_of(given[order], other[order]), wrong[order]
+    return dynamics_of(given[order], other[order]), truth[order]
 
 
-def test_the_early_part_of_a_run_that_has_memorised_its_labels_is_measured() -> None:
-    dynamics, wrong = memorised(0.2)
+def test_a_run_that_has_memorised_its_labels_has_an_early_part() -> None:
+    dynamics, wrong = late_learned()
     part = early_part(dynamics)
     assert part is not None and part.epochs == 24
-    assert early_part(dynamics.first_epochs(24)) is None, "such a run is short"
-    unlearned = dynamics_of(*(np.asarray(dynamics.td[:, :, i], float) for i in (0, 1)))
-    assert early_part(unlearned) is not None
-    lasting, _ = memorised(0.2, epochs=29)
-    assert early_part(lasting) is None
-    found = Evidence.of(part, np.where(wrong, 0.9, 0.1))
-    assert found.contradicted == pytest.approx(0.2)
+    assert Evidence.of(part, np.where(wrong, 0.9, 0.1)).contradicted == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("epochs", "until"), [(29, 0.7), (40, 1.0)])
+def test_short_runs_and_runs_that_contradict_to_the_end_have_none(
+    epochs: int, until: float
+) -> None:
+    dynamics, _ = late_learned(epochs, until=until)
+    assert early_part(dynamics) is None
 
 
 @pytest.mark.parametrize(
@@ -378,26 +381,45 @@ def test_the_early_part_of_a_run_that_has_memorised_its_labels_is_measured() -> 
 def test_the_early_part_raises_the_estimate_where_sure_predictions_differ(
     surest: float, weight: float
 ) -> None:
-    dynamics, _ = memorised(0.2)
+    dynamics, wrong = late_learned()
+    part = early_part(dynamics)
+    assert part is not None
+    early = Early(part, np.where(wrong, 0.95, 0.05))
     measured = Evidence.of(dynamics, np.full(len(dynamics), 0.2))
-    whole = replace(measured, mixture=0.1, surest=surest, suspected=0.02, separation=0.0)
-    early = replace(measured, mixture=0.3, surest=0.3, suspected=0.3, separation=0.0)
-    before, most = whole.range(), early.range()
+    whole = replace(measured, mixture=0.05, surest=surest, suspected=0.02, separation=0.0)
+    before, most = whole.range(), Evidence.of(*early).range()
+    assert before.rate < 0.1 < most.rate
     assert whole.range_with(None) == before
-    assert early.range_with(whole) == most, "the larger one is taken"
     for found, a, b in zip(whole.range_with(early), before, most, strict=True):
         assert found == pytest.approx(a + weight * (b - a))
+    large = replace(measured, mixture=0.4, surest=0.4, suspected=0.4, separation=0.0)
+    assert large.range_with(early) == large.range(), "the larger one is taken"
 
 
-def test_the_cut_counts_labels_that_were_learned_late(tmp_path: Path) -> None:
-    dynamics, wrong = memorised(0.2)
-    short = Evidence.of(dynamics, np.where(wrong, 0.6, 0.1)).range().rate
-    early = early_part(dynamics)
-    assert early is not None
-    found = estimate_rate(
-        "combined", dynamics, wrong.astype(float), gives_probability=True, flipped=wrong,
-        probability=np.where(wrong, 0.6, 0.1), early=Early(early, np.where(wrong, 0.95, 0.05)),
-    )  # fmt: skip
-    assert found.rate >= short and found.error == pytest.approx(found.rate - 0.2)
-    assert found.low is not None and found.high is not None
-    assert found.low <= found.rate <= found.high
+def test_the_cut_counts_labels_that_were_learned_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "r", n=400, epochs=40)
+    dynamics, labels, _ = read_run(run)
+    flipped = labels.flipped
+
+    def told() -> float:
+        found = runner.detect(run, Path("builtin"), cut="auto").estimates["combined"]
+        return found.rate
+
+    monkeypatch.setattr("tdctl.cuts.evidence.FORGIVEN", -1.0)
+    whole = told()
+    monkeypatch.setattr("tdctl.cuts.evidence.FORGIVEN", 1e9)
+    monkeypatch.setattr("tdctl.cuts.evidence.PART", 0.5)
+    parts: list[int] = []
+    of = Evidence.of.__func__  # type: ignore[attr-defined]
+
+    def seen(cls: type[Evidence], found: TrainingDynamics, by: NDArray[np.float64]) -> Evidence:
+        parts.append(found.epochs)
+        raised = {"mixture": 0.5, "surest": 0.5, "suspected": 0.5, "separation": 0.0}
+        measured = of(cls, found, by)
+        return replace(measured, **raised) if found.epochs == 20 else replace(measured, surest=0.2)
+
+    monkeypatch.setattr(Evidence, "of", classmethod(seen))
+    assert told() == pytest.approx(0.5) and parts == [40, 20]
+    assert whole < 0.4 and flipped.any() and len(dynamics) == 400

@@ -51,14 +51,13 @@ def tdctl(*arguments: str) -> tuple[str, float]:
 
 
 def calibrate(settings: Settings, cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
-    """CPU seconds of an epoch of each kind that gets the time of ours, and of ours, by family."""
+    """CPU seconds of an epoch, by family: of ours, and of each kind that gets the time of ours."""
     cells = [cell for cell in cells if cell.kind not in OWN_LENGTH]
     path = settings.work / f"calibration_{settings.images}.json"
     found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
     wanted = {"ours"} | {cell.kind for cell in cells}
+    _render(settings, cells)
     for family in dict.fromkeys(cell.family for cell in cells):
-        for seed in {cell.seed for cell in cells if cell.family == family == "letters"}:
-            render(settings, seed)
         own = found.setdefault(family, {})
         seed = min(cell.seed for cell in cells if cell.family == family)
         for kind in [kind for kind in KINDS if kind in wanted and kind not in own]:
@@ -98,6 +97,7 @@ def record(
         write(done, {"epochs": epochs, "cpu_seconds": None if went_on else taken})
         print(f"{cell.name}: {epochs} epochs, {taken:.0f} s", file=sys.stderr, flush=True)
 
+    _render(settings, cells)
     with ThreadPoolExecutor(parallel) as runners:
         list(runners.map(one, cells))
 
@@ -108,10 +108,18 @@ def going_on(out: Path) -> list[str]:
 
 
 def equal_epochs(cell: Cell, seconds: dict[str, float]) -> int:
-    """Epochs that take the time of ours, rounded in favour of the others; at least 2."""
+    """Epochs that take the time of ours, rounded in favour of the others; at least 2.
+
+    Some kinds have a length of their own.
+    """
     if cell.kind in OWN_LENGTH:
         return FULL if cell.kind == "full" else cell.length
     return max(2, math.ceil(cell.length * seconds["ours"] / seconds[cell.kind]))
+
+
+def _render(settings: Settings, cells: Sequence[Cell]) -> None:
+    for seed in sorted({cell.seed for cell in cells if cell.family == "letters"}):
+        render(settings, seed)
 
 
 def render(settings: Settings, seed: int) -> None:
