@@ -168,7 +168,7 @@ class ArrayFile:
     def columns(self, count: int) -> ArrayFile:
         """The same array with only the first ``count`` entries of its second axis, as it is read.
 
-        Swap axes first: an array whose entries are cut is not swapped any more.
+        Call ``swapped`` before this; afterwards it raises ValueError.
         """
         other = self._again()
         other._columns = min(count, self.shape[1])

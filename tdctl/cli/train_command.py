@@ -121,7 +121,7 @@ def _show(result: GenerateResult) -> None:
     last, mean = manifest["test_error_last"], manifest["test_error_mean_of_last_10"]
     best = manifest["test_error_best"]
     errors = (
-        "none, without test images"
+        "unknown, there are no test images"
         if last is None
         else f"{_percent(last)} at the last epoch, {_percent(mean)} as the mean of the last ten"
     )

@@ -64,8 +64,10 @@ class Automatic:
     - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
       far apart that the estimated share of wrong labels decides.
     - Runs with few wrong labels according to ``Evidence``: by the sum of AUM and ``final-margin``
-      if the network contradicts many more labels, as after few epochs; else by AUM if they are
-      very few, and by the ranks of the detector and of AUM together if they are not.
+      if the network contradicts many more labels, as after few epochs; else by AUM if very few
+      are wrong; else by the ranks of the detector and of AUM together. If the share is at least
+      ``FEW_PAIRS`` and the wrong labels go from each class to one other, they are ranked as all
+      other runs.
     - All other runs: by the detector; together with the score ``final-margin`` if the network has
       not memorised the labels that look wrong, as after few epochs, and unless these go from each
       class to one other.
