@@ -98,7 +98,7 @@ def test_a_store_of_few_classes_ranks_alike(flags: list[object], tmp_path: Path)
         (("--augment",), "--no-augment"),
         (("--threshold-samples", "--folds", 0), "--folds"),
         (("--net-type", "resnet50"), "leave out --net-type"),
-        (("--no-flip",), "train.flip: vectors are not mirrored; leave out --no-flip"),
+        (("--no-flip",), "train.flip: vectors are not mirrored; leave out --flip and --no-flip"),
         (("--set", "train.cutout=4"), "cutout: goes with --augment"),
         (("--set", "train.crop_padding=4"), "crop"),
         (("--recipe", "finetune"), "'finetune' trains a network on images"),
