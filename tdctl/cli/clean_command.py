@@ -209,4 +209,8 @@ def next_training(config: Config, one_list: bool, out: Path) -> str:
         words += ["--limit", str(data.limit)]
     if data.image_size is not None:
         words += ["--image-size", str(data.image_size)]
+    if config.net.starts_trained:
+        net = config.net
+        words += ["--recipe", config.recipe or "finetune", "--net-type", net.net_type]
+        words += ["--pretrained", str(net.pretrained)]
     return shlex.join([*words, "--labels", str(out)]) + " ..."

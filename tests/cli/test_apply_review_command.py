@@ -15,11 +15,12 @@ from conftest import make_image_folder, make_run, refused, tdctl, tiny_config
 
 from tdctl import runner
 from tdctl.cells import safe_cell
+from tdctl.cli.clean_command import next_training
 from tdctl.errors import ConfigError, DataError, RunError
 from tdctl.inputs import copy_pictures as copying
 from tdctl.runner import ReviewResult
 from tdctl.scores import find_score
-from tdctl.settings import load_config
+from tdctl.settings import load_config, resolve
 
 FOLDER: dict[str, Any] = {
     "data__dataset": "folder", "data__limit": None, "noise__noise_ratio": 0.0, "train__epochs": 2,
@@ -314,3 +315,14 @@ def test_the_command_says_what_it_did_and_what_is_next(
     assert "next       tdctl generate-td --dataset folder" in result.stdout
     refused(tdctl(*asked), "exists already")
     assert np.isin(["drop"], pd.read_csv(given)["decision"]).all()
+
+
+def test_the_next_command_names_the_pretrained_network(tmp_path: Path) -> None:
+    asked = {
+        "data.dataset": "folder", "data.data_dir": str(tmp_path), "net.net_type": "resnet18",
+        "net.pretrained": "w.pth",
+    }  # fmt: skip
+    for recipe, more in (("finetune", {}), ("features", {"recipe": "features"})):
+        told = next_training(resolve(None, asked | more).config, True, tmp_path / "new.csv")
+        assert f"--recipe {recipe} --net-type resnet18 --pretrained " in told
+        assert "w.pth" in told and told.endswith("new.csv ...")
