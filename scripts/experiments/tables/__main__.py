@@ -108,6 +108,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "small-sets-judged": lambda: _small_sets(False),
     "small-sets-tried": lambda: small_sets.tried(results("small_sets"), list(small_sets.WAYS)),
     "sweep-cleaning": lambda: sweeps.by_noise("sweep_cleaning"),
+    "sweep-cleaning-long": lambda: sweeps.by_noise("sweep_cleaning_long"),
     "sweep-course": lambda: sweeps.by_noise("sweep_course"),
     "sweep-debugging": lambda: sweeps.by_noise("sweep_debugging"),
     "sweep-debugging-one": lambda: sweeps.by_time("sweep_debugging_one"),
