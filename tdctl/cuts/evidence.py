@@ -133,8 +133,9 @@ class Evidence:
         """The estimate of a run whose network may have memorised the labels.
 
         A network that has memorised a wrong label predicts it at the end. So the measurements on
-        the whole run count too few. Those on its early part count more, and the larger estimate is
-        taken.
+        the whole run count too few, and those on its early part count more. If the early estimate
+        is larger, the result moves towards it, the further the more often the surest predictions
+        contradict the labels.
 
         Args:
             early: the early part; None if the network has not memorised the labels (see

@@ -120,12 +120,13 @@ class Automatic:
             return ByScore(find_score(ON_FEATURES)).suspicion(run, dynamics, world, report)
         probability = self.detector.suspicion(run, dynamics, world, report)
         self.probabilities[run] = probability
-        early = self.early[run] = early_of(run, dynamics, self.detector, world)
-        choose = partial(self._choose, early)
         if dynamics.on_features:
             choose = partial(self._with_score, ON_FEATURES)
         elif judged_by_heldout(dynamics):
             choose = partial(self._with_score, HELDOUT)
+        else:
+            self.early[run] = early_of(run, dynamics, self.detector, world)
+            choose = partial(self._choose, self.early[run])
         chosen, suspicion = world.together(lambda: choose(run, dynamics, probability))
         self.chosen[run] = chosen
         return suspicion
