@@ -304,7 +304,7 @@ def find(
         config, run, resume=resume, overwrite=overwrite, report=report, world=world
     )
     # The earlier results stay until the new recording is complete. Only then are they removed.
-    left = world.told(lambda: _remove_earlier(out, overwrite))
+    left = world.told(lambda: _remove_earlier(out, anew=not resume))
     notes, runs = (*recorded.notes, *left), [run]
     # From here on the files beside the run are known as ours, and written anew after a kill.
     begun = {
