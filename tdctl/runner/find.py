@@ -25,7 +25,7 @@ from tdctl.runner.plan_find import FIRST, PAGE, RANKING, RUN, SECOND_RUN
 from tdctl.runner.report import report_of
 from tdctl.runner.same_samples import check_same_samples
 from tdctl.scores import Score
-from tdctl.training import Report, World, pick_device
+from tdctl.training import Report, World, pick_device, staged
 
 __all__ = [
     "FindResult",
@@ -298,10 +298,14 @@ def find(
     first_files = ranking_files(out / FIRST) if rounds > 1 else []
     refuse_existing([*ranking_files(ranking), *first_files, page], overwrite=ours)
     resume = _begun(run) and not overwrite
+
+    def told(number: int) -> Report | None:
+        return report if rounds == 1 else staged(report, f"round {number} of {rounds}")
+
     if resume:
         world.first(lambda: _checked(run, config))
     recorded = generate_td(
-        config, run, resume=resume, overwrite=overwrite, report=report, world=world
+        config, run, resume=resume, overwrite=overwrite, report=told(1), world=world
     )
     # The earlier results stay until the new recording is complete. Only then are they removed.
     left = world.told(lambda: _remove_earlier(out, anew=not resume))
@@ -317,7 +321,7 @@ def find(
         runs.append(out / SECOND_RUN)
         share = first.estimates[METHOD].rate if METHOD in first.estimates else None
         again = second_round(config, out / FIRST, share, len(first.labels))
-        second = generate_td(again, runs[1], resume=_begun(runs[1]), report=report, world=world)
+        second = generate_td(again, runs[1], resume=_begun(runs[1]), report=told(2), world=world)
         notes = (*notes, *second.notes)
     ranked, why_not = _ranked(runs, source, ranking, report, world)
     shown = report_of(ranked, page, config=with_whole_paths(config), overwrite=True, world=world)

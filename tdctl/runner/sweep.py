@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from tdctl.sweeping import (
     write_sweep_table,
 )
 from tdctl.sweeping.sweep_file import BEST_SCORE
-from tdctl.training import Report, World, pick_device
+from tdctl.training import Report, World, pick_device, staged
 
 __all__ = ["SweepProgress", "SweepResult", "plan_sweep", "sweep"]
 
@@ -200,7 +200,7 @@ class _AtWork:
                 if not ours:
                     return None
                 config = self._settings.of_recording(row)
-                generate_td(config, folder, resume=True, report=_staged(self._report, name))
+                generate_td(config, folder, resume=True, report=staged(self._report, name))
             while len(self._recorded) >= KEPT:
                 del self._recorded[next(iter(self._recorded))]
             self._recorded[name] = Recorded(folder, World(device=pick_device(config.device)))
@@ -220,7 +220,7 @@ class _AtWork:
             td=folder,
             cleaned=cleaned,
             resume=True,
-            report=_staged(self._report, row.name),
+            report=staged(self._report, row.name),
         )
         manifest, of_recording = result.manifest, read_json(folder / MANIFEST_FILE)
         facts = {name: fact for name, fact in cleaned.facts().items() if name != "fingerprint"}
@@ -319,13 +319,6 @@ def _claimed(place: Path) -> Iterator[bool]:
         yield True
     finally:
         release(place)
-
-
-def _staged(report: Report | None, stage: str) -> Report | None:
-    """Reports under the name of a row."""
-    if report is None:
-        return None
-    return lambda progress: report(replace(progress, stage=stage))
 
 
 class _Clock:

@@ -16,7 +16,7 @@ from tdctl.training.modes import (
     fold_seeds,
 )
 from tdctl.training.pipeline import Pipeline
-from tdctl.training.progress import Decoding, Progress, Report
+from tdctl.training.progress import Decoding, Progress, Report, staged
 from tdctl.training.threads import Threads
 from tdctl.training.world import World, lost_processes_as_errors
 
@@ -43,6 +43,7 @@ __all__ = [
     "lost_processes_as_errors",
     "pick_device",
     "pick_precision",
+    "staged",
     "tune_process",
     "write_log",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["Clock", "Decoding", "LogRow", "Progress", "Report", "Teller"]
+__all__ = ["Clock", "Decoding", "LogRow", "Progress", "Report", "Teller", "staged"]
 
 # One row of train_log.csv.
 LogRow = dict[str, float | int | None]
@@ -43,6 +43,13 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+def staged(report: Report | None, stage: str) -> Report | None:
+    """Reports under another name for what is trained; None without a report."""
+    if report is None:
+        return None
+    return lambda progress: report(replace(progress, stage=stage))
 
 
 class Clock:

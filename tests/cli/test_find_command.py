@@ -289,13 +289,14 @@ def stop_before_the_second_round(patch: pytest.MonkeyPatch) -> None:
 
 def test_two_rounds_are_recorded_and_ranked_together(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    asked = ("find", photos, "--out", out, "--epochs", 3, "--quiet")
-    one = tdctl(*asked)
+    asked = ("find", photos, "--out", out, "--epochs", 3)
+    one = tdctl(*asked, "--quiet")
     assert one.exit_code == 0, one.output
     before = pd.read_csv(out / "ranking.csv")
     # A second round can be added to what was found.
     two = tdctl(*asked, "--rounds", 2)
     assert two.exit_code == 0, two.output
+    assert "round 2 of 2" in two.stderr and "generate-td" not in two.stderr
     first, second = read_config(out / "run"), read_config(out / "run2")
     assert second.seed == first.seed + 1 and second.split_seed == first.split_seed
     assert second.train.leave_out == (out / "first_round.csv").absolute()
