@@ -19,7 +19,15 @@ from tdctl.run import read_config
 from tdctl.scores import find_score
 from tdctl.training import Report, World
 
-__all__ = ["AUTOMATIC", "STRANGE", "Automatic", "early_of", "probability_of", "stands_out"]
+__all__ = [
+    "AUTOMATIC",
+    "STRANGE",
+    "Automatic",
+    "early_of",
+    "probability_of",
+    "stands_out",
+    "weights",
+]
 
 # Its name as a value of --detector.
 AUTOMATIC = "auto"
@@ -29,9 +37,6 @@ STRANGE = {"gce", "sce", "elr"}
 # standard deviations, they separate right from wrong labels. From the second distance on, the
 # estimated share can be trusted, too, and decides.
 STAND_OUT, FAR_APART = 3.5, 6.0
-# Shares of wrong labels. Below the first one AUM ranks, below the second one AUM and the detector
-# rank together, because the detector was trained on shares from 5 to 40 %.
-VERY_FEW, FEW = 0.07, 0.09
 # From this share on, the detector ranks labels that go from each class to one other. Below it,
 # two classes that look alike give the same picture without any wrong label.
 FEW_PAIRS = 0.05
@@ -43,13 +48,12 @@ HELDOUT = "oof-posterior"
 # was not trained on such curves, but it sees noise that depends on the class: see
 # replication/pretrained.md.
 ON_FEATURES = "oof-self-confidence"
-# The weight of AUM's ranks if both rank together; the detector's ranks have weight 1.
-OF_AUM = 3
-# The score of the finished network's predictions. It is added to the detector's log odds with this
-# weight, if the network still contradicts at least this share of the labels that look wrong.
-FINAL, OF_FINAL, STILL_DOUBTED = "final-margin", 0.5, 0.5
-# Where few labels look wrong, it is added to AUM, if the network contradicts so many times as many.
-AUM_AND_FINAL, MUCH_DOUBTED = f"aum and {FINAL}", 1.5
+# The score of the finished network's predictions.
+FINAL = "final-margin"
+STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
+# The weights of AUM and of the last predictions beside the detector's log odds: see ``weights``.
+LEAST_OF_AUM, FEW = 0.5, 0.09
+NONE_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,18 @@ class Automatic:
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
-    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM, unless they are so
-      far apart that the estimated share of wrong labels decides.
-    - Runs with few wrong labels according to ``Evidence``: by the sum of AUM and ``final-margin``
-      if the network contradicts many more labels, as after few epochs; else by AUM if very few
-      are wrong; else by the ranks of the detector and of AUM together. If the share is at least
-      ``FEW_PAIRS`` and the wrong labels go from each class to one other, they are ranked as all
-      other runs.
-    - All other runs: by the detector; together with the score ``final-margin`` if the network has
-      not memorised the labels that look wrong, as after few epochs, and unless these go from each
-      class to one other.
+    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM and the last
+      predictions, unless they are so far apart that the estimated share of wrong labels decides.
+    - Runs whose wrong labels go from each class to one other, if ``Evidence`` estimates at least
+      ``FEW_PAIRS`` of them: by the detector.
+    - All other runs: by the sum of the detector's log odds, AUM and the last predictions
+      (``final-margin``). AUM counts the more the fewer labels look wrong, because the detector was
+      trained on shares from 5 to 40 %. The last predictions count the more the less the network
+      has memorised the labels.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
-    on runs with known flips: see replication/easy_data.md and replication/small_sets.md.
+    on runs with known flips and on runs of the benchmarks: see replication/easy_data.md,
+    replication/full_size.md and replication/small_sets.md.
 
     Attributes:
         detector: the shipped detector.
@@ -145,46 +148,18 @@ class Automatic:
         if by_aum.why_not(dynamics) is not None:
             return name, probability
         aum = by_aum.scored(run, dynamics)
-        if stands_out(aum):
-            return STANDS_OUT, aum
         evidence = Evidence.of(dynamics, probability)
         rate = evidence.range_with(early).rate
-        if rate < FEW and not (evidence.goes_one_way and rate >= FEW_PAIRS):
-            return self._where_few(dynamics, probability, aum, rate)
-        if evidence.goes_one_way:
+        of_aum, of_final = weights(dynamics, rate)
+        final = find_score(FINAL)(dynamics) if of_final > 0 else None
+        if stands_out(aum):
+            return (STANDS_OUT, aum) if final is None else (STAND_OUT_WITH, aum + of_final * final)
+        if evidence.goes_one_way and rate >= FEW_PAIRS:
             return name, probability
-        return self._with_last_predictions(dynamics, probability, rate)
-
-    def _where_few(
-        self,
-        dynamics: TrainingDynamics,
-        probability: NDArray[np.float64],
-        aum: NDArray[np.float64],
-        rate: float,
-    ) -> tuple[str, NDArray[np.float64]]:
-        """By AUM, alone or together with the last predictions or the detector."""
-        if dynamics.final_margin is not None:
-            final = find_score(FINAL)(dynamics)
-            if (final > 0).mean() >= MUCH_DOUBTED * rate:
-                return AUM_AND_FINAL, aum + final
-        if rate < VERY_FEW:
-            return "aum", aum
-        shared = (mid_ranks(probability) + OF_AUM * mid_ranks(aum)) / (1 + OF_AUM)
-        return f"{self.detector.file} and aum", shared.astype(np.float64)
-
-    def _with_last_predictions(
-        self, dynamics: TrainingDynamics, probability: NDArray[np.float64], rate: float
-    ) -> tuple[str, NDArray[np.float64]]:
-        """By the detector; with the last predictions if the network has not memorised the labels.
-
-        Both are log odds, or nearly so: their sum ranks better than the mean of the ranks, as what
-        is certain for the detector stays so.
-        """
-        if dynamics.final_margin is not None:
-            final = find_score(FINAL)(dynamics)
-            if (final > 0).mean() >= STILL_DOUBTED * rate:
-                return self._with(FINAL), _log_odds(probability) + OF_FINAL * final
-        return str(self.detector.file), probability
+        together = _log_odds(probability) + of_aum * aum
+        if final is None:
+            return f"{name} and aum", together
+        return f"{name}, aum and {FINAL}", together + of_final * max(1.0, of_aum) ** 0.5 * final
 
     def _with_score(
         self, score: str, _run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
@@ -202,14 +177,14 @@ class Automatic:
             self._with(
                 HELDOUT
             ): "it has few images, and predictions by networks that have not seen them help there",
-            self._with(FINAL): "its network has not memorised them, so its last predictions help",
             STANDS_OUT: "there AUM ranks them better",
+            STAND_OUT_WITH: "there AUM ranks them better",
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
-            "aum": "few of its labels look wrong, and there AUM ranks them better",
-            AUM_AND_FINAL: "few of its labels look wrong, and the network has not memorised them",
             "loss-mean": f"{detector} was not trained on curves of its loss",
-            f"{detector} and aum": "few of its labels look wrong",
+            f"{detector} and aum": "together they rank better",
+            f"{detector}, aum and {FINAL}": "together they rank better, as its network has not "
+            "memorised all wrong labels",
         }
         return tuple(
             f"the run {run} is ranked by {name}: {why[name]}; --detector {detector} ranks by that "
@@ -231,6 +206,25 @@ class Automatic:
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of the detector's weights; with the run, it determines the choice."""
         return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
+
+
+def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
+    """The weights of AUM and of the last predictions, for a run that ``Evidence`` has measured.
+
+    The weight of AUM is at least ``LEAST_OF_AUM``, and (``FEW`` / rate)^3 where few labels look
+    wrong. The weight of the last predictions is 0 if the network contradicts at most half as many
+    labels as look wrong, or if its predictions were not recorded, and at most ``MOST_OF_FINAL``.
+
+    Args:
+        dynamics: the run.
+        rate: the estimated share of wrong labels, in [0, 1].
+    """
+    rate = max(rate, 1 / len(dynamics))
+    of_aum = max(LEAST_OF_AUM, (FEW / rate) ** 3)
+    if dynamics.final_margin is None:
+        return of_aum, 0.0
+    contradicted = float((dynamics.final_margin < 0).mean())
+    return of_aum, float(np.clip(contradicted / rate - NONE_OF_FINAL, 0.0, MOST_OF_FINAL))
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from tdctl.cuts import (
 from tdctl.dynamics import TrainingDynamics, read_run
 from tdctl.errors import DynamicsError
 from tdctl.rankers import RecordedRuns, ranked
-from tdctl.rankers.automatic import stands_out
+from tdctl.rankers.automatic import stands_out, weights
 from tdctl.scores import find_score
 from tdctl.settings import load_config
 
@@ -179,7 +179,7 @@ def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(
     aum = find_score("aum")
     # They are so far apart that the estimated share decides, and it is large.
     by_share = json.loads(tdctl("detect", "--td", run, "--json").stdout)
-    assert by_share["ranked_by"] == {str(run): "builtin"}
+    assert by_share["ranked_by"] == {str(run): "builtin and aum"}
     monkeypatch.setattr("tdctl.rankers.automatic.FAR_APART", 1e9)
     if not stands_out(aum(dynamics)):
         pytest.fail("the planted flips are meant to stand out")
@@ -197,19 +197,22 @@ def test_where_wrong_labels_stand_out_the_run_is_ranked_by_aum(
     assert f"wrong labels stand out in {run}" in told and "without --detector" in told
 
 
-def test_few_wrong_labels_are_ranked_by_both_and_many_by_the_detector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = make_run(tmp_path / "r", n=300)
-    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
-    ways = ((1.0, 1.0, "aum"), (0.0, 1.0, "builtin and aum"), (0.0, 0.0, "builtin"))
-    for very_few, few, by in ways:
-        monkeypatch.setattr("tdctl.rankers.automatic.VERY_FEW", very_few)
-        monkeypatch.setattr("tdctl.rankers.automatic.FEW", few)
-        content = json.loads(tdctl("detect", "--td", run, "--json").stdout)
-        assert content["ranked_by"] == {str(run): by}
-        assert (content["metrics"]["at_half"] is None) == (by != "builtin")
-        assert content["metrics"]["ap"] > 0.9
+def test_aum_counts_more_where_few_labels_look_wrong(tmp_path: Path) -> None:
+    dynamics, _, _ = read_run(make_run(tmp_path / "r", n=300))
+    shares = (0.5, 0.2, 0.08, 0.04, 0.01, 0.0)
+    of_aum = [weights(dynamics, share)[0] for share in shares]
+    assert of_aum[0] == of_aum[1] == 0.5 and of_aum == sorted(of_aum)
+    assert of_aum[-1] > 1e4, "where none looks wrong, the order is that of AUM"
+
+
+def test_the_last_predictions_count_less_the_more_the_network_has_memorised(tmp_path: Path) -> None:
+    dynamics, _, _ = read_run(make_run(tmp_path / "r", n=300))
+    found = []
+    for contradicted in (0, 15, 30, 60, 90, 200):
+        margin = np.where(np.arange(300) < contradicted, -1.0, 1.0)
+        found.append(weights(replace(dynamics, final_margin=margin), 0.1)[1])
+    assert found == pytest.approx([0.0, 0.0, 0.5, 1.5, 1.5, 1.5])
+    assert weights(replace(dynamics, final_margin=None), 0.1)[1] == 0.0
 
 
 def test_curves_of_a_strange_loss_are_ranked_by_the_mean_loss(tmp_path: Path) -> None:
@@ -245,19 +248,25 @@ def test_last_predictions_help_to_rank_unless_the_network_has_memorised(tmp_path
     _, labels, _ = read_run(run)
     doubted = np.where(labels.flipped, -2.0, 3.0).astype(np.float32)
     doubted += np.random.default_rng(0).normal(0, 1, len(labels)).astype(np.float32)
-    alone = tdctl("detect", "--td", run, "--detector", "builtin", "--out", tmp_path / "alone.csv")
-    assert alone.exit_code == 0, alone.output
-    odds = pd.read_csv(tmp_path / "alone.csv").set_index("index").sort_index()["suspicion"]
-    odds = np.log(np.clip(odds, 1e-6, 1 - 1e-6) / (1 - np.clip(odds, 1e-6, 1 - 1e-6)))
+    told = tdctl("detect", "--td", run, "--detector", "builtin", "--out", tmp_path / "alone.csv")
+    assert told.exit_code == 0, told.output
+    alone = pd.read_csv(tmp_path / "alone.csv").set_index("index").sort_index()
+    inside = np.clip(alone["suspicion"].to_numpy(), 1e-6, 1 - 1e-6)
+    odds = np.log(inside / (1 - inside))
     out = tmp_path / "ranking.csv"
-    for margin, by in ((doubted, "builtin and final-margin"), (abs(doubted), "builtin")):
+    both = ((doubted, "builtin, aum and final-margin"), (abs(doubted), "builtin and aum"))
+    for margin, by in both:
         np.savez(file, **arrays, final_margin=margin)
         result = tdctl("detect", "--td", run, "--json", "--out", out, "--overwrite")
         assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
-        assert ("not memorised them" in result.stderr) == ("final" in by)
-        if "final" in by:
-            table = pd.read_csv(out).set_index("index").sort_index()
-            assert table["suspicion"].to_numpy() == pytest.approx(odds - 0.5 * margin, abs=1e-3)
+        assert ("not memorised all" in result.stderr) == ("final" in by)
+        dynamics, _, _ = read_run(run)
+        rate = Evidence.of(dynamics, alone["suspicion"].to_numpy()).range().rate
+        of_aum, of_final = weights(dynamics, rate)
+        assert of_aum == 0.5 and (of_final > 0) == ("final" in by)
+        table = pd.read_csv(out).set_index("index").sort_index()
+        expected = odds + 0.5 * find_score("aum")(dynamics) - of_final * margin
+        assert table["suspicion"].to_numpy() == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -301,30 +310,24 @@ def test_noise_in_all_directions_is_not_taken_for_one(tmp_path: Path) -> None:
     assert Evidence.of(dynamics, few).one_way == 0.0
 
 
-def test_where_few_labels_look_wrong_the_last_predictions_help_aum(
+def test_the_last_predictions_help_aum_where_wrong_labels_stand_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run(tmp_path / "r", n=300)
-    monkeypatch.setattr("tdctl.rankers.automatic.STAND_OUT", 1e9)
-    monkeypatch.setattr("tdctl.rankers.automatic.FEW", 1.0)
+    run = make_run(tmp_path / "r", n=400, epochs=30)
+    monkeypatch.setattr("tdctl.rankers.automatic.FAR_APART", 1e9)
     file = run / "training_dynamics.npz"
     with np.load(file) as found:
         arrays = dict(found)
-    dynamics, _, _ = read_run(run)
-    aum = find_score("aum")(dynamics)
-    margin = np.random.default_rng(0).normal(0, 1, 300).astype(np.float32)
-    out = tmp_path / "ranking.csv"
-    for share, by in ((1.5, "aum and final-margin"), (100.0, "builtin and aum")):
-        monkeypatch.setattr("tdctl.rankers.automatic.MUCH_DOUBTED", share)
-        np.savez(file, **arrays, final_margin=margin)
-        result = tdctl("detect", "--td", run, "--json", "--out", out, "--overwrite")
-        assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
-        if "final" in by:
-            table = pd.read_csv(out).set_index("index").sort_index()
-            assert table["suspicion"].to_numpy() == pytest.approx(aum - margin, abs=1e-5)
+    margin = np.random.default_rng(0).normal(0, 1, 400).astype(np.float32)
+    np.savez(file, **arrays, final_margin=margin)
+    result = runner.detect(run, Path("auto"))
+    assert result.ranked_by == {str(run): "aum and final-margin, as wrong labels stand out"}
+    aum = find_score("aum")(read_run(run)[0])
+    added = (result.ranking.suspicion - aum) / -margin
+    assert 0 < added[0] <= 1.5 and added == pytest.approx(added[0], rel=1e-4)
 
 
-@pytest.mark.parametrize(("one_way", "by"), [(1.0, "builtin"), (0.5, "aum")])
+@pytest.mark.parametrize(("one_way", "by"), [(1.0, "builtin"), (0.5, "builtin and aum")])
 def test_few_labels_that_go_one_way_are_ranked_by_the_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_way: float, by: str
 ) -> None:
@@ -342,7 +345,7 @@ def test_few_labels_that_go_one_way_are_ranked_by_the_detector(
     # Where even fewer look wrong, two classes that look alike are the likelier reason.
     monkeypatch.setattr("tdctl.rankers.automatic.FEW_PAIRS", 0.07)
     result = tdctl("detect", "--td", run, "--json")
-    assert json.loads(result.stdout)["ranked_by"] == {str(run): "aum"}
+    assert json.loads(result.stdout)["ranked_by"] == {str(run): "builtin and aum"}
 
 
 def late_learned(
