@@ -320,12 +320,12 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
             "train.leave_out_ratio: nothing is left out without a ranking; name one with "
             "--leave-out FILE"
         )
-    fits = {"depth": {"resnet"}, "stride": {"resnet", "wide"}}
+    fits = {"depth": {"resnet"}, "stride": {"resnet", "wide"}, "width": {"wide"}}
     for name, nets in fits.items():
         if f"net.{name}" in overrides and config.net.net_type not in nets:
             raise ConfigError(
                 f"net.{name}: goes with --net-type {' or '.join(sorted(nets))}, not with "
-                f"'{config.net.net_type}'; leave out --{name}, or give another --net-type"
+                f"'{config.net.net_type}'; leave out {name}, or give another --net-type"
             )
 
 

@@ -44,6 +44,7 @@ WITHOUT_FLAG = {
     "data.valid_labels",
     "data.drop_clutter",
     "net.stride",
+    "net.width",
     "detector.ranking",
     "detector.augment",
     *(

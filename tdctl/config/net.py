@@ -39,6 +39,11 @@ class NetConfig(Section):
         "(default: for wide 2 if the side is at least 24 pixels, else 1; for resnet 1, or 2 for "
         "tiny_imagenet).",
     )
+    width: Annotated[int, Field(ge=1, le=8)] = Field(
+        1,
+        description="How many times as many maps each layer of wide has; 2: twice as many, for "
+        "about four times the work.",
+    )
     stem: Literal["imagenet", "cifar"] = Field(
         "imagenet",
         description="First layers of a ResNet of torchvision, such as resnet18. imagenet: "
@@ -110,6 +115,8 @@ class NetConfig(Section):
         """Net and depth as the paper's folder names write them, such as ``resnet32``."""
         if self.net_type == "resnet":
             return f"resnet{self.depth}"
+        if self.net_type == "wide" and self.width > 1:
+            return f"wide-x{self.width}"
         if self.frozen and self.net_type != "linear":
             return f"{self.net_type.replace(':', '-')}-frozen"
         # A colon is no character of a file name on every system.

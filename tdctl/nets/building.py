@@ -64,7 +64,7 @@ def build_net(config: NetConfig, num_classes: int, shape: tuple[int, ...], seed:
             return CifarResNet(config.depth, num_classes, channels, config.stride or 1)
         if config.net_type == "wide":
             halved = config.stride == 2 or (config.stride is None and min(shape[1:]) >= HALVED_FROM)
-            return WideNet(num_classes, channels, 2 if halved else 1)
+            return WideNet(num_classes, channels, 2 if halved else 1, config.width)
         if channels not in (1, 3):
             raise ConfigError(
                 f"net.net_type: {config.label} takes images of 1 or 3 channels, not {channels}; "

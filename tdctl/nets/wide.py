@@ -12,6 +12,7 @@ __all__ = ["WideNet"]
 
 # The logits are multiplied by this. Without it, the network is too confident in its first steps.
 SCALE = 0.125
+MAPS = (32, 64, 128, 256)
 
 
 class _Conv(nn.Module):
@@ -53,22 +54,26 @@ class WideNet(nn.Module):
         num_classes: k, the number of logits.
         channels: the number of channels of the input image.
         stride: the stride of the first convolution; 2 halves the image, for 64 pixels and more.
+        width: how many times as many maps each convolution has; 2 gives the widths of the source.
 
     Source: the ResNet-9 of D. Page, "How to train your ResNet" (2018, cifar10-fast), with half its
         widths: convolution, pooled convolution with a residual pair, pooled convolution, pooled
         convolution with a residual pair, global maximum, logits times 0.125.
     """
 
-    def __init__(self, num_classes: int, channels: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, num_classes: int, channels: int = 3, stride: int = 1, width: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 32, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(32)
+        a, b, c, d = (width * maps for maps in MAPS)
+        self.conv1 = nn.Conv2d(channels, a, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(a)
         self.stages = nn.Sequential(
-            nn.Sequential(_Conv(32, 64, pool=True), _Pair(64)),
-            _Conv(64, 128, pool=True),
-            nn.Sequential(_Conv(128, 256, pool=True), _Pair(256)),
+            nn.Sequential(_Conv(a, b, pool=True), _Pair(b)),
+            _Conv(b, c, pool=True),
+            nn.Sequential(_Conv(c, d, pool=True), _Pair(d)),
         )
-        self.fc = nn.Linear(256, num_classes)
+        self.fc = nn.Linear(d, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The logits, float [B, k], of images [B, C, H, W]."""

@@ -140,11 +140,11 @@ def test_a_wrong_setting_is_named(key: str, value: object, says: str) -> None:
         load_config(None, {key: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("depth", 8), ("stride", 2)])
+@pytest.mark.parametrize(("name", "value"), [("depth", 8), ("stride", 2), ("width", 2)])
 def test_what_only_the_cifar_style_net_has_is_refused_for_others(name: str, value: int) -> None:
     assert load_config(None, {"net.net_type": "resnet18"}).net.label == "resnet18"
     with pytest.raises(
-        ConfigError, match=f"{name}: goes with --net-type resnet( or wide)?, not with"
+        ConfigError, match=f"{name}: goes with --net-type (resnet|wide|resnet or wide), not with"
     ):
         load_config(None, {"net.net_type": "resnet18", f"net.{name}": value})
 

@@ -76,6 +76,9 @@ def test_the_wide_net_has_half_the_widths_of_its_model() -> None:
     assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(6.57 / 4, abs=0.01)
     layers = [m for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
     assert len(layers) == 9
+    twice = build_net(NetConfig(net_type="wide", width=2), 10, (3, 32, 32), seed=0)
+    assert sum(p.numel() for p in twice.parameters()) / 1e6 == pytest.approx(6.57, abs=0.01)
+    assert NetConfig(net_type="wide", width=2).label == "wide-x2"
 
 
 @pytest.mark.parametrize("channels", [1, 3])
