@@ -186,16 +186,19 @@ def _rates(runs: Sequence[str]) -> list[float]:
 
 
 def rounds_table(found: Sequence[Row]) -> str:
-    """AP in % of one run and of two runs ranked together."""
+    """AP in % of ways to spend the time of one recording, and their mean CPU seconds."""
     columns = list(dict.fromkeys((f["row"], f["by"]) for f in found))
     rows = []
     for way in dict.fromkeys(f["way"] for f in found):
+        of_way = [f for f in found if f["way"] == way]
         aps = [
-            [100 * f["ap"] for f in found if (f["row"], f["by"], f["way"]) == (row, by, way)]
+            [100 * f["ap"] for f in of_way if (f["row"], f["by"]) == (row, by)]
             for row, by in columns
         ]
-        rows.append([way, *map(mean_and_spread, aps)])
-    return table(("recorded", *(f"{row}: {by}" for row, by in columns)), rows)
+        seconds = sum(f["seconds"] for f in of_way) / len(of_way)
+        rows.append([way, f"{seconds:.0f}", *(mean_and_spread(ap) if ap else "-" for ap in aps)])
+    header = ("recorded", "CPU seconds", *(f"{row}: {by}" for row, by in columns))
+    return table(header, rows)
 
 
 def instance_table(rows: Sequence[Row]) -> str:
