@@ -240,7 +240,7 @@ def train_heads(
         batch_size=train.batch_size,
         rate=train.lr,
         momentum=train.momentum,
-        weight_decay=train.weight_decay,
+        weight_decay=train.decay_of(len(images)),
         robust=train.loss == "gce",
     )
     log: list[LogRow] = []

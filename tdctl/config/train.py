@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from tdctl.config.section import Positive, Section
 
 __all__ = ["FitConfig", "RetrainConfig", "TrainConfig"]
+
+
+# The weight decay ``auto``, and the number of images in all epochs together up to which it is used
+# in full.
+FULL_DECAY, FULL_UP_TO = 0.002, 200_000
 
 
 class FitConfig(Section):
@@ -47,8 +54,10 @@ class FitConfig(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.9, description="Momentum of SGD (Nesterov momentum if above 0)."
     )
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        1e-4, description="Weight decay."
+    weight_decay: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1e-4,
+        description="Weight decay. auto: 0.002; in trainings of more than 200,000 images in all "
+        "epochs together, less in proportion.",
     )
     augment: bool = Field(True, description="Augment by random crops and flips.")
     augment_policy: Literal["none", "trivial", "rand"] = Field(
@@ -121,6 +130,29 @@ class FitConfig(Section):
         description="Share of the running average that is kept at each step; in the first steps "
         "it is smaller.",
     )
+
+    @field_validator("weight_decay", mode="before")
+    @classmethod
+    def _decay_is_auto_or_a_number(cls, value: object) -> object:
+        with suppress(TypeError, ValueError):
+            if value == "auto" or 0 <= float(value) < math.inf:  # type: ignore[arg-type]
+                return value
+        raise ValueError(f"'{value}' is not a weight decay; give auto, or a number from 0 on")
+
+    def decay_of(self, images: int) -> float:
+        """The weight decay of a training.
+
+        Args:
+            images: how many are trained on.
+
+        Source: the time over which weight decay forgets, 1 / (rate x decay) steps, should be a
+            constant share of the training (Wang and Aitchison, "How to set AdamW's weight decay
+            as you scale model and dataset size", 2024; here with SGD). Measured in
+            replication/full_size.md.
+        """
+        if self.weight_decay != "auto":
+            return self.weight_decay
+        return FULL_DECAY * min(1.0, FULL_UP_TO / (images * self.epochs))
 
     @field_validator("lr_drops", mode="before")
     @classmethod

@@ -63,7 +63,7 @@ class DivideMix:
         self._net, self._device = setup.net, setup.pipeline.device
         self._n, self._k = len(setup.images), setup.dataset.num_classes
         self._learners = [
-            Learner(net, config, setup.pipeline, f"network {number}", setup.seed, number)
+            Learner(net, config, setup.pipeline, f"network {number}", setup.seed, number, self._n)
             for number, net in enumerate(setup.net.networks, 1)
         ]
         self._views = Views(config, setup.dataset, setup.pipeline)

@@ -78,6 +78,7 @@ class Learner:
         net, config, pipeline, name: the network, how it is trained, and its name in messages.
         seed: the seed of what the network itself draws, such as dropout.
         number: the number of the network in its algorithm.
+        images: how many are trained on, on which the weight decay ``auto`` depends.
 
     Attributes:
         net: the network, which gives logits [B, k].
@@ -92,12 +93,13 @@ class Learner:
         name: str,
         seed: int = 0,
         number: int = 0,
+        images: int = 1,
     ) -> None:
         self.net, self.name = net, name
         self._config, self._pipeline = config, pipeline
         # The stubs know only the overloads of `to` without a memory format for modules.
         net.to(device=pipeline.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = Optimizer(net, config)
+        self._optimizer = Optimizer(net, config, images)
         self._draws, self._seed, self._number = draws_at_random(net), seed, number
         self._at = (0, 0)
         half = pipeline.precision == "float16"

@@ -83,7 +83,10 @@ class Ssr:
                 f"for {self._n} images; give --set robust.neighbours=N"
             )
         self._neighbours = asked or default_neighbours(self._n, self._k)
-        self._learner = Learner(setup.net, setup.config, setup.pipeline, "the network", setup.seed)
+        images = len(setup.images)
+        self._learner = Learner(
+            setup.net, setup.config, setup.pipeline, "the network", setup.seed, images=images
+        )
         self._views = Views(setup.config, setup.dataset, setup.pipeline)
         self._feed = Feed(setup.images, setup.pipeline.device)
         self._given = torch.from_numpy(setup.images.targets).to(setup.pipeline.device)

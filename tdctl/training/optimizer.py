@@ -17,9 +17,10 @@ class Optimizer(torch.optim.SGD):
     Args:
         net: the network, already on its device.
         config: learning rate, momentum, weight decay and ``head_lr_times``.
+        images: how many are trained on, on which the weight decay ``auto`` depends.
     """
 
-    def __init__(self, net: nn.Module, config: FitConfig) -> None:
+    def __init__(self, net: nn.Module, config: FitConfig, images: int) -> None:
         groups = [list(net.parameters())]
         if config.head_lr_times != 1:
             head = head_parameters(net)
@@ -30,7 +31,7 @@ class Optimizer(torch.optim.SGD):
             lr=config.lr,
             momentum=config.momentum,
             nesterov=config.momentum > 0,
-            weight_decay=config.weight_decay,
+            weight_decay=config.decay_of(images),
             fused=True,
         )
         self._times = (1.0, config.head_lr_times)

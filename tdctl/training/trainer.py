@@ -96,7 +96,7 @@ class Trainer:
         self._targets = torch.from_numpy(images.targets).to(device)
         self._index = torch.from_numpy(images.index).to(device)
         self._recorded = torch.from_numpy(np.flatnonzero(images.index >= 0))
-        self.optimizer = Optimizer(net, config)
+        self.optimizer = Optimizer(net, config, len(images))
         self.loss: TrainingLoss = self._make_loss(config, images, seed)
         averaged = config.average == "ema"
         self.average = Average(net, config.average_decay) if averaged else None

@@ -11,7 +11,7 @@ from tdctl.training.optimizer import Optimizer
 @pytest.mark.parametrize("net_type", ["wide", "squeezenet1_1"])
 def test_the_head_has_a_rate_of_its_own(net_type: str) -> None:
     net = build_net(NetConfig(net_type=net_type), 5, (3, 32, 32), 0)
-    optimizer = Optimizer(net, TrainConfig(lr=0.01, head_lr_times=10))
+    optimizer = Optimizer(net, TrainConfig(lr=0.01, head_lr_times=10), 100)
     optimizer.set_rate(0.002)
     body, head = optimizer.param_groups
     assert body["lr"] == 0.002 and head["lr"] == pytest.approx(0.02)
@@ -22,7 +22,19 @@ def test_the_head_has_a_rate_of_its_own(net_type: str) -> None:
 def test_without_it_all_parameters_are_one_group_of_sgd() -> None:
     net = build_net(NetConfig(net_type="wide"), 5, (3, 32, 32), 0)
     config = TrainConfig(lr=0.3, momentum=0.8, weight_decay=0.01)
-    optimizer = Optimizer(net, config)
+    optimizer = Optimizer(net, config, 100)
     (group,) = optimizer.param_groups
     assert (group["lr"], group["momentum"], group["nesterov"]) == (0.3, 0.8, True)
     assert isinstance(optimizer, torch.optim.SGD) and group["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "expected"),
+    [(3000, 60, 0.002), (10000, 20, 0.002), (10000, 40, 0.001), (50000, 16, 0.0005)],
+)
+def test_the_automatic_weight_decay_falls_with_the_images_of_all_epochs(
+    images: int, epochs: int, expected: float
+) -> None:
+    net = build_net(NetConfig(net_type="wide"), 5, (3, 32, 32), 0)
+    config = TrainConfig(weight_decay="auto", epochs=epochs)
+    assert Optimizer(net, config, images).param_groups[0]["weight_decay"] == pytest.approx(expected)
