@@ -15,9 +15,8 @@ from tdctl.config.section import Positive, Section
 __all__ = ["FitConfig", "RetrainConfig", "TrainConfig"]
 
 
-# The weight decay ``auto``, and the number of images in all epochs together up to which it is used
-# in full.
-FULL_DECAY, FULL_UP_TO = 0.002, 200_000
+# The weight decay ``auto``, and the number of images up to which it is used in full.
+FULL_DECAY, FULL_UP_TO = 0.002, 12_500
 
 
 class FitConfig(Section):
@@ -56,8 +55,8 @@ class FitConfig(Section):
     )
     weight_decay: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         1e-4,
-        description="Weight decay. auto: 0.002; in trainings of more than 200,000 images in all "
-        "epochs together, less in proportion.",
+        description="Weight decay. auto: 0.002 for up to 12,500 images, and less in proportion for "
+        "more.",
     )
     augment: bool = Field(True, description="Augment by random crops and flips.")
     augment_policy: Literal["none", "trivial", "rand"] = Field(
@@ -145,14 +144,14 @@ class FitConfig(Section):
         Args:
             images: how many are trained on.
 
-        Source: the time over which weight decay forgets, 1 / (rate x decay) steps, should be a
-            constant share of the training (Wang and Aitchison, "How to set AdamW's weight decay
-            as you scale model and dataset size", 2024; here with SGD). Measured in
+        Source: weight decay forgets in 1 / (rate x decay) steps. Counted in epochs, this time
+            should not depend on the number of images (Wang and Aitchison, "How to set AdamW's
+            weight decay as you scale model and dataset size", 2024; here with SGD). Measured in
             replication/full_size.md.
         """
         if self.weight_decay != "auto":
             return self.weight_decay
-        return FULL_DECAY * min(1.0, FULL_UP_TO / (images * self.epochs))
+        return FULL_DECAY * min(1.0, FULL_UP_TO / images)
 
     @field_validator("lr_drops", mode="before")
     @classmethod
