@@ -6,12 +6,16 @@ For each column of human labels, the recipe detect is recorded for 16 epochs:
   whole   at the whole resolution. Only for the columns that --whole names.
   second  at the whole resolution, without the labels that half ranks worst. As many are left out as
           the estimate of half says.
+  light   as whole, with the weight decay that the recipe has now for so many images, 0.0005. The
+          others have 0.002, as the recipe had for any number.
+  long    as light, for 40 epochs. Only for the columns that --long names.
 
 Judges each, and half or whole together with second, with the settings of tdctl detect. Prints
 Markdown. What was recorded in the same folder before is used again.
 
 usage: .venv/bin/python -m scripts.experiments.full_size --data FOLDER --labels TABLE
-         [--work FOLDER] [--columns random1,aggregate] [--whole random1] [--out FILE.json]
+         [--work FOLDER] [--columns random1,aggregate] [--whole random1] [--long random1]
+         [--out FILE.json]
 """
 
 from __future__ import annotations
@@ -27,15 +31,20 @@ from scripts.experiments.tables.markdown import table
 
 __all__ = ["shown"]
 
-COMMON = ("--recipe", "detect", "--epochs", "16", "--set", "train.eval_every=4")
+COMMON = ("--recipe", "detect", "--set", "train.eval_every=4")
+SHORT, LONG = ("--epochs", "16"), ("--epochs", "40")
 WHOLE = ("--set", "net.stride=1")
+STRONG = ("--set", "train.weight_decay=0.002")
 WAYS = {
     "half": ("half",),
     "whole": ("whole",),
     "second": ("second",),
     "half and second": ("half", "second"),
     "whole and second": ("whole", "second"),
+    "light": ("light",),
+    "long": ("long",),
 }
+NAMES = tuple(dict.fromkeys(name for names in WAYS.values() for name in names))
 
 
 def recorded(asked: argparse.Namespace, column: str) -> dict[str, Path]:
@@ -44,7 +53,7 @@ def recorded(asked: argparse.Namespace, column: str) -> dict[str, Path]:
         "--dataset", "folder", "--data-dir", str(asked.data), "--labels", str(asked.labels),
         "--label-column", column, "--true-column", "label",
     ]  # fmt: skip
-    folders = {name: asked.work / f"{column}_{name}" for name in ("half", "whole", "second")}
+    folders = {name: asked.work / f"{column}_{name}" for name in NAMES}
     ranking = asked.work / f"{column}_half.csv"
 
     def record(name: str, *more: str) -> None:
@@ -53,14 +62,17 @@ def recorded(asked: argparse.Namespace, column: str) -> dict[str, Path]:
         tdctl("generate-td", *data, *COMMON, *more, *on)
         print(f"{folder.name}: there", file=sys.stderr, flush=True)
 
-    record("half")
+    record("half", *SHORT, *STRONG)
     rank = ("detect", "--td", str(folders["half"]), "--cut", "auto", "--json", "--overwrite")
     told, _ = tdctl(*rank, "--out", str(ranking))
     share = round(json.loads(told)["estimates"]["combined"]["rate"], 3)
     left = ("--leave-out", str(ranking), "--leave-out-ratio", str(share))
-    record("second", *WHOLE, *left, "--seed", "1")
+    record("second", *SHORT, *WHOLE, *STRONG, *left, "--seed", "1")
     if column in asked.whole.split(","):
-        record("whole", *WHOLE)
+        record("whole", *SHORT, *WHOLE, *STRONG)
+    record("light", *SHORT, *WHOLE)
+    if column in asked.long.split(","):
+        record("long", *LONG, *WHOLE)
     return {name: folder for name, folder in folders.items() if folder.exists()}
 
 
@@ -111,6 +123,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("replication/full_size"))
     parser.add_argument("--columns", default="random1,aggregate")
     parser.add_argument("--whole", default="random1")
+    parser.add_argument("--long", default="random1")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)

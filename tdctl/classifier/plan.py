@@ -31,6 +31,8 @@ class Plan:
         weights: the pretrained weights that the networks start from; None for random ones.
         other_size: the sizes of the images and of those that the weights expect, in words, if they
             differ; else None.
+        less_decay: the weight decay in words, if it is less because there are many images; else
+            None.
         model_bytes: size of a file with the weights of all networks.
         changed: what differs from the start of a resumed run, in words.
         net: the networks, as one module. Every process builds its own.
@@ -43,6 +45,7 @@ class Plan:
     weights: Weights | None
     model_bytes: int
     other_size: str | None = None
+    less_decay: str | None = None
     changed: tuple[str, ...] = ()
     net: nn.Module = field(default_factory=nn.Identity, repr=False, compare=False)
 
@@ -67,7 +70,7 @@ class Plan:
         """What is unusual about this plan, one line each."""
         notes: tuple[str, ...] = (self.choice,) if self.compiled else ()
         notes += () if self.weights is None else (self.weights.note,)
-        notes += () if self.other_size is None else (self.other_size,)
+        notes += tuple(filter(None, (self.other_size, self.less_decay)))
         if self.changed:
             notes += (
                 f"the run began with {'; '.join(self.changed)}: results may differ in their last "
@@ -127,8 +130,8 @@ def plan_training(
         of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
         threads = Threads.planned(of_step, world.device, began)
         model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())
-        size = other_size(config.net, images.shape)
-        plan = Plan(precision, compiled, why, threads, weights, model_bytes, size)
+        size, less = other_size(config.net, images.shape), _less_decay(training, len(images))
+        plan = Plan(precision, compiled, why, threads, weights, model_bytes, size, less)
         now, was = plan.facts(world), dict(began or {})
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
         return replace(plan, changed=tuple(changed))
@@ -137,3 +140,10 @@ def plan_training(
     if weights is not None:
         world.check_same("net.pretrained", weights.sha256)
     return replace(world.told(plan), net=net)
+
+
+def _less_decay(training: FitConfig, images: int) -> str | None:
+    decay = training.decay_of(images)
+    if training.weight_decay != "auto" or decay == training.decay_of(1):
+        return None
+    return f"weight decay {decay:.2g}, because there are {images:,} images"

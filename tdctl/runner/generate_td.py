@@ -218,7 +218,7 @@ def plan_generate(
     started = None if plan.weights is None else plan.weights.note
     notes = (
         plan.choice,
-        *filter(None, (started, plan.other_size, begun.other_versions)),
+        *filter(None, (started, plan.other_size, plan.less_decay, begun.other_versions)),
         *prepared.dataset.notes,
     )
     facts, left_out = prepared.facts(), len(prepared.train) - len(images)

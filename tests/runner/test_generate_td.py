@@ -61,6 +61,19 @@ def test_a_plan_says_what_the_folder_will_take(tmp_path: Path) -> None:
     assert more > 19, "weights, momentum and the best weights"
 
 
+def test_less_weight_decay_for_many_images_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(**more: Any) -> str:
+        config = load_config(None, {"recipe": "detect", **more})
+        return "\n".join(runner.plan_generate(config, tmp_path / "run"))
+
+    assert "weight decay" not in lines()
+    monkeypatch.setattr("tdctl.config.train.FULL_UP_TO", 359)
+    assert "note: weight decay 0.0006, because there are 1,198 images" in lines()
+    assert "weight decay" not in lines(**{"train.weight_decay": 0.01})
+
+
 @pytest.mark.parametrize(
     ("more", "values"),
     [
