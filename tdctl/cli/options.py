@@ -237,7 +237,9 @@ def with_settings(*keys: str) -> Callable[[Callable[..., None]], Callable[..., N
         own = inspect.signature(command).parameters
         flags = {key.rpartition(".")[2]: key for key in (*keys, *COMMON) if key not in WITHOUT_FLAG}
         epochs = [f"{key}=30" for key in keys if key.endswith(".epochs")]
-        shared = _shared_parameters((*epochs, "noise.noise_ratio=0.2")[0])
+        example = (*epochs, "noise.noise_ratio=0.2")[0]
+        shows = "--print-config" if "print_config" in own else "tdctl generate-td --print-config"
+        shared = _shared_parameters(example, shows)
         parameters = [_in_panel(own[name], hints[name]) for name in own if name != "settings"]
         parameters += [_parameter(name, key) for name, key in flags.items()]
         parameters += shared
@@ -282,7 +284,7 @@ class SettingsCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def _shared_parameters(example: str) -> list[inspect.Parameter]:
+def _shared_parameters(example: str, shows: str) -> list[inspect.Parameter]:
     file = typer.Option(
         "--config",
         help="YAML file with settings; flags and --set win over it.",
@@ -291,8 +293,8 @@ def _shared_parameters(example: str) -> list[inspect.Parameter]:
     one = typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help=f"Change any setting, also one without a flag, such as {example}. tdctl "
-        "generate-td --print-config shows all settings.",
+        help=f"Change any setting, also one without a flag, such as {example}. {shows} shows all "
+        "settings.",
         rich_help_panel=LAST_PANEL,
     )
     return [
