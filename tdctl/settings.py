@@ -402,7 +402,9 @@ def _first_problem(error: ValidationError, path: Path | None) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     origin = f" (config {path})" if path is not None else ""
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting '{where}'{origin}; see --print-config for all of them"
+        return (
+            f"unknown setting '{where}'{origin}; tdctl generate-td --print-config shows all of them"
+        )
     shown = (
         ""
         if isinstance(problem["input"], dict) or "Value error" in problem["msg"]

@@ -29,11 +29,12 @@ class Plan:
         why_compiled: the reason, in words.
         threads: the threads that compute it.
         weights: the pretrained weights that the networks start from; None for random ones.
+        model_bytes: size of a file with the weights of all networks.
+        weight_decay: of each network.
         other_size: the sizes of the images and of those that the weights expect, in words, if they
             differ; else None.
         less_decay: the weight decay in words, if it is less because there are many images; else
             None.
-        model_bytes: size of a file with the weights of all networks.
         changed: what differs from the start of a resumed run, in words.
         net: the networks, as one module. Every process builds its own.
     """
@@ -44,6 +45,7 @@ class Plan:
     threads: Threads
     weights: Weights | None
     model_bytes: int
+    weight_decay: float
     other_size: str | None = None
     less_decay: str | None = None
     changed: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class Plan:
         return {
             "device": str(world.device),
             "precision": self.precision,
+            "weight_decay": self.weight_decay,
             "compiled": self.compiled,
             **self.threads.facts(),
             "processes": world.size,
@@ -130,8 +133,9 @@ def plan_training(
         of_step = 3 * flops * min(training.batch_size, len(images)) / world.size
         threads = Threads.planned(of_step, world.device, began)
         model_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())
-        size, less = other_size(config.net, images.shape), _less_decay(training, len(images))
-        plan = Plan(precision, compiled, why, threads, weights, model_bytes, size, less)
+        size, less = other_size(config.net, images.shape), training.less_decay(of_each)
+        decay = training.decay_of(of_each)
+        plan = Plan(precision, compiled, why, threads, weights, model_bytes, decay, size, less)
         now, was = plan.facts(world), dict(began or {})
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
         return replace(plan, changed=tuple(changed))
@@ -140,10 +144,3 @@ def plan_training(
     if weights is not None:
         world.check_same("net.pretrained", weights.sha256)
     return replace(world.told(plan), net=net)
-
-
-def _less_decay(training: FitConfig, images: int) -> str | None:
-    decay = training.decay_of(images)
-    if training.weight_decay != "auto" or decay == training.decay_of(1):
-        return None
-    return f"weight decay {decay:.2g}, because there are {images:,} images"

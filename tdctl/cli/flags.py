@@ -64,8 +64,8 @@ DetectorFile = Annotated[
     typer.Option(
         "--detector",
         help="Detector file (.pth.tar or .safetensors), or a shipped one: builtin, builtin:NAME; "
-        "tdctl detectors lists them. The default, auto, looks at the run: it takes builtin, a "
-        "score that ranks such runs better, or both together. A note says what it took.",
+        "tdctl detectors lists them. The default, auto, looks at the run: it takes builtin, scores "
+        "that rank such runs better, or all together. A note says what it took.",
         show_default=False,
     ),
 ]
@@ -77,9 +77,9 @@ ScoreName = Annotated[
 WAYS = (
     "auto:combined, the default, separates wrong labels from hard images; auto:heldout: held-out "
     "predictions (--folds), which auto takes for at most 1,000 images; auto:mixture: two "
-    "components of the mean loss; auto:sum: the mean of a "
-    "detector's P(mislabeled); auto:joint: the confident joint; auto:threshold: AUM's threshold "
-    "samples (with --score aum, it flags exactly the samples below their cut); auto:late: "
+    "components of the mean loss; auto:sum: the mean of P(mislabeled), with --detector builtin or "
+    "a file; auto:joint: the confident joint; auto:threshold: AUM's threshold samples (with "
+    "--score aum, it flags exactly the samples below their cut); auto:late: "
     "InterpretDL's rule, at most 1 sample in 26 (with --score mean-correct-epoch, it flags "
     "exactly the samples of this rule)"
 )

@@ -115,9 +115,8 @@ class NetConfig(Section):
         """Net and depth as the paper's folder names write them, such as ``resnet32``."""
         if self.net_type == "resnet":
             return f"resnet{self.depth}"
-        if self.net_type == "wide" and self.width > 1:
-            return f"wide-x{self.width}"
-        if self.frozen and self.net_type != "linear":
-            return f"{self.net_type.replace(':', '-')}-frozen"
         # A colon is no character of a file name on every system.
-        return self.net_type.replace(":", "-")
+        name = self.net_type.replace(":", "-")
+        if self.net_type == "wide" and self.width > 1:
+            name += f"-x{self.width}"
+        return f"{name}-frozen" if self.frozen and self.net_type != "linear" else name

@@ -85,7 +85,11 @@ class RobustConfig(RetrainConfig):
         description="Learning rate at the start (default with --net-type wide: 0.1; for ce: as "
         "--set retrain.lr).",
     )
-    weight_decay: Weight = Field(5e-4, description="Weight decay.")
+    weight_decay: Literal["auto"] | Weight = Field(
+        5e-4,
+        description="Weight decay; auto as in train.weight_decay (default for ce: as --set "
+        "retrain.weight_decay).",
+    )
     mixup: Weight = Field(
         4.0,
         description="Train on mixtures of two images, with a share drawn from Beta(ALPHA, ALPHA). "

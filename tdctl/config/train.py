@@ -6,7 +6,7 @@ import math
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -133,10 +133,14 @@ class FitConfig(Section):
     @field_validator("weight_decay", mode="before")
     @classmethod
     def _decay_is_auto_or_a_number(cls, value: object) -> object:
-        with suppress(TypeError, ValueError):
-            if value == "auto" or 0 <= float(value) < math.inf:  # type: ignore[arg-type]
-                return value
-        raise ValueError(f"'{value}' is not a weight decay; give auto, or a number from 0 on")
+        if value == "auto":
+            return value
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            with suppress(ValueError, OverflowError):
+                if 0 <= float(value) < math.inf:
+                    return float(value)
+        given = "nothing" if value in (None, "") else f"'{value}'"
+        raise ValueError(f"{given} is not a weight decay; give auto, or a number from 0 on")
 
     def decay_of(self, images: int) -> float:
         """The weight decay of a training.
@@ -152,6 +156,17 @@ class FitConfig(Section):
         if self.weight_decay != "auto":
             return self.weight_decay
         return FULL_DECAY * min(1.0, FULL_UP_TO / images)
+
+    def with_decay_of(self, images: int) -> Self:
+        """The settings with the weight decay of a training on so many images as a number."""
+        return self.model_copy(update={"weight_decay": self.decay_of(images)})
+
+    def less_decay(self, images: int) -> str | None:
+        """Says that weight decay is less, if it is because there are many images; else None."""
+        decay = self.decay_of(images)
+        if self.weight_decay != "auto" or decay == FULL_DECAY:
+            return None
+        return f"weight decay {decay:.2g}, because there are {images:,} images"
 
     @field_validator("lr_drops", mode="before")
     @classmethod

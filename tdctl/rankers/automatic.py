@@ -52,7 +52,8 @@ ON_FEATURES = "oof-self-confidence"
 FINAL = "final-margin"
 STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
 # The weights of AUM and of the last predictions beside the detector's log odds: see ``weights``.
-LEAST_OF_AUM, FEW = 0.5, 0.09
+# With a weight above ONLY_AUM, AUM ranks alone.
+LEAST_OF_AUM, FEW, ONLY_AUM = 0.5, 0.09, 100.0
 NONE_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5
 
 
@@ -69,6 +70,7 @@ class Automatic:
       predictions, unless they are so far apart that the estimated share of wrong labels decides.
     - Runs whose wrong labels go from each class to one other, if ``Evidence`` estimates at least
       ``FEW_PAIRS`` of them: by the detector.
+    - Runs of which ``Evidence`` estimates less than 2 % wrong labels: by AUM.
     - All other runs: by the sum of the detector's log odds, AUM and the last predictions
       (``final-margin``). AUM counts the more the fewer labels look wrong, because the detector was
       trained on shares from 5 to 40 %. The last predictions count the more the less the network
@@ -156,10 +158,15 @@ class Automatic:
             return (STANDS_OUT, aum) if final is None else (STAND_OUT_WITH, aum + of_final * final)
         if evidence.goes_one_way and rate >= FEW_PAIRS:
             return name, probability
+        if of_aum > ONLY_AUM:
+            return "aum", aum
         together = _log_odds(probability) + of_aum * aum
-        if final is None:
-            return f"{name} and aum", together
-        return f"{name}, aum and {FINAL}", together + of_final * max(1.0, of_aum) ** 0.5 * final
+        if final is not None:
+            # Where AUM counts more, the last predictions do, too, but less so.
+            together += of_final * max(1.0, of_aum) ** 0.5 * final
+        # The values stay near log odds, whatever the weight of AUM is.
+        together /= max(1.0, of_aum)
+        return f"{name} and aum" if final is None else f"{name}, aum and {FINAL}", together
 
     def _with_score(
         self, score: str, _run: Path, dynamics: TrainingDynamics, probability: NDArray[np.float64]
@@ -178,7 +185,8 @@ class Automatic:
                 HELDOUT
             ): "it has few images, and predictions by networks that have not seen them help there",
             STANDS_OUT: "there AUM ranks them better",
-            STAND_OUT_WITH: "there AUM ranks them better",
+            STAND_OUT_WITH: "there these rank them better",
+            "aum": "very few of its labels look wrong, and there AUM ranks them better",
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
             "loss-mean": f"{detector} was not trained on curves of its loss",
@@ -204,12 +212,15 @@ class Automatic:
         return self.detector.has_seen(fingerprint)
 
     def fingerprints(self) -> dict[str, str]:
-        """The fingerprint of the detector's weights; with the run, it determines the choice."""
+        """The fingerprint of the detector's weights.
+
+        With the run, it determines the choice, as long as the rule of this class stays.
+        """
         return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
 
 
 def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
-    """The weights of AUM and of the last predictions, for a run that ``Evidence`` has measured.
+    """The weights of AUM and of the last predictions beside log odds or AUM.
 
     The weight of AUM is at least ``LEAST_OF_AUM``, and (``FEW`` / rate)^3 where few labels look
     wrong. The weight of the last predictions is 0 if the network contradicts at most half as many

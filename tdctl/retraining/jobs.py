@@ -134,7 +134,9 @@ class Job:
             RunError: it used other labels.
         """
         if self.status != "new":
-            self.folder.check_same("kept_fingerprint", self.labels.fingerprint(labels))
+            found = self.labels.fingerprint(labels)
+            of = "images, labels or their ranking"
+            self.folder.check_same("kept_fingerprint", found, of=of)
 
     def resolve(self, label_set: LabelSet, detection: DetectResult) -> None:
         """Gives the job its labels, once the network that predicts them is trained."""

@@ -175,6 +175,10 @@ def denoise(
             report=report, world=world,
         )  # fmt: skip
     detection, file = repeated.detection, place / RESULT_FILE
+    # All rows have the weight decay that suits the whole data set, so that only labels differ.
+    less_decay = config.retrain.less_decay(len(detection.labels))
+    retrain = config.retrain.with_decay_of(len(detection.labels))
+    config = config.model_copy(update={"retrain": retrain})
     cleaning = cleaning.with_floor(detection.runs)
     jobs = plan_jobs(
         detection, ratios, baselines, base, config.seed, keep_per_class, cleaning, place
@@ -187,7 +191,8 @@ def denoise(
     dataset = normalised_alike(data.dataset, begun.channels, world)
     # In a dry run, too, weights that do not fit are refused, before anything is trained.
     plan = plan_training(config, config.retrain, dataset, data.images, Plain(), world)
-    weights = () if plan.weights is None else (plan.weights.note,)
+    of_weights = None if plan.weights is None else plan.weights.note
+    weights = tuple(note for note in (of_weights, less_decay) if note is not None)
     notes = (*detection.notes, *weights, *dataset.notes, *begun.notes, *repeated.notes)
     if data.valid is not None and not (run / CONFIG_FILE).exists():
         notes += (f"{run} holds no settings: the held-out labels are taken without noise",)

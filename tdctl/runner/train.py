@@ -97,6 +97,11 @@ def train(
     begun = begin(run, config, lambda: read_split_ranking(config.robust), resume, overwrite)
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
+    if cleaned is not None:
+        # Whatever was dropped, the weight decay is that of the whole data set, so that trainings
+        # on its parts differ in nothing else.
+        robust = config.robust.with_decay_of(len(cleaned.labels))
+        config = config.model_copy(update={"robust": robust})
     whole = _read(config, begun, td, world, cleaned=cleaned, report=report)
     prepared, plan = whole.prepared, whole.plan
     facts = {**facts_of(config, whole, td), **plan.facts(world)}

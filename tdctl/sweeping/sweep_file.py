@@ -223,7 +223,10 @@ def check_settings(
         known = Config.model_fields.get(section)
         of = getattr(known and known.annotation, "model_fields", {})
         if known is None or (dot and name.partition(".")[0] not in of):
-            raise ValueError(f"{where}: unknown setting '{key}'; --print-config shows all of them")
+            raise ValueError(
+                f"{where}: unknown setting '{key}'; tdctl generate-td --print-config shows all "
+                "of them"
+            )
 
 
 def _said(problem: Any) -> str:

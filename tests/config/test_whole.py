@@ -140,6 +140,16 @@ def test_a_wrong_setting_is_named(key: str, value: object, says: str) -> None:
         load_config(None, {key: value})
 
 
+@pytest.mark.parametrize("value", ["Auto", "", None, [1], -1, "inf", "nan", 10**400])
+@pytest.mark.parametrize("section", ["train", "retrain", "robust"])
+def test_what_is_no_weight_decay_is_named(section: str, value: object) -> None:
+    says = f"{section}.weight_decay: .* is not a weight decay; give auto, or a number from 0 on"
+    with pytest.raises(ConfigError, match=says):
+        load_config(None, {f"{section}.weight_decay": value})
+    for fits in ("auto", "0.01", 0):
+        assert load_config(None, {f"{section}.weight_decay": fits})
+
+
 @pytest.mark.parametrize(("name", "value"), [("depth", 8), ("stride", 2), ("width", 2)])
 def test_what_only_the_cifar_style_net_has_is_refused_for_others(name: str, value: int) -> None:
     assert load_config(None, {"net.net_type": "resnet18"}).net.label == "resnet18"

@@ -79,6 +79,7 @@ def test_the_wide_net_has_half_the_widths_of_its_model() -> None:
     twice = build_net(NetConfig(net_type="wide", width=2), 10, (3, 32, 32), seed=0)
     assert sum(p.numel() for p in twice.parameters()) / 1e6 == pytest.approx(6.57, abs=0.01)
     assert NetConfig(net_type="wide", width=2).label == "wide-x2"
+    assert NetConfig(net_type="wide", width=2, frozen=True).label == "wide-x2-frozen"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -90,7 +90,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": lambda: reporting.table_of_recipes(results("finding_recipes")),
     "full-size": lambda: full_size.shown(results("full_size")),
     "rounds": lambda: detection.rounds_table(results("rounds")),
-    "rounds-10000": lambda: detection.rounds_table(results("rounds_10000")),
     "photographs-detect": detection.photographs_detect,
     "photographs-retrained": detection.photographs_retrained,
     "human-labels": detection.human_labels,
