@@ -325,7 +325,7 @@ def _check_asked(config: Config, overrides: Mapping[str, Any]) -> None:
         if f"net.{name}" in overrides and config.net.net_type not in nets:
             raise ConfigError(
                 f"net.{name}: goes with --net-type {' or '.join(sorted(nets))}, not with "
-                f"'{config.net.net_type}'; leave out {name}, or give another --net-type"
+                f"'{config.net.net_type}'; leave out net.{name}, or give such a --net-type"
             )
 
 

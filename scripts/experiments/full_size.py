@@ -1,13 +1,13 @@
 """The ranking of all 50,000 training images of CIFAR-10 with human labels, from one or two rounds.
 
-For each column of human labels, the recipe detect is recorded for 16 epochs:
+For each column of human labels, the recipe detect is recorded for 16 epochs (long: 40):
 
   half    at half of the resolution.
   whole   at the whole resolution. Only for the columns that --whole names.
   second  at the whole resolution, without the labels that half ranks worst. As many are left out as
           the estimate of half says.
-  light   as whole, with the weight decay that the recipe has now for so many images, 0.0005. The
-          others have 0.002, as the recipe had for any number.
+  light   as whole, with the weight decay that the recipe now uses for 50,000 images, 0.0005. The
+          three above have 0.002, which the recipe used before.
   long    as light, for 40 epochs. Only for the columns that --long names.
 
 Judges each, and half or whole together with second, with the settings of tdctl detect. Prints

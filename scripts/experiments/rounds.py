@@ -5,7 +5,7 @@ For each row and seed of the benchmark it records the recipe detect:
   short     for half as many epochs; other: the same with other weights and batches;
   second    for half as many epochs, without the tenth that short ranks worst;
   whole     at the whole resolution, for about the same CPU time as one;
-  wider     with twice as many maps in each layer, for about the same CPU time as one.
+  wider     with twice as many channels in each layer, for about the same CPU time as one.
 Judges one, short, second, whole, wider, short with other (an ensemble) and short with second, by
 AUM, by the detector that ships, and by the default ranking. Two runs are ranked by the mean of
 their ranks. `neighbours` adds the score knn to one: the labels of the nearest images in the

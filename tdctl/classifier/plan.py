@@ -33,7 +33,7 @@ class Plan:
         weight_decay: of each network.
         other_size: the sizes of the images and of those that the weights expect, in words, if they
             differ; else None.
-        less_decay: the weight decay in words, if it is less because there are many images; else
+        less_decay: the weight decay in words, if it is lower because there are many images; else
             None.
         changed: what differs from the start of a resumed run, in words.
         net: the networks, as one module. Every process builds its own.
@@ -137,6 +137,7 @@ def plan_training(
         decay = training.decay_of(of_each)
         plan = Plan(precision, compiled, why, threads, weights, model_bytes, decay, size, less)
         now, was = plan.facts(world), dict(began or {})
+        was.pop("weight_decay", None)  # another one is another setting, which is refused elsewhere
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
         return replace(plan, changed=tuple(changed))
 

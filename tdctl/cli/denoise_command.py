@@ -47,8 +47,8 @@ def denoise(
             "--remove-ratio",
             help="Share to drop or relabel, in [0, 1), or auto: the estimated share of wrong "
             f"labels ({WAYS}); repeatable. With --action reweight it is the share of wrong labels "
-            "that the weights assume, and is needed if the ranking gives no P(mislabeled), as most "
-            "default rankings.",
+            "that the weights assume, needed if the ranking gives no P(mislabeled). Most default "
+            "rankings give none; --detector builtin does.",
         ),
     ] = None,
     action: Annotated[

@@ -64,8 +64,8 @@ DetectorFile = Annotated[
     typer.Option(
         "--detector",
         help="Detector file (.pth.tar or .safetensors), or a shipped one: builtin, builtin:NAME; "
-        "tdctl detectors lists them. The default, auto, looks at the run: it takes builtin, scores "
-        "that rank such runs better, or all together. A note says what it took.",
+        "tdctl detectors lists them. The default, auto, looks at the run: it ranks by "
+        "builtin, by a score, or by several together. A note says what ranks.",
         show_default=False,
     ),
 ]

@@ -87,7 +87,7 @@ class RobustConfig(RetrainConfig):
     )
     weight_decay: Literal["auto"] | Weight = Field(
         5e-4,
-        description="Weight decay; auto as in train.weight_decay (default for ce: as --set "
+        description="Weight decay; auto: see train.weight_decay (default for ce: as --set "
         "retrain.weight_decay).",
     )
     mixup: Weight = Field(

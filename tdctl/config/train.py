@@ -55,8 +55,8 @@ class FitConfig(Section):
     )
     weight_decay: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         1e-4,
-        description="Weight decay. auto: 0.002 for up to 12,500 images, and less in proportion for "
-        "more.",
+        description="Weight decay. auto: 0.002 for at most 12,500 training images; for a larger "
+        "number N, 0.002 x 12,500 / N.",
     )
     augment: bool = Field(True, description="Augment by random crops and flips.")
     augment_policy: Literal["none", "trivial", "rand"] = Field(
@@ -139,8 +139,7 @@ class FitConfig(Section):
             with suppress(ValueError, OverflowError):
                 if 0 <= float(value) < math.inf:
                     return float(value)
-        given = "nothing" if value in (None, "") else f"'{value}'"
-        raise ValueError(f"{given} is not a weight decay; give auto, or a number from 0 on")
+        raise ValueError(f"'{value}' is not a weight decay; give auto or a number of at least 0")
 
     def decay_of(self, images: int) -> float:
         """The weight decay of a training.
@@ -162,11 +161,11 @@ class FitConfig(Section):
         return self.model_copy(update={"weight_decay": self.decay_of(images)})
 
     def less_decay(self, images: int) -> str | None:
-        """Says that weight decay is less, if it is because there are many images; else None."""
+        """Says that weight decay is lower because there are many images; None if it is not."""
         decay = self.decay_of(images)
         if self.weight_decay != "auto" or decay == FULL_DECAY:
             return None
-        return f"weight decay {decay:.2g}, because there are {images:,} images"
+        return f"weight decay {decay:.2g}, not {FULL_DECAY}: a network trains on {images:,} images"
 
     @field_validator("lr_drops", mode="before")
     @classmethod

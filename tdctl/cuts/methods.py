@@ -107,8 +107,8 @@ def _mixture(known: Known) -> float:
 def _sum(known: Known) -> float:
     if not known.gives_probability:
         raise ConfigError(
-            "auto:sum: adds up P(mislabeled), but what ranks here (the default, a score, or "
-            "several runs) gives no probability; give --detector builtin and one --td, or use auto"
+            "auto:sum: needs P(mislabeled), but this ranking gives none (it is by scores, by a "
+            "sum, or of several runs); give --detector builtin and one --td, or --cut auto"
         )
     return float(known.suspicion.mean())
 

@@ -54,7 +54,7 @@ class WideNet(nn.Module):
         num_classes: k, the number of logits.
         channels: the number of channels of the input image.
         stride: the stride of the first convolution; 2 halves the image, for 64 pixels and more.
-        width: how many times as many maps each convolution has; 2 gives the widths of the source.
+        width: multiplies the channels of each convolution; 2 gives those of the source.
 
     Source: the ResNet-9 of D. Page, "How to train your ResNet" (2018, cifar10-fast), with half its
         widths: convolution, pooled convolution with a residual pair, pooled convolution, pooled

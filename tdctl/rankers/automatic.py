@@ -51,30 +51,32 @@ ON_FEATURES = "oof-self-confidence"
 # The score of the finished network's predictions.
 FINAL = "final-margin"
 STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
-# The weights of AUM and of the last predictions beside the detector's log odds: see ``weights``.
-# With a weight above ONLY_AUM, AUM ranks alone.
+# The weights of AUM and of the last predictions relative to the detector's log odds: see
+# ``weights``. With a weight above ONLY_AUM, AUM ranks alone.
 LEAST_OF_AUM, FEW, ONLY_AUM = 0.5, 0.09, 100.0
 NONE_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5
 
 
 @dataclass(frozen=True)
 class Automatic:
-    """Ranks by the shipped detector, or by a score if that score was better in our trials.
+    """Ranks by the shipped detector, a score, or several together: what was best in our trials.
 
     - Runs of heads on features: by the ranks of the detector and of the score
       ``oof-self-confidence`` together.
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
     - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
-    - Runs whose wrong labels are well separated (see ``stands_out``): by AUM and the last
-      predictions, unless they are so far apart that the estimated share of wrong labels decides.
+    - Runs whose wrong labels are well separated (see ``stands_out``): by the sum of
+      AUM and the last predictions, unless they are so far apart that the estimated share of wrong
+      labels decides.
     - Runs whose wrong labels go from each class to one other, if ``Evidence`` estimates at least
       ``FEW_PAIRS`` of them: by the detector.
     - Runs of which ``Evidence`` estimates less than 2 % wrong labels: by AUM.
     - All other runs: by the sum of the detector's log odds, AUM and the last predictions
-      (``final-margin``). AUM counts the more the fewer labels look wrong, because the detector was
-      trained on shares from 5 to 40 %. The last predictions count the more the less the network
-      has memorised the labels.
+      (``final-margin``). The fewer labels look wrong, the more AUM counts, because the detector
+      was trained on shares from 5 to 40 %. The less the network has memorised, the more the last
+      predictions count.
+    - Runs without the margins that AUM needs: by the detector.
 
     The rule uses only the curves, never the true labels. The rule and its constants were chosen
     on runs with known flips and on runs of the benchmarks: see replication/easy_data.md,
@@ -162,7 +164,8 @@ class Automatic:
             return "aum", aum
         together = _log_odds(probability) + of_aum * aum
         if final is not None:
-            # Where AUM counts more, the last predictions do, too, but less so.
+            # With few wrong labels the weight of AUM is large. Without this factor the last
+            # predictions would have almost no influence.
             together += of_final * max(1.0, of_aum) ** 0.5 * final
         # The values stay near log odds, whatever the weight of AUM is.
         together /= max(1.0, of_aum)
@@ -184,19 +187,19 @@ class Automatic:
             self._with(
                 HELDOUT
             ): "it has few images, and predictions by networks that have not seen them help there",
-            STANDS_OUT: "there AUM ranks them better",
-            STAND_OUT_WITH: "there these rank them better",
-            "aum": "very few of its labels look wrong, and there AUM ranks them better",
+            STANDS_OUT: "in our trials AUM ranked such runs better",
+            STAND_OUT_WITH: "in our trials these scores together ranked such runs better",
+            "aum": "very few labels look wrong, and in our trials AUM ranked such runs better",
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
             "loss-mean": f"{detector} was not trained on curves of its loss",
-            f"{detector} and aum": "together they rank better",
-            f"{detector}, aum and {FINAL}": "together they rank better, as its network has not "
-            "memorised all wrong labels",
+            f"{detector} and aum": "in our trials their sum ranked such runs better",
+            f"{detector}, aum and {FINAL}": "in our trials their sum ranked such runs better, as "
+            "the network has not memorised all wrong labels",
         }
         return tuple(
-            f"the run {run} is ranked by {name}: {why[name]}; --detector {detector} ranks by that "
-            "alone"
+            f"the run {run} is ranked by {name}: {why[name]}; --detector {detector} ranks by the "
+            "detector alone"
             for run, name in self.chosen.items()
             if name in why
         )
@@ -214,21 +217,26 @@ class Automatic:
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of the detector's weights.
 
-        With the run, it determines the choice, as long as the rule of this class stays.
+        With the run, it determines the choice, while the rule of this class is unchanged.
         """
         return {**self.detector.fingerprints(), "ranker": AUTOMATIC}
 
 
 def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
-    """The weights of AUM and of the last predictions beside log odds or AUM.
+    """The weights of AUM and of the last predictions in the sum.
 
     The weight of AUM is at least ``LEAST_OF_AUM``, and (``FEW`` / rate)^3 where few labels look
-    wrong. The weight of the last predictions is 0 if the network contradicts at most half as many
-    labels as look wrong, or if its predictions were not recorded, and at most ``MOST_OF_FINAL``.
+    wrong. The weight of the last predictions rises with the share of labels that the network
+    contradicts, divided by the rate. It is 0 up to ``NONE_OF_FINAL`` (and if the predictions were
+    not recorded), and at most ``MOST_OF_FINAL``. In the sum with the detector it is multiplied by
+    the square root of the weight of AUM, where that is above 1.
 
     Args:
         dynamics: the run.
         rate: the estimated share of wrong labels, in [0, 1].
+
+    Returns:
+        Both weights, at least 0; the log odds have weight 1.
     """
     rate = max(rate, 1 / len(dynamics))
     of_aum = max(LEAST_OF_AUM, (FEW / rate) ** 3)
@@ -239,7 +247,7 @@ def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Float64 [n], finite; probabilities of 0 and 1 are moved by a millionth."""
+    """Float64 [n], finite; probabilities are kept 1e-6 away from 0 and 1."""
     inside = np.clip(probability, 1e-6, 1 - 1e-6)
     odds: NDArray[np.float64] = np.log(inside / (1 - inside))
     return odds

@@ -254,8 +254,7 @@ def p_mislabeled(detection: DetectResult, share: float | None = None) -> NDArray
         if not detection.gives_probability:
             raise ConfigError(
                 "reweight: this suspicion is not P(mislabeled), so the share of wrong labels is "
-                "needed; give --remove-ratio R or --remove-ratio auto, or rank by "
-                "--detector builtin"
+                "needed; give --remove-ratio R, --remove-ratio auto, or --detector builtin"
             )
         return np.clip(suspicion, 0.0, 1.0)
     if not 0 < share < 1:

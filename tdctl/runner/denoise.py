@@ -175,7 +175,8 @@ def denoise(
             report=report, world=world,
         )  # fmt: skip
     detection, file = repeated.detection, place / RESULT_FILE
-    # All rows have the weight decay that suits the whole data set, so that only labels differ.
+    # The rows are compared, so all get the weight decay of the whole data set. With auto, a row
+    # with fewer images would get a higher one.
     less_decay = config.retrain.less_decay(len(detection.labels))
     retrain = config.retrain.with_decay_of(len(detection.labels))
     config = config.model_copy(update={"retrain": retrain})

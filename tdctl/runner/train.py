@@ -98,8 +98,8 @@ def train(
     if begun.status == "complete":
         return GenerateResult(out, begun.manifest, ("already complete",), True)
     if cleaned is not None:
-        # Whatever was dropped, the weight decay is that of the whole data set, so that trainings
-        # on its parts differ in nothing else.
+        # Trainings on parts of a data set are compared, so all get the weight decay of the whole.
+        # With auto, a smaller part would get a higher one.
         robust = config.robust.with_decay_of(len(cleaned.labels))
         config = config.model_copy(update={"robust": robust})
     whole = _read(config, begun, td, world, cleaned=cleaned, report=report)

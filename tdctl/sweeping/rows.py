@@ -140,7 +140,7 @@ def _of_group(group: RowGroup, noise: str, seed: int) -> Iterator[Row]:
                         elif word == "random":
                             yield _random(group, row, detector, ratio, equal)
                         elif word == "reweight":
-                            # A score gives no P(mislabeled), so it needs the share of wrong labels.
+                            # auto and scores may give no P(mislabeled), so they need the share.
                             yield row(word, detector, ratio if _may_be_score(detector) else None)
                         else:
                             yield row(word, equal=equal)

@@ -46,7 +46,7 @@ Report = Callable[[Progress], None]
 
 
 def staged(report: Report | None, stage: str) -> Report | None:
-    """Reports under another name for what is trained; None without a report."""
+    """A report that shows another stage, such as ``round 1 of 2``; None if ``report`` is None."""
     if report is None:
         return None
     return lambda progress: report(replace(progress, stage=stage))

@@ -143,7 +143,7 @@ def test_a_wrong_setting_is_named(key: str, value: object, says: str) -> None:
 @pytest.mark.parametrize("value", ["Auto", "", None, [1], -1, "inf", "nan", 10**400])
 @pytest.mark.parametrize("section", ["train", "retrain", "robust"])
 def test_what_is_no_weight_decay_is_named(section: str, value: object) -> None:
-    says = f"{section}.weight_decay: .* is not a weight decay; give auto, or a number from 0 on"
+    says = f"{section}.weight_decay: .* is not a weight decay; give auto or a number of at least 0"
     with pytest.raises(ConfigError, match=says):
         load_config(None, {f"{section}.weight_decay": value})
     for fits in ("auto", "0.01", 0):

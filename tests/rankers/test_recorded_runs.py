@@ -210,7 +210,7 @@ def test_an_estimate_is_the_mean_of_the_runs_own(runs: list[Path], detector_file
     assert found.rate == pytest.approx(np.mean(alone))
     assert found.error == pytest.approx(found.rate - LABELS.flipped.mean())
     assert together.flagged is not None and together.flagged.ratio == found.rate
-    with pytest.raises(ConfigError, match=r"auto:sum: .* or several runs\) gives no"):
+    with pytest.raises(ConfigError, match=r"auto:sum: .* or of several runs\)"):
         runner.detect(runs, detector_file, cut="auto:sum")
 
 
@@ -228,7 +228,7 @@ def test_several_runs_by_command(tmp_path: Path, runs: list[Path], detector_file
     refused(tdctl("detect", *both, "--score", "all"), "several scores are compared on one run")
     refused(
         tdctl("detect", *both, "--detector", detector_file, "--cut", "auto:sum"),
-        "or several runs) gives no", "one --td",
+        "or of several runs)", "one --td",
     )  # fmt: skip
     other = run_of(tmp_path / "other", planted_labels(120, 5, seed=1))
     refused(

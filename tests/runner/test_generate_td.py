@@ -70,8 +70,10 @@ def test_less_weight_decay_for_many_images_is_said(
 
     assert "weight decay" not in lines()
     monkeypatch.setattr("tdctl.config.train.FULL_UP_TO", 359)
-    assert "note: weight decay 0.0006, because there are 1,198 images" in lines()
-    assert "note: weight decay 0.0012, because there are 599 images" in lines(**{"train.folds": 2})
+    assert "note: weight decay 0.0006, not 0.002: a network trains on 1,198 images" in lines()
+    assert "note: weight decay 0.0012, not 0.002: a network trains on 599 images" in lines(
+        **{"train.folds": 2}
+    )
     assert "weight decay" not in lines(**{"train.weight_decay": 0.01})
 
 
