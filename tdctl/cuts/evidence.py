@@ -35,7 +35,7 @@ WIDTH, MIDDLE, EARLY, SHORT, LONG = 0.2, 0.5, 0.3, 30, 60
 NONE, SOME = 0.03, 0.055
 # Distances between the two components of the mean loss, in standard deviations. From FAR on, they
 # are wrong and right labels. Below NEAR they may be hard and easy images.
-NEAR, FAR = 6.0, 8.0
+NEAR, FAR = 4.0, 5.0
 # The share of the upper component that must be contradicted; and a small number against division
 # by 0.
 HALF, TINY = 0.5, 1e-9

@@ -195,8 +195,10 @@ def rounds_table(found: Sequence[Row]) -> str:
             [100 * f["ap"] for f in of_way if (f["row"], f["by"]) == (row, by)]
             for row, by in columns
         ]
-        seconds = sum(f["seconds"] for f in of_way) / len(of_way)
-        rows.append([way, f"{seconds:.0f}", *(mean_and_spread(ap) if ap else "-" for ap in aps)])
+        # Results of earlier versions do not say how long a recording took.
+        taken = [f["seconds"] for f in of_way if "seconds" in f]
+        seconds = f"{sum(taken) / len(taken):.0f}" if taken else "-"
+        rows.append([way, seconds, *(mean_and_spread(ap) if ap else "-" for ap in aps)])
     header = ("recorded", "CPU seconds", *(f"{row}: {by}" for row, by in columns))
     return table(header, rows)
 
