@@ -90,6 +90,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": lambda: reporting.table_of_recipes(results("finding_recipes")),
     "full-size": lambda: full_size.shown(results("full_size")),
     "rounds": lambda: detection.rounds_table(results("rounds")),
+    "rounds-ways": lambda: detection.rounds_table(results("rounds_ways")),
     "photographs-detect": detection.photographs_detect,
     "photographs-retrained": detection.photographs_retrained,
     "human-labels": detection.human_labels,
