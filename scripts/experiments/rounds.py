@@ -1,16 +1,17 @@
 """Ways to spend the time of one recording: two networks, a second round, resolution, width.
 
 For each row and seed of the benchmark it records the recipe detect:
-  one       for LENGTH epochs;
-  short     for half as many epochs; other: the same with other weights and batches;
-  second    for half as many epochs, without the tenth that short ranks worst;
-  whole     at the whole resolution, for about the same CPU time as one;
+  one       for LENGTH epochs.
+  short     for half as many epochs.
+  other     as short, with other weights and batches.
+  second    for half as many epochs, without the tenth that short ranks worst.
+  whole     at the whole resolution, for about the same CPU time as one.
   wider     with twice as many channels in each layer, for about the same CPU time as one.
-Judges one, short, second, whole, wider, short with other (an ensemble) and short with second, by
-AUM, by the detector that ships, and by the default ranking. Two runs are ranked by the mean of
-their ranks. `neighbours` adds the score knn to one: the labels of the nearest images in the
-features of its network. Prints Markdown: AP in %, mean and standard deviation over seeds. Runs that
-the benchmark recorded in the same folder are reused.
+Judges each of them but other, and two pairs: short with other (an ensemble), and short with second.
+They are ranked by AUM, by the detector that ships, and by the default ranking. Two runs are ranked
+by the mean of their ranks. `neighbours` adds the score knn to one: the labels of the nearest images
+in the features of its network. Prints Markdown: AP in %, mean and standard deviation over seeds.
+Runs that the benchmark recorded in the same folder are reused.
 
 usage: .venv/bin/python -m scripts.experiments.rounds --data FOLDER --labels TABLE [--work FOLDER]
          [--images 3000] [--seeds 0,1] [--length 60] [--rows uniform0.2,aggregate] [--out FILE.json]

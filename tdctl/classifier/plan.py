@@ -137,7 +137,6 @@ def plan_training(
         decay = training.decay_of(of_each)
         plan = Plan(precision, compiled, why, threads, weights, model_bytes, decay, size, less)
         now, was = plan.facts(world), dict(began or {})
-        was.pop("weight_decay", None)  # another one is another setting, which is refused elsewhere
         changed = [f"{key} {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
         return replace(plan, changed=tuple(changed))
 

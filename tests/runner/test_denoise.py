@@ -54,6 +54,21 @@ def test_ratios_that_differ_have_folders_that_differ(
     assert len({row.folder for row in plan.rows}) == 2
 
 
+def test_all_rows_have_the_weight_decay_of_the_whole_data_set(
+    digits_run: Path, tmp_path: Path, detector_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = len(read_run(digits_run)[0])
+    monkeypatch.setattr("tdctl.config.train.FULL_UP_TO", recorded // 4)
+    auto = {"retrain.weight_decay": "auto", "retrain.epochs": 1}
+    config = load_config(None, auto, runner.settings_of_run(digits_run))
+    half = runner.denoise(
+        config, digits_run, detector_file, [0.5], baselines=True, keep_per_class=0.0, out=tmp_path
+    )
+    decays = {read_json(Path(row.folder) / "manifest.json")["weight_decay"] for row in half.rows}
+    assert len(half.rows) > 2 and decays == {0.002 * (recorded // 4) / recorded}
+    assert any(note.startswith("weight decay 0.0005, not 0.002") for note in half.notes)
+
+
 def test_a_run_of_the_published_code_retrains_as_published(tmp_path: Path) -> None:
     run = published_digits(tmp_path / "run", True)
     arguments = ["denoise", "--td", str(run), "--dataset", "digits", "--remove-ratio", "0.2"]
