@@ -13,9 +13,11 @@ class OwnInput:
 
     Attributes:
         size: the side of the square images in pixels.
+        fixed: whether the network takes images of this size only.
         mean, std: three values each, for pixel values in [0, 1]; ``std`` is above 0.
     """
 
     size: int
+    fixed: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -92,7 +92,8 @@ def input_of_timm(name: str) -> OwnInput | None:
     """
     check_timm(name)
     own = _config_of(name)
-    return OwnInput(int(own.input_size[1]), tuple(own.mean), tuple(own.std))
+    fixed = bool(own.fixed_input_size)
+    return OwnInput(int(own.input_size[1]), fixed, tuple(own.mean), tuple(own.std))
 
 
 def fetch_timm(name: str) -> tuple[str, Mapping[str, torch.Tensor]]:

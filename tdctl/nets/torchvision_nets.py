@@ -100,7 +100,8 @@ def input_of_torchvision(name: str) -> OwnInput | None:
     if weights is None:
         return None
     made = weights.transforms()
-    return OwnInput(int(made.crop_size[0]), tuple(made.mean), tuple(made.std))
+    fixed = name.startswith(ONE_SIZE)
+    return OwnInput(int(made.crop_size[0]), fixed, tuple(made.mean), tuple(made.std))
 
 
 def fetch_torchvision(name: str) -> tuple[str, Mapping[str, torch.Tensor]]:

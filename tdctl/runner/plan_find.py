@@ -15,11 +15,13 @@ from tdctl.finding.choices import (
     FEWEST_EPOCHS,
     OF_PICTURES,
     SMALLER,
+    SMALLER_OF_TRAINED,
     Choice,
     Chosen,
     Seen,
     SeenVectors,
     choose,
+    epochs_up_to,
     epochs_within,
 )
 from tdctl.finding.forecast import Forecast, forecast_training
@@ -28,6 +30,7 @@ from tdctl.finding.second_round import check_rounds, second_round
 from tdctl.finding.suited import in_words, see, see_vectors
 from tdctl.inputs.given_labels import list_training_data
 from tdctl.inputs.prepare import settled, with_whole_paths
+from tdctl.nets import own_input
 from tdctl.sources import Listing
 from tdctl.training import World, pick_device
 
@@ -189,10 +192,17 @@ class _Way:
     listing: Listing
     forecast: Forecast
 
+    @property
+    def most(self) -> int:
+        """The most epochs that a time of the user's is used for."""
+        chosen = self.config.train.epochs
+        if self.config.net.starts_trained or self.config.reads_vectors:
+            return chosen
+        return epochs_up_to(len(self.listing), chosen)
+
     def fit(self, seconds: float) -> int:
-        """How many of the epochs fit into a time."""
-        fixed, epoch, most = self.forecast.fixed, self.forecast.epoch, self.config.train.epochs
-        return epochs_within(seconds, fixed, epoch, most)
+        """How many of these epochs fit into a time."""
+        return epochs_within(seconds, self.forecast.fixed, self.forecast.epoch, self.most)
 
 
 @dataclass(frozen=True)
@@ -225,14 +235,14 @@ class _Asked:
             raise ConfigError(
                 "time: --epochs says how long the recording is; leave out one of them"
             )
-        for cheaper in () if self.first.reads_vectors else _CHEAPER:
-            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper.key):
+        for cheaper in self._cheaper():
+            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper):
                 continue
             choice = way.choice.replaced(cheaper)
-            tried = settled(self.resolve(_free(choice, self.named, self.first).settings))
-            if not _costs_more(tried, cheaper.key):
+            tried = settled(self.resolve(choice.free(self.named).settings))
+            if not _costs_more(tried, cheaper):
                 way = _Way(choice, tried, way.listing, self._forecast(tried, way.listing))
-        fit, most = way.fit(seconds), way.config.train.epochs
+        fit = way.fit(seconds)
         if fit < FEWEST_EPOCHS:
             needed = way.forecast.whole(FEWEST_EPOCHS)
             raise ConfigError(
@@ -240,11 +250,22 @@ class _Asked:
                 f"tell something, take {in_words(needed)} here; give --time {_in_minutes(needed)}, "
                 f"or fewer {kind}s with --limit"
             )
-        if fit == most:
+        if fit == way.config.train.epochs:
             return way
         why = f"epochs {fit}: as many as fit into {in_words(seconds)}"
+        if fit == way.most:
+            why = f"epochs {fit}: the most that is used for {len(way.listing):,} images"
         choice = way.choice.replaced(Chosen("train.epochs", fit, why))
         return replace(way, choice=choice, config=settled(self.resolve(choice.settings)))
+
+    def _cheaper(self) -> tuple[Chosen, ...]:
+        """What is done without if too few epochs fit into the time, the first one first."""
+        if self.first.reads_vectors:
+            return ()
+        if not self.first.net.starts_trained:
+            return _CHEAPER
+        own = own_input(self.first.net)
+        return () if own is not None and own.fixed else _SMALLER_OF_TRAINED
 
     def _forecast(self, config: Config, listing: Listing) -> Forecast:
         """Of all rounds together."""
@@ -261,23 +282,27 @@ class _Asked:
         )
 
 
+def _of_size(size: int) -> Chosen:
+    why = f"image size {size}: larger ones take too long for --time"
+    return Chosen("data.image_size", size, why)
+
+
 # What is done without if too few epochs fit into --time, the first one first.
 _CHEAPER = (
     Chosen("net.stride", 2, "half of the resolution: the whole takes too long for --time"),
     Chosen("train.folds", 0, "folds 0: more networks than one take too long for --time"),
-    Chosen(
-        "data.image_size", SMALLER, f"image size {SMALLER}: larger ones take too long for --time"
-    ),
+    _of_size(SMALLER),
 )
+_SMALLER_OF_TRAINED = tuple(_of_size(size) for size in SMALLER_OF_TRAINED)
 
 
-def _costs_more(config: Config, key: str) -> bool:
-    """Whether a setting takes more time than the cheaper one of ``_CHEAPER``."""
-    if key == "train.folds":
+def _costs_more(config: Config, cheaper: Chosen) -> bool:
+    """Whether a setting takes more time than the cheaper one."""
+    if cheaper.key == "train.folds":
         return config.train.folds > 0
-    if key == "net.stride":
+    if cheaper.key == "net.stride":
         return config.net.net_type == "wide" and config.net.stride == 1
-    return config.data.image_size is not None and config.data.image_size > SMALLER
+    return config.data.image_size is not None and config.data.image_size > cheaper.value
 
 
 def _free(choice: Choice, named: frozenset[str], config: Config) -> Choice:

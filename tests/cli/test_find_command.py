@@ -207,6 +207,41 @@ def test_a_short_time_leaves_out_the_folds_first(
     assert "folds 10" not in plans["15s"].stderr
 
 
+def test_a_time_gives_many_images_more_epochs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("tdctl.finding.choices"), "MANY_IMAGES", 40)
+    module = importlib.import_module("tdctl.runner.plan_find")
+    monkeypatch.setattr(module, "forecast_training", lambda *_: Forecast(0, 1, 1, 1, "cpu"))
+    asked = ["find", photos, "--out", tmp_path / "out", "--folds", 0, "--dry-run", "--json"]
+    plans = [tdctl(*asked, *time) for time in ((), ("--time", "1h"), ("--time", "31s"))]
+    assert [json.loads(plan.stdout)["epochs"] for plan in plans] == [20, 40, 30]
+    assert "because    epochs 40: the most that is used for 48 images" in plans[1].stderr
+
+
+@pytest.mark.parametrize(
+    ("net", "sizes"),
+    [("timm:test_resnet.r160_in1k", [160, 128, 96]), ("timm:test_vit.r160_in1k", [160, 160, 160])],
+)
+def test_a_short_time_makes_the_images_of_a_pretrained_network_smaller(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: str, sizes: list[int]
+) -> None:
+    def forecast(config: Any, *_: Any) -> Forecast:
+        return Forecast(0.0, (config.data.image_size / 16) ** 2, 0.0, 1, "cpu")
+
+    module = importlib.import_module("tdctl.runner.plan_find")
+    monkeypatch.setattr(module, "forecast_training", forecast)
+    asked = [
+        "find", photos, "--net-type", net, "--pretrained", tmp_path / "net.pth",
+        "--out", tmp_path / "out", "--dry-run", "--json",
+    ]  # fmt: skip
+    found = [
+        json.loads(tdctl(*asked, "--time", time).stdout)["image_size"]
+        for time in ("1000s", "990s", "500s")
+    ]
+    assert found == sizes
+
+
 def test_a_user_of_a_test_set_keeps_it(tmp_path: Path) -> None:
     root = make_image_folder(tmp_path / "d", per_class=8)
     result = tdctl("find", root, "--dry-run", "--out", tmp_path / "o")

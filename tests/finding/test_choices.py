@@ -12,6 +12,7 @@ from tdctl.finding.choices import (
     Seen,
     choose,
     epochs_for,
+    epochs_up_to,
     epochs_within,
     folds_for,
     mirrors_by_names,
@@ -121,6 +122,11 @@ def test_epochs_fit_into_a_time() -> None:
     assert epochs_within(600, 30, 10, 60) == 57
     assert epochs_within(6000, 30, 10, 40) == 40
     assert epochs_within(10, 30, 10, 40) == 0
+
+
+def test_a_time_gives_many_images_more_epochs() -> None:
+    assert epochs_up_to(50_000, 16) == 40 and epochs_up_to(50_000, 50) == 50
+    assert epochs_up_to(10_000, 28) == 28
 
 
 @pytest.mark.parametrize(

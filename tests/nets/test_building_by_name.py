@@ -120,6 +120,9 @@ def test_what_published_weights_expect() -> None:
     assert torchvisions.mean == (0.485, 0.456, 0.406)
     timms = own_input(of("timm:test_resnet.r160_in1k"))
     assert timms is not None and (timms.size, timms.std) == (160, (0.5, 0.5, 0.5))
+    assert not torchvisions.fixed and not timms.fixed
+    transformers = own_input(of("vit_b_32")), own_input(of("timm:test_vit.r160_in1k"))
+    assert all(one is not None and one.fixed for one in transformers)
 
 
 def test_a_vision_transformer_is_built_for_its_images_or_its_weights() -> None:
