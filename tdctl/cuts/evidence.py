@@ -34,8 +34,12 @@ WIDTH, MIDDLE, EARLY, SHORT, LONG = 0.2, 0.5, 0.3, 30, 60
 # weight as the support.
 NONE, SOME = 0.03, 0.055
 # Distances between the two components of the mean loss, in standard deviations. From FAR on, they
-# are wrong and right labels. Below NEAR they may be hard and easy images.
+# are wrong and right labels. Below NEAR they may be hard and easy images. With a support of at
+# least SUPPORTED times the weight of the upper component, LESS_FAR takes the place of FAR.
+# 50,000 CIFAR-10 images, 16 epochs: the distances are 4.2 and 4.4 with human labels, and 4.1 with
+# clean labels; the support is 0.67, 0.27 and 0.04 times the weight.
 NEAR, FAR = 4.0, 5.0
+LESS_FAR, SUPPORTED = 4.3, 0.25
 # The share of the upper component that must be contradicted; and a small number against division
 # by 0.
 HALF, TINY = 0.5, 1e-9
@@ -161,7 +165,8 @@ class Evidence:
         of the mixture grows with the support, which is high only if certain predictions contradict
         the given labels. With a support below ``NONE`` the estimate is the support. From ``SOME``
         on it is the geometric mean of support and mixture. If the components are far apart and
-        the suggested labels contradict half of the upper one, the estimate is the mixture.
+        the suggested labels contradict half of the upper one, the estimate is the mixture. The
+        larger the support, the sooner the components count as far apart.
 
         If the wrong labels of each class go to one class, an estimate of at least ``MANY`` is
         raised to what the detector expects, at most by 60 %.
@@ -172,7 +177,9 @@ class Evidence:
         """
         support, mixture = self.support, self.mixture
         weight = float(np.clip((support - NONE) / (SOME - NONE), 0, 1))
-        apart = float(np.clip((self.separation - NEAR) / (FAR - NEAR), 0, 1))
+        supported = min(1.0, support / max(SUPPORTED * mixture, TINY))
+        far = FAR + supported * (LESS_FAR - FAR)
+        apart = float(np.clip((self.separation - NEAR) / (far - NEAR), 0, 1))
         apart *= min(1.0, self.contradicted / max(HALF * mixture, TINY))
         shared = support ** (1 - weight / 2) * mixture ** (weight / 2)
         rate = apart * mixture + (1 - apart) * shared

@@ -54,7 +54,7 @@ STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
 # The weights of AUM and of the last predictions relative to the detector's log odds: see
 # ``weights``. With a weight above ONLY_AUM, AUM ranks alone.
 LEAST_OF_AUM, FEW, ONLY_AUM = 0.5, 0.09, 100.0
-NONE_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5
+NONE_OF_FINAL, STEEP_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -226,10 +226,11 @@ def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
     """The weights of AUM and of the last predictions in the sum.
 
     The weight of AUM is at least ``LEAST_OF_AUM``, and (``FEW`` / rate)^3 where few labels look
-    wrong. The weight of the last predictions rises with the share of labels that the network
+    wrong. The weight of the last predictions depends on the share of labels that the network
     contradicts, divided by the rate. It is 0 up to ``NONE_OF_FINAL`` (and if the predictions were
-    not recorded), and at most ``MOST_OF_FINAL``. In the sum with the detector it is multiplied by
-    the square root of the weight of AUM, where that is above 1.
+    not recorded), then rises with the slope ``STEEP_OF_FINAL``, up to ``MOST_OF_FINAL``. In the
+    sum with the detector it is multiplied by the square root of the weight of AUM, where that is
+    above 1.
 
     Args:
         dynamics: the run.
@@ -243,7 +244,8 @@ def weights(dynamics: TrainingDynamics, rate: float) -> tuple[float, float]:
     if dynamics.final_margin is None:
         return of_aum, 0.0
     contradicted = float((dynamics.final_margin < 0).mean())
-    return of_aum, float(np.clip(contradicted / rate - NONE_OF_FINAL, 0.0, MOST_OF_FINAL))
+    of_final = STEEP_OF_FINAL * (contradicted / rate - NONE_OF_FINAL)
+    return of_aum, float(np.clip(of_final, 0.0, MOST_OF_FINAL))
 
 
 def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
