@@ -1,21 +1,22 @@
-"""The ranking of all 50,000 training images of CIFAR-10 with human labels, from one or two rounds.
+"""The ranking of all 50,000 training images of CIFAR-10, from one or two recordings.
 
-For each column of human labels, the recipe detect is recorded for 16 epochs (long: 40):
+For each column of human labels, and for synthetic noise (uniform0.2), it records:
 
-  half    at half of the resolution.
-  whole   at the whole resolution. Only for the columns that --whole names.
-  second  at the whole resolution, without the labels that half ranks worst. As many are left out as
-          the estimate of half says.
-  light   as whole, with the weight decay that the recipe now uses for 50,000 images, 0.0005. The
-          three above have 0.002, which the recipe used before.
-  long    as light, for 40 epochs. Only for the columns that --long names.
+  half        the recipe detect for 16 epochs, at half of the resolution.
+  strong      at the whole resolution. half and strong have a weight decay of 0.002, which the
+              recipe used before for so many images.
+  whole       as strong, with the weight decay that the recipe now uses, 0.0005.
+  second      as whole, with other weights, without the labels that whole ranks worst. As many are
+              left out as the estimate of whole says.
+  long        as whole, for 40 epochs.
+  pretrained  the recipe finetune: EfficientNet-Lite0 from ImageNet weights, 8 epochs at 64 pixels.
 
-Judges each, and half or whole together with second, with the settings of tdctl detect. Prints
-Markdown. What was recorded in the same folder before is used again.
+By default --recordings names all six for random1, and fewer for the others. Judges each, and pairs
+of them together, with the settings of tdctl detect. Prints Markdown. What was recorded in the same
+folder before is used again.
 
 usage: .venv/bin/python -m scripts.experiments.full_size --data FOLDER --labels TABLE
-         [--work FOLDER] [--columns random1,aggregate] [--whole random1] [--long random1]
-         [--out FILE.json]
+         [--work FOLDER] [--recordings random1=half,whole ...] [--out FILE.json]
 """
 
 from __future__ import annotations
@@ -27,63 +28,72 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments.finding.recording import going_on, tdctl
+from scripts.experiments.pretrained.weights import NET, write_weights
 from scripts.experiments.tables.markdown import table
 
 __all__ = ["shown"]
 
-COMMON = ("--recipe", "detect", "--set", "train.eval_every=4")
+RECORDINGS = (
+    "random1=half,strong,whole,second,long,pretrained",
+    "aggregate=half,whole,pretrained",
+    "uniform0.2=whole",
+)
+DETECT = ("--recipe", "detect", "--set", "train.eval_every=4")
 SHORT, LONG = ("--epochs", "16"), ("--epochs", "40")
-WHOLE = ("--set", "net.stride=1")
+WHOLE = (*DETECT, "--set", "net.stride=1")
 STRONG = ("--set", "train.weight_decay=0.002")
-WAYS = {
-    "half": ("half",),
-    "whole": ("whole",),
-    "second": ("second",),
-    "half and second": ("half", "second"),
-    "whole and second": ("whole", "second"),
-    "light": ("light",),
-    "long": ("long",),
-}
-NAMES = tuple(dict.fromkeys(name for names in WAYS.values() for name in names))
+SETTINGS = {
+    "half": (*DETECT, *SHORT, *STRONG),
+    "strong": (*WHOLE, *SHORT, *STRONG),
+    "whole": (*WHOLE, *SHORT),
+    "second": (*WHOLE, *SHORT, "--seed", "1"),
+    "long": (*WHOLE, *LONG),
+    "pretrained": (
+        "--recipe", "finetune", "--net-type", NET, "--image-size", "64", "--epochs", "8",
+        "--batch-size", "64", "--lr", "0.03", "--set", "train.eval_every=2",
+    ),
+}  # fmt: skip
+TOGETHER = (("whole", "second"), ("whole", "pretrained"), ("long", "pretrained"))
+SYNTHETIC = "uniform"
 
 
-def recorded(asked: argparse.Namespace, column: str) -> dict[str, Path]:
-    """The runs of a column, recorded where they are not there yet."""
-    data = [
-        "--dataset", "folder", "--data-dir", str(asked.data), "--labels", str(asked.labels),
-        "--label-column", column, "--true-column", "label",
-    ]  # fmt: skip
-    folders = {name: asked.work / f"{column}_{name}" for name in NAMES}
-    ranking = asked.work / f"{column}_half.csv"
-
-    def record(name: str, *more: str) -> None:
-        folder = folders[name]
-        on = ("--out", str(folder), *going_on(folder), "--quiet")
-        tdctl("generate-td", *data, *COMMON, *more, *on)
+def recorded(asked: argparse.Namespace, labels: str, names: list[str]) -> dict[str, Path]:
+    """The named runs, recorded where they are not there yet."""
+    data = ["--dataset", "folder", "--data-dir", str(asked.data)]
+    if labels.startswith(SYNTHETIC):
+        data += ["--noise-ratio", labels.removeprefix(SYNTHETIC)]
+    else:
+        data += ["--labels", str(asked.labels), "--label-column", labels, "--true-column", "label"]
+    folders = {name: asked.work / f"{labels}_{name}" for name in names}
+    for name, folder in folders.items():
+        more: tuple[str, ...] = ()
+        if name == "second":
+            more = leaving_out(folders["whole"])
+        if name == "pretrained":
+            more = ("--pretrained", str(write_weights(asked.work / "lite0.safetensors")))
+        settings = (*SETTINGS[name], *more)
+        tdctl("generate-td", *data, *settings, "--out", str(folder), *going_on(folder), "--quiet")
         print(f"{folder.name}: there", file=sys.stderr, flush=True)
+    return folders
 
-    record("half", *SHORT, *STRONG)
-    rank = ("detect", "--td", str(folders["half"]), "--cut", "auto", "--json", "--overwrite")
+
+def leaving_out(first: Path) -> tuple[str, ...]:
+    """The settings that leave out what a run ranks worst, as many as its estimate says."""
+    ranking = first.with_suffix(".csv")
+    rank = ("detect", "--td", str(first), "--cut", "auto", "--json", "--overwrite")
     told, _ = tdctl(*rank, "--out", str(ranking))
     share = round(json.loads(told)["estimates"]["combined"]["rate"], 3)
-    left = ("--leave-out", str(ranking), "--leave-out-ratio", str(share))
-    record("second", *SHORT, *WHOLE, *STRONG, *left, "--seed", "1")
-    if column in asked.whole.split(","):
-        record("whole", *SHORT, *WHOLE, *STRONG)
-    record("light", *SHORT, *WHOLE)
-    if column in asked.long.split(","):
-        record("long", *LONG, *WHOLE)
-    return {name: folder for name, folder in folders.items() if folder.exists()}
+    return ("--leave-out", str(ranking), "--leave-out-ratio", str(share))
 
 
-def judged(column: str, way: str, folders: list[Path]) -> dict[str, Any]:
+def judged(labels: str, way: str, folders: list[Path]) -> dict[str, Any]:
     """What detect says of some runs together, and what they took."""
     runs = [argument for folder in folders for argument in ("--td", str(folder))]
     told, _ = tdctl("detect", *runs, "--cut", "auto", "--json", "--top", "0")
     found = json.loads(told)
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in folders]
     return {
-        "column": column,
+        "labels": labels,
         "way": way,
         "cpu_seconds": sum(manifest["cpu_seconds"] for manifest in manifests),
         "test_error": manifests[-1]["test_error_last"],
@@ -103,7 +113,7 @@ def shown(found: list[dict[str, Any]]) -> str:
         flagged = cut["cut"]
         rows.append(
             [
-                one["column"], one["way"], f"{one['cpu_seconds']:,.0f}",
+                one["labels"], one["way"], f"{one['cpu_seconds']:,.0f}",
                 f"{100 * one['test_error']:.1f}",
                 *(f"{100 * metrics[name]:.1f}" for name in ("auc", "ap")),
                 f"{100 * by_rate['f1']:.1f}",
@@ -121,18 +131,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("replication/full_size"))
-    parser.add_argument("--columns", default="random1,aggregate")
-    parser.add_argument("--whole", default="random1")
-    parser.add_argument("--long", default="random1")
+    parser.add_argument("--recordings", nargs="+", default=RECORDINGS)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     found = []
-    for column in asked.columns.split(","):
-        folders = recorded(asked, column)
-        for way, names in WAYS.items():
-            if all(name in folders for name in names):
-                found.append(judged(column, way, [folders[name] for name in names]))
+    for one in asked.recordings:
+        labels, _, names = one.partition("=")
+        folders = recorded(asked, labels, names.split(","))
+        pairs = [pair for pair in TOGETHER if set(pair) <= folders.keys()]
+        for way in (*((name,) for name in folders), *pairs):
+            found.append(judged(labels, " and ".join(way), [folders[name] for name in way]))
     print(shown(found))
     if asked.out is not None:
         asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -40,6 +40,9 @@ NONE, SOME = 0.03, 0.055
 # clean labels; the support is 0.67, 0.27 and 0.04 times the weight.
 NEAR, FAR = 4.0, 5.0
 LESS_FAR, SUPPORTED = 4.3, 0.25
+# The support counts up to this multiple of the weight of the upper component: a slow network
+# contradicts many right labels with certainty.
+MOST_SUPPORT = 1.25
 # The share of the upper component that must be contradicted; and a small number against division
 # by 0.
 HALF, TINY = 0.5, 1e-9
@@ -164,7 +167,8 @@ class Evidence:
         whose labels are all right. But a hard image is not predicted with certainty. So the weight
         of the mixture grows with the support, which is high only if certain predictions contradict
         the given labels. With a support below ``NONE`` the estimate is the support. From ``SOME``
-        on it is the geometric mean of support and mixture. If the components are far apart and
+        on it is the geometric mean of support and mixture. Unless the wrong labels of each class
+        go to one class, the support counts at most ``MOST_SUPPORT`` times the mixture. If the components are far apart and
         the suggested labels contradict half of the upper one, the estimate is the mixture. The
         larger the support, the sooner the components count as far apart.
 
@@ -176,6 +180,8 @@ class Evidence:
         the interval also reaches to the mixture and to the contradicted share.
         """
         support, mixture = self.support, self.mixture
+        if not self.goes_one_way:
+            support = min(support, MOST_SUPPORT * mixture)
         weight = float(np.clip((support - NONE) / (SOME - NONE), 0, 1))
         supported = min(1.0, support / max(SUPPORTED * mixture, TINY))
         far = FAR + supported * (LESS_FAR - FAR)

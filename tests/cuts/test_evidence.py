@@ -142,6 +142,15 @@ def test_separation_is_the_distance_of_two_normals(distance: float) -> None:
     assert separation(np.ones(50)) == 0 == separation(np.zeros(0))
 
 
+def test_a_slow_network_that_contradicts_many_right_labels_is_not_believed() -> None:
+    dynamics, truth = mixed(easy=900, hard=0, wrong=100)
+    measured = Evidence.of(dynamics, np.where(truth, 0.9, 0.1))
+    of = replace(measured, mixture=0.02, separation=0.0, contradicted=0.7)
+    found = [replace(of, surest=0.4, suspected=0.4, one_way=way).range().rate for way in (0.6, 1.0)]
+    assert found[0] == pytest.approx(0.025)
+    assert found[1] == pytest.approx((0.4 * 0.02) ** 0.5), "the mixture misses such noise"
+
+
 @pytest.mark.parametrize(
     ("distance", "surest", "counted"),
     [(4.3, 0.2, 1.0), (4.3, 0.0, 0.3), (4.15, 0.2, 0.5), (5.0, 0.0, 1.0), (3.9, 0.2, 0.0)],
