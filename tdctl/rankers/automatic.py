@@ -54,7 +54,7 @@ STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
 # The weights of AUM and of the last predictions relative to the detector's log odds: see
 # ``weights``. With a weight above ONLY_AUM, AUM ranks alone.
 LEAST_OF_AUM, FEW, ONLY_AUM = 0.5, 0.09, 100.0
-NONE_OF_FINAL, STEEP_OF_FINAL, MOST_OF_FINAL = 0.5, 1.5, 2.0
+NONE_OF_FINAL, STEEP_OF_FINAL, MOST_OF_FINAL = 0.6, 1.5, 2.0
 
 
 @dataclass(frozen=True)

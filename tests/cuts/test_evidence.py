@@ -237,7 +237,7 @@ def test_the_last_predictions_count_less_the_more_the_network_has_memorised(tmp_
     for contradicted in (0, 15, 30, 60, 90, 200):
         margin = np.where(np.arange(300) < contradicted, -1.0, 1.0)
         found.append(weights(replace(dynamics, final_margin=margin), 0.1)[1])
-    assert found == pytest.approx([0.0, 0.0, 0.75, 2.0, 2.0, 2.0])
+    assert found == pytest.approx([0.0, 0.0, 0.6, 2.0, 2.0, 2.0])
     assert weights(replace(dynamics, final_margin=None), 0.1)[1] == 0.0
 
 
