@@ -158,10 +158,12 @@ def main(arguments: list[str]) -> int:
         if not page.is_file():
             sys.exit(f"tables: error: {page}: no such page")
         text = page.read_text(encoding="utf-8")
-        try:
-            new = written(text)
-        except KeyError as error:
-            sys.exit(f"tables: error: {page}: no table {error}; use one of {', '.join(TABLES)}")
+        unknown = sorted({found[2] for found in BLOCK.finditer(text)} - TABLES.keys())
+        if unknown:
+            sys.exit(
+                f"tables: error: {page}: no table {unknown[0]!r}; use one of {', '.join(TABLES)}"
+            )
+        new = written(text)
         if new != text:
             differ.append(page)
             if not asked.check:
