@@ -67,7 +67,7 @@ def recorded(asked: argparse.Namespace, labels: str, names: list[str]) -> dict[s
     folders = {name: asked.work / f"{labels}_{name}" for name in names}
     for name, folder in folders.items():
         more: tuple[str, ...] = ()
-        if name == "second":
+        if name == "second" and not going_on(folder):
             more = leaving_out(folders["whole"])
         if name == "pretrained":
             more = ("--pretrained", str(write_weights(asked.work / "lite0.safetensors")))
@@ -82,7 +82,7 @@ def leaving_out(first: Path) -> tuple[str, ...]:
     ranking = first.with_suffix(".csv")
     rank = ("detect", "--td", str(first), "--cut", "auto", "--json", "--overwrite")
     told, _ = tdctl(*rank, "--out", str(ranking))
-    share = round(json.loads(told)["estimates"]["combined"]["rate"], 3)
+    share = max(0.001, round(json.loads(told)["estimates"]["combined"]["rate"], 3))
     return ("--leave-out", str(ranking), "--leave-out-ratio", str(share))
 
 
@@ -137,14 +137,17 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     found = []
     for one in asked.recordings:
-        labels, _, names = one.partition("=")
-        folders = recorded(asked, labels, names.split(","))
+        labels, _, listed = one.partition("=")
+        names = [name for name in SETTINGS if name in listed.split(",")]
+        if len(names) < len(listed.split(",")) or ("second" in names and "whole" not in names):
+            sys.exit(f"full_size: error: {one}: names of {', '.join(SETTINGS)}; second needs whole")
+        folders = recorded(asked, labels, names)
         pairs = [pair for pair in TOGETHER if set(pair) <= folders.keys()]
         for way in (*((name,) for name in folders), *pairs):
             found.append(judged(labels, " and ".join(way), [folders[name] for name in way]))
-    print(shown(found))
     if asked.out is not None:
         asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(shown(found))
 
 
 if __name__ == "__main__":

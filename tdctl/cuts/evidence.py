@@ -168,9 +168,9 @@ class Evidence:
         of the mixture grows with the support, which is high only if certain predictions contradict
         the given labels. With a support below ``NONE`` the estimate is the support. From ``SOME``
         on it is the geometric mean of support and mixture. Unless the wrong labels of each class
-        go to one class, the support counts at most ``MOST_SUPPORT`` times the mixture. If the components are far apart and
-        the suggested labels contradict half of the upper one, the estimate is the mixture. The
-        larger the support, the sooner the components count as far apart.
+        go to one class, the support counts at most ``MOST_SUPPORT`` times the mixture. If the
+        components are far apart and the suggested labels contradict half of the upper one, the
+        estimate is the mixture. The larger the support, the sooner they count as far apart.
 
         If the wrong labels of each class go to one class, an estimate of at least ``MANY`` is
         raised to what the detector expects, at most by 60 %.

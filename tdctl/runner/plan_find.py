@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,11 +237,15 @@ class _Asked:
                 "time: --epochs says how long the recording is; leave out one of them"
             )
         for cheaper in self._cheaper():
-            if way.fit(seconds) >= 2 * FEWEST_EPOCHS or not _costs_more(way.config, cheaper):
+            enough = min(2 * FEWEST_EPOCHS, way.most)
+            if way.fit(seconds) >= enough or not _costs_more(way.config, cheaper):
                 continue
             choice = way.choice.replaced(cheaper)
             tried = settled(self.resolve(choice.free(self.named).settings))
-            if not _costs_more(tried, cheaper):
+            if _costs_more(tried, cheaper):
+                continue
+            # Some pretrained networks do not take images of the smaller size.
+            with suppress(ConfigError):
                 way = _Way(choice, tried, way.listing, self._forecast(tried, way.listing))
         fit = way.fit(seconds)
         if fit < FEWEST_EPOCHS:
@@ -262,9 +267,15 @@ class _Asked:
         """What is done without if too few epochs fit into the time, the first one first."""
         if self.first.reads_vectors:
             return ()
-        if not self.first.net.starts_trained:
+        net = self.first.net
+        if net.is_own:
+            # The weights of a user's file are for the size that the images have.
+            return tuple(
+                one for one in _CHEAPER if not (net.starts_trained and one.key in OF_PICTURES)
+            )
+        if not net.starts_trained:
             return _CHEAPER
-        own = own_input(self.first.net)
+        own = own_input(net)
         return () if own is not None and own.fixed else _SMALLER_OF_TRAINED
 
     def _forecast(self, config: Config, listing: Listing) -> Forecast:

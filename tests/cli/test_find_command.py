@@ -235,11 +235,50 @@ def test_a_short_time_makes_the_images_of_a_pretrained_network_smaller(
         "find", photos, "--net-type", net, "--pretrained", tmp_path / "net.pth",
         "--out", tmp_path / "out", "--dry-run", "--json",
     ]  # fmt: skip
-    found = [
-        json.loads(tdctl(*asked, "--time", time).stdout)["image_size"]
-        for time in ("1000s", "990s", "500s")
-    ]
-    assert found == sizes
+    times = ("1000s", "990s", "500s")
+    plans = [json.loads(tdctl(*asked, "--time", time).stdout) for time in times]
+    assert [plan["image_size"] for plan in plans] == sizes
+
+
+def test_a_size_that_a_pretrained_network_does_not_take_is_passed_over(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forecast(config: Any, *_: Any) -> Forecast:
+        if config.data.image_size in (128, 96):
+            raise ConfigError("net.net_type: it does not take images of this size")
+        return Forecast(0.0, (config.data.image_size / 16) ** 2, 0.0, 1, "cpu")
+
+    module = importlib.import_module("tdctl.runner.plan_find")
+    monkeypatch.setattr(module, "forecast_training", forecast)
+    asked = [
+        "find", photos, "--net-type", "timm:test_resnet.r160_in1k", "--pretrained",
+        tmp_path / "net.pth", "--out", tmp_path / "out", "--dry-run", "--json", "--time",
+    ]  # fmt: skip
+    found = json.loads(tdctl(*asked, "500s").stdout)
+    assert (found["image_size"], found["epochs"]) == (64, 10)
+    assert found["reasons"][-1].startswith("image size 64: larger ones")
+
+
+def test_a_short_time_leaves_the_images_of_own_pretrained_networks_as_they_are(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("tdctl.runner.plan_find")
+
+    def forecast(config: Any, *_: Any) -> Forecast:
+        return Forecast(0.0, 4.0 if config.net.stride == 1 else 1.0, 0.0, 1, "cpu")
+
+    monkeypatch.setattr(module, "forecast_training", forecast)
+    monkeypatch.setattr(importlib.import_module("tdctl.finding.choices"), "MANY_IMAGES", 40)
+    monkeypatch.setattr(importlib.import_module("tdctl.finding.choices"), "WHOLE_UP_TO", 400)
+    asked = [
+        "find", photos, "--net-type", "wide", "--pretrained", tmp_path / "net.pth", "--epochs", 10,
+        "--image-size", 40, "--out", tmp_path / "out", "--dry-run", "--json",
+    ]  # fmt: skip
+    whole = json.loads(tdctl(*asked).stdout)
+    assert whole["forecast"]["epoch"] == 4.0 and whole["image_size"] == 40
+    words = [word for word in asked if word not in ("--epochs", 10)]
+    half = json.loads(tdctl(*words, "--time", "20s").stdout)
+    assert half["forecast"]["epoch"] == 1.0 and half["image_size"] == 40
 
 
 def test_a_user_of_a_test_set_keeps_it(tmp_path: Path) -> None:
