@@ -33,6 +33,8 @@ __all__ = [
 AUTOMATIC = "auto"
 # The shipped detectors were not trained on curves of these losses. The mean loss ranks them better.
 STRANGE = {"gce", "sce", "elr"}
+# With these of them, the last predictions help. With elr they do not (replication/recipes.md).
+STRANGE_WITH_FINAL = {"gce", "sce"}
 # The AUM values of a run are fitted by two components. If these are at least this far apart, in
 # standard deviations, they separate right from wrong labels. From the second distance on, the
 # estimated share can be trusted, too, and decides.
@@ -51,6 +53,7 @@ ON_FEATURES = "oof-self-confidence"
 # The score of the finished network's predictions.
 FINAL = "final-margin"
 STAND_OUT_WITH = f"aum and {FINAL}, as wrong labels stand out"
+LOSS_WITH = f"loss-mean and {FINAL}"
 # The weights of AUM and of the last predictions relative to the detector's log odds: see
 # ``weights``. With a weight above ONLY_AUM, AUM ranks alone.
 LEAST_OF_AUM, FEW, ONLY_AUM = 0.5, 0.09, 100.0
@@ -65,7 +68,8 @@ class Automatic:
       ``oof-self-confidence`` together.
     - Runs with few images and held-out curves: by the ranks of the detector and of the score
       ``oof-posterior`` together.
-    - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded.
+    - Runs with the losses gce, sce or elr: by the mean loss, if it was recorded. With gce and sce
+      by the sum of the mean loss and the last predictions, both standardised.
     - Runs whose wrong labels are well separated (see ``stands_out``): by the sum of
       AUM and the last predictions, unless they are so far apart that the estimated share of wrong
       labels decides.
@@ -146,8 +150,10 @@ class Automatic:
         probability: NDArray[np.float64],
     ) -> tuple[str, NDArray[np.float64]]:
         by_loss, by_aum = ByScore(find_score("loss-mean")), ByScore(find_score("aum"))
-        if _loss_of(run) in STRANGE and by_loss.why_not(dynamics) is None:
-            return "loss-mean", by_loss.scored(run, dynamics)
+        trained_with = _loss_of(run)
+        if trained_with in STRANGE and by_loss.why_not(dynamics) is None:
+            losses = by_loss.scored(run, dynamics)
+            return _by_losses(dynamics, losses, trained_with in STRANGE_WITH_FINAL)
         name = str(self.detector.file)
         if by_aum.why_not(dynamics) is not None:
             return name, probability
@@ -193,6 +199,7 @@ class Automatic:
             self._with(ON_FEATURES): f"{detector} was not trained on curves of heads on features",
             ON_FEATURES: f"{detector} cannot read what was kept of its softmax",
             "loss-mean": f"{detector} was not trained on curves of its loss",
+            LOSS_WITH: f"{detector} was not trained on curves of its loss",
             f"{detector} and aum": "in our trials their sum ranked such runs better",
             f"{detector}, aum and {FINAL}": "in our trials their sum ranked such runs better, as "
             "the network has not memorised all wrong labels",
@@ -253,6 +260,21 @@ def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = np.clip(probability, 1e-6, 1 - 1e-6)
     odds: NDArray[np.float64] = np.log(inside / (1 - inside))
     return odds
+
+
+def _by_losses(
+    dynamics: TrainingDynamics, losses: NDArray[np.float64], with_final: bool
+) -> tuple[str, NDArray[np.float64]]:
+    """By the mean loss, and by the last predictions where they help and were recorded."""
+    if not with_final or dynamics.final_margin is None:
+        return "loss-mean", losses
+    return LOSS_WITH, _standardised(losses) + _standardised(find_score(FINAL)(dynamics))
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Float64 [n], with mean 0 and standard deviation 1; 0 where all values are the same."""
+    spread = float(values.std())
+    return (values - values.mean()) / (spread if spread > 0 else 1.0)
 
 
 def stands_out(aum: NDArray[np.float64]) -> bool:

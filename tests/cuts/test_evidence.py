@@ -251,6 +251,30 @@ def test_curves_of_a_strange_loss_are_ranked_by_the_mean_loss(tmp_path: Path) ->
     assert result.ranking.suspicion == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("loss", "counts"), [("gce", True), ("sce", True), ("elr", False)])
+def test_the_last_predictions_help_the_mean_loss_of_some_losses(
+    tmp_path: Path, loss: str, counts: bool
+) -> None:
+    run = make_run(tmp_path / "r", n=300)
+    settings = {"train.loss": loss, "train.label_smoothing": 0.0}
+    (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
+    file = run / "training_dynamics.npz"
+    with np.load(file) as found:
+        arrays = dict(found)
+    margin = np.random.default_rng(0).normal(0, 3, 300).astype(np.float32)
+    np.savez(file, **arrays, final_margin=margin)
+    result = runner.detect(run, Path("auto"))
+    by = "loss-mean and final-margin" if counts else "loss-mean"
+    assert result.ranked_by == {str(run): by}
+    losses = find_score("loss-mean")(read_run(run)[0])
+    expected = (
+        losses
+        if not counts
+        else (losses - losses.mean()) / losses.std() - (margin - margin.mean()) / margin.std()
+    )
+    assert result.ranking.suspicion == pytest.approx(expected, abs=1e-4)
+
+
 def test_several_runs_are_chosen_for_one_by_one(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "a", seed=0), make_run(tmp_path / "b", seed=0, epochs=20)]
     result = runner.detect(runs, Path("auto"), cut="auto")

@@ -51,9 +51,9 @@ def report(figures: Sequence[Row]) -> str:
 
 
 def table_of_recipes(figures: Sequence[Row]) -> str:
-    """AUM, the best score and the detector on the curves of each recipe."""
+    """AUM, the best score, the detector and the default ranking on the curves of each recipe."""
     cells = _cells([f for f in figures if f["kind"] in RECIPES])
-    ranked = ("AUM", "best score", "builtin")
+    ranked = ("AUM", "best score", "builtin", "auto")
     lines = _head("curves", *(f"{row}, {length}: {by}" for row, length in cells for by in ranked))
     for kind in ("ours", *RECIPES):
         mine = [f for f in figures if f["kind"] == kind]
@@ -64,6 +64,7 @@ def table_of_recipes(figures: Sequence[Row]) -> str:
                 figures_of(here, kind, "aum"),
                 best_score(here, kind),
                 figures_of(here, kind, BUILTIN),
+                figures_of(here, kind, AUTO),
             )
             told += list(map(_told, picked))
         if mine:
