@@ -1,19 +1,20 @@
 """The ranking of all 50,000 training images of CIFAR-10, from one or two recordings.
 
-For each column of human labels, and for synthetic noise (uniform0.2), it records:
+--recordings names the labels (a column of TABLE, or uniform0.2 for synthetic noise) and what is
+recorded for them; by default six recordings for random1, three for aggregate and one for
+uniform0.2:
 
   half        the recipe detect for 16 epochs, at half of the resolution.
   strong      at the whole resolution. half and strong have a weight decay of 0.002, which the
               recipe used before for so many images.
   whole       as strong, with the weight decay that the recipe now uses, 0.0005.
-  second      as whole, with other weights, without the labels that whole ranks worst. As many are
-              left out as the estimate of whole says.
+  second      as whole, with other random first weights, without the labels that whole ranks
+              worst. As many are left out as the estimate of whole says.
   long        as whole, for 40 epochs.
   pretrained  the recipe finetune: EfficientNet-Lite0 from ImageNet weights, 8 epochs at 64 pixels.
 
-By default --recordings names all six for random1, and fewer for the others. Judges each, and pairs
-of them together, with the settings of tdctl detect. Prints Markdown. What was recorded in the same
-folder before is used again.
+Judges each, and pairs of them together, with the settings of tdctl detect. Prints Markdown. What
+was recorded in the same folder before is used again.
 
 usage: .venv/bin/python -m scripts.experiments.full_size --data FOLDER --labels TABLE
          [--work FOLDER] [--recordings random1=half,whole ...] [--out FILE.json]
@@ -87,7 +88,10 @@ def leaving_out(first: Path) -> tuple[str, ...]:
 
 
 def judged(labels: str, way: str, folders: list[Path]) -> dict[str, Any]:
-    """What detect says of some runs together, and what they took."""
+    """What detect says of some runs together, and what they took.
+
+    The test error is that of the last run.
+    """
     runs = [argument for folder in folders for argument in ("--td", str(folder))]
     told, _ = tdctl("detect", *runs, "--cut", "auto", "--json", "--top", "0")
     found = json.loads(told)

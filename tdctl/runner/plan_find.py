@@ -195,7 +195,7 @@ class _Way:
 
     @property
     def most(self) -> int:
-        """The most epochs that a time of the user's is used for."""
+        """The largest number of epochs that is planned if the user gives a time."""
         chosen = self.config.train.epochs
         if self.config.net.starts_trained or self.config.reads_vectors:
             return chosen
@@ -259,12 +259,12 @@ class _Asked:
             return way
         why = f"epochs {fit}: as many as fit into {in_words(seconds)}"
         if fit == way.most:
-            why = f"epochs {fit}: the most that is used for {len(way.listing):,} images"
+            why = f"epochs {fit}: find plans no more for {len(way.listing):,} images"
         choice = way.choice.replaced(Chosen("train.epochs", fit, why))
         return replace(way, choice=choice, config=settled(self.resolve(choice.settings)))
 
     def _cheaper(self) -> tuple[Chosen, ...]:
-        """What is done without if too few epochs fit into the time, the first one first."""
+        """What is left out, in this order, until enough epochs fit into the time."""
         if self.first.reads_vectors:
             return ()
         net = self.first.net
@@ -298,7 +298,7 @@ def _of_size(size: int) -> Chosen:
     return Chosen("data.image_size", size, why)
 
 
-# What is done without if too few epochs fit into --time, the first one first.
+# What is left out, in this order, until enough epochs fit into --time.
 _CHEAPER = (
     Chosen("net.stride", 2, "half of the resolution: the whole takes too long for --time"),
     Chosen("train.folds", 0, "folds 0: more networks than one take too long for --time"),

@@ -216,7 +216,7 @@ def test_a_time_gives_many_images_more_epochs(
     asked = ["find", photos, "--out", tmp_path / "out", "--folds", 0, "--dry-run", "--json"]
     plans = [tdctl(*asked, *time) for time in ((), ("--time", "1h"), ("--time", "31s"))]
     assert [json.loads(plan.stdout)["epochs"] for plan in plans] == [20, 40, 30]
-    assert "because    epochs 40: the most that is used for 48 images" in plans[1].stderr
+    assert "because    epochs 40: find plans no more for 48 images" in plans[1].stderr
 
 
 @pytest.mark.parametrize(
