@@ -120,8 +120,11 @@ def find(
         config = replace(settings, reads_data=False).resolve(begun).config
         if (found := runner.find_finished(folder, config, source, rounds)) is not None:
             if dry_run:
-                show_plan([f"would do nothing: {folder} is finished already"], as_json)
+                ended = f"{folder} is finished already; --overwrite or another --out begins anew"
+                show_plan([f"would do nothing: {ended}"], as_json)
             else:
+                if seconds is not None:
+                    say("note: --time changes nothing: the recording is there already")
                 _show(found, as_json)
             return
         runner.check_score(source, config, rounds)
@@ -257,7 +260,7 @@ def _show(result: FindResult, as_json: bool) -> None:
         between = ""
         if result.low is not None and result.high is not None:
             none = " (perhaps none)" if result.low == 0 else ""
-            between = f", between {result.low:,}{none} and {result.high:,}"
+            between = f"; between {result.low:,}{none} and {result.high:,} labels"
         share = result.wrong / result.samples
         stdout.print(
             f"found      about {result.wrong:,} of {result.samples:,} labels look wrong "

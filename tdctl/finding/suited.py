@@ -184,7 +184,7 @@ def in_words(seconds: float) -> str:
     """A number of seconds in words."""
     if seconds < 1:
         return "less than a second"
-    if seconds < 90:
+    if seconds < 120:
         return f"about {round(seconds)} s"
     if seconds < 5400:
         return f"about {round(seconds / 60)} minutes"
