@@ -274,7 +274,8 @@ def _by_losses(
 def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Float64 [n], with mean 0 and standard deviation 1; 0 where all values are the same."""
     spread = float(values.std())
-    return (values - values.mean()) / (spread if spread > 0 else 1.0)
+    centred: NDArray[np.float64] = values - values.mean()
+    return centred / (spread if spread > 0 else 1.0)
 
 
 def stands_out(aum: NDArray[np.float64]) -> bool:
