@@ -93,12 +93,14 @@ def test_the_time_to_quality_is_that_of_the_shortest_training_that_is_as_good() 
 def test_other_recipes_are_told_beside_ours_and_in_a_table_of_their_own() -> None:
     others = [figure("elr", "aum", 0.5, seed) for seed in (0, 1)]
     others += [figure("elr", "el2n", 0.6, seed) for seed in (0, 1)]
+    others += [figure("elr", "auto", 0.65, seed) for seed in (0, 1)]
     told = reporting.report(figures() + figures("pair0.3") + others)
     head, _, *lines = told.split("\n\n")[1].split("\n")
-    assert head == "| curves | flip0.3, 60: AUM | flip0.3, 60: best score | flip0.3, 60: builtin |"
+    columns = ("AUM", "best score", "builtin", "auto")
+    assert head == f"| curves | {' | '.join(f'flip0.3, 60: {name}' for name in columns)} |"
     assert lines == [
-        "| ours | 70.0 ± 0.0 | 70.0 ± 0.0 aum | 85.0 ± 7.1 |",
-        "| elr | 50.0 ± 0.0 | 60.0 ± 0.0 el2n | - |",
+        "| ours | 70.0 ± 0.0 | 70.0 ± 0.0 aum | 85.0 ± 7.1 | - |",
+        "| elr | 50.0 ± 0.0 | 60.0 ± 0.0 el2n | - | 65.0 ± 0.0 |",
     ]
 
 

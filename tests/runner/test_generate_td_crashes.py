@@ -25,7 +25,7 @@ from tdctl.errors import RunError
 from tdctl.training import Progress, World
 
 # The manifest alone differs: it holds times.
-KILLS = 8
+KILLS, MOST_KILLS = 8, 40
 
 
 @pytest.mark.slow
@@ -41,9 +41,14 @@ def test_killed_at_any_instant_a_run_goes_on_to_the_same_bits(tmp_path: Path) ->
     seconds = time.perf_counter() - started
     whole = content(tmp_path / "whole")
     draw, kills, folder, seen = random.Random(0), 0, tmp_path / "killed", set()
-    while kills < KILLS or folder.exists():
+
+    def goes_on() -> bool:
+        # On a busy machine the first kills may all hit the same moment.
+        return kills < KILLS or (len(seen) < 3 and kills < MOST_KILLS)
+
+    while goes_on() or folder.exists():
         child = forked(lambda: run(folder))
-        if kills < KILLS:
+        if goes_on():
             # The first kill comes early, before the run has written anything.
             time.sleep(draw.uniform(0, 1.1 * seconds) if kills else 0.02 * seconds)
             os.kill(child[0], signal.SIGKILL)
