@@ -36,7 +36,8 @@ __all__ = [
 SMALLEST, STEP = 32, 16
 # The image size if --time is too short for the chosen size.
 SMALLER = 32
-# The same for a pretrained network, the largest that fits. Smaller sizes were not tried.
+# The image sizes for a pretrained network then; the largest that fits is taken. Smaller ones were
+# not tried.
 SMALLER_OF_TRAINED = (160, 128, 96, 64)
 # The middle square of a picture that is this many times as long as wide leaves most of it out.
 LONG = 2.0

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -241,6 +242,14 @@ def test_the_last_predictions_count_less_the_more_the_network_has_memorised(tmp_
     assert weights(replace(dynamics, final_margin=None), 0.1)[1] == 0.0
 
 
+def with_last_predictions(run: Path, margin: NDArray[Any]) -> None:
+    """Writes the margins of the last predictions, [n], into a run's file of dynamics."""
+    file = run / "training_dynamics.npz"
+    with np.load(file) as found:
+        arrays = dict(found)
+    np.savez(file, **{**arrays, "final_margin": margin})
+
+
 def test_curves_of_a_strange_loss_are_ranked_by_the_mean_loss(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r")
     settings = {"train.loss": "gce", "train.label_smoothing": 0.0}
@@ -258,21 +267,16 @@ def test_the_last_predictions_help_the_mean_loss_of_some_losses(
     run = make_run(tmp_path / "r", n=300)
     settings = {"train.loss": loss, "train.label_smoothing": 0.0}
     (run / "config.yaml").write_text(load_config(None, settings).to_yaml())
-    file = run / "training_dynamics.npz"
-    with np.load(file) as found:
-        arrays = dict(found)
     margin = np.random.default_rng(0).normal(0, 3, 300).astype(np.float32)
-    np.savez(file, **arrays, final_margin=margin)
+    with_last_predictions(run, margin)
     result = runner.detect(run, Path("auto"))
     by = "loss-mean and final-margin" if counts else "loss-mean"
     assert result.ranked_by == {str(run): by}
     losses = find_score("loss-mean")(read_run(run)[0])
-    expected = (
-        losses
-        if not counts
-        else (losses - losses.mean()) / losses.std() - (margin - margin.mean()) / margin.std()
-    )
-    assert result.ranking.suspicion == pytest.approx(expected, abs=1e-4)
+    if counts:
+        losses = (losses - losses.mean()) / losses.std()
+        losses -= (margin - margin.mean()) / margin.std()
+    assert result.ranking.suspicion == pytest.approx(losses, abs=1e-4)
 
 
 def test_several_runs_are_chosen_for_one_by_one(tmp_path: Path) -> None:
@@ -292,9 +296,6 @@ def test_the_loop_of_a_user_is_not_told_to_use_folds(digits_run: Path, tmp_path:
 
 def test_last_predictions_help_to_rank_unless_the_network_has_memorised(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", n=400)
-    file = run / "training_dynamics.npz"
-    with np.load(file) as found:
-        arrays = dict(found)
     _, labels, _ = read_run(run)
     doubted = np.where(labels.flipped, -2.0, 3.0).astype(np.float32)
     doubted += np.random.default_rng(0).normal(0, 1, len(labels)).astype(np.float32)
@@ -306,7 +307,7 @@ def test_last_predictions_help_to_rank_unless_the_network_has_memorised(tmp_path
     out = tmp_path / "ranking.csv"
     both = ((doubted, "builtin, aum and final-margin"), (abs(doubted), "builtin and aum"))
     for margin, by in both:
-        np.savez(file, **arrays, final_margin=margin)
+        with_last_predictions(run, margin)
         result = tdctl("detect", "--td", run, "--json", "--out", out, "--overwrite")
         assert json.loads(result.stdout)["ranked_by"] == {str(run): by}
         assert ("not memorised all" in result.stderr) == ("final" in by)
@@ -327,10 +328,7 @@ def test_last_predictions_that_do_not_fit_are_refused(
     tmp_path: Path, margin: NDArray[np.float64], says: str
 ) -> None:
     run = make_run(tmp_path / "r", n=40)
-    file = run / "training_dynamics.npz"
-    with np.load(file) as found:
-        arrays = dict(found)
-    np.savez(file, **arrays, final_margin=margin)
+    with_last_predictions(run, margin)
     with pytest.raises(DynamicsError, match=says):
         read_run(run)
 
@@ -365,11 +363,8 @@ def test_the_last_predictions_help_aum_where_wrong_labels_stand_out(
 ) -> None:
     run = make_run(tmp_path / "r", n=400, epochs=30)
     monkeypatch.setattr("tdctl.rankers.automatic.FAR_APART", 1e9)
-    file = run / "training_dynamics.npz"
-    with np.load(file) as found:
-        arrays = dict(found)
     margin = np.random.default_rng(0).normal(0, 1, 400).astype(np.float32)
-    np.savez(file, **arrays, final_margin=margin)
+    with_last_predictions(run, margin)
     result = runner.detect(run, Path("auto"))
     assert result.ranked_by == {str(run): "aum and final-margin, as wrong labels stand out"}
     aum = find_score("aum")(read_run(run)[0])
