@@ -268,12 +268,7 @@ class _Asked:
         if self.first.reads_vectors:
             return ()
         net = self.first.net
-        if net.is_own:
-            # The weights of a user's file are for the size that the images have.
-            return tuple(
-                one for one in _CHEAPER if not (net.starts_trained and one.key in OF_PICTURES)
-            )
-        if not net.starts_trained:
+        if net.is_own or not net.starts_trained:
             return _CHEAPER
         own = own_input(net)
         return () if own is not None and own.fixed else _SMALLER_OF_TRAINED
